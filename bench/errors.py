@@ -1,0 +1,25 @@
+"""The two ways in which stepbench says no."""
+
+
+class UsageError(Exception):
+    """Something was asked for that cannot be done.
+
+    The message names the option, the value and the remedy. It ends a run with exit code 4 before
+    anything is measured.
+    """
+
+
+class UnsupportedError(Exception):
+    """A case that is well asked for, but that this machine cannot run.
+
+    Attributes:
+        axis: The axis whose value cannot be had, in the words of `bench.case.Case`.
+    """
+
+    def __init__(self, axis: str, reason: str) -> None:
+        super().__init__(axis, reason)
+        self.axis = axis
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason

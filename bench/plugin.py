@@ -1,0 +1,193 @@
+"""stepbench as a pytest plugin: options, parameters, progress and reports.
+
+The only file that knows pytest. It is loaded by `python -m bench` and never registers itself, so
+that a user's own test suite does not see it.
+"""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from bench.case import Case
+from bench.child import ServerGoneError, Status
+from bench.errors import UsageError
+from bench.measurement import Measurement
+from bench.options import FLAGS, read
+from bench.phases import STEP, Phase
+from bench.run import Run
+from bench.store import StoreError
+
+_RUN = pytest.StashKey[Run]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds stepbench's options to pytest's."""
+    group = parser.getgroup("stepbench")
+    for flag in FLAGS:
+        group.addoption(flag.name, dest=flag.destination, help=flag.help, **flag.arguments)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Reads the options and takes the run's directory; torch is not needed for either."""
+    console = Console(file=sys.stdout, highlight=False)
+    with _usage_errors():
+        run = Run(
+            read(vars(config.option), Path.cwd()), list(config.invocation_params.args), console
+        )
+        if config.option.collectonly:
+            run.list_only()
+        else:
+            run.claim()
+            if config.option.benchmark_json is None:
+                config.option.benchmark_json = str(run.directory.ledger)
+    config.stash[_RUN] = run
+    given = {"benchmark_verbose", "benchmark_compare", "benchmark_histogram"}
+    if not any(getattr(config.option, name, None) for name in given):
+        config.option.benchmark_quiet = True  # stepbench's own table has a row a case
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Opens the run: from here on there is a fork server, and what was asked for has been tried."""
+    config = session.config
+    if config.option.collectonly:
+        return
+    signal.signal(signal.SIGTERM, _interrupt)  # so that it ends as Ctrl-C does, with a report
+    run = config.stash[_RUN]
+    with _uncaptured(config), _usage_errors():
+        run.open()
+        if config.option.verbose >= 0:
+            run.introduce()
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if config.option.verbose <= 0 and reporter is not None:
+        reporter.showfspath = False  # a finished case has a line of its own
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Makes a test of each phase of each case."""
+    run = metafunc.config.stash[_RUN]
+    steps = [
+        pytest.param(Step(case, run, metafunc.config), phase, id=f"{case.id}-{phase}")
+        for case in run.cases
+        for phase in _phases(case)
+    ]
+    metafunc.parametrize(("training_step", "phase"), steps)
+
+
+def _phases(case: Case) -> list[str]:
+    """What a case has laps of. On the CPU nothing is transferred."""
+    return [*(phase for phase in Phase if phase is not Phase.TRANSFER or case.device != "cpu"), STEP]
+
+
+def pytest_report_collectionfinish(
+    config: pytest.Config, items: list[pytest.Item]
+) -> list[str] | None:
+    """Tells the run which cases to expect; lists them for `--collect-only`."""
+    run = config.stash[_RUN]
+    cases = list(dict.fromkeys(_case(item) for item in items))
+    if not config.option.collectonly:
+        run.expect(cases)
+        return None
+    if config.option.verbose < 0:
+        return None
+    return [f"{len(cases)} cases:", *(f"  {case.id}" for case in cases)]
+
+
+def _case(item: pytest.Item) -> Case:
+    step: Step = item.callspec.params["training_step"]  # type: ignore[attr-defined]  # a Function
+    return step.case
+
+
+@dataclass(frozen=True)
+class Step:
+    """A case, as a test sees it."""
+
+    case: Case
+    run: Run
+    config: pytest.Config
+
+    def measurement(self) -> Measurement:
+        """The case's measurement; fails or skips the test where there is none."""
+        try:
+            with _uncaptured(self.config):
+                measurement = self.run.measure(self.case)
+        except (StoreError, ServerGoneError) as error:
+            pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
+        told = f"{self.case.id}: {measurement.status}: {measurement.reason}"
+        if measurement.status is Status.UNSUPPORTED and not self.run.asked_by_name(measurement):
+            pytest.skip(told)
+        if measurement.status is not Status.OK:
+            pytest.fail(told, pytrace=False)
+        return measurement
+
+
+def pytest_report_teststatus(
+    report: pytest.TestReport, config: pytest.Config
+) -> tuple[str, str, str] | None:
+    """Counts tests and prints no letters: a finished case has a line of its own."""
+    if config.option.verbose > 0 or (report.when != "call" and report.passed):
+        return None
+    return report.outcome, "", ""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Writes the reports, also of a run that was cut off; pytest-benchmark has written by now."""
+    run = session.config.stash[_RUN]
+    if run.has_begun:
+        with _uncaptured(session.config):
+            run.report(Path(session.config.option.benchmark_json))
+
+
+def pytest_terminal_summary(config: pytest.Config) -> None:
+    """Shows the table of cases."""
+    run = config.stash[_RUN]
+    if run.has_begun and config.option.verbose >= 0:
+        run.show()
+
+
+def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
+    """Drops the processor's momentary clock, by which no two machines would be alike."""
+    for name in ("hz_actual", "hz_actual_friendly"):
+        machine_info.get("cpu", {}).pop(name, None)
+
+
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """Adds the run's own facts. Called once for each file that pytest-benchmark writes."""
+    output_json["stepbench"] = config.stash[_RUN].facts
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Ends the fork server."""
+    run = config.stash.get(_RUN, None)
+    if run is not None:
+        run.close()
+
+
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    """Ends the run as pytest ends one that was asked for wrongly: with exit code 4."""
+    try:
+        yield
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
+    """Lets what is printed reach the terminal."""
+    manager = config.pluginmanager.getplugin("capturemanager")
+    context: AbstractContextManager[None] = manager.global_and_fixture_disabled()
+    return context

@@ -1,0 +1,50 @@
+"""What a child is asked to measure. Knows no torch, so that the parent can make it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.case import OWN_DATASET, Case
+from bench.workload import DataChoice
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How long to sample.
+
+    Attributes:
+        steps: Exactly so many lapped steps; `None` goes by the other two.
+        max_time_s: At most so long.
+        rel_error: Until half the width of the median step's 95 % interval is at most this share
+            of the median.
+    """
+
+    steps: int | None = None
+    max_time_s: float = 5.0
+    rel_error: float = 0.01
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to measure, and how.
+
+    Attributes:
+        case: The case; its device is a real one.
+        sampling: How long.
+        compile_cache: Where the compiler keeps its results.
+        data_dir: Where real data lie.
+        download: Whether the published data set may be fetched.
+        seed: Of weights, shuffling and loader workers.
+    """
+
+    case: Case
+    sampling: Sampling
+    compile_cache: Path
+    data_dir: Path | None = None
+    download: bool = False
+    seed: int = 0
+
+    @property
+    def data(self) -> DataChoice:
+        """The data that the case trains on."""
+        name = "cifar10" if self.case.dataset == OWN_DATASET else self.case.dataset
+        return DataChoice(name, self.data_dir, self.download)

@@ -1,0 +1,311 @@
+"""A run: one invocation, its cases measured one after the other, each kept as soon as it is known.
+
+This is the parent's side. It never imports torch and never touches a device.
+"""
+
+import os
+import platform
+import shlex
+import shutil
+import sys
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from bench import child, data_cache, devices, host, store
+from bench.case import Case, Matrix
+from bench.child import Job, Server, Status
+from bench.errors import UsageError
+from bench.measurement import Measurement
+from bench.options import Options
+from bench.progress import Progress
+from bench.request import Request, Sampling
+
+PRELOAD = ("bench.measure", "bench.preflight", "torchvision", "torchvision.datasets")
+"""What every child needs."""
+PRELOAD_COMPILE = ("torch._dynamo", "torch._inductor.compile_fx", "torch._inductor.codegen.cpp")
+"""What a child that compiles needs as well."""
+PREFLIGHT_DEADLINE_S = 1800.0
+"""Preflight may download or draw a data set."""
+
+
+class Run:
+    """Measures the cases of a matrix and keeps what they give.
+
+    Args:
+        options: What was asked for.
+        arguments: The command line, for the record.
+        console: Where progress is drawn.
+    """
+
+    def __init__(self, options: Options, arguments: list[str], console: Console) -> None:
+        self._options = options
+        self._arguments = arguments
+        self._measured: dict[Case, Measurement] = {}
+        self._server: Server | None = None
+        self._directory: store.RunDirectory | None = None
+        self._console = console
+        self.facts: dict[str, Any] = {}
+        self.progress = Progress(console, 0, options.sampling.max_time_s)
+        self.cases: tuple[Case, ...] = ()
+
+    def list_only(self) -> None:
+        """Finds the cases without measuring any: no torch, no child, no directory of its own.
+
+        Raises:
+            UsageError: The directory to go on with cannot be.
+        """
+        if self._options.resume is not None:
+            self.claim()
+            self.directory.close()
+        self.cases = self._options.matrix.on(devices.listed_without_torch()).cases
+
+    def claim(self) -> None:
+        """Takes the run's directory.
+
+        Raises:
+            UsageError: It cannot be had.
+        """
+        resume = self._options.resume
+        if resume is None:
+            self._directory = store.create(self._options.output)
+        else:
+            self._directory = store.reopen(resume)
+            self._adopt(self.directory.read_run() or {})
+
+    @property
+    def directory(self) -> store.RunDirectory:
+        """Where the run keeps what it finds out."""
+        if self._directory is None:
+            raise RuntimeError("claim() comes first")
+        return self._directory
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was, or could have been, measured."""
+        return bool(self.facts)
+
+    def open(self) -> None:
+        """Starts the fork server and tries what can be tried before anything is measured.
+
+        Raises:
+            UsageError: Something that was asked for cannot be done.
+        """
+        self._server = self._start_server()
+        found = self._preflight()
+        self.cases = self._options.matrix.on(found).cases
+        if self._options.resume is None:
+            self.facts = self._new_facts(found)
+            self.directory.write_run(self.facts)
+            if self._options.output is None:
+                store.point_latest_at(self.directory.path)
+        else:
+            self.facts = self.directory.read_run() or {}
+
+    def _start_server(self) -> Server:
+        compiles = any(case.compile != "off" for case in self._options.matrix.cases)
+        preload = PRELOAD + (PRELOAD_COMPILE if compiles else ())
+        return child.start_server(preload, sys.path, Path.cwd())
+
+    def _preflight(self) -> dict[str, str]:
+        server = self._running()
+        requests = tuple(self._request(case) for case in self._options.matrix.cases)
+        with self.progress.preparing():
+            self.progress.doing("importing torch")
+            server.wait_until_ready()
+            outcome = server.run(
+                Job("bench.preflight:preflight", (requests,)),
+                deadline_s=PREFLIGHT_DEADLINE_S,
+                on_progress=self.progress.doing,
+            )
+        if outcome.usage:
+            raise UsageError(outcome.reason or "")
+        if outcome.status is not Status.OK:
+            workloads = " ".join(self._options.matrix.axes["workload"])
+            raise UsageError(
+                f"--workload {workloads}: could not be tried: {outcome.reason}\n"
+                f"{outcome.detail or ''}"
+            )
+        found: dict[str, str] = outcome.result.devices
+        return found
+
+    def _request(self, case: Case) -> Request:
+        options = self._options
+        return Request(
+            case=case,
+            sampling=options.sampling,
+            compile_cache=compile_cache(),
+            data_dir=options.data_dir,
+            download=options.download,
+        )
+
+    def _new_facts(self, found: dict[str, str]) -> dict[str, Any]:
+        matrix = self._options.matrix.on(found)
+        return {
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": shlex.join(["python", "-m", "bench", *self._arguments]),
+            "stepbench": metadata.version("stepbench"),
+            "axes": dict(matrix.axes),
+            "include": list(matrix.include),
+            "exclude": list(matrix.exclude),
+            "cases": [case.id for case in matrix.cases],
+            "sampling": {**asdict(self._options.sampling), "deadline_s": self._options.deadline_s},
+            "data_dir": None if self._options.data_dir is None else str(self._options.data_dir),
+            "machine": {**host.machine(), "devices": found},
+            "packages": host.packages(),
+            "server": {"import_s": self._running().wait_until_ready()},
+        }
+
+    def _running(self) -> Server:
+        if self._server is None:
+            raise RuntimeError("open() comes first")
+        return self._server
+
+    def _adopt(self, stored: dict[str, Any]) -> None:
+        """Takes over what the run that is gone on with was asked to do.
+
+        Raises:
+            UsageError: This invocation asks for something else, or this is another machine.
+        """
+        place, named = self._options.resume, self._options.named
+        matrix = Matrix(
+            {name: tuple(values) for name, values in stored["axes"].items()},
+            tuple(stored["include"]),
+            tuple(stored["exclude"]),
+        )
+        sampling = Sampling(**{k: v for k, v in stored["sampling"].items() if k != "deadline_s"})
+        asked = self._options.matrix.on(matrix.axes["device"])
+        if named & {*matrix.axes, "matrix"} and asked.cases != matrix.cases:
+            raise UsageError(
+                f"--resume {place}: it was run with another matrix ({len(matrix.cases)} cases, "
+                f"{stored['command']}); leave the axes out to go on with it, or begin a new run"
+            )
+        if named & set(vars(sampling)) and self._options.sampling != sampling:
+            raise UsageError(
+                f"--resume {place}: it was sampled otherwise ({stored['command']}); leave --steps, "
+                f"--max-time and --rel-error out to go on with it, or begin a new run"
+            )
+        here = {"cpu": host.cpu_name(), **host.packages()}
+        there = {"cpu": stored["machine"]["cpu"], **stored["packages"]}
+        differing = [
+            f"{name} {there.get(name)} there, {here.get(name)} here"
+            for name in ("cpu", "torch", "torchvision")
+            if there.get(name) != here.get(name)
+        ]
+        if differing:
+            raise UsageError(
+                f"--resume {place}: figures of two kinds would be mixed ({'; '.join(differing)}); "
+                f"begin a new run"
+            )
+        data_dir = None if stored["data_dir"] is None else Path(stored["data_dir"])
+        self._options = replace(
+            self._options, matrix=matrix, sampling=sampling, data_dir=data_dir
+        )
+        for case in matrix.cases:
+            kept = self.directory.read(case)
+            if kept is not None and kept.status in {Status.OK, Status.UNSUPPORTED}:
+                self._measured[case] = kept
+
+    def introduce(self) -> None:
+        """Says what is going to be measured, on what."""
+        import_s = self._running().wait_until_ready()
+        found = self.facts["machine"]["devices"]
+        started = "" if import_s is None else f", imported in {import_s:.1f} s"
+        torch = host.packages().get("torch", "?")
+        lines = [
+            f"stepbench {metadata.version('stepbench')}: {len(self.cases)} cases on "
+            + ", ".join(f"{name} ({model})" for name, model in found.items()),
+            f"torch {torch}{started}; Python {platform.python_version()}; "
+            f"{host.usable_cores()} cores",
+            f"results in {_short(self.directory.path)}",
+        ]
+        if self._measured:
+            lines.append(f"{len(self._measured)} of {len(self.cases)} cases are there already")
+        for line in lines:
+            self._console.print(line, soft_wrap=True)
+            self.directory.log(line)
+
+    def expect(self, cases: list[Case]) -> None:
+        """Says which cases will be asked for, so that the time left can be told."""
+        self.progress.expect([case for case in cases if case not in self._measured])
+
+    def measure(self, case: Case) -> Measurement:
+        """A case's measurement; taken at the first call, and kept in the run directory.
+
+        Raises:
+            StoreError: It could not be kept.
+        """
+        if case not in self._measured:
+            with self.progress.measuring(case):
+                measurement = self._take(case)
+            self.directory.write(measurement)
+            self._measured[case] = measurement
+            self.progress.done(measurement)
+            self._log(measurement)
+        return self._measured[case]
+
+    def _take(self, case: Case) -> Measurement:
+        job = Job(
+            "bench.measure:measure", (self._request(case),), self._options.memory_limit_bytes
+        )
+        outcome = self._running().run(
+            job, deadline_s=self._options.deadline_s, on_progress=self.progress.doing
+        )
+        return Measurement.of(case, outcome)
+
+    def _log(self, measurement: Measurement) -> None:
+        start_s = measurement.start_s
+        begun = "not started" if start_s is None else f"started in {start_s * 1e3:.1f} ms"
+        reason = "" if measurement.reason is None else f": {measurement.reason}"
+        self.directory.log(
+            f"{measurement.case.id}: process {begun}, {measurement.status} after "
+            f"{measurement.elapsed_s:.1f} s{reason}"
+        )
+
+    def asked_by_name(self, measurement: Measurement) -> bool:
+        """Whether an unsupported case's unsupported value was named on the command line."""
+        return measurement.axis in self._options.named
+
+    def report(self, ledger: Path) -> None:
+        """Has the reports written from the run's directory.
+
+        Args:
+            ledger: Where pytest-benchmark wrote; the directory is given a copy.
+        """
+        if ledger.exists() and ledger.resolve() != self.directory.ledger:
+            shutil.copyfile(ledger, self.directory.ledger)
+        import reports  # noqa: PLC0415  # pandas takes a second, which --help need not
+
+        reports.write(self.directory.path)
+
+    def show(self) -> None:
+        """Prints the table of cases."""
+        import reports  # noqa: PLC0415
+
+        reports.show(self.directory.path, self._console)
+
+    def close(self) -> None:
+        """Ends the fork server with its children, and lets go of the directory."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._directory is not None and not self.has_begun and self._options.resume is None:
+            self._directory.discard()
+        elif self._directory is not None:
+            self._directory.close()
+
+
+def compile_cache() -> Path:
+    """Where compilers keep their results from run to run, apart for each torch and Python."""
+    version = f"torch-{metadata.version('torch')}-{sys.implementation.cache_tag}"
+    return data_cache.location() / "compile" / version
+
+
+def _short(path: Path) -> str:
+    """A path as one would type it here."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

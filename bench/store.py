@@ -1,0 +1,239 @@
+"""The run directory: one file per case, written whole or not at all.
+
+`docs/run-directory.md` describes what it holds. A lock keeps a second run out of it; a run that was
+cut off is gone on with where it stopped.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from bench.case import Case
+from bench.errors import UsageError
+from bench.measurement import SCHEMA, Measurement
+
+RESULTS = Path("results")
+"""Where runs go, beneath the current directory."""
+LATEST = "latest"
+
+
+class StoreError(Exception):
+    """A result could not be written; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """A run's place on disk, locked for this process.
+
+    Attributes:
+        path: The directory.
+        lock: Keeps the lock for as long as it is open.
+    """
+
+    path: Path
+    lock: IO[str]
+
+    @property
+    def id(self) -> str:
+        """The run's name."""
+        return self.path.name
+
+    @property
+    def ledger(self) -> Path:
+        """What pytest-benchmark writes."""
+        return self.path / "benchmark.json"
+
+    def case_file(self, case: Case) -> Path:
+        """Where a case's measurement lies, or will."""
+        return self.path / "cases" / f"{case.id}.json"
+
+    def write_run(self, facts: Mapping[str, Any]) -> None:
+        """Writes `run.json`.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        _write(self.path / "run.json", {"schema": SCHEMA, "id": self.id, **facts})
+
+    def read_run(self) -> dict[str, Any] | None:
+        """`run.json`, or `None` where it is missing or damaged."""
+        return _read(self.path / "run.json")
+
+    def write(self, measurement: Measurement) -> None:
+        """Writes a case's file.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        _write(self.case_file(measurement.case), measurement.to_json())
+
+    def read(self, case: Case) -> Measurement | None:
+        """A case's measurement, or `None` where it is missing, damaged or another case's."""
+        content = _read(self.case_file(case))
+        if content is None:
+            return None
+        try:
+            measurement = Measurement.from_json(content)
+        except (KeyError, TypeError, ValueError):
+            return None
+        return measurement if measurement.case == case else None
+
+    def log(self, line: str) -> None:
+        """Adds a line to the run's log."""
+        with guarded(self.path / "run.log"), (self.path / "run.log").open("a") as log:
+            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+
+    def discard(self) -> None:
+        """Removes the directory of a run that came to nothing, unless there is more in it."""
+        self.close()
+        (self.path / ".lock").unlink()
+        for place in (self.path / "cases", self.path):
+            with contextlib.suppress(OSError):  # not empty: somebody else's
+                place.rmdir()
+
+    def close(self) -> None:
+        """Lets go of the lock."""
+        self.lock.close()
+
+
+def create(output: Path | None) -> RunDirectory:
+    """A new run's directory.
+
+    Args:
+        output: Where; `None` makes one beneath `results/`.
+
+    Raises:
+        UsageError: It cannot be made, holds a run already, or another run is using it.
+    """
+    path = _fresh_path() if output is None else output
+    try:
+        (path / "cases").mkdir(parents=True, exist_ok=True)
+        lock = _lock(path, "--output")
+    except OSError as error:
+        raise UsageError(
+            f"--output {path}: cannot be written ({error.strerror}); name a directory that can"
+        ) from None
+    if (path / "run.json").exists():
+        lock.close()
+        raise UsageError(
+            f"--output {path}: holds a run already; go on with it by --resume {path}, "
+            f"or name another directory"
+        )
+    return RunDirectory(path, lock)
+
+
+def point_latest_at(path: Path) -> None:
+    """Points `results/latest` at a run beneath `results/`."""
+    results = path.parent
+    ignore = results / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("# made by stepbench: results are not for the repository\n*\n")
+    new = results / f".latest-{path.name}"
+    # Where the system has no links (Windows without the right to make them), there is no `latest`.
+    with contextlib.suppress(OSError, NotImplementedError):
+        new.symlink_to(path.name, target_is_directory=True)
+        new.replace(results / LATEST)
+
+
+def reopen(path: Path) -> RunDirectory:
+    """The directory of a run that is to be gone on with.
+
+    Raises:
+        UsageError: There is no run in it, it cannot be written, or another run is using it.
+    """
+    if not (path / "run.json").is_file():
+        raise UsageError(
+            f"--resume {path}: holds no run (it has no run.json); name a run's directory, "
+            f"such as {RESULTS / LATEST}"
+        )
+    try:
+        (path / "cases").mkdir(exist_ok=True)
+        directory = RunDirectory(path.resolve(), _lock(path, "--resume"))
+    except OSError as error:
+        raise UsageError(
+            f"--resume {path}: cannot be written ({error.strerror}); name a directory that can"
+        ) from None
+    if directory.read_run() is None:
+        directory.close()
+        raise UsageError(f"--resume {path}: its run.json is damaged; begin a new run")
+    return directory
+
+
+def _fresh_path() -> Path:
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    return Path.cwd() / RESULTS / f"{stamp}-{secrets.token_hex(2)}"
+
+
+def _lock(path: Path, option: str) -> IO[str]:
+    handle = (path / ".lock").open("a+")
+    try:
+        _lock_handle(handle)
+    except OSError as error:
+        handle.seek(0)
+        owner = handle.read().strip() or "unknown"
+        handle.close()
+        if error.errno not in {errno.EACCES, errno.EAGAIN, errno.EDEADLK}:
+            raise
+        raise UsageError(
+            f"{option} {path}: another run (process {owner}) is writing there; "
+            f"wait for it, or name another directory"
+        ) from None
+    handle.truncate(0)
+    handle.write(str(os.getpid()))
+    handle.flush()
+    return handle
+
+
+def _lock_handle(handle: IO[str]) -> None:
+    """Takes the lock, which the system lets go of however this process ends."""
+    if sys.platform == "win32":
+        import msvcrt  # noqa: PLC0415
+
+        handle.seek(0)
+        msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl  # noqa: PLC0415
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextlib.contextmanager
+def guarded(path: Path) -> Iterator[None]:
+    """Turns a failure to write into a `StoreError` that says what is to be done."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be written ({error.strerror}); what was measured before is kept: "
+            f"make room, then go on with --resume"
+        ) from error
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes a file whole or not at all: beside its place, then moved there."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with guarded(path):
+        try:
+            with beside.open("w") as handle:
+                json.dump(content, handle, allow_nan=False)
+                handle.flush()
+                os.fsync(handle.fileno())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None

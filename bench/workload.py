@@ -1,0 +1,213 @@
+"""What is trained: workloads, and how they are found by name.
+
+This module imports torch only for types, so that `from bench import Workload` costs nothing.
+"""
+
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from bench import data as data_sets
+from bench.case import near
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
+    from torch.utils.data import Dataset
+
+SHIPPED = Path(__file__).resolve().parent.parent / "models"
+"""Where the shipped workloads lie. They are reached by place, never by the name `models`, which
+may well be a package of the repository that is being measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """A model, a data set, a loss and an optimizer.
+
+    Attributes:
+        model: Makes a fresh model, on the CPU and in training mode.
+        dataset: Makes the data set to train on: map-style, with a length.
+        loss: Takes the model's output and the target, gives a scalar.
+        optimizer: Takes the model's parameters, gives the optimizer.
+        test_dataset: Makes the data set for test accuracy, where there is one.
+        collate: Makes a batch of a list of items; `None` is the `DataLoader`'s own way.
+        loader: Further arguments of the `DataLoader`, by name.
+        data: What is known of the data set, where it is one of stepbench's own.
+    """
+
+    model: "Callable[[], nn.Module]"
+    dataset: "Callable[[], Dataset[Any]]"
+    loss: "Callable[[Any, Any], Tensor]"
+    optimizer: "Callable[[Iterable[nn.Parameter]], Optimizer]"
+    test_dataset: "Callable[[], Dataset[Any]] | None" = None
+    collate: Callable[[list[Any]], Any] | None = None
+    loader: Mapping[str, Any] = field(default_factory=dict)
+    data: data_sets.DataSource | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("model", "dataset", "loss", "optimizer"):
+            if not callable(getattr(self, name)):
+                raise UsageError(
+                    f"Workload({name}=...): is {type(getattr(self, name)).__name__}, which cannot "
+                    f"be called; give a function, such as lambda: ..."
+                )
+        taken = {"dataset", "batch_size", "num_workers", "sampler", "shuffle", "batch_sampler"}
+        if clash := sorted(taken & set(self.loader)):
+            raise UsageError(
+                f"Workload(loader={{{clash[0]!r}: ...}}): stepbench sets this itself; leave it out"
+            )
+
+
+@dataclass(frozen=True)
+class DataChoice:
+    """Which data a shipped workload trains on, from the command line.
+
+    Attributes:
+        name: A name from `bench.data.DATASETS`.
+        directory: Where the real data lie; `None` for data that stepbench draws.
+        download: Whether the published data set may be fetched.
+    """
+
+    name: str
+    directory: Path | None = None
+    download: bool = False
+
+    def source(self, image_size: int | None = None) -> data_sets.DataSource:
+        """The data, at least `image_size` pixels wide where that is given."""
+        return data_sets.source(
+            self.name, data_dir=self.directory, download=self.download, image_size=image_size
+        )
+
+
+def load(spec: str, choice: DataChoice) -> Workload:
+    """The workload that a name or a place stands for.
+
+    Args:
+        spec: A shipped name (`convnet`, `resnet18`), `path/to/file.py:make` or
+            `package.module:make`.
+        choice: The data for shipped workloads, and for a `make` that takes one argument.
+
+    Raises:
+        UsageError: There is no such workload, or what its `make` does is not to be used.
+    """
+    make = _find(spec)
+    try:
+        made = make(choice) if _takes_data(make) else make()
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(told(spec, "raised", error)) from error
+    if not isinstance(made, Workload):
+        raise UsageError(
+            f"--workload {spec}: it returned {type(made).__name__}; return a bench.Workload"
+        )
+    return made
+
+
+def _find(spec: str) -> Callable[..., object]:
+    place, colon, attribute = spec.rpartition(":")
+    if not colon:
+        return _shipped(spec)
+    try:
+        module = _module_at(Path(place)) if place.endswith(".py") else _module_named(place, spec)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(told(spec, "could not be imported:", error)) from error
+    found = getattr(module, attribute, None)
+    if not callable(found):
+        own = [
+            name
+            for name, value in vars(module).items()
+            if inspect.isfunction(value) and value.__module__ == module.__name__
+        ]
+        hint = near(attribute, own) if own else "define one: def make() -> bench.Workload"
+        raise UsageError(f"--workload {spec}: {place} has no function {attribute!r}; {hint}")
+    return found  # type: ignore[no-any-return]  # callable() tells mypy nothing of what it returns
+
+
+def _takes_data(make: Callable[..., object]) -> bool:
+    required = [
+        parameter
+        for parameter in inspect.signature(make).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    return len(required) == 1
+
+
+def told(spec: str, what: str, error: BaseException) -> str:
+    """What went wrong in a user's own code, and where."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
+    said = "".join(traceback.format_exception_only(error)).strip()
+    return f"--workload {spec}: it {what} {said}{where}; it must run on its own first"
+
+
+def _module_at(path: Path) -> ModuleType:
+    """A file imported as a plain script's neighbour would import it: by its stem.
+
+    So its own imports find the files beside it, and what it defines can be pickled for loader
+    workers.
+    """
+    path = path.resolve()
+    if not path.is_file():
+        raise UsageError(f"--workload {path}: there is no such file; give the path of a .py file")
+    known = sys.modules.get(path.stem)
+    if known is not None and Path(getattr(known, "__file__", None) or "").resolve() == path:
+        return known
+    if known is not None or path.stem in sys.stdlib_module_names:
+        raise UsageError(
+            f"--workload {path}: a module called {path.stem!r} is loaded already; rename the file"
+        )
+    sys.path.insert(0, str(path.parent))
+    return importlib.import_module(path.stem)
+
+
+def _module_named(name: str, spec: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
+            raise
+        raise UsageError(
+            f"--workload {spec}: there is no module {name!r} here; is its package installed, "
+            f"or its folder beneath the current directory?"
+        ) from None
+
+
+def _shipped(name: str) -> Callable[..., object]:
+    own = {path.stem for path in SHIPPED.glob("*.py") if not path.stem.startswith("_")}
+    if name in own - {CLASSIFIERS}:
+        return _shipped_module(name).make  # type: ignore[no-any-return]  # a module's attribute
+    classifiers = _shipped_module(CLASSIFIERS)
+    names = classifiers.names()
+    if name in names:
+        return lambda choice: classifiers.make(choice, name)
+    raise UsageError(
+        f"--workload {name}: there is no such workload; {near(name, [*own - {CLASSIFIERS}, *names])}; "
+        f"your own are written path/to/file.py:make or package.module:make"
+    )
+
+
+CLASSIFIERS = "torchvision_classifier"
+"""The shipped module that stands for all of torchvision's classifiers."""
+
+
+def _shipped_module(name: str) -> ModuleType:
+    alias = f"stepbench_models.{name}"
+    if alias not in sys.modules:
+        spec = importlib.util.spec_from_file_location(alias, SHIPPED / f"{name}.py")
+        if spec is None or spec.loader is None:  # pragma: no cover
+            raise ImportError(name)
+        sys.modules[alias] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[alias])
+    return sys.modules[alias]

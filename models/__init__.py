@@ -1,0 +1,1 @@
+"""The workloads that stepbench ships, one file each; each reads as a lesson."""

@@ -1,0 +1,61 @@
+"""The lesson's network: two convolutions and three linear layers on CIFAR-10.
+
+Everything is as in "Torch basics": the layers, `CrossEntropyLoss`, and SGD with a learning rate of
+0.001 and a momentum of 0.9. The model is tiny, so at the lesson's batch size of 4 a step is mostly
+the cost of *starting* work: look at how little a step grows from batch 4 to batch 32, and at
+whether two loader workers earn what their hand-over costs.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from bench.workload import DataChoice, Workload
+
+
+class ConvNet(nn.Module):
+    """Images (N, 3, S, S) to the scores (N, classes).
+
+    Args:
+        classes: How many classes there are.
+        image_size: S, the images' width and height in pixels.
+    """
+
+    def __init__(self, classes: int = 10, image_size: int = 32) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 6, 5)
+        self.pool = nn.MaxPool2d(2, 2)
+        self.conv2 = nn.Conv2d(6, 16, 5)
+        side = ((image_size - 4) // 2 - 4) // 2
+        self.fc1 = nn.Linear(16 * side * side, 120)
+        self.fc2 = nn.Linear(120, 84)
+        self.fc3 = nn.Linear(84, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The scores of a batch of images."""
+        x = self.pool(torch.relu(self.conv1(x)))
+        x = self.pool(torch.relu(self.conv2(x)))
+        x = torch.flatten(x, 1)
+        x = torch.relu(self.fc1(x))
+        x = torch.relu(self.fc2(x))
+        scores: Tensor = self.fc3(x)
+        return scores
+
+
+def sgd(parameters: Iterable[nn.Parameter]) -> torch.optim.SGD:
+    """The lesson's optimizer."""
+    return torch.optim.SGD(parameters, lr=0.001, momentum=0.9)
+
+
+def make(choice: DataChoice) -> Workload:
+    """The lesson, on the data that were chosen."""
+    data = choice.source()
+    return Workload(
+        model=lambda: ConvNet(len(data.classes), data.image_size),
+        dataset=data.train,
+        test_dataset=data.test,
+        loss=nn.CrossEntropyLoss(),
+        optimizer=sgd,
+        data=data,
+    )
