@@ -21,19 +21,6 @@ if TYPE_CHECKING:
 DATASETS = ("cifar10", "jpeg")
 """The data sets' names, as `--dataset` takes them."""
 
-DRAWN_CLASSES = (
-    "checkerboard",
-    "cross",
-    "diagonal_stripes",
-    "disc",
-    "dots",
-    "horizontal_stripes",
-    "ring",
-    "square",
-    "triangle",
-    "vertical_stripes",
-)
-"""The classes of what stepbench draws."""
 CIFAR10_CLASSES = (
     "airplane",
     "automobile",
@@ -49,6 +36,10 @@ CIFAR10_CLASSES = (
 
 Report: TypeAlias = Callable[[str], object]
 """Takes a few words on what is being done."""
+
+
+def _unheard(words: str) -> None:
+    """A report that nobody listens to."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +89,8 @@ def source(
     """
     if name not in DATASETS:
         matches = difflib.get_close_matches(name, DATASETS, cutoff=0.5)
-        hint = f"did you mean {' or '.join(matches)}?" if matches else f"choose from {DATASETS}"
+        known = ", ".join(DATASETS)
+        hint = f"did you mean {' or '.join(matches)}?" if matches else f"choose from {known}"
         raise UsageError(f"--dataset {name}: there is no such data set; {hint}")
     if data_dir is not None and not (download or data_dir.is_dir()):
         raise UsageError(
@@ -114,7 +106,7 @@ def prepare(
     *,
     data_dir: Path | None = None,
     download: bool = False,
-    report: Report = lambda words: None,  # noqa: ARG005  # nobody is listening
+    report: Report = _unheard,
 ) -> None:
     """Draws or fetches a data set, where it is not there yet, so that loading it is quick.
 
@@ -155,111 +147,157 @@ def in_memory(dataset: "Dataset[Any]") -> "TensorDataset":
 
 
 def _cifar10(data_dir: Path | None, download: bool, least_size: int) -> DataSource:
-    size = max(32, least_size)
     if data_dir is None and not download:
-        place = data_cache.location() / f"cifar10-v{data_cache.VERSION}"
-
-        def prepare_drawn(report: Report) -> None:
-            from bench import drawing  # noqa: PLC0415  # NumPy and Pillow are not needed for names
-
-            if not data_cache.intact(place):
-                report("drawing 12,000 images in CIFAR-10's format")
-                data_cache.keep(place, drawing.write_cifar10)
-
-        return DataSource(
-            name="CIFAR-10 format",
-            origin="generated",
-            classes=DRAWN_CLASSES,
-            image_size=size,
-            prepare=prepare_drawn,
-            train=partial(_load, prepare_drawn, "generated_cifar10", place, size, train=True),
-            test=partial(_load, prepare_drawn, "generated_cifar10", place, size, train=False),
-        )
+        return _drawn_cifar10(least_size)
+    from bench import reading  # noqa: PLC0415  # see the module's docstring
 
     place = data_dir or data_cache.location() / "published"
-
-    def prepare_published(report: Report) -> None:
-        if download:
-            from bench import reading  # noqa: PLC0415  # see the module's docstring
-
-            report("fetching CIFAR-10")
-            reading.download_cifar10(place)
-
-    if not download and not (place / "cifar-10-batches-py").is_dir():
-        raise UsageError(
-            f"--data-dir {place}: it holds no cifar-10-batches-py; name the directory that does, "
-            f"add --download to fetch it, or leave it out for generated data"
-        )
+    if not download:
+        _refuse_without_batches(place)
+    size = max(32, least_size)
+    prepare = partial(_fetch, place) if download else _lies_there
+    load = partial(_load, prepare, reading.published_cifar10, place, size)
     return DataSource(
         name="CIFAR-10",
         origin="real",
         classes=CIFAR10_CLASSES,
         image_size=size,
-        prepare=prepare_published,
-        train=partial(_load, prepare_published, "published_cifar10", place, size, train=True),
-        test=partial(_load, prepare_published, "published_cifar10", place, size, train=False),
+        prepare=prepare,
+        train=partial(load, train=True),
+        test=partial(load, train=False),
+    )
+
+
+def _drawn_cifar10(least_size: int) -> DataSource:
+    from bench import drawing, reading  # noqa: PLC0415  # see the module's docstring
+
+    place = data_cache.location() / f"cifar10-v{data_cache.VERSION}"
+    size = max(32, least_size)
+    words = "drawing 12,000 images in CIFAR-10's format"
+    prepare = partial(_draw, place, drawing.write_cifar10, words)
+    load = partial(_load, prepare, reading.generated_cifar10, place, size)
+    return DataSource(
+        name="CIFAR-10 format",
+        origin="generated",
+        classes=drawing.CLASSES,
+        image_size=size,
+        prepare=prepare,
+        train=partial(load, train=True),
+        test=partial(load, train=False),
     )
 
 
 def _jpeg(data_dir: Path | None, download: bool, least_size: int) -> DataSource:
     if download:
         raise UsageError(
-            "--download: only CIFAR-10 can be fetched; name a folder of images by --data-dir"
+            "--download: only CIFAR-10 can be fetched, and --dataset names jpeg; name a folder of "
+            "images by --data-dir, or leave out --download for generated data"
         )
+    if data_dir is None:
+        return _drawn_jpeg(least_size)
+    from bench import reading  # noqa: PLC0415  # see the module's docstring
+
+    train, test = _parts(data_dir)
     size = max(224, least_size)
-    if data_dir is not None:
-        train, test = _parts(data_dir)
-        return DataSource(
-            name=f"images in {data_dir.name}",
-            origin="user",
-            classes=tuple(sorted(folder.name for folder in train.iterdir() if folder.is_dir())),
-            image_size=size,
-            prepare=_nothing_to_prepare,
-            train=partial(_load, _nothing_to_prepare, "image_folder", train, size, train=True),
-            test=partial(_load, _nothing_to_prepare, "image_folder", test, size, train=False),
-        )
+    load = partial(_load, _lies_there, reading.image_folder)
+    return DataSource(
+        name=f"images in {data_dir.resolve().name}",
+        origin="user",
+        classes=_shared_classes(train, test),
+        image_size=size,
+        prepare=_lies_there,
+        train=partial(load, train, size, train=True),
+        test=partial(load, test, size, train=False),
+    )
+
+
+def _drawn_jpeg(least_size: int) -> DataSource:
+    from bench import drawing, reading  # noqa: PLC0415  # see the module's docstring
+
     place = data_cache.location() / f"jpeg-v{data_cache.VERSION}"
-
-    def prepare_drawn(report: Report) -> None:
-        from bench import drawing  # noqa: PLC0415  # NumPy and Pillow are not needed for names
-
-        if not data_cache.intact(place):
-            report("drawing 1,200 JPEG files")
-            data_cache.keep(place, drawing.write_jpegs)
-
+    size = max(224, least_size)
+    prepare = partial(_draw, place, drawing.write_jpegs, "drawing 1,200 JPEG files")
+    load = partial(_load, prepare, reading.image_folder)
     return DataSource(
         name="JPEG files",
         origin="generated",
-        classes=DRAWN_CLASSES,
+        classes=drawing.CLASSES,
         image_size=size,
-        prepare=prepare_drawn,
-        train=partial(_load, prepare_drawn, "image_folder", place / "train", size, train=True),
-        test=partial(_load, prepare_drawn, "image_folder", place / "test", size, train=False),
+        prepare=prepare,
+        train=partial(load, place / "train", size, train=True),
+        test=partial(load, place / "test", size, train=False),
+    )
+
+
+def _refuse_without_batches(directory: Path) -> None:
+    if (directory / CIFAR10_FOLDER).is_dir():
+        return
+    if directory.resolve().name == CIFAR10_FOLDER:
+        remedy = f"name the directory that it lies in: {directory.resolve().parent}"
+    else:
+        remedy = "name the directory that holds it, or add --download to fetch it into this one"
+    raise UsageError(
+        f"--data-dir {directory}: there is no {CIFAR10_FOLDER} in it; {remedy}; "
+        f"or leave out --data-dir for generated data"
     )
 
 
 def _parts(directory: Path) -> tuple[Path, Path]:
     """The training and the test part of a folder of images."""
     train = directory / "train"
-    tests = [directory / name for name in ("test", "val") if (directory / name).is_dir()]
+    tests = [part for part in (directory / "test", directory / "val") if part.is_dir()]
     if not train.is_dir() or not tests:
         raise UsageError(
-            f"--data-dir {directory}: lacks {'train/' if not train.is_dir() else 'test/ or val/'}; "
-            f"each holds a folder of images per class"
+            f"--data-dir {directory}: lacks {'test/ or val/' if train.is_dir() else 'train/'}; "
+            f"name a directory with train/ and with test/ or val/, each with a folder of images "
+            f"per class, or leave out --data-dir for generated data"
         )
     return train, tests[0]
 
 
-def _nothing_to_prepare(_: Report) -> None:
-    """What lies in the user's own directory is there already."""
+def _shared_classes(train: Path, test: Path) -> tuple[str, ...]:
+    """The classes of both parts: an image folder numbers those of each part by themselves."""
+    classes, tested = (
+        tuple(sorted(folder.name for folder in part.iterdir() if folder.is_dir()))
+        for part in (train, test)
+    )
+    if not classes:
+        raise UsageError(
+            f"--data-dir {train.parent}: there is nothing in train/; give each class a folder of "
+            f"images there, or leave out --data-dir for generated data"
+        )
+    if odd := sorted({*classes} ^ {*tested}):
+        raise UsageError(
+            f"--data-dir {train.parent}: the class {odd[0]!r} is in one of train/ and {test.name}/ "
+            f"only; give both the same folders"
+        )
+    return classes
+
+
+def _draw(place: Path, make: Callable[[Path], None], words: str, report: Report) -> None:
+    if not data_cache.intact(place):
+        report(words)
+        data_cache.keep(place, make)
+
+
+def _fetch(place: Path, report: Report) -> None:
+    from bench import reading  # noqa: PLC0415  # see the module's docstring
+
+    report("fetching CIFAR-10")
+    reading.download_cifar10(place)
+
+
+def _lies_there(report: Report) -> None:
+    """Prepares what lies in the user's own directory: there is nothing to do."""
 
 
 def _load(
-    prepare: Callable[[Report], None], reader: str, place: Path, size: int, *, train: bool
+    prepare: Callable[[Report], None],
+    read: "Callable[..., Dataset[Any]]",
+    place: Path,
+    size: int,
+    *,
+    train: bool,
 ) -> "Dataset[Any]":
-    """Prepares a data set and has `bench.reading` read it."""
-    from bench import reading  # noqa: PLC0415  # see the module's docstring
-
-    prepare(lambda _: None)
-    dataset: Dataset[Any] = getattr(reading, reader)(place, size, train=train)
-    return dataset
+    prepare(_unheard)
+    return read(place, size, train=train)

@@ -91,17 +91,18 @@ def _keep(directory: Path, make: Callable[[Path], None]) -> None:
 
 
 def _put(made: Path, place: Path) -> None:
-    while True:
+    # Others may be at the same: whoever comes second finds an intact directory, and several who
+    # found one damaged each move away what they find. So a rename may fail, but not time and again.
+    for attempts_left in reversed(range(5)):
         try:
             made.rename(place)
         except OSError:
-            if not place.exists():
+            if not attempts_left:
                 raise
         else:
             return
         if intact(place):
-            return  # another process was quicker
-        # Several processes may find the same damage: each moves away what it finds.
+            return
         with contextlib.suppress(FileNotFoundError):
             place.rename(Path(tempfile.mkdtemp(dir=made.parent), "damaged"))
 
@@ -115,6 +116,4 @@ def _sweep(cache: Path) -> None:
 
 def _md5(path: Path) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(
-            file, lambda: hashlib.md5(usedforsecurity=False)
-        ).hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

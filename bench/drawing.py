@@ -152,9 +152,7 @@ def draw(figure: Figure, count: int, paper: Paper, rng: np.random.Generator) -> 
     ground = rng.integers(*_DARK, size=(count, 1, 1, 3), dtype=np.int32)
     ink = rng.integers(*_LIGHT, size=(count, 1, 1, 3), dtype=np.int32)
     pictures = ground + (ink - ground) * covered // paper.samples**2
-    pictures += rng.integers(
-        -paper.noise, paper.noise + 1, size=pictures.shape, dtype=np.int32
-    )
+    pictures += rng.integers(-paper.noise, paper.noise + 1, size=pictures.shape, dtype=np.int32)
     return np.clip(pictures, 0, 255).astype(np.uint8)
 
 

@@ -1,0 +1,116 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.case import AXES, AXIS, Case, Matrix, near, workload_label
+from bench.errors import UsageError
+from bench.options import default_matrix
+
+
+def test_the_id_is_readable_and_leaves_the_own_data_set_out() -> None:
+    case = Case(workload="convnet", batch_size=32, num_workers=2, compile="default")
+    assert case.id == "convnet-cpu-b32-w2-default-fp32"
+
+
+def test_the_id_names_another_data_set_device_index_and_backend_fit_for_a_file_name() -> None:
+    case = Case(
+        workload="lib/my_bench.py:small", dataset="jpeg", device="cuda:1", compile="backend:eager"
+    )
+    assert case.id == "my_bench.small-jpeg-cuda1-b4-w0-backend.eager-fp32"
+
+
+def test_the_eager_twin_differs_in_compilation_alone() -> None:
+    case = Case(workload="convnet", compile="default", precision="bf16")
+    assert case.eager_twin == Case(workload="convnet", precision="bf16")
+
+
+def test_the_default_matrix_shows_every_axis_of_the_mission() -> None:
+    cases = default_matrix().on(("cpu", "cuda")).cases
+    assert len(cases) == 16
+    for axis in ("device", "batch_size", "num_workers", "compile"):
+        assert len({getattr(case, axis) for case in cases}) == 2
+
+
+@pytest.mark.parametrize(
+    ("axis", "word", "told"),
+    [
+        ("batch_size", "0", "--batch-size 0: a batch holds at least one sample"),
+        ("batch_size", "-4", "--batch-size -4"),
+        ("batch_size", "many", "--batch-size many"),
+        ("num_workers", "-1", "--num-workers -1"),
+        ("compile", "defalt", "did you mean default?"),
+        ("compile", "backend:", "is no mode of torch.compile"),
+        ("precision", "fp64", "did you mean fp"),
+        ("device", "gpu!", "a device is written cpu, cuda"),
+        ("dataset", "cifar", "did you mean cifar10?"),
+        ("workload", "file.py", "say which function of the file makes the workload"),
+        ("workload", ":make", "give a shipped name"),
+    ],
+)
+def test_a_wrong_value_names_the_option_the_value_and_the_remedy(
+    axis: str, word: str, told: str
+) -> None:
+    with pytest.raises(UsageError, match=r"^--") as raised:
+        AXIS[axis].read([word])
+    assert told in str(raised.value)
+    assert str(raised.value).startswith(f"{AXIS[axis].flag} {word}:")
+
+
+def test_values_may_be_given_as_words_or_with_commas_and_count_once() -> None:
+    assert AXIS["batch_size"].read(["4,32", "4", "128"]) == (4, 32, 128)
+
+
+def test_exclude_takes_cases_away_and_include_adds_to_the_product() -> None:
+    matrix = Matrix(
+        {**default_matrix().axes, "device": ("cpu",)},
+        include=({"batch_size": 256},),
+        exclude=({"compile": "default", "num_workers": 2},),
+    )
+    ids = [case.id for case in matrix.cases]
+    assert len(ids) == 8 - 2 + 1
+    assert ids[-1] == "convnet-cpu-b256-w0-off-fp32"
+    assert not [name for name in ids if "w2-default" in name]
+
+
+def test_a_matrix_without_cases_is_refused() -> None:
+    matrix = Matrix(default_matrix().axes, exclude=({"workload": "convnet"},))
+    with pytest.raises(UsageError, match="exclude leaves no case"):
+        _ = matrix.cases
+
+
+def test_two_workloads_of_one_name_are_refused() -> None:
+    axes = {**default_matrix().axes, "workload": ("a/net.py:make", "b/net.py:make")}
+    with pytest.raises(UsageError, match="rename one"):
+        _ = Matrix(axes).cases
+
+
+def test_labels_of_workloads() -> None:
+    assert workload_label("resnet18") == "resnet18"
+    assert workload_label("path/to/file.py:make") == "file"
+    assert workload_label("package.module:make") == "module"
+
+
+def test_near_falls_back_to_all_there_is() -> None:
+    assert near("zzz", ["a", "b"]) == "choose from a, b"
+
+
+def _values(name: str) -> st.SearchStrategy[list[object]]:
+    choices = {
+        "workload": ["convnet", "resnet18"],
+        "dataset": ["own", "cifar10", "jpeg"],
+        "device": ["cpu", "cuda", "cuda:1"],
+        "batch_size": [1, 4, 32],
+        "num_workers": [0, 1, 2],
+        "compile": ["off", "default", "backend:eager"],
+        "precision": ["fp32", "bf16"],
+    }
+    return st.lists(st.sampled_from(choices[name]), min_size=1, max_size=3, unique=True)
+
+
+@given(st.fixed_dictionaries({axis.name: _values(axis.name) for axis in AXES}))
+def test_every_case_has_an_id_of_its_own(axes: dict[str, list[object]]) -> None:
+    matrix = Matrix({name: tuple(values) for name, values in axes.items()})
+    size = 1
+    for values in axes.values():
+        size *= len(values)
+    assert len({case.id for case in matrix.cases}) == len(matrix.cases) == size

@@ -1,0 +1,200 @@
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench.clock import HostDevice, LapTimer
+from bench.cycle import Training, parameter_count, to_device, train
+from bench.phases import Phase
+
+
+class FakeClock:
+    """Nanoseconds that pass only when something says that they do."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+    def passes(self, duration_ns: int) -> None:
+        self.now_ns += duration_ns
+
+
+DURATIONS = {Phase.DATALOAD: 7, Phase.FORWARD: 31, Phase.BACKWARD: 53, Phase.OPTIMIZER: 11}
+
+
+class Spin(torch.autograd.Function):
+    """Passes its input on; takes known times forward and backward."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, forward: Callable[[], None], back: Callable[[], None]) -> Any:
+        ctx.back = back
+        forward()
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        ctx.back()
+        return gradients[0], None, None
+
+
+def spinning(clock: FakeClock, step: int) -> tuple[Training, Iterator[Any]]:
+    """A training whose phases take `DURATIONS` times the step's number, exactly."""
+    model = nn.Linear(2, 1)
+    number = 0
+
+    def takes(phase: Phase) -> Callable[[], None]:
+        return lambda: clock.passes(DURATIONS[phase] * number)
+
+    def batches() -> Iterator[Any]:
+        nonlocal number
+        for _ in range(step):
+            number += 1
+            takes(Phase.DATALOAD)()
+            yield torch.ones(3, 2), torch.zeros(3, 1)
+
+    def forward(inputs: Tensor) -> Any:
+        return Spin.apply(model(inputs), takes(Phase.FORWARD), takes(Phase.BACKWARD))  # type: ignore[no-untyped-call]
+
+    class Optimizer(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            takes(Phase.OPTIMIZER)()
+            return super().step(closure)
+
+    training = Training(
+        model=forward,
+        loss=nn.MSELoss(),
+        optimizer=Optimizer(model.parameters(), lr=0.1),
+        device=torch.device("cpu"),
+        autocast=nullcontext,
+    )
+    return training, batches()
+
+
+def test_each_lap_is_read_back_exactly_and_they_add_up_to_the_step() -> None:
+    clock = FakeClock()
+    training, stream = spinning(clock, 4)
+    timer = LapTimer(HostDevice(), clock)
+    timer.begin()
+    train(training, stream, 4, timer.lap, timer.end_step)
+    laps = timer.read().host
+    numbers = np.arange(1, 5)
+    for phase, duration in DURATIONS.items():
+        np.testing.assert_array_equal(laps[phase], duration * numbers / 1e9)
+    np.testing.assert_allclose(laps["step"], sum(DURATIONS.values()) * numbers / 1e9, rtol=1e-12)
+    assert set(laps) == {*DURATIONS, "step"}
+
+
+def test_time_that_no_phase_is_charged_with_shows_as_a_gap() -> None:
+    clock = FakeClock()
+    timer = LapTimer(HostDevice(), clock)
+    timer.begin()
+    clock.passes(5)
+    timer.lap(Phase.FORWARD)
+    clock.passes(3)  # nobody ends this lap
+    timer.end_step()
+    laps = timer.read().host
+    assert clock.now_ns / 1e9 - laps["step"].sum() == pytest.approx(3e-9)
+
+
+def test_a_phase_may_have_several_laps_in_a_step() -> None:
+    clock = FakeClock()
+    timer = LapTimer(HostDevice(), clock)
+    timer.begin()
+    for phase, duration in [(Phase.FORWARD, 2), (Phase.BACKWARD, 3), (Phase.FORWARD, 4)]:
+        clock.passes(duration)
+        timer.lap(phase)
+    timer.end_step()
+    laps = timer.read().host
+    assert laps["forward"].tolist() == pytest.approx([6e-9])
+    assert laps["backward"].tolist() == pytest.approx([3e-9])
+
+
+class FakeQueue:
+    """An asynchronous device: queued work has times of its own, and overlaps with the host."""
+
+    asynchronous = True
+    clock_name = "fake events"
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self.free_ns = 0
+
+    def queue(self, duration_ns: int) -> None:
+        self.free_ns = max(self.free_ns, self._clock.now_ns) + duration_ns
+
+    def record(self) -> object:
+        return max(self.free_ns, self._clock.now_ns)
+
+    def synchronize(self) -> None:
+        self._clock.now_ns = max(self._clock.now_ns, self.free_ns)
+
+    def elapsed_s(self, begin: object, end: object) -> float:
+        assert isinstance(begin, int)
+        assert isinstance(end, int)
+        return (end - begin) / 1e9
+
+
+def test_an_asynchronous_device_is_timed_by_its_own_clock_without_waiting_for_it() -> None:
+    clock = FakeClock()
+    queue = FakeQueue(clock)
+    timer = LapTimer(queue, clock)
+    timer.begin()
+    for _ in range(3):
+        clock.passes(1)
+        timer.lap(Phase.DATALOAD)
+        for phase, duration in [(Phase.FORWARD, 100), (Phase.BACKWARD, 200)]:
+            clock.passes(2)
+            queue.queue(duration)
+            timer.lap(phase)
+        timer.end_step()
+    laps = timer.read()
+    assert laps.device is not None
+    np.testing.assert_allclose(laps.host["step"], [5e-9] * 3)
+    np.testing.assert_allclose(laps.device["backward"], [200e-9] * 3)
+    # The device waits for its first work, and never again: the host runs ahead.
+    np.testing.assert_allclose(laps.device["dataload"], [1e-9, 0, 0])
+    np.testing.assert_allclose(laps.device["forward"], [102e-9, 100e-9, 100e-9])
+    assert laps.device["step"].sum() == pytest.approx(queue.free_ns / 1e9)
+
+
+def test_training_is_the_lesson_s_loop() -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+    twin = nn.Linear(3, 2)
+    twin.load_state_dict(model.state_dict())
+    data = [(torch.randn(4, 3), torch.randint(2, (4,))) for _ in range(5)]
+    loss = nn.CrossEntropyLoss()
+    training = Training(
+        model=model,
+        loss=loss,
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
+        device=torch.device("cpu"),
+        autocast=nullcontext,
+    )
+    train(training, iter(data), 5)
+    optimizer = torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9)
+    for inputs, labels in data:
+        optimizer.zero_grad()
+        loss(twin(inputs), labels).backward()
+        optimizer.step()
+    assert all(map(torch.equal, model.parameters(), twin.parameters()))
+
+
+def test_nested_batches_move_whole() -> None:
+    batch = {"a": [torch.ones(2), "word"], "b": (torch.zeros(1), 3)}
+    moved = to_device(batch, torch.device("meta"))
+    assert moved["a"][0].device.type == "meta"
+    assert moved["a"][1] == "word"
+    assert moved["b"][1] == 3
+
+
+def test_frozen_parameters_are_counted_apart() -> None:
+    model = nn.Linear(3, 2)
+    model.bias.requires_grad_(requires_grad=False)
+    assert parameter_count(model) == (8, 6)

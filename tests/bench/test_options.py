@@ -1,0 +1,111 @@
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.errors import UsageError
+from bench.options import FLAGS, Options, read
+
+
+def options(directory: Path, **given: Any) -> Options:
+    return read({f"stepbench_{name}": value for name, value in given.items()}, directory)
+
+
+def test_nothing_given_is_the_default_matrix(tmp_path: Path) -> None:
+    read_back = options(tmp_path)
+    assert read_back.matrix.axes["batch_size"] == (4, 32)
+    assert read_back.sampling.steps is None
+    assert read_back.named == frozenset()
+
+
+def test_what_is_given_replaces_an_axis_and_is_remembered(tmp_path: Path) -> None:
+    read_back = options(tmp_path, batch_size=["8"], max_time="2.5", memory_limit="2GiB")
+    assert read_back.matrix.axes["batch_size"] == (8,)
+    assert read_back.sampling.max_time_s == 2.5
+    assert read_back.memory_limit_bytes == 2 * 2**30
+    assert read_back.named == {"batch_size", "max_time", "memory_limit"}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"steps": "0"}, "--steps 0: give a whole number"),
+        ({"steps": "ten"}, "--steps ten: give a whole number"),
+        ({"max_time": "-1"}, "--max-time -1: give seconds above 0"),
+        ({"max_time": "inf"}, "--max-time inf: give seconds above 0"),
+        ({"rel_error": "0"}, "--rel-error 0: give a share above 0"),
+        ({"deadline": "soon"}, "--deadline soon: give seconds above 0"),
+        ({"memory_limit": "8 apples"}, "--memory-limit 8 apples: give a size"),
+        ({"workload": ["absent.py:make"]}, "--workload absent.py:make: there is no file absent.py"),
+        ({"data_dir": "/nowhere/at/all"}, "--data-dir /nowhere/at/all: is no directory"),
+        ({"output": "a", "resume": "b"}, "--output and --resume"),
+        ({"matrix": "small"}, "--matrix small: there is no pyproject.toml"),
+    ],
+)
+def test_bad_input_is_told_without_torch(tmp_path: Path, given: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        options(tmp_path, **given)
+    assert told in str(raised.value)
+
+
+def test_a_misspelled_workload_file_is_met_with_the_one_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "my_bench.py").touch()
+    with pytest.raises(UsageError, match=r"did you mean my_bench\.py\?"):
+        options(tmp_path, workload=["my_bnch.py:make"])
+
+
+def project(directory: Path, text: str) -> Path:
+    tomllib.loads(text)
+    (directory / "pyproject.toml").write_text(text)
+    return directory
+
+
+def test_a_named_matrix_is_read_and_options_replace_its_axes(tmp_path: Path) -> None:
+    project(
+        tmp_path,
+        """
+        [tool.stepbench.matrix.small]
+        device = "cpu"
+        batch-size = [8, 16]
+        compile = ["off"]
+        include = [{ batch-size = 64, num-workers = 0 }]
+        exclude = [{ num-workers = 2 }]
+        """,
+    )
+    ids = [case.id for case in options(tmp_path, matrix="small").matrix.cases]
+    assert ids == [
+        "convnet-cpu-b8-w0-off-fp32",
+        "convnet-cpu-b16-w0-off-fp32",
+        "convnet-cpu-b64-w0-off-fp32",
+    ]
+    narrowed = options(tmp_path, matrix="small", batch_size=["8"]).matrix.cases
+    assert [case.batch_size for case in narrowed] == [8, 64]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[tool.other]", "has no such matrix; add [tool.stepbench.matrix.NAME]"),
+        ("[tool.stepbench.matrix.smal]", "did you mean smal?"),
+        ("[tool.stepbench.matrix.small]\nbatchsize = [4]", "no axis 'batchsize'; did you mean"),
+        ("[tool.stepbench.matrix.small]\nbatch-size = []", "batch-size has no values"),
+        ("[tool.stepbench.matrix.small]\nbatch-size = [0]", "--batch-size 0"),
+        ("[tool.stepbench.matrix.small]\ninclude = [3]", "lists of tables"),
+    ],
+)
+def test_a_wrong_matrix_is_told(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        options(project(tmp_path, text), matrix="small")
+    assert told in str(raised.value)
+
+
+def test_broken_toml_is_told(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool")
+    with pytest.raises(UsageError, match="is not valid TOML"):
+        options(tmp_path, matrix="small")
+
+
+def test_every_flag_has_help_and_a_destination_of_its_own() -> None:
+    assert all(flag.help for flag in FLAGS)
+    assert len({flag.destination for flag in FLAGS}) == len(FLAGS)

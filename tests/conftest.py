@@ -1,0 +1,115 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+TINY = """
+    import os, time
+    import torch
+    from bench import Workload
+
+    class Data(torch.utils.data.Dataset):
+        def __len__(self):
+            return 64
+
+        def __getitem__(self, index):
+            return torch.full((8,), index / 64), index % 2
+
+    def make():
+        return Workload(
+            model=lambda: torch.nn.Linear(8, 2),
+            dataset=Data,
+            loss=torch.nn.CrossEntropyLoss(),
+            optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.01),
+        )
+"""
+"""A workload as a user writes one; a step takes a fraction of a millisecond."""
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for the whole session, apart from the user's own."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPBENCH_CACHE_DIR", str(cache))
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """No process outlives the test that started it."""
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    yield
+    left = [
+        child
+        for child in psutil.Process().children(recursive=True)
+        # multiprocessing keeps one process of its own for as long as the interpreter lives
+        if child.pid not in before and "resource_tracker" not in " ".join(child.cmdline())
+    ]
+    _, alive = psutil.wait_procs(left, timeout=10)
+    assert not alive
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a workload file into the test's directory, with lines of one's own at its end."""
+
+    def write(name: str = "tiny.py", more: str = "") -> Path:
+        path = tmp_path / name
+        path.write_text(textwrap.dedent(TINY) + "\n" + textwrap.dedent(more))
+        return path
+
+    return write
+
+
+Bench = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """Runs `python -m bench` in the test's directory, as a user does."""
+
+    def run(*arguments: str, timeout: float = 180) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "bench", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def start_bench(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `python -m bench` and leaves it running."""
+    started = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bench", *arguments],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
