@@ -1,6 +1,7 @@
 """The front door: `nox -s bench`, `nox -s tests`, and what keeps the code in order.
 
-Sessions that need torch share one environment, so that it is installed once (5 GB).
+Each session has an environment of its own. uv links packages from its cache into it, so that torch
+(5 GB) is fetched and stored once.
 """
 
 from pathlib import Path
@@ -12,48 +13,46 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["tests", "lint", "types"]
 
-SHARED = ".nox/torch"
-"""The environment with torch in it."""
-PATIENCE = {"interrupt_timeout": 60, "terminate_timeout": 20}
+INTERRUPT_S, TERMINATE_S = 60, 20
 """On Ctrl-C a run ends its child processes and writes its report; nox would wait for 0.3 s."""
 
 
-def install(session: nox.Session) -> None:
-    """Installs stepbench and what its tests and type checks need."""
-    session.install("-e", ".", "--group", "tests", "--group", "types")
+def run(session: nox.Session, *command: str) -> None:
+    """Runs a command that is given the time to end well."""
+    session.run(*command, interrupt_timeout=INTERRUPT_S, terminate_timeout=TERMINATE_S)
 
 
-@nox.session(venv_location=SHARED)
+@nox.session
 def bench(session: nox.Session) -> None:
     """Time a training step, phase by phase: `nox -s bench -- --help` lists the options."""
-    install(session)
-    session.run("python", "-m", "bench", *session.posargs, **PATIENCE)
+    session.install("-e", ".")
+    run(session, "python", "-m", "bench", *session.posargs)
 
 
-@nox.session(venv_location=SHARED)
+@nox.session
 def report(session: nox.Session) -> None:
     """Make a run's reports again: `nox -s report -- results/latest`."""
-    install(session)
+    session.install("-e", ".")
     session.run("python", "-m", "reports", *(session.posargs or ["results/latest"]))
 
 
-@nox.session(venv_location=SHARED)
+@nox.session
 def study(session: nox.Session) -> None:
     """Repeat the studies of how well stepbench measures: `nox -s study -- NAME ...`."""
-    install(session)
+    session.install("-e", ".")
     place = Path("docs/studies")
     known = sorted(path.stem for path in place.glob("*.py"))
     for name in session.posargs or known:
         if name not in known:
             session.error(f"there is no study {name!r}; there are {', '.join(known)}")
-        session.run("python", str(place / f"{name}.py"), **PATIENCE)
+        run(session, "python", str(place / f"{name}.py"))
 
 
-@nox.session(venv_location=SHARED)
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests."""
-    install(session)
-    session.run("python", "-m", "pytest", *session.posargs, **PATIENCE)
+    session.install("-e", ".", "--group", "tests")
+    run(session, "python", "-m", "pytest", *session.posargs)
 
 
 @nox.session
@@ -64,10 +63,8 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", *([] if "--fix" in session.posargs else ["--check"]))
 
 
-@nox.session(venv_location=SHARED)
+@nox.session
 def types(session: nox.Session) -> None:
     """Check types."""
-    install(session)
+    session.install("-e", ".", "--group", "tests", "--group", "types")
     session.run("mypy", *session.posargs)
-
-

@@ -18,8 +18,8 @@ examples:
   python -m bench --workload my_bench.py:make -k "b32 and not w0"
   python -m bench --resume results/latest              measure what is missing
 
-Options that take several values span a matrix: every combination is a case, measured in a process of
-its own. Every option of pytest and pytest-benchmark works as well, among them -k, -x, --lf,
+Options that take several values span a matrix: every combination is a case, measured in a process
+of its own. Every option of pytest and pytest-benchmark works as well, among them -k, -x, --lf,
 --collect-only, --junitxml FILE, --benchmark-json FILE, --benchmark-save NAME, --benchmark-compare.
 
 A matrix of one's own, in pyproject.toml, for --matrix small:

@@ -1,8 +1,8 @@
 """Batches without end: the user's `DataLoader`, kept in its steady state.
 
-An epoch's end stops the loader's workers, drains what they have prepared and starts them anew. That
-would fall upon whichever lap comes next, so the sampler goes on from one shuffle to the next and the
-cost of a start is measured by itself.
+An epoch's end stops the loader's workers, drains what they have prepared and starts them anew.
+That would fall upon whichever lap comes next, so the sampler goes on from one shuffle to the next
+and the cost of a start is measured by itself.
 """
 
 from collections.abc import Iterator
@@ -61,7 +61,9 @@ def length_of(dataset: Dataset[Any], spec: str) -> int:
     return length
 
 
-def make_loader(workload: Workload, dataset: Dataset[Any], case: Case, seed: int) -> DataLoader[Any]:
+def make_loader(
+    workload: Workload, dataset: Dataset[Any], case: Case, seed: int
+) -> DataLoader[Any]:
     """The case's `DataLoader`, shuffling without end."""
     sampler = EndlessShuffle(length_of(dataset, case.workload), case.batch_size, seed)
     return DataLoader(

@@ -13,7 +13,9 @@ import ctypes
 import gc
 import json
 import multiprocessing
+import multiprocessing.util
 import os
+import platform
 import selectors
 import signal
 import socket
@@ -24,12 +26,12 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 
 import psutil
 
@@ -110,9 +112,7 @@ class Server(Protocol):
         """
         ...
 
-    def run(
-        self, job: Job, *, deadline_s: float, on_progress: Callable[[str], None]
-    ) -> Outcome:
+    def run(self, job: Job, *, deadline_s: float, on_progress: Callable[[str], None]) -> Outcome:
         """Runs a job in a child of its own and waits for its end, at most `deadline_s` seconds."""
         ...
 
@@ -129,7 +129,7 @@ def start_server(preload: tuple[str, ...], search_path: list[str], directory: Pa
         search_path: The children's `sys.path`.
         directory: The children's working directory.
     """
-    if sys.platform == "linux":
+    if platform.system() == "Linux":
         return ForkServer(preload, search_path, directory)
     return SpawnServer(search_path, directory)
 
@@ -160,7 +160,8 @@ def _follow(
     job: Job,
     connection: "Connection[Any, Any]",
     end: _Exit,
-    log: Any,
+    *,
+    log: BinaryIO,
     asked: float,
     deadline_s: float,
     on_progress: Callable[[str], None],
@@ -195,21 +196,16 @@ def _follow(
                 break
     finally:
         # Also on Ctrl-C. After an answer the child has nothing left to do but to clean up.
-        if answer is None or answer.status is Status.TIMEOUT:
-            end.kill()
-        elif not wait([end.fileno()], timeout=10.0):
+        unfinished = answer is None or answer.status is Status.TIMEOUT
+        if unfinished or not wait([end.fileno()], timeout=10.0):
             end.kill()
         connection.close()
     code = end.code()
     if answer is None:
         answer = _ended_early(code, _oom_kills() > kills_before)
     if answer.status is not Status.OK and answer.detail is None:
-        answer = _with(answer, detail=_tail(log))
-    return _with(answer, start_s=start_s, elapsed_s=time.perf_counter() - asked)
-
-
-def _with(outcome: Outcome, **changes: Any) -> Outcome:
-    return Outcome(**{**vars(outcome), **changes})
+        answer = replace(answer, detail=_tail(log))
+    return replace(answer, start_s=start_s, elapsed_s=time.perf_counter() - asked)
 
 
 def _ended_early(code: int, out_of_memory: bool) -> Outcome:
@@ -239,7 +235,7 @@ def _oom_kills() -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
 
-def _tail(log: Any) -> str | None:
+def _tail(log: BinaryIO) -> str | None:
     log.seek(0, os.SEEK_END)
     log.seek(max(0, log.tell() - LOG_TAIL_BYTES))
     return log.read().decode(errors="replace").strip() or None
@@ -299,8 +295,10 @@ def _diagnose(error: BaseException) -> tuple[Status, str]:
     if "DataLoader worker" in said and "killed by signal" in said:
         return (
             Status.CRASHED,
-            f"a DataLoader worker died; does it run with --num-workers 0, "
-            f"and is there room in /dev/shm? ({first})",
+            (
+                "a DataLoader worker died; does it run with --num-workers 0, and does its "
+                f"shared memory suffice? ({first})"
+            ),
         )
     return Status.ERROR, f"it raised {first}"
 
@@ -358,9 +356,7 @@ class ForkServer:
             self._import_s = float(ready["import_s"])
         return self._import_s
 
-    def run(
-        self, job: Job, *, deadline_s: float, on_progress: Callable[[str], None]
-    ) -> Outcome:
+    def run(self, job: Job, *, deadline_s: float, on_progress: Callable[[str], None]) -> Outcome:
         """Runs a job in a forked child; see `Server.run`."""
         self.wait_until_ready()  # the deadline is the case's, not the import's
         asked = time.perf_counter()
@@ -370,7 +366,15 @@ class ForkServer:
                 fds = [far.fileno(), log.fileno()]
                 socket.send_fds(self._control, [json.dumps({"fork": True}).encode()], fds)
             end = _ForkedExit(self._control, int(_receive(self._control)["pid"]))
-            return _follow(job, near, end, log, asked, deadline_s, on_progress)
+            return _follow(
+                job,
+                near,
+                end,
+                log=cast("BinaryIO", log),
+                asked=asked,
+                deadline_s=deadline_s,
+                on_progress=on_progress,
+            )
 
     def close(self) -> None:
         """Ends the server; it takes its children along."""
@@ -481,7 +485,7 @@ def _leave(code: int) -> None:
     multiprocessing's part is run: it ends loader workers and removes their queues.
     """
     with contextlib.suppress(BaseException):
-        from multiprocessing.util import _exit_function  # noqa: PLC0415, PLC2701
+        from multiprocessing.util import _exit_function  # type: ignore[attr-defined] # noqa: PLC0415
 
         _exit_function()
     with contextlib.suppress(BaseException):
@@ -529,9 +533,7 @@ class SpawnServer:
     def wait_until_ready(self) -> None:
         """Each child imports what it needs: there is nothing to wait for."""
 
-    def run(
-        self, job: Job, *, deadline_s: float, on_progress: Callable[[str], None]
-    ) -> Outcome:
+    def run(self, job: Job, *, deadline_s: float, on_progress: Callable[[str], None]) -> Outcome:
         """Runs a job in a spawned child; see `Server.run`."""
         asked = time.perf_counter()
         near, far = multiprocessing.Pipe()
@@ -541,7 +543,15 @@ class SpawnServer:
             )
             process.start()
             far.close()
-            return _follow(job, near, _SpawnedExit(process), log, asked, deadline_s, on_progress)
+            return _follow(
+                job,
+                near,
+                _SpawnedExit(process),
+                log=cast("BinaryIO", log),
+                asked=asked,
+                deadline_s=deadline_s,
+                on_progress=on_progress,
+            )
 
     def close(self) -> None:
         """There is no server to end, and each child has ended with its `run`."""

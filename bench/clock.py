@@ -94,6 +94,7 @@ class EventDevice:
         """Seconds between two events (`elapsed_time` gives milliseconds)."""
         return float(begin.elapsed_time(end)) / 1e3  # type: ignore[attr-defined]  # an Event
 
+
 def device_clock(device: "torch.device") -> Device:
     """The clock that suits a device."""
     return HostDevice() if device.type == "cpu" else EventDevice(device)
@@ -122,9 +123,7 @@ class LapTimer:
         host_ns: The host's clock, nanoseconds.
     """
 
-    def __init__(
-        self, device: Device, host_ns: Callable[[], int] = time.perf_counter_ns
-    ) -> None:
+    def __init__(self, device: Device, host_ns: Callable[[], int] = time.perf_counter_ns) -> None:
         self._device = device
         self._host_ns = host_ns
         self._phases: list[Phase | None] = [None]
@@ -164,9 +163,13 @@ class LapTimer:
         steps = len(self._steps)
         of_step = np.searchsorted(self._steps, np.arange(1, len(durations) + 1))
         inside = of_step < steps
-        sums = {}
+        sums: dict[str, Seconds] = {}
         for phase in dict.fromkeys(phase for phase in self._phases if phase is not None):
             mine = inside & np.array([other is phase for other in self._phases[1:]], dtype=bool)
-            sums[str(phase)] = np.bincount(of_step[mine], durations[mine], minlength=steps)
-        sums[STEP] = np.bincount(of_step[inside], durations[inside], minlength=steps)
+            sums[str(phase)] = _summed(of_step[mine], durations[mine], steps)
+        sums[STEP] = _summed(of_step[inside], durations[inside], steps)
         return sums
+
+
+def _summed(groups: NDArray[np.intp], durations: Seconds, count: int) -> Seconds:
+    return np.bincount(groups, weights=durations, minlength=count).astype(np.float64)

@@ -39,14 +39,14 @@ def compile_model(model: nn.Module, compile: str, device: torch.device) -> Calla
             raise UsageError(
                 f"--compile {compile}: torch knows no such backend; there are {', '.join(known)}"
             )
-        return torch.compile(model, backend=backend)  # type: ignore[no-any-return]
+        return torch.compile(model, backend=backend)
     _require_compiler(device)
-    return torch.compile(model, mode=compile)  # type: ignore[no-any-return]
+    return torch.compile(model, mode=compile)
 
 
 def _require_compiler(device: torch.device) -> None:
     if device.type == "cpu":
-        from torch._inductor import cpp_builder, exc  # noqa: PLC0415, PLC2701  # slow to import
+        from torch._inductor import cpp_builder, exc  # noqa: PLC0415  # slow to import
 
         try:
             cpp_builder.get_cpp_compiler()
@@ -57,7 +57,7 @@ def _require_compiler(device: torch.device) -> None:
                 "(Debian: apt-get install g++), or set CXX, or use --compile off",
             ) from None
     elif device.type == "cuda":
-        from torch.utils._triton import has_triton  # noqa: PLC0415, PLC2701
+        from torch.utils._triton import has_triton  # noqa: PLC0415
 
         if not has_triton():
             raise UnsupportedError(
@@ -87,5 +87,3 @@ def facts(compile: str) -> dict[str, Any] | None:  # noqa: A002  # the axis's na
         "graphs": counters["stats"]["unique_graphs"],
         "graph_breaks": sum(counters["graph_break"].values()),
     }
-
-

@@ -45,7 +45,7 @@ class Training:
         )
 
 
-def to_device(batch: Any, device: torch.device) -> Any:
+def to_device(batch: Any, device: torch.device) -> Any:  # noqa: ANN401  # a batch is anything
     """A batch on the device: tensors, and tensors in mappings and sequences."""
     if isinstance(batch, Tensor):
         return batch.to(device)
@@ -93,11 +93,11 @@ def train(
             loss = training.loss(training.model(inputs), target)
         lap(Phase.FORWARD)
         if scaler is None:
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             lap(Phase.BACKWARD)
             training.optimizer.step()
         else:
-            scaler.scale(loss).backward()
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # likewise
             lap(Phase.BACKWARD)
             scaler.step(training.optimizer)
             scaler.update()

@@ -33,6 +33,9 @@ CIFAR10_CLASSES = (
     "ship",
     "truck",
 )
+"""The published classes, in the order of their numbers."""
+CIFAR10_FOLDER = "cifar-10-batches-py"
+"""The folder that holds the published files."""
 
 Report: TypeAlias = Callable[[str], object]
 """Takes a few words on what is being done."""
@@ -283,7 +286,7 @@ def _draw(place: Path, make: Callable[[Path], None], words: str, report: Report)
 def _fetch(place: Path, report: Report) -> None:
     from bench import reading  # noqa: PLC0415  # see the module's docstring
 
-    report("fetching CIFAR-10")
+    report("looking for CIFAR-10, and fetching it if it is not there")
     reading.download_cifar10(place)
 
 

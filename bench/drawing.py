@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 POINTS = 2048
-SEED = 20_26
+SEED = 2026
 BATCHES_FOLDER = "stepbench-batches-py"
 """Not CIFAR-10's own `cifar-10-batches-py`: nobody is to take the one for the other."""
 TRAIN_BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
@@ -153,7 +153,8 @@ def draw(figure: Figure, count: int, paper: Paper, rng: np.random.Generator) -> 
     ink = rng.integers(*_LIGHT, size=(count, 1, 1, 3), dtype=np.int32)
     pictures = ground + (ink - ground) * covered // paper.samples**2
     pictures += rng.integers(-paper.noise, paper.noise + 1, size=pictures.shape, dtype=np.int32)
-    return np.clip(pictures, 0, 255).astype(np.uint8)
+    pixels: Pixels = np.clip(pictures, 0, 255).astype(np.uint8)
+    return pixels
 
 
 def _samples_on(figure: Figure, count: int, paper: Paper, rng: np.random.Generator) -> Mask:

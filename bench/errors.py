@@ -22,4 +22,5 @@ class UnsupportedError(Exception):
         self.reason = reason
 
     def __str__(self) -> str:
+        """The reason alone."""
         return self.reason

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
 from bench import batches, compilation, devices, memory, precision
 from bench.case import Case
-from bench.clock import Device, LapTimer, Laps, device_clock
+from bench.clock import Device, Laps, LapTimer, device_clock
 from bench.cycle import Training, parameter_count, train
 from bench.errors import UsageError
 from bench.measurement import Block, Findings
@@ -69,7 +70,8 @@ def measure(report: Report, request: Request) -> Findings:
     workload = load(case.workload, request.data)
     model, training = build(workload, case)
     dataset = workload.dataset()
-    refuse_large_batch(case, batches.length_of(dataset, case.workload))
+    length = batches.length_of(dataset, case.workload)
+    refuse_large_batch(case, length)
     loader = batches.make_loader(workload, dataset, case, request.seed)
     clock = device_clock(training.device)
 
@@ -88,7 +90,12 @@ def measure(report: Report, request: Request) -> Findings:
     memory.reset_device_peak(training.device)
     report("sampling")
     samples = sample(
-        training, stream, clock, request.sampling, batches.prefetched(loader), warmup["step_s"]
+        training,
+        stream,
+        clock,
+        request.sampling,
+        prefetched=batches.prefetched(loader),
+        step_s=warmup["step_s"],
     )
     device_peak = memory.device_peak(training.device)
     report("watching memory")
@@ -97,7 +104,7 @@ def measure(report: Report, request: Request) -> Findings:
         clock.synchronize()
     total, trainable = parameter_count(model)
     return Findings(
-        data=data_facts(workload, dataset),
+        data=data_facts(workload, dataset, length),
         model={"name": type(model).__name__, "parameters": total, "trainable": trainable},
         settings=settings(request.seed),
         clock={
@@ -214,6 +221,7 @@ def sample(
     stream: Iterator[Any],
     clock: Device,
     sampling: Sampling,
+    *,
     prefetched: int,
     step_s: float,
 ) -> Samples:
@@ -304,7 +312,8 @@ def join(laps: list[Laps]) -> Laps:
     if laps[0].device is None:
         return Laps(host, None)
     device = {
-        name: np.concatenate([(part.device or {})[name] for part in laps]) for name in laps[0].device
+        name: np.concatenate([(part.device or {})[name] for part in laps])
+        for name in laps[0].device
     }
     return Laps(host, device)
 
@@ -314,13 +323,13 @@ def lists(laps: dict[str, Any] | None) -> dict[str, list[float]] | None:
     return None if laps is None else {name: values.tolist() for name, values in laps.items()}
 
 
-def data_facts(workload: Workload, dataset: Any) -> dict[str, Any]:
+def data_facts(workload: Workload, dataset: Dataset[Any], length: int) -> dict[str, Any]:
     """What the case trained on."""
     source = workload.data
     return {
         "name": type(dataset).__name__ if source is None else source.name,
         "origin": "user" if source is None else source.origin,
-        "length": len(dataset),
+        "length": length,
     }
 
 

@@ -5,7 +5,7 @@ never while steps are timed.
 """
 
 import threading
-from typing import Any
+from typing import Any, Self
 
 import psutil
 import torch
@@ -42,7 +42,7 @@ class HostPeak:
         while not self._done.wait(READING_INTERVAL_S):
             self.peak_bytes = max(self.peak_bytes, _tree_bytes())
 
-    def __enter__(self) -> "HostPeak":
+    def __enter__(self) -> Self:
         """Starts to watch."""
         self.peak_bytes = _tree_bytes()
         self._thread.start()

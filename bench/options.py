@@ -41,9 +41,7 @@ class Flag:
 _WHAT, _HOW, _WHERE = "what to measure", "how long", "data and results"
 
 FLAGS: tuple[Flag, ...] = (
-    *(
-        Flag(axis.flag, axis.help, _WHAT, {"nargs": "+", "metavar": axis.metavar}) for axis in AXES
-    ),
+    *(Flag(axis.flag, axis.help, _WHAT, {"nargs": "+", "metavar": axis.metavar}) for axis in AXES),
     Flag(
         "--matrix",
         "a matrix of [tool.stepbench.matrix.NAME] in pyproject.toml; options given beside it "
@@ -145,9 +143,13 @@ def read(given: Mapping[str, Any], directory: Path) -> Options:
     """
     value = {flag.name: given.get(flag.destination) for flag in FLAGS}
     named = frozenset(flag.name[2:].replace("-", "_") for flag in FLAGS if value[flag.name])
-    base = default_matrix() if value["--matrix"] is None else named_matrix(value["--matrix"], directory)
+    base = (
+        default_matrix()
+        if value["--matrix"] is None
+        else named_matrix(value["--matrix"], directory)
+    )
     axes = {
-        axis.name: axis.read(value[axis.flag]) if axis.name in named else base.axes[axis.name]
+        axis.name: axis.read(value[axis.flag] or ()) if axis.name in named else base.axes[axis.name]
         for axis in AXES
     }
     matrix = replace(base, axes=axes)

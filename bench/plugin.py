@@ -85,7 +85,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _phases(case: Case) -> list[str]:
     """What a case has laps of. On the CPU nothing is transferred."""
-    return [*(phase for phase in Phase if phase is not Phase.TRANSFER or case.device != "cpu"), STEP]
+    return [
+        *(phase for phase in Phase if phase is not Phase.TRANSFER or case.device != "cpu"),
+        STEP,
+    ]
 
 
 def pytest_report_collectionfinish(

@@ -74,7 +74,7 @@ class Progress:
                 self._live = None
 
     def doing(self, word: str) -> None:
-        """Says what is being done. Where there is no terminal to redraw, only a case's end shows."""
+        """Says what is being done, where there is a terminal to redraw."""
         if self._live is None:
             return
         if self._case is None:
@@ -127,7 +127,9 @@ def _told(measurement: Measurement) -> Text:
         return Text.assemble((str(measurement.status), style))
     steps = measurement.laps[STEP]
     mean_s = sum(steps) / len(steps)
-    return Text(f"{mean_s * 1e3:.4g} ms a step, {measurement.case.batch_size / mean_s:,.0f} samples/s")
+    return Text(
+        f"{mean_s * 1e3:.4g} ms a step, {measurement.case.batch_size / mean_s:,.0f} samples/s"
+    )
 
 
 def spoken(seconds: float) -> str:

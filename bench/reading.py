@@ -104,7 +104,8 @@ def image_folder(directory: Path, image_size: int, *, train: bool) -> ImageFolde
         return ImageFolder(directory, _augmented(image_size) if train else _centred(image_size))
     except FileNotFoundError as error:
         raise UsageError(
-            f"--data-dir: {error}; each folder of {directory} is a class and holds its images"
+            f"--data-dir {directory.parent}: {error}; each folder in {directory.name}/ is a class: "
+            f"give it images, or remove it"
         ) from error
 
 

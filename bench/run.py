@@ -202,9 +202,7 @@ class Run:
                 f"begin a new run"
             )
         data_dir = None if stored["data_dir"] is None else Path(stored["data_dir"])
-        self._options = replace(
-            self._options, matrix=matrix, sampling=sampling, data_dir=data_dir
-        )
+        self._options = replace(self._options, matrix=matrix, sampling=sampling, data_dir=data_dir)
         for case in matrix.cases:
             kept = self.directory.read(case)
             if kept is not None and kept.status in {Status.OK, Status.UNSUPPORTED}:
@@ -215,12 +213,11 @@ class Run:
         import_s = self._running().wait_until_ready()
         found = self.facts["machine"]["devices"]
         started = "" if import_s is None else f", imported in {import_s:.1f} s"
-        torch = host.packages().get("torch", "?")
+        torch, cores = host.packages().get("torch", "?"), host.usable_cores()
         lines = [
             f"stepbench {metadata.version('stepbench')}: {len(self.cases)} cases on "
             + ", ".join(f"{name} ({model})" for name, model in found.items()),
-            f"torch {torch}{started}; Python {platform.python_version()}; "
-            f"{host.usable_cores()} cores",
+            f"torch {torch}{started}; Python {platform.python_version()}; {cores} cores",
             f"results in {_short(self.directory.path)}",
         ]
         if self._measured:
@@ -249,9 +246,7 @@ class Run:
         return self._measured[case]
 
     def _take(self, case: Case) -> Measurement:
-        job = Job(
-            "bench.measure:measure", (self._request(case),), self._options.memory_limit_bytes
-        )
+        job = Job("bench.measure:measure", (self._request(case),), self._options.memory_limit_bytes)
         outcome = self._running().run(
             job, deadline_s=self._options.deadline_s, on_progress=self.progress.doing
         )

@@ -53,6 +53,7 @@ class Workload:
     data: data_sets.DataSource | None = None
 
     def __post_init__(self) -> None:
+        """Refuses what could not be used later, where the mistake was made."""
         for name in ("model", "dataset", "loss", "optimizer"):
             if not callable(getattr(self, name)):
                 raise UsageError(
@@ -192,8 +193,9 @@ def _shipped(name: str) -> Callable[..., object]:
     names = classifiers.names()
     if name in names:
         return lambda choice: classifiers.make(choice, name)
+    hint = near(name, [*own - {CLASSIFIERS}, *names])
     raise UsageError(
-        f"--workload {name}: there is no such workload; {near(name, [*own - {CLASSIFIERS}, *names])}; "
+        f"--workload {name}: there is no such workload; {hint}; "
         f"your own are written path/to/file.py:make or package.module:make"
     )
 

@@ -30,7 +30,7 @@ def names() -> list[str]:
 def smallest_image(name: str) -> int:
     """The smallest width that a network accepts, in pixels, as its published weights state it."""
     weights = zoo.get_model_weights(name)
-    sizes = [max(entry.meta["min_size"]) for entry in weights]
+    sizes: list[int] = [max(entry.meta["min_size"]) for entry in weights]
     return min(sizes)
 
 

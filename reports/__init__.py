@@ -1,1 +1,71 @@
-"""stepbench."""
+"""Reads a run directory and writes what people read. Measures nothing, and needs no torch.
+
+Importing this costs next to nothing, for `bench` takes `reports.stats` into every child: pandas,
+rich and jinja2 are imported by the functions.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import ReportError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from .frame import Run
+
+__all__ = ["ReportError", "load", "show", "write"]
+
+
+def load(path: Path | str) -> "Run":
+    """Reads a run directory.
+
+    Args:
+        path: The directory that holds `run.json`.
+
+    Returns:
+        The run, with pandas frames: `cases`, `samples` and `phases`. A case whose file is damaged
+        is named in its `problems`.
+
+    Raises:
+        ReportError: There is no run there, or it cannot be read.
+    """
+    from . import frame  # noqa: PLC0415  # see the module's docstring
+
+    return frame.load(path)
+
+
+def write(run: "Run | Path | str") -> list[Path]:
+    """Writes `report.md` and `phases.csv` into a run's directory, over older ones.
+
+    Args:
+        run: The run, or its directory.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ReportError: There is no run there, or a file cannot be written.
+    """
+    from . import writing  # noqa: PLC0415  # see the module's docstring
+
+    return writing.write(_loaded(run))
+
+
+def show(run: "Run | Path | str", console: "Console") -> None:
+    """Prints the table of cases.
+
+    Args:
+        run: The run, or its directory.
+        console: Where to.
+
+    Raises:
+        ReportError: There is no run there.
+    """
+    from . import terminal  # noqa: PLC0415  # see the module's docstring
+
+    terminal.show(_loaded(run), console)
+
+
+def _loaded(run: "Run | Path | str") -> "Run":
+    return load(run) if isinstance(run, (str, Path)) else run

@@ -95,7 +95,7 @@ def test_near_falls_back_to_all_there_is() -> None:
 
 
 def _values(name: str) -> st.SearchStrategy[list[object]]:
-    choices = {
+    choices: dict[str, list[object]] = {
         "workload": ["convnet", "resnet18"],
         "dataset": ["own", "cifar10", "jpeg"],
         "device": ["cpu", "cuda", "cuda:1"],

@@ -191,7 +191,7 @@ def test_when_the_server_is_killed_its_child_ends_and_the_caller_is_told(tmp_pat
     pids: list[int] = []
 
     def kill_the_server(word: str) -> None:
-        pids.append(int(word.split()[0]))
+        pids.append(int(word.split(maxsplit=1)[0]))
         os.kill(psutil.Process(pids[0]).ppid(), signal.SIGKILL)
 
     with pytest.raises(ServerGoneError, match="--resume"):

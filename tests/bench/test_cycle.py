@@ -32,7 +32,9 @@ class Spin(torch.autograd.Function):
     """Passes its input on; takes known times forward and backward."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, forward: Callable[[], None], back: Callable[[], None]) -> Any:
+    def forward(
+        ctx: Any, value: Tensor, forward: Callable[[], None], back: Callable[[], None]
+    ) -> Any:
         ctx.back = back
         forward()
         return value.clone()
@@ -59,7 +61,7 @@ def spinning(clock: FakeClock, step: int) -> tuple[Training, Iterator[Any]]:
             yield torch.ones(3, 2), torch.zeros(3, 1)
 
     def forward(inputs: Tensor) -> Any:
-        return Spin.apply(model(inputs), takes(Phase.FORWARD), takes(Phase.BACKWARD))  # type: ignore[no-untyped-call]
+        return Spin.apply(model(inputs), takes(Phase.FORWARD), takes(Phase.BACKWARD))
 
     class Optimizer(torch.optim.SGD):
         def step(self, closure: Any = None) -> Any:
@@ -196,5 +198,5 @@ def test_nested_batches_move_whole() -> None:
 
 def test_frozen_parameters_are_counted_apart() -> None:
     model = nn.Linear(3, 2)
-    model.bias.requires_grad_(requires_grad=False)
+    model.bias.requires_grad = False
     assert parameter_count(model) == (8, 6)

@@ -44,7 +44,10 @@ def test_the_shipped_workloads_pass(tmp_path: Path) -> None:
         ({"workload": "convnt"}, "--workload convnt: there is no such workload; did you mean"),
         ({"workload": "resnet81"}, "resnet18"),
         ({"workload": "no.such:make"}, "there is no module 'no.such'"),
-        ({"batch_size": 20_000}, "--batch-size 20000: the data set of --workload convnet has 10000"),
+        (
+            {"batch_size": 20_000},
+            "--batch-size 20000: the data set of --workload convnet has 10000",
+        ),
         ({"device": "xpu"}, "--device xpu: this machine has no such device; there is cpu"),
     ],
 )
@@ -69,8 +72,11 @@ def test_what_is_not_there_is_told(tmp_path: Path, values: dict[str, object], to
             "def fail(self): raise OSError('disk gone')\nData.__init__ = fail",
             "has a dataset that raised OSError: disk gone",
         ),
-        ("make", "def make(): return Workload(model=3, dataset=Data, loss=id, optimizer=id)",
-         "Workload(model=...): is int"),
+        (
+            "make",
+            "def make(): return Workload(model=3, dataset=Data, loss=id, optimizer=id)",
+            "Workload(model=...): is int",
+        ),
     ],
 )
 def test_a_user_s_mistake_is_told(

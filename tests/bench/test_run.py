@@ -68,8 +68,12 @@ def test_a_tiny_run_leaves_all_that_it_promises(bench: Bench, tiny: Tiny, tmp_pa
 
 def test_failing_cases_fail_and_the_others_go_on(bench: Bench, tiny: Tiny, tmp_path: Path) -> None:
     tiny("good.py")
-    tiny("raises.py", "def broken(*_):\n    raise ValueError('bad loss')\n"
-         "import dataclasses\nold = make\ndef make(): return dataclasses.replace(old(), loss=broken)")
+    tiny(
+        "raises.py",
+        "def broken(*_):\n    raise ValueError('bad loss')\n"
+        "import dataclasses\nold = make\n"
+        "def make(): return dataclasses.replace(old(), loss=broken)",
+    )
     tiny("hangs.py", "def slow(self, index):\n    time.sleep(600)\nData.__getitem__ = slow")
     tiny("dies.py", "def die(self, index):\n    os.kill(os.getpid(), 9)\nData.__getitem__ = die")
     names = ("raises", "hangs", "dies", "good")
@@ -118,8 +122,10 @@ def test_a_run_that_was_cut_off_is_gone_on_with(
     tmp_path: Path,
 ) -> None:
     tiny("first.py")
-    slow = "def slow(self, index):\n    time.sleep(0 if os.path.exists('go') else 600)\n" \
-           "    return torch.ones(8), 0\nData.__getitem__ = slow"
+    slow = (
+        "def slow(self, index):\n    time.sleep(0 if os.path.exists('go') else 600)\n"
+        "    return torch.ones(8), 0\nData.__getitem__ = slow"
+    )
     tiny("second.py", slow)
     out = tmp_path / "out"
     process = start_bench(

@@ -1,0 +1,121 @@
+"""Figures as text: one unit down a column, and no more digits than the interval supports."""
+
+import math
+
+from .stats import Interval
+
+MOST_DIGITS = 4
+"""Significant digits, at most."""
+DIGITS_UNKNOWN = 2
+"""Significant digits of a figure that has no interval, because its samples are too few."""
+DIGITS_RATE = 3
+"""Significant digits of samples/s, which is a total over blocks and has no interval."""
+NOTHING = ""
+"""What stands for a figure that was not measured."""
+
+
+def place(value: float, half_width: float, most: int = MOST_DIGITS) -> int:
+    """The power of ten of the last digit worth showing.
+
+    It is the place of the first digit of the interval's half width: 53.12 ± 0.4 is shown to tenths,
+    as 53.1, and 10412 ± 90 to tens, as 10,410. The leading digit is always shown, and never more
+    than `most` digits are.
+
+    Args:
+        value: A finite figure.
+        half_width: Half its interval's width, in the same unit; NaN where there is none.
+        most: Significant digits, at most.
+    """
+    if value == 0:
+        return 0
+    leading = _leading(value, most)
+    finest = leading - most + 1
+    if math.isnan(half_width):
+        return max(leading - DIGITS_UNKNOWN + 1, finest)
+    if half_width <= 0:
+        return finest
+    return min(max(math.floor(math.log10(half_width)), finest), leading)
+
+
+def _leading(value: float, digits: int) -> int:
+    """The power of ten of the first digit, once rounded to so many digits: 1 for 9.9996."""
+    return int(f"{value:.{digits - 1}e}".partition("e")[2])
+
+
+def number(value: float, half_width: float = math.nan, most: int = MOST_DIGITS) -> str:
+    """A figure with the digits that its interval supports; nothing for NaN.
+
+    Args:
+        value: The figure.
+        half_width: Half its interval's width, in the same unit; NaN where there is none.
+        most: Significant digits, at most.
+    """
+    if not math.isfinite(value):
+        return NOTHING
+    decimals = -place(value, half_width, most)
+    return f"{round(value, decimals):,.{max(decimals, 0)}f}"
+
+
+def milliseconds(seconds: Interval) -> str:
+    """A duration in milliseconds, without the unit: it stands in the column's head."""
+    return number(seconds.value * 1e3, seconds.half_width * 1e3)
+
+
+def rate(samples_per_s: float) -> str:
+    """Samples/s to three digits, without the unit."""
+    if not math.isfinite(samples_per_s) or samples_per_s <= 0:
+        return NOTHING
+    return number(
+        samples_per_s, 10.0 ** (_leading(samples_per_s, DIGITS_RATE) - DIGITS_RATE + 1), DIGITS_RATE
+    )
+
+
+def times(ratio: Interval) -> str:
+    """A ratio, such as `1.31×`; three digits and hundredths at most."""
+    half_width = ratio.half_width if math.isnan(ratio.half_width) else max(ratio.half_width, 0.01)
+    text = number(ratio.value, half_width, 3)
+    return f"{text}×" if text else NOTHING
+
+
+def times_range(ratio: Interval) -> str:
+    """A ratio with its interval, such as `1.31× (1.28–1.34)`."""
+    if math.isnan(ratio.low) or math.isnan(ratio.high):
+        return times(ratio)
+    decimals = max(0, -place(ratio.value, max(ratio.half_width, 0.01), 3))
+    return f"{times(ratio)} ({ratio.low:.{decimals}f}–{ratio.high:.{decimals}f})"
+
+
+def percent(share: float) -> str:
+    """A share of a whole, in whole percents: `24 %`, `<1 %`."""
+    if not math.isfinite(share):
+        return NOTHING
+    if 0 < share < 0.005:
+        return "<1 %"
+    return f"{share * 100:.0f} %"
+
+
+def uncertainty(relative: float) -> str:
+    """A relative half width in percents: `0.9 %`, `12 %`."""
+    if not math.isfinite(relative):
+        return NOTHING
+    if relative < 0.0005:
+        return "<0.1 %"
+    return f"{relative * 100:.1f} %" if relative < 0.0995 else f"{relative * 100:.0f} %"
+
+
+def seconds(duration_s: float) -> str:
+    """A duration of something that happens once, in seconds with three digits."""
+    if not math.isfinite(duration_s):
+        return NOTHING
+    return f"{number(duration_s, max(duration_s * 0.001, 0.001), 3)} s"
+
+
+def mebibytes(size_bytes: float) -> str:
+    """A size in whole MiB, without the unit."""
+    return f"{size_bytes / 2**20:,.0f}" if math.isfinite(size_bytes) else NOTHING
+
+
+def aligned(column: list[str]) -> list[str]:
+    """Figures of one column, padded on the right so that their decimal points stand in line."""
+    tails = [len(text) - text.find(".") if "." in text else 0 for text in column]
+    return [text + " " * (max(tails, default=0) - tail) for text, tail in zip(column, tails)]

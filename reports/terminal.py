@@ -1,0 +1,139 @@
+"""The table of cases for a terminal: a row a case, in 80 columns if need be."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from . import quantity, words
+from .frame import STEP, Measurement, Run
+
+MOST_FAILURES = 20
+"""How many failed cases are explained; the others are in `report.md`."""
+BROKEN = {
+    "dataload": "data-\nload",
+    "transfer": "trans-\nfer",
+    "backward": "back-\nward",
+    "optimizer": "opti-\nmizer",
+    "samples/s": "samples\n/s",
+    "speed-up": "speed-\nup",
+}
+"""Heads on two lines, for where there is no room for one."""
+_ASCII = str.maketrans({"×": "x", "–": "-", "±": "+/-"})
+
+
+def render(run: Run) -> RenderableType:
+    """A run as something that rich can print: heading, table, failures, notes, headline."""
+    return _Report(run)
+
+
+def show(run: Run, console: Console) -> None:
+    """Prints a run.
+
+    Args:
+        run: The run.
+        console: Where to. Without a terminal there are no colours; without UTF-8 there is ASCII.
+    """
+    console.print(render(run))
+
+
+@dataclass(frozen=True)
+class _Report:
+    run: Run
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        write = _in_ascii if options.ascii_only else str
+        for part in self._paragraphs(write, options.max_width):
+            yield Text()
+            yield from part
+
+    def _paragraphs(
+        self, write: Callable[[str], str], width: int
+    ) -> Iterator[list[RenderableType]]:
+        run = self.run
+        where = f"{words.machine(run)}; {words.packages(run)}"
+        yield [Text(write(words.title(run)), style="bold"), Text(write(where), style="dim")]
+        tried = [m for m in run.measurements if m.axes]
+        if tried:
+            yield [Text(f"{words.MEDIANS}:", style="dim"), _table(run, tried, write, width)]
+        failures = _failures(run, write)
+        if failures:
+            yield failures
+        remarks = [Text(write(note), style="dim") for note in words.notes(run)]
+        unmeasured = words.missing(run)
+        if unmeasured is not None:
+            remarks.insert(0, Text(write(f"{unmeasured}; go on by: {words.resume(run)}"), "yellow"))
+        if remarks:
+            yield list(remarks)
+        yield [Text(write(words.headline(run)), style="bold")]
+
+
+def _in_ascii(text: str) -> str:
+    return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")
+
+
+def _table(
+    run: Run, tried: list[Measurement], write: Callable[[str], str], width: int
+) -> RenderableType:
+    names = words.varying(run)
+    labels = [write(words.label(m.axes, names) or m.id) for m in tried]
+    columns = {
+        phase: quantity.aligned([_median(m, phase) for m in tried])
+        for phase in (*run.phase_names, STEP)
+    }
+    columns["samples/s"] = [
+        quantity.rate(m.samples_per_s) if m.ok else words.status(m.status) for m in tried
+    ]
+    if run.speedups:
+        columns["speed-up"] = quantity.aligned([words.speedup(run, m) for m in tried])
+
+    heads = {name: name for name in columns}
+    label_width = max(map(len, labels))
+    if label_width + _width(columns, heads) > width:
+        heads = {name: BROKEN.get(name, name) for name in columns}
+    gap = 2 if label_width + _width(columns, heads) <= width else 1
+    table = Table(box=None, padding=(0, 0, 0, gap), pad_edge=False, header_style="bold")
+    table.add_column("case", overflow="fold", vertical="bottom")
+    for name, cells in columns.items():
+        least = max(map(len, (*heads[name].split("\n"), *cells)))
+        table.add_column(
+            write(heads[name]), justify="right", no_wrap=True, min_width=least, vertical="bottom"
+        )
+    for row, measurement in enumerate(tried):
+        style = "" if measurement.ok else "yellow" if _unsupported(measurement) else "red"
+        table.add_row(
+            Text(labels[row]), *(Text(write(cells[row])) for cells in columns.values()), style=style
+        )
+    return table
+
+
+def _width(columns: dict[str, list[str]], heads: dict[str, str]) -> int:
+    """What the columns of figures take, with two spaces before each."""
+    return sum(
+        2 + max(map(len, (*heads[name].split("\n"), *cells))) for name, cells in columns.items()
+    )
+
+
+def _median(measurement: Measurement, phase: str) -> str:
+    median = measurement.medians.get(phase)
+    return quantity.NOTHING if median is None else quantity.milliseconds(median)
+
+
+def _unsupported(measurement: Measurement) -> bool:
+    return measurement.status == "unsupported"
+
+
+def _failures(run: Run, write: Callable[[str], str]) -> list[RenderableType]:
+    failed = words.failed(run)
+    told: list[RenderableType] = []
+    for measurement in failed[:MOST_FAILURES]:
+        line = Text.assemble(
+            (words.status(measurement.status), "yellow" if _unsupported(measurement) else "red"),
+            write(f"  {measurement.id}: {measurement.reason or 'no reason is recorded'}"),
+        )
+        told.append(line)
+    if len(failed) > MOST_FAILURES:
+        told.append(Text(f"{len(failed) - MOST_FAILURES} more failed: see report.md"))
+    return told
