@@ -292,7 +292,7 @@ def _diagnose(error: BaseException) -> tuple[Status, str]:
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & {"MemoryError", "OutOfMemoryError"} or "allocate memory" in said:
         return Status.OOM, f"out of memory; lower --batch-size or --num-workers ({first})"
-    if "DataLoader worker" in said and "killed by signal" in said:
+    if "DataLoader worker" in said and ("killed by" in said or "exited unexpectedly" in said):
         return (
             Status.CRASHED,
             (
@@ -427,7 +427,7 @@ def serve(number: int) -> None:
                     if not message:  # the parent is gone
                         for pid in children.values():
                             _end_group(pid)
-                        return
+                        os._exit(0)  # what was imported need not be taken down piece by piece
                     pid = _fork(fds, control)
                     pidfd = os.pidfd_open(pid)
                     children[pidfd] = pid

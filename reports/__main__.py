@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = _Parser(
         prog="python -m reports",
-        description="Makes a run's reports again from its directory, and prints the table of cases.",
+        description="Makes a run's reports again from its directory; prints the table of cases.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
         run = load(place)
         written = write(run)
     except ReportError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR
     console = Console()
     show(run, console)

@@ -101,7 +101,7 @@ class Measurement:
         """Mean step with laps / mean step without; NaN where unknown."""
         return comparison.lapped_per_bare(self.content.get("blocks") or [])
 
-    def fact(self, *path: str) -> Any:
+    def fact(self, *path: str) -> Any:  # noqa: ANN401  # whatever JSON holds
         """A field of the file by its path; `None` where it is missing or `null` on the way."""
         value: Any = self.content
         for name in path:

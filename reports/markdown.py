@@ -4,6 +4,7 @@ GitHub takes 65,536 characters. The parts that grow with the number of cases sha
 and say how much they leave out and where it is found.
 """
 
+import html
 import math
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -91,7 +92,7 @@ def escaped(text: str) -> str:
 
 def code(text: str) -> str:
     """Others' words as code, on one line."""
-    line = " ".join(text.split()).replace("|", "¦")
+    line = " ".join(text.split())
     line = line if len(line) <= LINE_CHARACTERS else line[:LINE_CHARACTERS] + " …"
     fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     space = " " if line.startswith("`") or line.endswith("`") else ""
@@ -154,7 +155,7 @@ def _case_columns(run: Run, cases: Sequence[Measurement]) -> tuple[list[str], st
 def _case_cells(run: Run, measurement: Measurement) -> list[str]:
     names = words.varying(run)
     if not names:
-        return [code(measurement.id)]
+        return [escaped(measurement.id)]
     return [escaped(words.cell(measurement.axes, name)) for name in names]
 
 
@@ -208,7 +209,7 @@ def _outputs(failed: Sequence[Measurement]) -> list[tuple[str, str]]:
         room -= len(end)
         if room < 0:
             break
-        told.append((code(measurement.id), fenced(end)))
+        told.append((html.escape(measurement.id), fenced(end)))
     return told
 
 
@@ -239,7 +240,7 @@ def _spread(row: Mapping[Hashable, Any]) -> list[str]:
         return quantity.number(row[name] * 1e3, half_width_ms)
 
     low, high = ms("low_s"), ms("high_s")
-    interval = f"{low}–{high}" if low and high else ""
+    interval = f"{low}{quantity.DASH}{high}" if low and high else ""
     return [str(row["n"]), ms("p05_s"), ms("median_s"), interval, ms("mean_s"), ms("p95_s")]
 
 
@@ -254,7 +255,7 @@ def _once(run: Run) -> Grid:
         "compile cache": lambda m: escaped(str(m.fact("compile", "cache") or "")),
         "graphs": lambda m: _count(m.figure("compile", "graphs")),
         "breaks": lambda m: _count(m.figure("compile", "graph_breaks")),
-        "warm-up": lambda m: _warmup(m),
+        "warm-up": _warmup,
         "host peak, MiB": lambda m: quantity.mebibytes(m.figure("memory", "host_peak_bytes")),
         "device peak, MiB": lambda m: quantity.mebibytes(
             m.figure("memory", "device_peak_allocated_bytes")
@@ -316,13 +317,13 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
 def _spoken(facts: Mapping[str, Any]) -> str:
     """Facts in a row: `threads 2, seed 0`."""
     return ", ".join(
-        f"{name.replace('_', ' ')} {_plain(value)}"
+        f"{name.removesuffix('_s').replace('_', ' ')} {_plain(value)}{' s' * name.endswith('_s')}"
         for name, value in facts.items()
         if value is not None
     )
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)

@@ -6,20 +6,25 @@ from .stats import Interval
 
 MOST_DIGITS = 4
 """Significant digits, at most."""
+MOST_DOUBT = 5
+"""By how much the last digit may be in doubt, at most."""
 DIGITS_UNKNOWN = 2
 """Significant digits of a figure that has no interval, because its samples are too few."""
 DIGITS_RATE = 3
 """Significant digits of samples/s, which is a total over blocks and has no interval."""
 NOTHING = ""
 """What stands for a figure that was not measured."""
+TIMES = "\N{MULTIPLICATION SIGN}"
+DASH = "\N{EN DASH}"
+"""Between the ends of a range, and for what others are compared with."""
 
 
 def place(value: float, half_width: float, most: int = MOST_DIGITS) -> int:
     """The power of ten of the last digit worth showing.
 
-    It is the place of the first digit of the interval's half width: 53.12 ± 0.4 is shown to tenths,
-    as 53.1, and 10412 ± 90 to tens, as 10,410. The leading digit is always shown, and never more
-    than `most` digits are.
+    It is the finest place that is in doubt by five at most: 53.12 ± 0.4 is shown to tenths, as
+    53.1, and 53.12 ± 0.9 to units, as 53. So rounding never takes away more than the interval
+    leaves open. The leading digit is always shown, and never more than `most` digits are.
 
     Args:
         value: A finite figure.
@@ -34,7 +39,7 @@ def place(value: float, half_width: float, most: int = MOST_DIGITS) -> int:
         return max(leading - DIGITS_UNKNOWN + 1, finest)
     if half_width <= 0:
         return finest
-    return min(max(math.floor(math.log10(half_width)), finest), leading)
+    return min(max(math.ceil(math.log10(half_width / MOST_DOUBT)), finest), leading)
 
 
 def _leading(value: float, digits: int) -> int:
@@ -71,18 +76,18 @@ def rate(samples_per_s: float) -> str:
 
 
 def times(ratio: Interval) -> str:
-    """A ratio, such as `1.31×`; three digits and hundredths at most."""
+    """A ratio with its sign; three digits and hundredths at most."""
     half_width = ratio.half_width if math.isnan(ratio.half_width) else max(ratio.half_width, 0.01)
     text = number(ratio.value, half_width, 3)
-    return f"{text}×" if text else NOTHING
+    return f"{text}{TIMES}" if text else NOTHING
 
 
 def times_range(ratio: Interval) -> str:
-    """A ratio with its interval, such as `1.31× (1.28–1.34)`."""
+    """A ratio with its sign and, in brackets, its interval, where it has one."""
     if math.isnan(ratio.low) or math.isnan(ratio.high):
         return times(ratio)
     decimals = max(0, -place(ratio.value, max(ratio.half_width, 0.01), 3))
-    return f"{times(ratio)} ({ratio.low:.{decimals}f}–{ratio.high:.{decimals}f})"
+    return f"{times(ratio)} ({ratio.low:.{decimals}f}{DASH}{ratio.high:.{decimals}f})"
 
 
 def percent(share: float) -> str:
@@ -103,6 +108,11 @@ def uncertainty(relative: float) -> str:
     return f"{relative * 100:.1f} %" if relative < 0.0995 else f"{relative * 100:.0f} %"
 
 
+def asked(relative: float) -> str:
+    """A relative error as it was asked for, in percents: `1 %`, `0.5 %`."""
+    return f"{relative * 100:g} %" if math.isfinite(relative) else NOTHING
+
+
 def seconds(duration_s: float) -> str:
     """A duration of something that happens once, in seconds with three digits."""
     if not math.isfinite(duration_s):
@@ -118,4 +128,7 @@ def mebibytes(size_bytes: float) -> str:
 def aligned(column: list[str]) -> list[str]:
     """Figures of one column, padded on the right so that their decimal points stand in line."""
     tails = [len(text) - text.find(".") if "." in text else 0 for text in column]
-    return [text + " " * (max(tails, default=0) - tail) for text, tail in zip(column, tails)]
+    return [
+        text + " " * (max(tails, default=0) - tail)
+        for text, tail in zip(column, tails, strict=True)
+    ]

@@ -77,7 +77,7 @@ def _lower_rank(count: int, confidence: float) -> int | None:
     2 P(B <= r), where B is binomial with n and 1/2: the highest r that keeps it low enough is best.
     """
     miss = (1 - confidence) / 2
-    fit = bisect_right(range(count // 2), miss, key=lambda r: special.bdtr(r, count, 0.5))
+    fit = bisect_right(range(count // 2), miss, key=lambda r: float(special.bdtr(r, count, 0.5)))
     return fit - 1 if fit else None
 
 

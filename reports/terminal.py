@@ -21,7 +21,7 @@ BROKEN = {
     "speed-up": "speed-\nup",
 }
 """Heads on two lines, for where there is no room for one."""
-_ASCII = str.maketrans({"×": "x", "–": "-", "±": "+/-"})
+_ASCII = str.maketrans({quantity.TIMES: "x", quantity.DASH: "-", "±": "+/-"})
 
 
 def render(run: Run) -> RenderableType:
@@ -89,11 +89,20 @@ def _table(
     if run.speedups:
         columns["speed-up"] = quantity.aligned([words.speedup(run, m) for m in tried])
 
-    heads = {name: name for name in columns}
     label_width = max(map(len, labels))
-    if label_width + _width(columns, heads) > width:
-        heads = {name: BROKEN.get(name, name) for name in columns}
-    gap = 2 if label_width + _width(columns, heads) <= width else 1
+    whole, broken = (
+        {name: name for name in columns},
+        {name: BROKEN.get(name, name) for name in columns},
+    )
+    layouts = [(whole, 2), (whole, 1), (broken, 2), (broken, 1)]
+    heads, gap = next(
+        (
+            (heads, gap)
+            for heads, gap in layouts
+            if label_width + _width(columns, heads, gap) <= width
+        ),
+        layouts[-1],
+    )
     table = Table(box=None, padding=(0, 0, 0, gap), pad_edge=False, header_style="bold")
     table.add_column("case", overflow="fold", vertical="bottom")
     for name, cells in columns.items():
@@ -109,10 +118,10 @@ def _table(
     return table
 
 
-def _width(columns: dict[str, list[str]], heads: dict[str, str]) -> int:
-    """What the columns of figures take, with two spaces before each."""
+def _width(columns: dict[str, list[str]], heads: dict[str, str], gap: int) -> int:
+    """What the columns of figures take, with a gap before each."""
     return sum(
-        2 + max(map(len, (*heads[name].split("\n"), *cells))) for name, cells in columns.items()
+        gap + max(map(len, (*heads[name].split("\n"), *cells))) for name, cells in columns.items()
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from . import quantity
 from .comparison import EAGER
 from .frame import DAMAGED, NOT_MEASURED, Measurement, Run
-from .stats import UNKNOWN, geometric_mean
+from .stats import UNKNOWN, Interval, geometric_mean
 
 LAPS_COST = 0.02
 """How far lapped and bare steps may be apart before a report says so."""
@@ -85,7 +85,7 @@ def setting(axes: Mapping[str, Any], names: Sequence[str]) -> str:
     return ", ".join(_spoken(name, axes[name]) for name in names if name in axes)
 
 
-def _spoken(name: str, value: Any) -> str:
+def _spoken(name: str, value: object) -> str:
     speak = _LONG.get(name)
     return f"{head(name)} {value}" if speak is None else speak(value)
 
@@ -174,20 +174,19 @@ def _fastest(group: list[Measurement], names: Sequence[str], name: str) -> str:
         longest = max(best.shares, key=lambda phase: best.shares[phase], default=None)
         rest = f", {quantity.percent(best.shares[longest])} of it {longest}" if longest else ""
         return f"{name}: {speed}, {step}{rest}.".removeprefix(": ")
-    ratio = best.samples_per_s / worst.samples_per_s
     peers = [m for m in ranked[1:] if not _told_apart(best, m)]
-    opening = f"Fastest{f' for {name}' if name else ''}: {setting(best.axes, names)}, {speed}"
+    who = f" for {name}" if name else ""
+    opening = f"Fastest{who}: {setting(best.axes, names)} ({speed})"
     if len(peers) == len(ranked) - 1:
-        return f"{opening}, but none of the {len(ranked)} cases stands out beyond its uncertainty."
-    par = ""
-    if peers:
-        named = [setting(m.axes, names) for m in peers]
-        par = f" (on a par: {'; '.join(named)})"
-        if len(peers) >= MOST_NAMED:
-            par = f" ({len(peers)} others on a par)"
+        return f"{opening}, but none of {len(ranked)} cases stands out beyond its uncertainty."
+    if len(peers) >= MOST_NAMED:
+        opening += f", on a par with {len(peers)} others"
+    elif peers:
+        opening += f", on a par with {' and with '.join(setting(m.axes, names) for m in peers)}"
+    ratio = best.samples_per_s / worst.samples_per_s
     return (
-        f"{opening}{par}; {quantity.number(ratio, most=2)}× the slowest, "
-        f"{setting(worst.axes, names)}, {quantity.rate(worst.samples_per_s)}."
+        f"{opening}; {quantity.number(ratio)}{quantity.TIMES} as many as the slowest: "
+        f"{setting(worst.axes, names)} ({quantity.rate(worst.samples_per_s)})."
     )
 
 
@@ -211,9 +210,9 @@ def _compiling(run: Run) -> list[str]:
             sentences.append(f"With torch.compile {mode} the step is {how} as fast as eager.")
             continue
         ordered = sorted(speedups, key=lambda ratio: ratio.value)
-        mean = quantity.number(geometric_mean([r.value for r in speedups]), 0.01, 3)
+        mean = quantity.times(Interval(geometric_mean([r.value for r in speedups]), 0.0, 0.0))
         sentences.append(
-            f"With torch.compile {mode} the step is {mean}× as fast as eager in the geometric mean "
+            f"With torch.compile {mode} the step is {mean} as fast as eager in the geometric mean "
             f"of {len(ids)} cases ({quantity.times(ordered[0])} to {quantity.times(ordered[-1])})."
         )
     return sentences
@@ -248,7 +247,7 @@ def stopping(run: Run) -> str | None:
 
 def _stopped(reason: str, found: list[Measurement], asked: Mapping[str, Any]) -> str:
     if reason == "precise":
-        target = quantity.uncertainty(_number(asked.get("rel_error")))
+        target = quantity.asked(_number(asked.get("rel_error")))
         return f"sampled until the median step was known to ±{target}".removesuffix(" to ±")
     if reason == "steps":
         return f"sampled for the {asked.get('steps')} steps that --steps asked for"
@@ -280,7 +279,7 @@ def notes(run: Run) -> list[str]:
     if short:
         worst = quantity.uncertainty(max(m.step.relative_half_width for m in short))
         said.append(
-            f"Less precise than the ±{quantity.uncertainty(target)} asked for {who(short)} "
+            f"Less precise than the ±{quantity.asked(target)} asked for {who(short)} "
             f"(±{worst} at worst): the time was up; give --max-time more."
         )
     few = [m for m in measured if math.isnan(m.step.low)]
@@ -299,9 +298,9 @@ def notes(run: Run) -> list[str]:
     if costly:
         worst_case = max(costly, key=lambda m: abs(m.lapped_per_bare - 1))
         said.append(
-            f"Steps with and without laps are more than {LAPS_COST * 100:.0f} % apart {who(costly)} "
-            f"(with / without {worst_case.lapped_per_bare:.3f} at worst): phases are that uncertain; "
-            f"samples/s is taken without laps."
+            f"Steps with and without laps are more than {LAPS_COST * 100:.0f} % apart "
+            f"{who(costly)} (with / without {worst_case.lapped_per_bare:.3f} at worst): phases are "
+            f"that uncertain; samples/s is taken without laps."
         )
     alone = [
         m for m in measured if m.axes.get("compile", EAGER) != EAGER and m.id not in run.speedups
@@ -326,7 +325,7 @@ def speedup(run: Run, measurement: Measurement) -> str:
     if not measurement.ok:
         return quantity.NOTHING
     if measurement.axes.get("compile", EAGER) == EAGER:
-        return "–"
+        return quantity.DASH
     return quantity.times(run.speedups.get(measurement.id, UNKNOWN))
 
 
@@ -340,5 +339,5 @@ def _listed(names: list[str], what: str) -> str:
     return ", ".join(names)
 
 
-def _number(value: Any) -> float:
+def _number(value: object) -> float:
     return float(value) if isinstance(value, (int, float)) else math.nan

@@ -48,7 +48,7 @@ def test_every_machine_draws_the_same_pixels() -> None:
 def test_pixels_alone_do_not_tell_the_classes_apart(
     images: tuple[TensorDataset, TensorDataset],
 ) -> None:
-    """The best over regularisations from 1e-5 to 1; 60 iterations come within a point of 100."""
+    """The best of the regularisations from 1e-5 to 1: 46.3 %, and 46.2 % where it has converged."""
     from sklearn.linear_model import LogisticRegression
 
     train, test = images
@@ -75,7 +75,8 @@ def test_the_lessons_network_learns_the_classes_as_the_lesson_trains_it(
     for _ in range(4):
         for inputs, targets in DataLoader(train, batch_size=4, shuffle=True):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(model(inputs), targets).backward()
+            loss = nn.functional.cross_entropy(model(inputs), targets)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
             optimizer.step()
         with torch.no_grad():
             right = model(test_inputs).argmax(1) == test_targets
