@@ -19,7 +19,7 @@ from .frame import STEP, Measurement, Run
 from .stats import UNKNOWN
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-TABLE_CHARACTERS = 24_000
+TABLE_CHARACTERS = 22_000
 """What the table of cases may take."""
 QUANTILES_CHARACTERS = 14_000
 """What the table of quantiles may take."""
