@@ -39,7 +39,7 @@ def place(value: float, half_width: float, most: int = MOST_DIGITS) -> int:
         return max(leading - DIGITS_UNKNOWN + 1, finest)
     if half_width <= 0:
         return finest
-    return min(max(math.ceil(math.log10(half_width / MOST_DOUBT)), finest), leading)
+    return min(max(math.ceil(math.log10(half_width) - math.log10(MOST_DOUBT)), finest), leading)
 
 
 def _leading(value: float, digits: int) -> int:

@@ -87,42 +87,38 @@ def _table(
         quantity.rate(m.samples_per_s) if m.ok else words.status(m.status) for m in tried
     ]
     if run.speedups:
-        columns["speed-up"] = quantity.aligned([words.speedup(run, m) for m in tried])
+        columns["speed-up"] = [words.speedup(run, m) for m in tried]
 
-    label_width = max(map(len, labels))
-    whole, broken = (
-        {name: name for name in columns},
-        {name: BROKEN.get(name, name) for name in columns},
-    )
-    layouts = [(whole, 2), (whole, 1), (broken, 2), (broken, 1)]
-    heads, gap = next(
-        (
-            (heads, gap)
-            for heads, gap in layouts
-            if label_width + _width(columns, heads, gap) <= width
-        ),
-        layouts[-1],
-    )
+    heads, gap = _layout(columns, width - max(map(len, labels)))
     table = Table(box=None, padding=(0, 0, 0, gap), pad_edge=False, header_style="bold")
     table.add_column("case", overflow="fold", vertical="bottom")
     for name, cells in columns.items():
-        least = max(map(len, (*heads[name].split("\n"), *cells)))
-        table.add_column(
-            write(heads[name]), justify="right", no_wrap=True, min_width=least, vertical="bottom"
-        )
+        least = _width(heads[name], cells)
+        # rich strips the spaces on the right that decimal points stand in line by, unless the cells
+        # are as wide as the column.
+        columns[name] = [write(cell.rjust(least)) for cell in cells]
+        head = Text(write(heads[name]), justify="right")
+        table.add_column(head, no_wrap=True, min_width=least, vertical="bottom")
     for row, measurement in enumerate(tried):
         style = "" if measurement.ok else "yellow" if _unsupported(measurement) else "red"
-        table.add_row(
-            Text(labels[row]), *(Text(write(cells[row])) for cells in columns.values()), style=style
-        )
+        figures = (Text(cells[row]) for cells in columns.values())
+        table.add_row(Text(labels[row]), *figures, style=style)
     return table
 
 
-def _width(columns: dict[str, list[str]], heads: dict[str, str], gap: int) -> int:
-    """What the columns of figures take, with a gap before each."""
-    return sum(
-        gap + max(map(len, (*heads[name].split("\n"), *cells))) for name, cells in columns.items()
-    )
+def _layout(columns: dict[str, list[str]], width: int) -> tuple[dict[str, str], int]:
+    """The roomiest heads, and spaces before each column, that fit the width; else the tightest."""
+    whole = {name: name for name in columns}
+    broken = {name: BROKEN.get(name, name) for name in columns}
+    layouts = [(whole, 2), (whole, 1), (broken, 2), (broken, 1)]
+    for heads, gap in layouts:
+        if sum(gap + _width(heads[name], cells) for name, cells in columns.items()) <= width:
+            return heads, gap
+    return layouts[-1]
+
+
+def _width(head: str, cells: list[str]) -> int:
+    return max(map(len, (*head.split("\n"), *cells)))
 
 
 def _median(measurement: Measurement, phase: str) -> str:

@@ -185,7 +185,7 @@ def _fastest(group: list[Measurement], names: Sequence[str], name: str) -> str:
         opening += f", on a par with {' and with '.join(setting(m.axes, names) for m in peers)}"
     ratio = best.samples_per_s / worst.samples_per_s
     return (
-        f"{opening}; {quantity.number(ratio)}{quantity.TIMES} as many as the slowest: "
+        f"{opening}; {quantity.times(_exact(ratio))} as many as the slowest: "
         f"{setting(worst.axes, names)} ({quantity.rate(worst.samples_per_s)})."
     )
 
@@ -210,7 +210,7 @@ def _compiling(run: Run) -> list[str]:
             sentences.append(f"With torch.compile {mode} the step is {how} as fast as eager.")
             continue
         ordered = sorted(speedups, key=lambda ratio: ratio.value)
-        mean = quantity.times(Interval(geometric_mean([r.value for r in speedups]), 0.0, 0.0))
+        mean = quantity.times(_exact(geometric_mean([r.value for r in speedups])))
         sentences.append(
             f"With torch.compile {mode} the step is {mean} as fast as eager in the geometric mean "
             f"of {len(ids)} cases ({quantity.times(ordered[0])} to {quantity.times(ordered[-1])})."
@@ -327,6 +327,11 @@ def speedup(run: Run, measurement: Measurement) -> str:
     if measurement.axes.get("compile", EAGER) == EAGER:
         return quantity.DASH
     return quantity.times(run.speedups.get(measurement.id, UNKNOWN))
+
+
+def _exact(ratio: float) -> Interval:
+    """A ratio of figures without intervals: it is shown to the hundredths that all ratios have."""
+    return Interval(ratio, ratio, ratio)
 
 
 def _cases(count: int) -> str:

@@ -1,5 +1,4 @@
 import json
-import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,9 @@ def test_figures_by_hand(tmp_path: Path) -> None:
     assert cases["step_s"].to_dict() == {EAGER: 0.010, COMPILED: 0.008}
     assert cases["samples_per_s"].to_dict() == pytest.approx({EAGER: 400, COMPILED: 500})
     assert cases.loc[COMPILED, "speedup"] == 1.25
-    assert cases.loc[COMPILED, ["speedup_low", "speedup_high"]].tolist() == [1.25, 1.25]
-    assert math.isnan(cases["speedup"][EAGER])
+    assert cases.loc[COMPILED, "speedup_low"] == 1.25
+    assert cases.loc[COMPILED, "speedup_high"] == 1.25
+    assert cases["speedup"].isna().to_dict() == {EAGER: True, COMPILED: False}
     assert cases["steps"].tolist() == [20, 20]
     assert cases["batch_size"].tolist() == [4, 4]
     phases = run.phases.set_index(["case", "phase"])
@@ -32,7 +32,7 @@ def test_figures_by_hand(tmp_path: Path) -> None:
     assert phases.loc[(EAGER, "step"), "share"] == 1.0
     assert phases.loc[(EAGER, "forward"), "total_s"] == pytest.approx(0.060)
     assert phases.loc[(EAGER, "step"), "samples_per_s"] == pytest.approx(400)
-    assert math.isnan(phases.loc[(EAGER, "forward"), "samples_per_s"])
+    assert run.phases["samples_per_s"].notna().tolist() == [False, False, False, False, True] * 2
     order = ["dataload", "forward", "backward", "optimizer", "step"]
     assert run.phases["phase"].tolist() == order * 2
 
@@ -110,10 +110,6 @@ def test_a_run_of_which_nothing_was_measured(tmp_path: Path) -> None:
     assert list(run.phases)[:3] == ["case", "workload", "dataset"]
 
 
-def without(name: str) -> Any:
-    return lambda file: file.pop(name)
-
-
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
@@ -145,7 +141,7 @@ def test_a_damaged_case_is_named_and_the_rest_is_reported(
     cases = run.cases.set_index("id")
     assert cases.loc[EAGER, "status"] == "damaged"
     assert cases.loc[COMPILED, "step_s"] == 0.008
-    assert math.isnan(cases.loc[COMPILED, "speedup"])
+    assert cases["speedup"].isna().all()
     reports.write(run)
 
 

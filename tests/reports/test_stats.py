@@ -96,11 +96,16 @@ def test_a_ratio_takes_each_end_from_the_ends_that_lead_there() -> None:
     assert ratio.high == pytest.approx(2.5)
 
 
-@given(positive, positive, st.floats(1, 3), st.floats(1, 3), st.floats(1, 3), st.floats(1, 3))
+@st.composite
+def intervals(draw: st.DrawFn) -> Interval:
+    value, below, above = draw(positive), draw(st.floats(1, 3)), draw(st.floats(1, 3))
+    return Interval(value, value / below, value * above)
+
+
+@given(intervals(), intervals())
 def test_the_inverse_ratio_has_the_inverse_interval(
-    a: float, b: float, a_low: float, a_high: float, b_low: float, b_high: float
+    numerator: Interval, denominator: Interval
 ) -> None:
-    numerator, denominator = Interval(a, a / a_low, a * a_high), Interval(b, b / b_low, b * b_high)
     ratio = ratio_interval(numerator, denominator)
     inverse = ratio_interval(denominator, numerator)
     assert ratio.low <= ratio.value * (1 + 1e-12)
