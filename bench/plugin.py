@@ -26,6 +26,8 @@ from bench.run import Run
 from bench.store import StoreError
 
 _RUN = pytest.StashKey[Run]()
+_EXPLAINED = pytest.StashKey[set[Case]]()
+"""The failed cases whose traceback was shown."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,9 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Reads the options and takes the run's directory; torch is not needed for either."""
     console = Console(file=sys.stdout, highlight=False)
     with _usage_errors():
-        run = Run(
-            read(vars(config.option), Path.cwd()), list(config.invocation_params.args), console
-        )
+        run = Run(read(vars(config.option), Path.cwd()), sys.argv[1:], console)
         if config.option.collectonly:
             run.list_only()
         else:
@@ -129,6 +129,10 @@ class Step:
         if measurement.status is Status.UNSUPPORTED and not self.run.asked_by_name(measurement):
             pytest.skip(told)
         if measurement.status is not Status.OK:
+            explained = self.config.stash.setdefault(_EXPLAINED, set())
+            if measurement.detail and self.case not in explained:  # once is enough for its phases
+                told += f"\n\n{measurement.detail}"
+            explained.add(self.case)
             pytest.fail(told, pytrace=False)
         return measurement
 
@@ -139,7 +143,7 @@ def pytest_report_teststatus(
     """Counts tests and prints no letters: a finished case has a line of its own."""
     if config.option.verbose > 0 or (report.when != "call" and report.passed):
         return None
-    return report.outcome, "", ""
+    return report.outcome, "", "" if report.passed else report.outcome.upper()
 
 
 @pytest.hookimpl(trylast=True)

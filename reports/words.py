@@ -292,7 +292,7 @@ def notes(run: Run) -> list[str]:
     if bursty:
         said.append(
             f"Mean and median step are more than {BURSTY * 100:.0f} % apart {who(bursty)}, as some "
-            f"steps wait: go by samples/s there, which counts every step."
+            f"steps wait: go by samples/s there, which count every step; speed-ups compare medians."
         )
     costly = [m for m in measured if abs(m.lapped_per_bare - 1) > LAPS_COST]
     if costly:
@@ -316,8 +316,11 @@ def failed(run: Run) -> list[Measurement]:
 
 
 def _mean_per_median(measurement: Measurement) -> float:
-    steps = measurement.laps[measurement.clock]["step"]
-    return float(steps.mean()) / measurement.step.value if measurement.step.value else 1.0
+    """The mean step that samples/s tell / the median step."""
+    if not measurement.step.value > 0:
+        return 1.0
+    batch_size = float(measurement.axes["batch_size"])
+    return batch_size / measurement.samples_per_s / measurement.step.value
 
 
 def speedup(run: Run, measurement: Measurement) -> str:

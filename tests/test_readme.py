@@ -1,0 +1,52 @@
+"""What the README has a user type works, or at least is understood."""
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+SHELL = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+LINES = [line for block in SHELL for line in block.splitlines()]
+BENCH = [line.partition(" -- ")[2] for line in LINES if line.startswith("nox -s bench -- ")]
+
+
+def test_the_first_two_commands_set_up_and_test() -> None:
+    assert LINES[0].endswith(".venv/bin/nox -s bench")
+    assert LINES[1] == ".venv/bin/nox -s tests"
+    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith(LINES[1])
+
+
+def test_each_session_that_is_named_is_there() -> None:
+    noxfile = (ROOT / "noxfile.py").read_text()
+    sessions = set(re.findall(r"^def (\w+)\(session", noxfile, re.MULTILINE))
+    assert set(re.findall(r"nox -s (\w+)", README)) <= sessions
+
+
+@pytest.mark.parametrize("arguments", [line for line in BENCH if "--resume" not in line])
+def test_each_set_of_options_is_understood(
+    arguments: str, bench: Callable[..., CompletedProcess[str]]
+) -> None:
+    done = bench(*shlex.split(arguments), "--collect-only", "-q")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_workload_that_is_shown_is_one(
+    bench: Callable[..., CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (shown,) = re.findall(r"```python\n# my_bench\.py\n(.*?)```", README, flags=re.DOTALL)
+    beside = (
+        "class MyNet(torch.nn.Linear):\n    def __init__(self): super().__init__(4, 2)\n"
+        "class MyDataset(torch.utils.data.TensorDataset):\n"
+        "    def __init__(self, path): super().__init__(torch.ones(8, 4), torch.ones(8).long())\n"
+    )
+    (tmp_path / "my_bench.py").write_text(shown + beside)
+    done = bench(
+        "--workload", "my_bench.py:make", "--batch-size", "4", "--num-workers", "0",
+        "--compile", "off", "--steps", "3",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
