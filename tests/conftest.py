@@ -103,6 +103,10 @@ def start_bench(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            # A shell starts what it puts into the background with Ctrl-C ignored.
+            preexec_fn=lambda: signal.signal(  # noqa: PLW1509  # there is one thread
+                signal.SIGINT, signal.default_int_handler
+            ),
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
         started.append(process)
