@@ -13,6 +13,8 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["tests", "lint", "types"]
 
+STUDIES = ("truth", "disturbance", "bounds")
+"""Scripts in `docs/studies/`, each with its table beside it; what they share lies there too."""
 INTERRUPT_S, TERMINATE_S = 60, 20
 """On Ctrl-C a run ends its child processes and writes its report; nox would wait for 0.3 s."""
 
@@ -39,12 +41,11 @@ def report(session: nox.Session) -> None:
 @nox.session
 def study(session: nox.Session) -> None:
     """Repeat the studies of how well stepbench measures: `nox -s study -- NAME ...`."""
-    session.install("-e", ".")
+    session.install("-e", ".", "--group", "studies")
     place = Path("docs/studies")
-    known = sorted(path.stem for path in place.glob("*.py"))
-    for name in session.posargs or known:
-        if name not in known:
-            session.error(f"there is no study {name!r}; there are {', '.join(known)}")
+    for name in session.posargs or STUDIES:
+        if name not in STUDIES:
+            session.error(f"there is no study {name!r}; there are {', '.join(STUDIES)}")
         run(session, "python", str(place / f"{name}.py"))
 
 
@@ -66,5 +67,5 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types."""
-    session.install("-e", ".", "--group", "tests", "--group", "types")
+    session.install("-e", ".", "--group", "tests", "--group", "studies", "--group", "types")
     session.run("mypy", *session.posargs)

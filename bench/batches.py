@@ -61,6 +61,15 @@ def length_of(dataset: Dataset[Any], spec: str) -> int:
     return length
 
 
+def refuse_large_batch(case: Case, length: int) -> None:
+    """Raises a `UsageError` where the data set cannot fill one batch."""
+    if case.batch_size > length:
+        raise UsageError(
+            f"--batch-size {case.batch_size}: the data set of --workload {case.workload} has "
+            f"{length} items; give {length} or less"
+        )
+
+
 def make_loader(
     workload: Workload, dataset: Dataset[Any], case: Case, seed: int
 ) -> DataLoader[Any]:
@@ -70,12 +79,10 @@ def make_loader(
         dataset,
         batch_sampler=BatchSampler(sampler, case.batch_size, drop_last=True),
         num_workers=case.num_workers,
+        prefetch_factor=case.prefetch_factor if case.num_workers else None,
+        persistent_workers=case.persistent_workers,
+        pin_memory=case.pin_memory,
         collate_fn=workload.collate,
         generator=torch.Generator().manual_seed(seed),  # of which the workers' seeds are drawn
         **workload.loader,
     )
-
-
-def prefetched(loader: DataLoader[Any]) -> int:
-    """How many batches the loader's workers keep ready."""
-    return loader.num_workers * (loader.prefetch_factor or 0)

@@ -18,6 +18,8 @@ EVERY_DEVICE = "all"
 """Stands for each device present, until these are known."""
 OWN_DATASET = "own"
 """The data set that the workload itself trains on."""
+LOOPS = ("train", "eval")
+DYNAMIC = ("auto", "on", "off")
 COMPILE_MODES = ("off", "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 
@@ -30,13 +32,25 @@ class Case:
     """A shipped name, `path/to/file.py:make` or `package.module:make`."""
     dataset: str = OWN_DATASET
     """A name from `bench.data.DATASETS`, or `own`: the workload's own."""
+    loop: str = "train"
+    """`train`, or `eval`: evaluation mode under `no_grad`."""
     device: str = "cpu"
     """As torch writes it: `cpu`, `cuda`, `cuda:1`, `mps`, `xpu`."""
     batch_size: int = 4
+    accumulate: int = 1
+    """Backward passes to one step of the optimizer."""
     num_workers: int = 0
+    prefetch_factor: int = 2
+    """Batches that each loader worker keeps ready."""
+    persistent_workers: bool = False
+    pin_memory: bool = False
+    non_blocking: bool = False
     compile: str = "off"
     """`off`, a mode of `torch.compile`, or `backend:NAME`."""
+    dynamic: str = "auto"
+    """Whether shapes are compiled as variable: `auto` decides at the second shape."""
     precision: str = "fp32"
+    channels_last: bool = False
 
     @property
     def id(self) -> str:
@@ -46,7 +60,36 @@ class Case:
     @property
     def eager_twin(self) -> "Case":
         """The same case without `torch.compile`."""
-        return replace(self, compile="off")
+        return replace(self, compile="off").settled()
+
+    @property
+    def compiled_as(self) -> "Case":
+        """The case that stands for all that compile as this one does."""
+        return self._with_defaults(_UNSEEN_BY_COMPILERS).settled()
+
+    @property
+    def has_compile_cache(self) -> bool:
+        """Whether it is compiled by Inductor, which keeps its results."""
+        return self.compile in {*COMPILE_MODES[1:], "backend:inductor"}
+
+    @property
+    def samples(self) -> int:
+        """How many samples a step goes through."""
+        return self.batch_size * self.accumulate
+
+    @property
+    def trains(self) -> bool:
+        """Whether it runs the training loop, not the evaluation loop."""
+        return self.loop == "train"
+
+    def settled(self) -> "Case":
+        """The same case with the axes that have no meaning in it at their defaults."""
+        moot = [name for name, (needs, _) in _NEEDS.items() if not needs(self)]
+        return self._with_defaults(moot)
+
+    def _with_defaults(self, names: Iterable[str]) -> "Case":
+        changes: dict[str, Any] = {name: _DEFAULTS[name] for name in names}
+        return replace(self, **changes)
 
     def values(self) -> dict[str, Any]:
         """The axes and this case's value on each."""
@@ -139,6 +182,17 @@ def _one_of(known: tuple[str, ...], what: str) -> Callable[[str], str]:
     return parse
 
 
+def _switch(word: str) -> bool:
+    switches = {"on": True, "true": True, "off": False, "false": False}
+    if word.lower() not in switches:
+        raise ValueError("give on, off, or both")
+    return switches[word.lower()]
+
+
+def _when_on(label: str) -> Callable[[Any], str]:
+    return lambda value: label if value else ""
+
+
 def _device(word: str) -> str:
     kind, colon, index = word.partition(":")
     if not kind.isalpha() or (colon and not index.isdigit()):
@@ -174,6 +228,14 @@ AXES: tuple[Axis, ...] = (
         help=f"what it is trained on: {', '.join(DATASETS)}, or own (the workload's own)",
     ),
     Axis(
+        name="loop",
+        parse=_one_of(LOOPS, "loop"),
+        default=("train",),
+        label=lambda value: "" if value == "train" else str(value),
+        metavar="NAME",
+        help="train (the default), eval (evaluation mode under no_grad), or both",
+    ),
+    Axis(
         name="device",
         parse=_device,
         default=(EVERY_DEVICE,),
@@ -190,12 +252,52 @@ AXES: tuple[Axis, ...] = (
         help="samples in a batch",
     ),
     Axis(
+        name="accumulate",
+        parse=_whole_number(1, "a step has at least one backward pass"),
+        default=(1,),
+        label=lambda value: "" if value == 1 else f"acc{value}",
+        metavar="N",
+        help="backward passes to one step of the optimizer; gradients add up over N batches",
+    ),
+    Axis(
         name="num_workers",
         parse=_whole_number(0, "0 loads in the training process itself"),
         default=(0, 2),
         label=lambda value: f"w{value}",
         metavar="N",
         help="processes that load data; 0 loads in the training process itself",
+    ),
+    Axis(
+        name="prefetch_factor",
+        parse=_whole_number(1, "a worker keeps at least one batch ready"),
+        default=(2,),
+        label=lambda value: "" if value == 2 else f"pf{value}",
+        metavar="N",
+        help="batches that each loader worker keeps ready (default 2)",
+    ),
+    Axis(
+        name="persistent_workers",
+        parse=_switch,
+        default=(False,),
+        label=_when_on("persistent"),
+        metavar="on|off",
+        help="keep loader workers from epoch to epoch: bears upon the restart alone",
+    ),
+    Axis(
+        name="pin_memory",
+        parse=_switch,
+        default=(False,),
+        label=_when_on("pin"),
+        metavar="on|off",
+        help="load batches into page-locked memory, from which transfers are faster",
+    ),
+    Axis(
+        name="non_blocking",
+        parse=_switch,
+        default=(False,),
+        label=_when_on("nonblocking"),
+        metavar="on|off",
+        help="do not wait for transfers to the device; needs --pin-memory on to take effect",
     ),
     Axis(
         name="compile",
@@ -206,12 +308,28 @@ AXES: tuple[Axis, ...] = (
         help=f"torch.compile: {', '.join(COMPILE_MODES)}, or backend:NAME",
     ),
     Axis(
+        name="dynamic",
+        parse=_one_of(DYNAMIC, "setting of torch.compile's dynamic"),
+        default=("auto",),
+        label=lambda value: {"auto": "", "on": "dynamic", "off": "static"}[value],
+        metavar="HOW",
+        help="shapes that torch.compile takes as variable: on, off, or auto (the default)",
+    ),
+    Axis(
         name="precision",
         parse=_one_of(PRECISIONS, "precision"),
         default=("fp32",),
         label=str,
         metavar="NAME",
         help="fp32, tf32 (matrix products in TF32), bf16 or fp16 (autocast)",
+    ),
+    Axis(
+        name="channels_last",
+        parse=_switch,
+        default=(False,),
+        label=_when_on("channels_last"),
+        metavar="on|off",
+        help="keep images and convolutions' weights in memory with the channels last",
     ),
 )
 """Every axis, in the order of `Case`'s fields and of a case's id."""
@@ -220,6 +338,32 @@ AXIS = {axis.name: axis for axis in AXES}
 
 if tuple(AXIS) != tuple(field.name for field in fields(Case)):  # pragma: no cover
     raise AssertionError("the axes and the fields of Case have come apart")
+
+
+_UNSEEN_BY_COMPILERS = (
+    "accumulate", "num_workers", "prefetch_factor", "persistent_workers", "pin_memory",
+    "non_blocking",
+)  # fmt: skip
+_DEFAULTS = {field.name: field.default for field in fields(Case)}
+
+
+def _has_workers(case: Case) -> bool:
+    return case.num_workers > 0
+
+
+def _transfers(case: Case) -> bool:
+    return case.device != "cpu"
+
+
+_NEEDS: dict[str, tuple[Callable[[Case], bool], str]] = {
+    "prefetch_factor": (_has_workers, "needs loader workers; give --num-workers 1 or more"),
+    "persistent_workers": (_has_workers, "needs loader workers; give --num-workers 1 or more"),
+    "pin_memory": (_transfers, "is of use only to transfers; give a --device other than cpu"),
+    "non_blocking": (_transfers, "is of use only to transfers; give a --device other than cpu"),
+    "dynamic": (lambda case: case.compile != "off", "is for torch.compile; give a --compile mode"),
+    "accumulate": (lambda case: case.trains, "is for training; give --loop train"),
+}
+"""The axes that only some cases have: which these are, and what to say where none is."""
 
 
 @dataclass(frozen=True)
@@ -246,8 +390,12 @@ class Matrix:
     def cases(self) -> tuple[Case, ...]:
         """Every case, each once: the product in the order of the axes, then those included.
 
+        An axis that has no meaning in a case, such as `prefetch_factor` without workers, is at its
+        default there, so that no case is measured twice.
+
         Raises:
-            UsageError: Nothing is left, or two workloads would go by one name.
+            UsageError: Nothing is left, two workloads would go by one name, or a value that was
+                asked for has no meaning in any case.
         """
         product = (
             Case(**dict(zip(self.axes, values, strict=True)))
@@ -256,11 +404,20 @@ class Matrix:
         first = {name: values[0] for name, values in self.axes.items()}
         cases = [case for case in product if not self._excludes(case)]
         cases += [Case(**{**first, **extra}) for extra in self.include]
-        unique = tuple(dict.fromkeys(cases))
+        unique = tuple(dict.fromkeys(case.settled() for case in cases))
         if not unique:
             raise UsageError("--matrix: exclude leaves no case; widen an axis or exclude less")
         _refuse_shared_names(unique)
+        self._refuse_lost_values(cases, unique)
         return unique
+
+    def _refuse_lost_values(self, cases: list[Case], settled: tuple[Case, ...]) -> None:
+        """Nothing that was asked for goes without a case, and without a word."""
+        for name, (_, remedy) in _NEEDS.items():
+            lost = {getattr(case, name) for case in cases} - {getattr(c, name) for c in settled}
+            for value in lost - {_DEFAULTS[name]}:
+                word = {True: "on", False: "off"}.get(value, value)
+                raise UsageError(f"{AXIS[name].flag} {word}: {remedy}")
 
     def _excludes(self, case: Case) -> bool:
         return any(

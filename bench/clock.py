@@ -7,9 +7,9 @@ work *took*.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,10 @@ class Device(Protocol):
     clock_name: str
     """What the laps are read from, for the report."""
 
+    def now_ns(self) -> int:
+        """The host's clock, nanoseconds."""
+        ...
+
     def record(self) -> object:
         """Marks this moment in the device's stream, without waiting for it."""
         ...
@@ -42,12 +46,17 @@ class Device(Protocol):
         """Seconds between two marks; both lie in the past."""
         ...
 
+    def release(self, marks: Iterable[object]) -> None:
+        """Takes marks back that have been read."""
+        ...
+
 
 class HostDevice:
     """The CPU: work is done when a call returns, so there is nothing to wait for."""
 
     asynchronous = False
     clock_name = "time.perf_counter_ns"
+    now_ns = staticmethod(time.perf_counter_ns)
 
     def record(self) -> object:
         """Not needed: the host's clock tells all."""
@@ -60,28 +69,34 @@ class HostDevice:
         """Not needed: the host's clock tells all."""
         raise NotImplementedError("the CPU has no stream")
 
+    def release(self, marks: Iterable[object]) -> None:
+        """Not needed: there are no marks."""
+
 
 class EventDevice:
     """A device with streams and timed events: CUDA, and others through `torch.accelerator`.
 
-    Raises:
-        UnsupportedError: The device's backend has no timed events.
+    Events are used again once they have been read, since making one costs the host more than
+    recording it.
     """
 
     asynchronous = True
+    now_ns = staticmethod(time.perf_counter_ns)
 
     def __init__(self, device: "torch.device") -> None:
         import torch  # noqa: PLC0415  # only a process that measures imports torch
 
         self._device = device
         self._module = torch.get_device_module(device)
+        self._spare: list[object] = []
         self.clock_name = f"{device.type} events"
 
     def record(self) -> object:
         """A timed event in the current stream."""
-        event: object = self._module.Event(enable_timing=True)
-        event.record()  # type: ignore[attr-defined]  # every backend's Event has it
-        return event
+        event: Any = self._spare.pop() if self._spare else self._module.Event(enable_timing=True)
+        event.record()
+        marked: object = event
+        return marked
 
     def synchronize(self) -> None:
         """Waits for every stream of the device."""
@@ -93,6 +108,36 @@ class EventDevice:
     def elapsed_s(self, begin: object, end: object) -> float:
         """Seconds between two events (`elapsed_time` gives milliseconds)."""
         return float(begin.elapsed_time(end)) / 1e3  # type: ignore[attr-defined]  # an Event
+
+    def release(self, marks: Iterable[object]) -> None:
+        """Keeps the events to be recorded again."""
+        self._spare.extend(marks)
+
+
+class SynchronizedDevice:
+    """A device that is waited for whenever the clock is read: `--sync-phases`.
+
+    Each phase's lap is then what it costs by itself. Training overlaps phases, so these laps add up
+    to more than a step takes.
+
+    Args:
+        device: The device to wait for.
+    """
+
+    asynchronous = False
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self.clock_name = "time.perf_counter_ns, the device waited for"
+        self.record = device.record
+        self.synchronize = device.synchronize
+        self.elapsed_s = device.elapsed_s
+        self.release = device.release
+
+    def now_ns(self) -> int:
+        """The host's clock, once all that was queued is done."""
+        self._device.synchronize()
+        return self._device.now_ns()
 
 
 def device_clock(device: "torch.device") -> Device:
@@ -107,10 +152,18 @@ class Laps:
     Attributes:
         host: By the host's clock.
         device: By the device's own; `None` where it is synchronous.
+        micro: Where a phase has several laps in each step, these by themselves, an array
+            (steps, laps): by the device's clock where it has one, else by the host's.
     """
 
     host: dict[str, Seconds]
     device: dict[str, Seconds] | None
+    micro: dict[str, Seconds]
+
+    @property
+    def steps(self) -> Seconds:
+        """The whole steps by the clock that tells how long the work took."""
+        return (self.device or self.host)[STEP]
 
 
 class LapTimer:
@@ -120,55 +173,84 @@ class LapTimer:
 
     Args:
         device: The device that the steps run on.
-        host_ns: The host's clock, nanoseconds.
     """
 
-    def __init__(self, device: Device, host_ns: Callable[[], int] = time.perf_counter_ns) -> None:
+    def __init__(self, device: Device) -> None:
         self._device = device
-        self._host_ns = host_ns
-        self._phases: list[Phase | None] = [None]
+        self._asynchronous = device.asynchronous
+        self._now_ns = device.now_ns
+        self._phases: list[Phase | None] = []
         self._host: list[int] = []
         self._events: list[object] = []
         self._steps: list[int] = []
 
     def begin(self) -> None:
         """Starts the first step."""
-        if self._device.asynchronous:
-            self._events.append(self._device.record())
-        self._host.append(self._host_ns())
+        self._note(None)
 
     def lap(self, phase: Phase) -> None:
         """Ends a lap and begins the next. A phase may have several laps in a step."""
-        if self._device.asynchronous:
-            self._events.append(self._device.record())
-        self._host.append(self._host_ns())
-        self._phases.append(phase)
+        self._note(phase)
 
     def end_step(self) -> None:
         """Ends a step where its last lap ended, and begins the next there."""
         self._steps.append(len(self._phases) - 1)
 
+    def _note(self, phase: Phase | None) -> None:
+        if self._asynchronous:
+            self._events.append(self._device.record())
+        self._host.append(self._now_ns())
+        self._phases.append(phase)
+
     def read(self) -> Laps:
         """The laps; waits for the device first."""
         self._device.synchronize()
-        host = np.array(self._host, dtype=np.int64)
-        device = None
-        if self._device.asynchronous:
+        stamps: NDArray[np.int64] = np.array(self._host, dtype=np.int64)
+        durations: Seconds = (stamps[1:] - stamps[:-1]) / 1e9
+        host, device = self._sum(durations), None
+        if self._asynchronous:
             pairs = zip(self._events, self._events[1:], strict=False)
-            device = self._sum(np.array([self._device.elapsed_s(*pair) for pair in pairs]))
-        return Laps(self._sum(np.diff(host) / 1e9), device)
+            durations = np.array([self._device.elapsed_s(*pair) for pair in pairs])
+            device = self._sum(durations)
+            self._device.release(self._events)
+            self._events = []
+        return Laps(host, device, self._micro(durations))
+
+    def _of_phase(self) -> dict[Phase, NDArray[np.bool_]]:
+        """Which laps each phase has."""
+        phases = self._phases[1:]
+        return {
+            phase: np.array([other is phase for other in phases], dtype=bool)
+            for phase in dict.fromkeys(phase for phase in phases if phase is not None)
+        }
+
+    def _of_step(self, laps: int) -> NDArray[np.intp]:
+        """Which step each lap belongs to; one that has not ended counts as the last plus one."""
+        return np.searchsorted(self._steps, np.arange(1, laps + 1))
 
     def _sum(self, durations: Seconds) -> dict[str, Seconds]:
         """Durations of single laps (laps,) to the sum per step and phase."""
         steps = len(self._steps)
-        of_step = np.searchsorted(self._steps, np.arange(1, len(durations) + 1))
+        of_step = self._of_step(len(durations))
         inside = of_step < steps
         sums: dict[str, Seconds] = {}
-        for phase in dict.fromkeys(phase for phase in self._phases if phase is not None):
-            mine = inside & np.array([other is phase for other in self._phases[1:]], dtype=bool)
+        for phase, its in self._of_phase().items():
+            mine = inside & its
             sums[str(phase)] = _summed(of_step[mine], durations[mine], steps)
         sums[STEP] = _summed(of_step[inside], durations[inside], steps)
         return sums
+
+    def _micro(self, durations: Seconds) -> dict[str, Seconds]:
+        """Durations (laps,) of the phases that have several laps in every step: (steps, laps)."""
+        steps = len(self._steps)
+        of_step = self._of_step(len(durations))
+        found: dict[str, Seconds] = {}
+        for phase, its in self._of_phase().items():
+            mine = its & (of_step < steps)
+            counts = set(np.bincount(of_step[mine], minlength=steps).tolist())
+            if len(counts) == 1 and max(counts) > 1:
+                found[str(phase)] = durations[mine].reshape(steps, -1)
+        return found
 
 
 def _summed(groups: NDArray[np.intp], durations: Seconds, count: int) -> Seconds:

@@ -1,47 +1,61 @@
 """`torch.compile`: what it is asked for, where it keeps its results, and what it made."""
 
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from bench.case import Case
 from bench.errors import UnsupportedError, UsageError
 
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
+MOST_COMPILATIONS = 4096
+"""How many compilations torch is to remember; more are counted, but not told one by one."""
+DYNAMIC = {"auto": None, "on": True, "off": False}
 
 
 def use_cache(directory: Path) -> None:
-    """Has the compiler keep its results in a directory, unless the user has named one."""
-    os.environ.setdefault(CACHE_VARIABLE, str(directory))
+    """Has the compiler keep its results in a directory.
+
+    One that the user has named is not used: who knows what it holds, and a cold compilation could
+    not be told from a warm one.
+    """
+    os.environ[CACHE_VARIABLE] = str(directory)
 
 
-def compile_model(model: nn.Module, compile: str, device: torch.device) -> Callable[..., Any]:  # noqa: A002  # the axis's name
+def compile_model(model: nn.Module, case: Case) -> Callable[..., Any]:
     """The model as the case calls it.
 
     Args:
-        model: In training mode, on its device.
-        compile: A value of the axis: `off`, a mode, or `backend:NAME`.
-        device: Where the model is.
+        model: On its device.
+        case: Says how it is compiled.
 
     Raises:
         UsageError: The backend is not known to torch.
         UnsupportedError: This machine lacks what the compiler needs.
     """
-    if compile == "off":
+    if case.compile == "off":
         return model
-    kind, _, backend = compile.partition(":")
+    torch._dynamo.utils.set_compilation_metrics_limit(MOST_COMPILATIONS)
+    kind, _, backend = case.compile.partition(":")
     if kind == "backend":
         known = torch._dynamo.list_backends(exclude_tags=())
         if backend not in known:
             raise UsageError(
-                f"--compile {compile}: torch knows no such backend; there are {', '.join(known)}"
+                f"--compile {case.compile}: torch knows no such backend; there are "
+                f"{', '.join(known)}"
             )
-        return torch.compile(model, backend=backend)
-    _require_compiler(device)
-    return torch.compile(model, mode=compile)
+    if case.has_compile_cache:
+        _require_compiler(torch.device(case.device))
+    dynamic = DYNAMIC[case.dynamic]
+    if kind == "backend":
+        return torch.compile(model, backend=backend, dynamic=dynamic)
+    return torch.compile(model, mode=case.compile, dynamic=dynamic)
 
 
 def _require_compiler(device: torch.device) -> None:
@@ -67,23 +81,71 @@ def _require_compiler(device: torch.device) -> None:
             )
 
 
-def facts(compile: str) -> dict[str, Any] | None:  # noqa: A002  # the axis's name
-    """What was compiled so far in this process, by Dynamo's and Inductor's own counters.
+@dataclass(frozen=True)
+class Occurrence:
+    """A graph break or a recompilation.
 
-    `cache` is `cold` where anything had to be compiled anew, `warm` where all of it was kept from
-    before, and `None` where the backend keeps nothing.
+    Attributes:
+        reason: As torch gives it, on one line.
+        where: File, line and function of the user's code; `None` where torch does not tell.
+        count: How often.
     """
+
+    reason: str
+    where: str | None
+    count: int
+
+
+def facts(compile: str) -> dict[str, Any] | None:  # noqa: A002  # the axis's name
+    """What was compiled so far in this process, by torch's own counters. Times in seconds."""
     if compile == "off":
         return None
-    counters = torch._dynamo.utils.counters
-    inductor, autograd = counters["inductor"], counters["aot_autograd"]
-    missed = inductor["fxgraph_cache_miss"] + autograd["autograd_cache_miss"]
-    hit = inductor["fxgraph_cache_hit"] + autograd["autograd_cache_hit"]
+    from torch._dynamo import utils  # noqa: PLC0415  # slow to import
+
+    counters = utils.counters
+    recompiled = _recompiled(utils.get_compilation_metrics())
     kind, _, backend = compile.partition(":")
     return {
         "backend": backend if kind == "backend" else "inductor",
         "mode": None if kind == "backend" else compile,
-        "cache": "cold" if missed else "warm" if hit else None,
         "graphs": counters["stats"]["unique_graphs"],
         "graph_breaks": sum(counters["graph_break"].values()),
+        "recompiles": sum(each.count for each in recompiled),
+        "compile_s": utils.calculate_time_spent().get("total_wall_time", 0.0),
+        "breaks": [asdict(each) for each in _breaks(utils.graph_break_reasons)],
+        "recompiled": [asdict(each) for each in recompiled],
     }
+
+
+def _breaks(reasons: Iterable[Any]) -> list[Occurrence]:
+    """Graph breaks, those at one place and for one reason together."""
+    found = Counter(
+        (_line(reason.reason), _place(reason.user_stack))
+        for reason in reasons
+        if getattr(reason, "graph_break", True)
+    )
+    return [Occurrence(reason, where, count) for (reason, where), count in found.items()]
+
+
+def _recompiled(metrics: Iterable[Any]) -> list[Occurrence]:
+    """Recompilations, those of one function and for one reason together."""
+    found = Counter(
+        (
+            _line(metric.recompile_reason),
+            f"{metric.co_filename}:{metric.co_firstlineno} in {metric.co_name}",
+        )
+        for metric in metrics
+        if metric.recompile_reason
+    )
+    return [Occurrence(reason, where, count) for (reason, where), count in found.items()]
+
+
+def _line(text: object) -> str:
+    return " ".join(str(text).split())
+
+
+def _place(stack: Any) -> str | None:  # noqa: ANN401  # torch's own summary of a stack
+    if not stack:
+        return None
+    frame = stack[-1]
+    return f"{frame.filename}:{frame.lineno} in {frame.name}"

@@ -1,13 +1,13 @@
-"""The training cycle: the lesson's loop, with a lap at each phase boundary.
+"""The two loops of the lesson: training, and testing in evaluation mode under `no_grad`.
 
-`zero_grad` stands after `step` instead of before `forward`, so that all of the optimizer's work is
-one stretch; the work done and the weights that come out are the same.
+In the training cycle `zero_grad` stands after `step` instead of before `forward`, so that all of
+the optimizer's work is one stretch; the work done and the weights that come out are the same.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,95 +16,190 @@ from torch.optim import Optimizer
 
 from bench.phases import Phase
 
+Autocast = Callable[[], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a batch comes to lie where it is computed with.
+
+    Attributes:
+        device: Where that is.
+        non_blocking: Whether the host goes on while a batch is on its way.
+        channels_last: Whether images, tensors (N, C, H, W), are laid out with the channels last.
+    """
+
+    device: torch.device
+    non_blocking: bool = False
+    channels_last: bool = False
+
+    @property
+    def transfers(self) -> bool:
+        """Whether batches move at all."""
+        return self.device.type != "cpu"
+
+    def tensor(self, tensor: Tensor) -> Tensor:
+        """One tensor, in place."""
+        form = torch.preserve_format
+        if self.channels_last and tensor.dim() == 4 and tensor.is_floating_point():
+            form = torch.channels_last
+        return tensor.to(self.device, non_blocking=self.non_blocking, memory_format=form)
+
+
+def placed(batch: Any, placement: Placement) -> Any:  # noqa: ANN401  # a batch is anything
+    """A batch in place: tensors, and tensors in mappings and sequences."""
+    if isinstance(batch, Tensor):
+        return placement.tensor(batch)
+    if isinstance(batch, Mapping):
+        return {key: placed(value, placement) for key, value in batch.items()}
+    if isinstance(batch, Sequence) and not isinstance(batch, str):
+        return [placed(value, placement) for value in batch]
+    return batch
+
 
 @dataclass(frozen=True)
 class Training:
-    """All that a training step needs, built and ready.
+    """All that a step needs, built and ready.
 
     Attributes:
         model: As it is called; compiled, where the case is.
         loss: Of the output and the target.
         optimizer: Over the model's parameters.
-        device: Where it runs.
+        placement: Where and how batches are computed with.
         autocast: Makes the context of the forward pass.
         scaler: Scales the loss of fp16 training; `None` elsewhere.
+        accumulate: Backward passes to one step of the optimizer. Each loss is divided by it, so
+            that the gradients that add up are those of the mean over all the samples.
+        metric: What evaluation adds up, of the output and the target.
     """
 
     model: Callable[[Any], Any]
     loss: Callable[[Any, Any], Tensor]
     optimizer: Optimizer
-    device: torch.device
-    autocast: Callable[[], AbstractContextManager[object]]
+    placement: Placement
+    autocast: Autocast
     scaler: GradScaler | None = None
+    accumulate: int = 1
+    metric: Callable[[Any, Any], Tensor] | None = None
 
     @property
-    def phases(self) -> tuple[Phase, ...]:
-        """The phases that a step has here."""
-        return tuple(
-            phase for phase in Phase if phase is not Phase.TRANSFER or self.device.type != "cpu"
-        )
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.placement.device
 
 
-def to_device(batch: Any, device: torch.device) -> Any:  # noqa: ANN401  # a batch is anything
-    """A batch on the device: tensors, and tensors in mappings and sequences."""
-    if isinstance(batch, Tensor):
-        return batch.to(device)
-    if isinstance(batch, Mapping):
-        return {key: to_device(value, device) for key, value in batch.items()}
-    if isinstance(batch, Sequence) and not isinstance(batch, str):
-        return [to_device(value, device) for value in batch]
-    return batch
-
-
-def _no_lap(_: Phase) -> None:
+def no_lap(_: Phase) -> None:
     """Stands where a lap would end, in a loop that takes none."""
+
+
+def no_end() -> None:
+    """Stands where a step would end, likewise."""
+
+
+class Loop(Protocol):
+    """A loop over batches: `train` or `evaluate`."""
+
+    def __call__(
+        self,
+        training: Training,
+        batches: Iterator[Any],
+        steps: int,
+        lap: Callable[[Phase], None] = ...,
+        end_step: Callable[[], None] = ...,
+    ) -> Tensor:
+        """Goes through some steps.
+
+        Args:
+            training: What to run.
+            batches: Where the batches come from; must not end before the steps do.
+            steps: How many.
+            lap: Called at each phase boundary with the phase that ended.
+            end_step: Called where a step has ended.
+
+        Returns:
+            A scalar that all the work went into, on the device.
+        """
+        ...
 
 
 def train(
     training: Training,
     batches: Iterator[Any],
     steps: int,
-    lap: Callable[[Phase], None] = _no_lap,
-    end_step: Callable[[], None] = lambda: None,
+    lap: Callable[[Phase], None] = no_lap,
+    end_step: Callable[[], None] = no_end,
 ) -> Tensor:
-    """Trains for some steps.
-
-    Args:
-        training: What to train.
-        batches: Where the batches come from; must not end before the steps do.
-        steps: How many.
-        lap: Called at each phase boundary with the phase that ended.
-        end_step: Called where a step has ended.
-
-    Returns:
-        The last step's loss, on the device.
-    """
+    """The training cycle, as `Loop`; a step ends with the optimizer's. Returns the last loss."""
+    placement, scaler, accumulate = training.placement, training.scaler, training.accumulate
     loss = torch.zeros(())
-    transfers = training.device.type != "cpu"
-    scaler = training.scaler
     for _ in range(steps):
-        inputs, target = next(batches)
-        lap(Phase.DATALOAD)
-        if transfers:
-            inputs = to_device(inputs, training.device)
-            target = to_device(target, training.device)
-            lap(Phase.TRANSFER)
-        with training.autocast():
-            loss = training.loss(training.model(inputs), target)
-        lap(Phase.FORWARD)
-        if scaler is None:
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        for _ in range(accumulate):
+            inputs, target = next(batches)
+            lap(Phase.DATALOAD)
+            if placement.transfers:
+                inputs, target = placed(inputs, placement), placed(target, placement)
+                lap(Phase.TRANSFER)
+            elif placement.channels_last:  # on the CPU, a part of the forward pass
+                inputs = placed(inputs, placement)
+            loss = forward(training, inputs, target)
+            if accumulate > 1:
+                loss = loss / accumulate
+            lap(Phase.FORWARD)
+            if scaler is None:
+                loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            else:
+                scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # likewise
             lap(Phase.BACKWARD)
+        if scaler is None:
             training.optimizer.step()
         else:
-            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # likewise
-            lap(Phase.BACKWARD)
             scaler.step(training.optimizer)
             scaler.update()
         training.optimizer.zero_grad()
         lap(Phase.OPTIMIZER)
         end_step()
     return loss.detach()
+
+
+def forward(training: Training, inputs: Any, target: Any) -> Tensor:  # noqa: ANN401  # a batch
+    """The forward pass with the loss, in the case's precision."""
+    with training.autocast():
+        return training.loss(training.model(inputs), target)
+
+
+def evaluate(
+    training: Training,
+    batches: Iterator[Any],
+    steps: int,
+    lap: Callable[[Phase], None] = no_lap,
+    end_step: Callable[[], None] = no_end,
+) -> Tensor:
+    """The lesson's test loop, as `Loop`. Returns the sum of the metric.
+
+    The sum stays on the device: reading it after every batch, as `.item()` does, would make the
+    host wait each time. The model must be in evaluation mode.
+    """
+    placement = training.placement
+    metric = training.metric or training.loss
+    total = torch.zeros((), device=placement.device)
+    with torch.no_grad():
+        for _ in range(steps):
+            inputs, target = next(batches)
+            lap(Phase.DATALOAD)
+            if placement.transfers:
+                inputs, target = placed(inputs, placement), placed(target, placement)
+                lap(Phase.TRANSFER)
+            elif placement.channels_last:
+                inputs = placed(inputs, placement)
+            with training.autocast():
+                total = total + metric(training.model(inputs), target)
+            lap(Phase.FORWARD)
+            end_step()
+    return total
+
+
+LOOPS: dict[str, Loop] = {"train": train, "eval": evaluate}
+"""By the value of the axis `loop`."""
 
 
 def parameter_count(model: nn.Module) -> tuple[int, int]:

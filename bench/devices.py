@@ -85,3 +85,12 @@ def check_precision(precision: str, device: str) -> None:
         raise UnsupportedError(
             "precision", f"{device} has no bfloat16 of its own; use --precision fp16"
         )
+
+
+def select(device: str) -> None:
+    """Makes a device the current one of its kind, for what asks for no device by name."""
+    import torch  # noqa: PLC0415
+
+    kind, _, index = device.partition(":")
+    if kind != "cpu" and index:
+        torch.accelerator.set_device_index(int(index))

@@ -10,7 +10,7 @@ from typing import Any
 from bench.case import Case
 from bench.child import Outcome, Status
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,19 @@ class Block:
     elapsed_s: float
 
 
+@dataclass(frozen=True)
+class ColdStart:
+    """A first compilation, with an empty cache. Seconds.
+
+    Attributes:
+        compile_s: What torch itself says that compiling took.
+        first_step_s: The whole first step.
+    """
+
+    compile_s: float
+    first_step_s: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Findings:
     """What a child found out about its case. Times in seconds, sizes in bytes.
@@ -41,13 +54,17 @@ class Findings:
     clock: Mapping[str, Any]
     phases: tuple[str, ...]
     laps: Mapping[str, Mapping[str, list[float]] | None]
+    micro_laps: Mapping[str, list[list[float]]] | None
     blocks: tuple[Block, ...]
     sampling: Mapping[str, Any]
+    noise: Mapping[str, Any]
     warmup: Mapping[str, Any]
     first_step_s: float
-    loader_start_s: float
+    loader: Mapping[str, Any]
     compile: Mapping[str, Any] | None
     memory: Mapping[str, Any]
+    work: Mapping[str, Any]
+    fixed: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +81,17 @@ class Measurement:
     findings: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, case: Case, outcome: Outcome) -> "Measurement":
-        """What a child's outcome says of its case."""
+    def of(cls, case: Case, outcome: Outcome, cold: ColdStart | None = None) -> "Measurement":
+        """What a child's outcome says of its case.
+
+        Args:
+            case: The case.
+            outcome: What became of its process.
+            cold: What its first compilation cost, in a process before.
+        """
+        findings = asdict(outcome.result) if isinstance(outcome.result, Findings) else {}
+        if findings.get("compile") is not None:
+            findings["compile"]["cold"] = None if cold is None else asdict(cold)
         return cls(
             case=case,
             status=outcome.status,
@@ -74,7 +100,7 @@ class Measurement:
             axis=outcome.axis,
             start_s=outcome.start_s,
             elapsed_s=outcome.elapsed_s,
-            findings=asdict(outcome.result) if isinstance(outcome.result, Findings) else {},
+            findings=findings,
         )
 
     @property

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from typing import Any
 from bench.case import AXES, AXIS, Matrix, near
 from bench.errors import UsageError
 from bench.request import Sampling
+from bench.settings import Settings
 
 DEADLINE_S = 300.0
 """After how long a case is given up, unless told otherwise."""
@@ -38,7 +40,12 @@ class Flag:
         return "stepbench_" + self.name.lstrip("-").replace("-", "_")
 
 
-_WHAT, _HOW, _WHERE = "what to measure", "how long", "data and results"
+_WHAT, _HOW, _UNDER, _WHERE = (
+    "what to measure",
+    "how to measure",
+    "under which settings",
+    "data and results",
+)
 
 FLAGS: tuple[Flag, ...] = (
     *(Flag(axis.flag, axis.help, _WHAT, {"nargs": "+", "metavar": axis.metavar}) for axis in AXES),
@@ -65,6 +72,20 @@ FLAGS: tuple[Flag, ...] = (
         {"metavar": "SHARE"},
     ),
     Flag(
+        "--sync-phases",
+        "wait for the device at every lap: shows what each phase costs by itself, without the "
+        "overlap that training has",
+        _HOW,
+        {"action": "store_true"},
+    ),
+    Flag(
+        "--cold",
+        "an empty compile cache for each compiled case, where those that compile the same would "
+        "share one",
+        _HOW,
+        {"action": "store_true"},
+    ),
+    Flag(
         "--deadline",
         f"give a case up after so long, compilation included (default {DEADLINE_S:g})",
         _HOW,
@@ -75,6 +96,33 @@ FLAGS: tuple[Flag, ...] = (
         "give a case up as oom once it wants more host memory than this, such as 8GiB",
         _HOW,
         {"metavar": "SIZE"},
+    ),
+    Flag("--threads", "threads that compute within an operator", _UNDER, {"metavar": "N"}),
+    Flag("--interop-threads", "threads that run operators side by side", _UNDER, {"metavar": "N"}),
+    Flag(
+        "--seed",
+        "of weights, shuffling and loader workers (default 0)",
+        _UNDER,
+        {"metavar": "N"},
+    ),
+    Flag(
+        "--cudnn-benchmark",
+        "let cuDNN try its algorithms and keep the fastest",
+        _UNDER,
+        {"action": "store_true"},
+    ),
+    Flag(
+        "--deterministic",
+        "use deterministic algorithms only; what has none fails",
+        _UNDER,
+        {"action": "store_true"},
+    ),
+    Flag(
+        "--allocator",
+        "settings of the device's allocator, such as expandable_segments:True (see "
+        "PYTORCH_ALLOC_CONF)",
+        _UNDER,
+        {"metavar": "SETTINGS"},
     ),
     Flag(
         "--data-dir",
@@ -110,7 +158,9 @@ class Options:
 
     Attributes:
         matrix: The axes; its devices may still be `bench.case.EVERY_DEVICE`.
-        sampling: How long each case is sampled.
+        sampling: How long each case is sampled, and how.
+        settings: What bears upon every case alike.
+        cold: Whether each compiled case has a compile cache of its own.
         deadline_s: After how long a case is given up.
         memory_limit_bytes: What a case may allocate on the host; `None` for no limit.
         data_dir: Where real data lie.
@@ -122,6 +172,8 @@ class Options:
 
     matrix: Matrix
     sampling: Sampling
+    settings: Settings
+    cold: bool
     deadline_s: float
     memory_limit_bytes: int | None
     data_dir: Path | None
@@ -169,7 +221,10 @@ def read(given: Mapping[str, Any], directory: Path) -> Options:
             steps=None if value["--steps"] is None else _count("--steps", value["--steps"]),
             max_time_s=_positive("--max-time", value["--max-time"], Sampling.max_time_s, "seconds"),
             rel_error=_positive("--rel-error", value["--rel-error"], Sampling.rel_error, "a share"),
+            sync_phases=bool(value["--sync-phases"]),
         ),
+        settings=_settings(value),
+        cold=bool(value["--cold"]),
         deadline_s=_positive("--deadline", value["--deadline"], DEADLINE_S, "seconds"),
         memory_limit_bytes=_size("--memory-limit", value["--memory-limit"]),
         data_dir=data_dir,
@@ -178,6 +233,32 @@ def read(given: Mapping[str, Any], directory: Path) -> Options:
         resume=_path(value["--resume"]),
         named=named,
     )
+
+
+def _settings(value: Mapping[str, Any]) -> Settings:
+    counts = {
+        option: None if value[option] is None else _count(option, value[option])
+        for option in ("--threads", "--interop-threads")
+    }
+    seed, allocator = value["--seed"], value["--allocator"]
+    if seed is not None and not seed.isdecimal():
+        raise UsageError(f"--seed {seed}: give a whole number of 0 or more")
+    if allocator is not None and not _ALLOCATOR.fullmatch(allocator):
+        raise UsageError(
+            f"--allocator {allocator}: give name:value pairs with commas between them, such as "
+            f"expandable_segments:True,max_split_size_mb:128"
+        )
+    return Settings(
+        threads=counts["--threads"],
+        interop_threads=counts["--interop-threads"],
+        seed=int(seed or 0),
+        cudnn_benchmark=bool(value["--cudnn-benchmark"]),
+        deterministic=bool(value["--deterministic"]),
+        allocator=allocator,
+    )
+
+
+_ALLOCATOR = re.compile(r"\w+:[^,]+(,\w+:[^,]+)*")
 
 
 def default_matrix() -> Matrix:

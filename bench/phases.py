@@ -21,5 +21,13 @@ class Phase(StrEnum):
     """`step` and `zero_grad` (and the gradient scaler's part, where there is one)."""
 
 
+def of(loop: str, device: str) -> tuple[Phase, ...]:
+    """The phases of a step: nothing is transferred on the CPU, nothing learned in evaluation."""
+    absent = set() if loop == "train" else {Phase.BACKWARD, Phase.OPTIMIZER}
+    if device == "cpu":
+        absent.add(Phase.TRANSFER)
+    return tuple(phase for phase in Phase if phase not in absent)
+
+
 STEP = "step"
 """The name under which a whole step stands beside its phases."""

@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from bench import phases
 from bench.case import Case
 from bench.child import ServerGoneError, Status
 from bench.errors import UsageError
 from bench.measurement import Measurement
 from bench.options import FLAGS, read
-from bench.phases import STEP, Phase
+from bench.phases import STEP
 from bench.run import Run
 from bench.store import StoreError
 
@@ -78,17 +79,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     steps = [
         pytest.param(Step(case, run, metafunc.config), phase, id=f"{case.id}-{phase}")
         for case in run.cases
-        for phase in _phases(case)
+        for phase in (*phases.of(case.loop, case.device), STEP)
     ]
     metafunc.parametrize(("training_step", "phase"), steps)
-
-
-def _phases(case: Case) -> list[str]:
-    """What a case has laps of. On the CPU nothing is transferred."""
-    return [
-        *(phase for phase in Phase if phase is not Phase.TRANSFER or case.device != "cpu"),
-        STEP,
-    ]
 
 
 def pytest_report_collectionfinish(

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from bench import batches, devices
 from bench.case import EVERY_DEVICE
 from bench.errors import UsageError
-from bench.measure import refuse_large_batch
 from bench.request import Request
 from bench.workload import load, told
 
@@ -43,7 +42,7 @@ def preflight(report: Callable[[str], None], requests: tuple[Request, ...]) -> P
         if key not in lengths:
             report(f"loading {case.workload} and its data")
             lengths[key] = _length(report, request)
-        refuse_large_batch(case, lengths[key])
+        batches.refuse_large_batch(case, lengths[key])
     return Preflight(devices.present())
 
 

@@ -127,9 +127,7 @@ def _told(measurement: Measurement) -> Text:
         return Text.assemble((str(measurement.status), style))
     steps = measurement.laps[STEP]
     mean_s = sum(steps) / len(steps)
-    return Text(
-        f"{mean_s * 1e3:.4g} ms a step, {measurement.case.batch_size / mean_s:,.0f} samples/s"
-    )
+    return Text(f"{mean_s * 1e3:.4g} ms a step, {measurement.case.samples / mean_s:,.0f} samples/s")
 
 
 def spoken(seconds: float) -> str:

@@ -1,9 +1,10 @@
 """What a child is asked to measure. Knows no torch, so that the parent can make it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.case import OWN_DATASET, Case
+from bench.settings import Settings
 from bench.workload import DataChoice
 
 
@@ -16,11 +17,14 @@ class Sampling:
         max_time_s: At most so long.
         rel_error: Until half the width of the median step's 95 % interval is at most this share
             of the median.
+        sync_phases: Whether the device is waited for at every lap, which shows each phase's cost by
+            itself, and takes away the overlap that training has.
     """
 
     steps: int | None = None
     max_time_s: float = 5.0
     rel_error: float = 0.01
+    sync_phases: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Request:
         compile_cache: Where the compiler keeps its results.
         data_dir: Where real data lie.
         download: Whether the published data set may be fetched.
-        seed: Of weights, shuffling and loader workers.
+        settings: What bears upon every case alike.
     """
 
     case: Case
@@ -41,7 +45,7 @@ class Request:
     compile_cache: Path
     data_dir: Path | None = None
     download: bool = False
-    seed: int = 0
+    settings: Settings = field(default_factory=Settings)
 
     @property
     def data(self) -> DataChoice:

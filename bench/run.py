@@ -16,21 +16,29 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import child, data_cache, devices, host, store
+from bench import child, devices, host, store
 from bench.case import Case, Matrix
-from bench.child import Job, Server, Status
+from bench.child import Job, Outcome, Server, Status
 from bench.errors import UsageError
 from bench.measurement import Measurement
 from bench.options import Options
 from bench.progress import Progress
 from bench.request import Request, Sampling
+from bench.settings import Settings
 
-PRELOAD = ("bench.measure", "bench.preflight", "torchvision", "torchvision.datasets")
+PRELOAD = ("bench.measure", "bench.preflight", "bench.ceilings", "torchvision.datasets")
 """What every child needs."""
-PRELOAD_COMPILE = ("torch._dynamo", "torch._inductor.compile_fx", "torch._inductor.codegen.cpp")
+PRELOAD_COMPILE = (
+    "bench.cold",
+    "torch._dynamo",
+    "torch._inductor.compile_fx",
+    "torch._inductor.codegen.cpp",
+)
 """What a child that compiles needs as well."""
 PREFLIGHT_DEADLINE_S = 1800.0
 """Preflight may download or draw a data set."""
+CEILINGS_DEADLINE_S = 300.0
+"""A machine's ceilings take seconds for each device, once."""
 
 
 class Run:
@@ -46,6 +54,7 @@ class Run:
         self._options = options
         self._arguments = arguments
         self._measured: dict[Case, Measurement] = {}
+        self._compiled: dict[Path, Outcome] = {}
         self._server: Server | None = None
         self._directory: store.RunDirectory | None = None
         self._console = console
@@ -133,14 +142,35 @@ class Run:
         found: dict[str, str] = outcome.result.devices
         return found
 
+    def _ceilings(self, used: tuple[str, ...]) -> dict[str, Any]:
+        """What this machine reaches at best, by device.
+
+        Raises:
+            UsageError: It could not be measured.
+        """
+        with self.progress.preparing():
+            outcome = self._running().run(
+                Job("bench.ceilings:known", (used, self._options.settings.threads)),
+                deadline_s=CEILINGS_DEADLINE_S,
+                on_progress=self.progress.doing,
+            )
+        if outcome.status is not Status.OK:
+            raise UsageError(
+                f"--device {' '.join(used)}: its ceilings could not be measured: {outcome.reason}"
+                f"\n{outcome.detail or ''}"
+            )
+        found: dict[str, Any] = outcome.result
+        return found
+
     def _request(self, case: Case) -> Request:
         options = self._options
         return Request(
             case=case,
             sampling=options.sampling,
-            compile_cache=compile_cache(),
+            compile_cache=self._compile_cache(case),
             data_dir=options.data_dir,
             download=options.download,
+            settings=options.settings,
         )
 
     def _new_facts(self, found: dict[str, str]) -> dict[str, Any]:
@@ -154,8 +184,11 @@ class Run:
             "exclude": list(matrix.exclude),
             "cases": [case.id for case in matrix.cases],
             "sampling": {**asdict(self._options.sampling), "deadline_s": self._options.deadline_s},
+            "settings": asdict(self._options.settings),
+            "cold": self._options.cold,
             "data_dir": None if self._options.data_dir is None else str(self._options.data_dir),
             "machine": {**host.machine(), "devices": found},
+            "ceilings": self._ceilings(tuple(matrix.axes["device"])),
             "packages": host.packages(),
             "server": {"import_s": self._running().wait_until_ready()},
         }
@@ -187,7 +220,15 @@ class Run:
         if named & set(vars(sampling)) and self._options.sampling != sampling:
             raise UsageError(
                 f"--resume {place}: it was sampled otherwise ({stored['command']}); leave --steps, "
-                f"--max-time and --rel-error out to go on with it, or begin a new run"
+                f"--max-time, --rel-error and --sync-phases out to go on with it, or begin a new "
+                f"run"
+            )
+        settings = Settings(**stored["settings"])
+        if named & set(vars(settings)) and self._options.settings != settings:
+            raise UsageError(
+                f"--resume {place}: it ran under other settings ({stored['command']}); leave "
+                f"{', '.join('--' + name.replace('_', '-') for name in vars(settings))} out to go "
+                f"on with it, or begin a new run"
             )
         here = {"cpu": host.cpu_name(), **host.packages()}
         there = {"cpu": stored["machine"]["cpu"], **stored["packages"]}
@@ -202,7 +243,14 @@ class Run:
                 f"begin a new run"
             )
         data_dir = None if stored["data_dir"] is None else Path(stored["data_dir"])
-        self._options = replace(self._options, matrix=matrix, sampling=sampling, data_dir=data_dir)
+        self._options = replace(
+            self._options,
+            matrix=matrix,
+            sampling=sampling,
+            settings=settings,
+            cold=stored["cold"],
+            data_dir=data_dir,
+        )
         for case in matrix.cases:
             kept = self.directory.read(case)
             if kept is not None and kept.status in {Status.OK, Status.UNSUPPORTED}:
@@ -246,11 +294,31 @@ class Run:
         return self._measured[case]
 
     def _take(self, case: Case) -> Measurement:
-        job = Job("bench.measure:measure", (self._request(case),), self._options.memory_limit_bytes)
-        outcome = self._running().run(
+        cold = self._compile_cold(case) if case.has_compile_cache else None
+        if cold is not None and cold.status is not Status.OK:
+            return Measurement.of(case, cold)
+        outcome = self._child("bench.measure:measure", case)
+        return Measurement.of(case, outcome, None if cold is None else cold.result)
+
+    def _compile_cold(self, case: Case) -> Outcome:
+        """What became of compiling a case with an empty cache; once for all that share it."""
+        cache = self._compile_cache(case)
+        if cache not in self._compiled:
+            # A run that was cut off may have left some of it.
+            shutil.rmtree(cache, ignore_errors=True)
+            self._compiled[cache] = self._child("bench.cold:compile_cold", case)
+        return self._compiled[cache]
+
+    def _compile_cache(self, case: Case) -> Path:
+        """Where a case's compiler keeps its results: with all that compile as it does."""
+        owner = case if self._options.cold else case.compiled_as
+        return self.directory.compile_cache / owner.id
+
+    def _child(self, function: str, case: Case) -> Outcome:
+        job = Job(function, (self._request(case),), self._options.memory_limit_bytes)
+        return self._running().run(
             job, deadline_s=self._options.deadline_s, on_progress=self.progress.doing
         )
-        return Measurement.of(case, outcome)
 
     def _log(self, measurement: Measurement) -> None:
         start_s = measurement.start_s
@@ -288,16 +356,13 @@ class Run:
         if self._server is not None:
             self._server.close()
             self._server = None
+        if self._directory is not None:
+            # What was compiled is of use to this run alone.
+            shutil.rmtree(self._directory.compile_cache, ignore_errors=True)
         if self._directory is not None and not self.has_begun and self._options.resume is None:
             self._directory.discard()
         elif self._directory is not None:
             self._directory.close()
-
-
-def compile_cache() -> Path:
-    """Where compilers keep their results from run to run, apart for each torch and Python."""
-    version = f"torch-{metadata.version('torch')}-{sys.implementation.cache_tag}"
-    return data_cache.location() / "compile" / version
 
 
 def _short(path: Path) -> str:

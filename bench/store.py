@@ -51,6 +51,11 @@ class RunDirectory:
         """What pytest-benchmark writes."""
         return self.path / "benchmark.json"
 
+    @property
+    def compile_cache(self) -> Path:
+        """Where compilers keep their results while the run goes on."""
+        return self.path / "compile-cache"
+
     def case_file(self, case: Case) -> Path:
         """Where a case's measurement lies, or will."""
         return self.path / "cases" / f"{case.id}.json"
@@ -161,9 +166,11 @@ def reopen(path: Path) -> RunDirectory:
         raise UsageError(
             f"--resume {path}: cannot be written ({error.strerror}); name a directory that can"
         ) from None
-    if directory.read_run() is None:
+    facts = directory.read_run()
+    if facts is None or facts.get("schema") != SCHEMA:
         directory.close()
-        raise UsageError(f"--resume {path}: its run.json is damaged; begin a new run")
+        what = "is damaged" if facts is None else f"has schema {facts.get('schema')}, not {SCHEMA}"
+        raise UsageError(f"--resume {path}: its run.json {what}; begin a new run")
     return directory
 
 

@@ -38,6 +38,8 @@ class Workload:
         loss: Takes the model's output and the target, gives a scalar.
         optimizer: Takes the model's parameters, gives the optimizer.
         test_dataset: Makes the data set for test accuracy, where there is one.
+        metric: What evaluation adds up over the batches: takes the model's output and the target,
+            gives a scalar, such as how many answers are right. `None` adds up the loss.
         collate: Makes a batch of a list of items; `None` is the `DataLoader`'s own way.
         loader: Further arguments of the `DataLoader`, by name.
         data: What is known of the data set, where it is one of stepbench's own.
@@ -48,6 +50,7 @@ class Workload:
     loss: "Callable[[Any, Any], Tensor]"
     optimizer: "Callable[[Iterable[nn.Parameter]], Optimizer]"
     test_dataset: "Callable[[], Dataset[Any]] | None" = None
+    metric: "Callable[[Any, Any], Tensor] | None" = None
     collate: Callable[[list[Any]], Any] | None = None
     loader: Mapping[str, Any] = field(default_factory=dict)
     data: data_sets.DataSource | None = None
@@ -60,7 +63,13 @@ class Workload:
                     f"Workload({name}=...): is {type(getattr(self, name)).__name__}, which cannot "
                     f"be called; give a function, such as lambda: ..."
                 )
-        taken = {"dataset", "batch_size", "num_workers", "sampler", "shuffle", "batch_sampler"}
+        axes = {"num_workers", "prefetch_factor", "persistent_workers", "pin_memory"}
+        if clash := sorted(axes & set(self.loader)):
+            raise UsageError(
+                f"Workload(loader={{{clash[0]!r}: ...}}): is an axis; "
+                f"leave it out and give --{clash[0].replace('_', '-')}"
+            )
+        taken = {"dataset", "batch_size", "sampler", "shuffle", "batch_sampler", "drop_last"}
         if clash := sorted(taken & set(self.loader)):
             raise UsageError(
                 f"Workload(loader={{{clash[0]!r}: ...}}): stepbench sets this itself; leave it out"

@@ -48,6 +48,11 @@ def sgd(parameters: Iterable[nn.Parameter]) -> torch.optim.SGD:
     return torch.optim.SGD(parameters, lr=0.001, momentum=0.9)
 
 
+def right_answers(scores: Tensor, labels: Tensor) -> Tensor:
+    """How many of a batch are classified right, as the lesson counts them."""
+    return (scores.argmax(1) == labels).sum()
+
+
 def make(choice: DataChoice) -> Workload:
     """The lesson, on the data that were chosen."""
     data = choice.source()
@@ -56,6 +61,7 @@ def make(choice: DataChoice) -> Workload:
         dataset=data.train,
         test_dataset=data.test,
         loss=nn.CrossEntropyLoss(),
+        metric=right_answers,
         optimizer=sgd,
         data=data,
     )

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torchvision import models as zoo
 
 from bench.workload import DataChoice, Workload
@@ -38,6 +38,11 @@ def _sgd(parameters: Iterable[nn.Parameter]) -> torch.optim.SGD:
     return torch.optim.SGD(parameters, lr=0.001, momentum=0.9)
 
 
+def right_answers(scores: Tensor, labels: Tensor) -> Tensor:
+    """How many of a batch are classified right, as the lesson counts them."""
+    return (scores.argmax(1) == labels).sum()
+
+
 def make(choice: DataChoice, name: str) -> Workload:
     """The named classifier on the data that were chosen."""
     options: dict[str, object] = dict(_PLAIN_OUTPUT.get(name, {}))
@@ -53,6 +58,7 @@ def make(choice: DataChoice, name: str) -> Workload:
         dataset=data.train,
         test_dataset=data.test,
         loss=nn.CrossEntropyLoss(),
+        metric=right_answers,
         optimizer=_sgd,
         data=data,
     )

@@ -30,9 +30,9 @@ def load(path: Path | str) -> "Run":
     Raises:
         ReportError: There is no run there, or it cannot be read.
     """
-    from . import frame  # noqa: PLC0415  # see the module's docstring
+    from . import directory  # noqa: PLC0415  # see the module's docstring
 
-    return frame.load(path)
+    return directory.load(path)
 
 
 def write(run: "Run | Path | str") -> list[Path]:

@@ -1,16 +1,17 @@
 """Case against case: speed-up over the eager twin, throughput, shares of a step.
 
-Pure functions; `reports.frame` applies them to a run.
+Pure functions; `reports.measurement` and `reports.frame` apply them.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .stats import Interval, ratio_interval
+from .stats import UNKNOWN, Interval, mean_over_blocks, ratio_interval
 
 EAGER = "off"
 """The value of the axis `compile` that stands for eager execution."""
+_COMPILED_ALONE = {"dynamic": "auto"}
+"""Axes that only compiled cases have, and their value in eager ones."""
 
 
 def eager_twin(axes: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -20,45 +21,44 @@ def eager_twin(axes: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     if axes.get("compile", EAGER) == EAGER:
         return None
-    return {**axes, "compile": EAGER}
+    moot = {name: value for name, value in _COMPILED_ALONE.items() if name in axes}
+    return {**axes, "compile": EAGER, **moot}
 
 
 def speedup(step: Interval, eager_step: Interval) -> Interval:
-    """How many times as fast as eager a step is: eager median step / median step.
+    """How many times as fast as eager a step is: eager step / step.
 
     Args:
-        step: The case's median step with its interval.
-        eager_step: Its eager twin's, in the same unit, by the same clock.
+        step: The case's step with its interval: a mean or a median.
+        eager_step: Its eager twin's, of the same kind, in the same unit.
     """
     return ratio_interval(eager_step, step)
 
 
-def samples_per_s(batch_size: float, blocks: Iterable[Mapping[str, Any]]) -> float:
-    """Throughput: samples over total time. NaN where no block was measured.
-
-    Loader waits come in bursts, which the median step does not see and the total does. Bare blocks
-    count where there are any, for laps cost them nothing; else the lapped ones.
+def mean_step(blocks: Iterable[Mapping[str, Any]], kind: str) -> Interval:
+    """Mean seconds per step, all time over all steps, with its 95 % interval from the blocks.
 
     Args:
-        batch_size: Samples in a step.
         blocks: Each with `kind` (`bare` or `lapped`), `steps` and `elapsed_s`.
+        kind: Which of them count. NaN where there are none.
     """
-    blocks = list(blocks)
-    seconds = seconds_per_step(blocks, "bare")
-    if math.isnan(seconds):
-        seconds = seconds_per_step(blocks, "lapped")
-    return batch_size / seconds
+    chosen = [
+        block
+        for block in blocks
+        if block["kind"] == kind and block["steps"] > 0 and block["elapsed_s"] > 0
+    ]
+    if not chosen:
+        return UNKNOWN
+    return mean_over_blocks(
+        [block["elapsed_s"] for block in chosen], [block["steps"] for block in chosen]
+    )
 
 
-def seconds_per_step(blocks: Iterable[Mapping[str, Any]], kind: str) -> float:
-    """Mean seconds per step over all blocks of one kind; NaN where there are none."""
-    chosen = [block for block in blocks if block["kind"] == kind]
-    steps = sum(block["steps"] for block in chosen)
-    elapsed_s = math.fsum(block["elapsed_s"] for block in chosen)
-    return elapsed_s / steps if steps and elapsed_s > 0 else math.nan
+def samples_per_s(samples: float, step: Interval) -> Interval:
+    """Throughput with its interval.
 
-
-def lapped_per_bare(blocks: Iterable[Mapping[str, Any]]) -> float:
-    """Mean step with laps / mean step without: what taking laps costs. NaN where unknown."""
-    blocks = list(blocks)
-    return seconds_per_step(blocks, "lapped") / seconds_per_step(blocks, "bare")
+    Args:
+        samples: Samples in a step, of all its batches.
+        step: The mean step, seconds.
+    """
+    return Interval(samples / step.value, samples / step.high, samples / step.low)

@@ -1,8 +1,4 @@
-"""A run directory as tidy pandas frames.
-
-`docs/run-directory.md` describes what is read. Whatever else the files hold is left alone, so that
-runs of a later stepbench with the same schema can be reported on as well.
-"""
+"""A run as tidy pandas frames: cases, samples and phases."""
 
 import json
 import math
@@ -10,108 +6,28 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from . import comparison
-from .errors import ReportError
+from .measurement import PHASES, STEP, Measurement, number, share
 from .stats import UNKNOWN, Interval, median_interval
-
-SCHEMA = 1
-"""The newest schema that can be read."""
-PHASES = ("dataload", "transfer", "forward", "backward", "optimizer")
-"""Phases in the order in which a step has them; others come after these."""
-STEP = "step"
-"""The whole step."""
-CLOCKS = ("host", "device")
-"""By whose clock laps are taken."""
-OK = "ok"
-"""The status of a case that was measured."""
-DAMAGED = "damaged"
-"""Our word for a case whose file cannot be read."""
-NOT_MEASURED = "not measured"
-"""Our word for a case that has no file."""
-
-Laps: TypeAlias = Mapping[str, NDArray[np.float64]]
-"""Seconds by phase, one for each step; `step` is the whole."""
-
-
-class _DamageError(Exception):
-    """Why a case's file cannot be reported on."""
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """All that one case gave.
+class Speedup:
+    """How many times as fast as its eager twin a case is.
 
     Attributes:
-        id: The case's name.
-        axes: Its value on each axis; empty where no file tells.
-        status: As in the file, or `DAMAGED`, or `NOT_MEASURED`.
-        reason: One sentence, where the status is not `OK`.
-        content: The file's other fields.
-        laps: By clock; empty where the status is not `OK`.
+        ratio: Eager step / step.
+        of: `mean` where it compares mean steps over bare blocks, as samples/s do; `median` where
+            these are too few, and it compares median steps over laps.
     """
 
-    id: str
-    axes: Mapping[str, Any]
-    status: str
-    reason: str | None
-    content: Mapping[str, Any]
-    laps: Mapping[str, Laps]
-
-    @property
-    def ok(self) -> bool:
-        """Whether it was measured."""
-        return self.status == OK
-
-    @property
-    def clock(self) -> str:
-        """The clock that tells how long the work took: the device's, where it has its own."""
-        return "device" if "device" in self.laps else "host"
-
-    @cached_property
-    def medians(self) -> Mapping[str, Interval]:
-        """Median seconds of each phase and of the step by `clock`, with 95 % intervals."""
-        return {name: median_interval(laps) for name, laps in self.laps.get(self.clock, {}).items()}
-
-    @cached_property
-    def shares(self) -> Mapping[str, float]:
-        """Each phase's share of the total time of the steps by `clock`."""
-        laps = self.laps.get(self.clock, {})
-        return {name: _share(laps, name) for name in laps if name != STEP}
-
-    @property
-    def step(self) -> Interval:
-        """The median step in seconds; NaN where it was not measured."""
-        return self.medians.get(STEP, UNKNOWN)
-
-    @cached_property
-    def samples_per_s(self) -> float:
-        """Samples per second over all bare blocks, or else over all lapped ones."""
-        if not self.ok:
-            return math.nan
-        return comparison.samples_per_s(self.axes["batch_size"], self.content["blocks"])
-
-    @property
-    def lapped_per_bare(self) -> float:
-        """Mean step with laps / mean step without; NaN where unknown."""
-        return comparison.lapped_per_bare(self.content.get("blocks") or [])
-
-    def fact(self, *path: str) -> Any:  # noqa: ANN401  # whatever JSON holds
-        """A field of the file by its path; `None` where it is missing or `null` on the way."""
-        value: Any = self.content
-        for name in path:
-            value = value.get(name) if isinstance(value, Mapping) else None
-        return value
-
-    def figure(self, *path: str) -> float:
-        """A number of the file by its path; NaN where it is missing, `null` or no number."""
-        value = self.fact(*path)
-        return float(value) if isinstance(value, (int, float)) else math.nan
+    ratio: Interval
+    of: str
 
 
 @dataclass(frozen=True)
@@ -148,7 +64,7 @@ class Run:
         )
 
     @cached_property
-    def speedups(self) -> Mapping[str, Interval]:
+    def speedups(self) -> Mapping[str, Speedup]:
         """Speed-up over the eager twin by id, for the compiled cases whose twin was measured."""
         by_axes = {_key(m.axes): m for m in self.measurements if m.ok}
         found = {}
@@ -156,20 +72,87 @@ class Run:
             twin_axes = comparison.eager_twin(measurement.axes)
             twin = by_axes.get(_key(twin_axes)) if twin_axes is not None else None
             if twin is not None and twin.clock == measurement.clock:
-                found[measurement.id] = comparison.speedup(measurement.step, twin.step)
+                found[measurement.id] = _speedup(measurement, twin)
         return found
+
+    def about(self, name: str) -> Mapping[str, Any]:
+        """An object of `run.json` by its name; empty where it is missing or `null`."""
+        found = self.facts.get(name)
+        return found if isinstance(found, Mapping) else {}
+
+    def ceilings(self, device: object) -> Mapping[str, Any]:
+        """What a device reaches at best, as `run.json` has it; empty where that is not known."""
+        found = self.about("ceilings").get(str(device))
+        return found if isinstance(found, Mapping) else {}
+
+    def ceiling(self, device: object, precision: object) -> float:
+        """Floating-point operations per second that a device reaches at best; NaN where unknown."""
+        products = self.ceilings(device).get("matmul_flops_per_s")
+        return number(products.get(str(precision))) if isinstance(products, Mapping) else math.nan
+
+    def copy_bytes_per_s(self, device: object) -> float:
+        """Bytes per second, read and written, that copying within a device reaches at best."""
+        return number(self.ceilings(device).get("copy_bytes_per_s"))
+
+    def ridge(self, device: object, precision: object) -> float:
+        """Operations per byte above which arithmetic is the ceiling, and below it memory."""
+        copied = self.copy_bytes_per_s(device)
+        return self.ceiling(device, precision) / copied if copied > 0 else math.nan
+
+    def share_of_ceiling(self, measurement: Measurement) -> float:
+        """What a case reaches of its device's ceiling in its precision."""
+        axes = measurement.axes
+        ceiling = self.ceiling(axes.get("device"), axes.get("precision"))
+        return measurement.flops_per_s / ceiling if ceiling > 0 else math.nan
 
     @cached_property
     def cases(self) -> pd.DataFrame:
-        """A row for each case: its axes, what became of it, and its figures. Seconds, bytes."""
+        """A row for each case. Times in seconds, sizes in bytes; blank is not measured.
+
+        | column | |
+        | --- | --- |
+        | `id`, a column per axis, `status`, `reason` | the case, and what became of it |
+        | `clock`, `steps` | by which clock laps are taken, and how many lapped steps there are |
+        | `step_s`, `step_low_s`, `step_high_s` | the median step, with its 95 % interval |
+        | `mean_step_s` | the mean step over bare blocks (or else lapped ones) |
+        | `samples_per_s`, `samples_per_s_low`, `samples_per_s_high` | samples of a step (batch size
+          × accumulate) over its mean, with the 95 % interval from the blocks |
+        | `speedup`, `speedup_low`, `speedup_high`, `speedup_of` | over the eager twin, of `mean`
+          steps, or of `median` ones where there are too few bare blocks |
+        | `stopped`, `lapped_per_bare` | why sampling ended; what taking laps costs |
+        | `noise_set_aside`, `noise_blocks`, `noise_disturbed` | blocks measured again, of how many;
+          whether disturbed ones had to be counted |
+        | `bound`, `bound_share` | what bounds the step (two kinds, joined by `and`, where they are
+          close), and the first one's share of it |
+        | `best_step_s` | what the mean step could become at best if the first were lifted |
+        | `fixed_s` | what forward and backward of a step take with next to no data |
+        | `flops`, `bytes`, `intensity` | operations of a step's forward and backward, bytes that
+          they read and write, and operations per byte |
+        | `flops_per_s`, `share_of_ceiling` | `flops` / `mean_step_s`, and that as a share of the
+          machine's measured ceiling for device and precision |
+        | `elapsed_s`, `start_s` | the whole case; its process's start |
+        | `loader_start_s`, `loader_restart_s`, `loader_samples_per_s`, `loader_disturbed` | the
+          loader by itself, and whether its rate was disturbed |
+        | `first_step_s`, `warmup_s` | what came before sampling |
+        | `cold_compile_s`, `warm_compile_s`, `cold_first_step_s` | with an empty cache and with a
+          kept one |
+        | `graphs`, `graph_breaks`, `recompiles` | by Dynamo's counters |
+        | `host_peak_bytes`, `device_peak_allocated_bytes`, `device_peak_reserved_bytes` | peaks of
+          the sampled steps |
+        | `saved_bytes` | what autograd keeps of a forward pass |
+        | `data`, `data_origin`, `parameters` | what was trained, and on what |
+        """
         frame = pd.DataFrame([self._case_row(measurement) for measurement in self.measurements])
-        for name in self.axis_names:  # cases that have no file have no axes
-            if pd.api.types.infer_dtype(frame[name], skipna=True) == "integer":
-                frame[name] = frame[name].astype("Int64")
-        return frame
+        kinds = {  # cases that have no file have no axes
+            name: _NULLABLE.get(pd.api.types.infer_dtype(frame[name], skipna=True), "object")
+            for name in self.axis_names
+        }
+        return frame.astype(kinds)
 
     def _case_row(self, measurement: Measurement) -> dict[str, Any]:
-        speedup = self.speedups.get(measurement.id, UNKNOWN)
+        speedup = self.speedups.get(measurement.id)
+        ratio = UNKNOWN if speedup is None else speedup.ratio
+        bound = measurement.bound
         figure, fact = measurement.figure, measurement.fact
         return {
             "id": measurement.id,
@@ -181,22 +164,46 @@ class Run:
             "step_s": measurement.step.value,
             "step_low_s": measurement.step.low,
             "step_high_s": measurement.step.high,
-            "samples_per_s": measurement.samples_per_s,
-            "speedup": speedup.value,
-            "speedup_low": speedup.low,
-            "speedup_high": speedup.high,
+            "mean_step_s": measurement.mean_step.value,
+            "samples_per_s": measurement.samples_per_s.value,
+            "samples_per_s_low": measurement.samples_per_s.low,
+            "samples_per_s_high": measurement.samples_per_s.high,
+            "speedup": ratio.value,
+            "speedup_low": ratio.low,
+            "speedup_high": ratio.high,
+            "speedup_of": None if speedup is None else speedup.of,
             "stopped": fact("sampling", "stopped"),
             "lapped_per_bare": measurement.lapped_per_bare,
+            "noise_set_aside": figure("noise", "set_aside"),
+            "noise_blocks": measurement.watched_blocks,
+            "noise_disturbed": fact("noise", "disturbed"),
+            "bound": None if bound is None else " and ".join(bound.kinds),
+            "bound_share": math.nan if bound is None else bound.share,
+            "best_step_s": math.nan if bound is None else bound.best_step_s,
+            "fixed_s": measurement.fixed_s,
+            "flops": measurement.flops,
+            "bytes": measurement.bytes,
+            "intensity": measurement.intensity,
+            "flops_per_s": measurement.flops_per_s,
+            "share_of_ceiling": self.share_of_ceiling(measurement),
             "elapsed_s": figure("elapsed_s"),
             "start_s": figure("start_s"),
-            "loader_start_s": figure("loader_start_s"),
+            "loader_start_s": figure("loader", "start_s"),
+            "loader_restart_s": figure("loader", "restart_s"),
+            "loader_samples_per_s": figure("loader", "samples_per_s"),
+            "loader_disturbed": fact("loader", "disturbed"),
             "first_step_s": figure("first_step_s"),
             "warmup_s": figure("warmup", "elapsed_s"),
+            "cold_compile_s": figure("compile", "cold", "compile_s"),
+            "warm_compile_s": figure("compile", "compile_s"),
+            "cold_first_step_s": figure("compile", "cold", "first_step_s"),
             "graphs": figure("compile", "graphs"),
             "graph_breaks": figure("compile", "graph_breaks"),
+            "recompiles": figure("compile", "recompiles"),
             "host_peak_bytes": figure("memory", "host_peak_bytes"),
             "device_peak_allocated_bytes": figure("memory", "device_peak_allocated_bytes"),
             "device_peak_reserved_bytes": figure("memory", "device_peak_reserved_bytes"),
+            "saved_bytes": figure("memory", "saved_bytes"),
             "data": fact("data", "name"),
             "data_origin": fact("data", "origin"),
             "parameters": figure("model", "parameters"),
@@ -228,6 +235,8 @@ class Run:
         return pd.DataFrame(rows, columns=columns)
 
 
+_NULLABLE = {"integer": "Int64", "boolean": "boolean"}
+"""What pandas calls a column's kind, and the type that also holds missing values."""
 _PHASE_FIGURES = (
     "phase",
     "clock",
@@ -241,6 +250,8 @@ _PHASE_FIGURES = (
     "total_s",
     "share",
     "samples_per_s",
+    "samples_per_s_low",
+    "samples_per_s_high",
 )
 
 
@@ -249,6 +260,7 @@ def _phases(measurement: Measurement) -> Iterator[dict[str, Any]]:
         for phase, laps in tracks.items():
             shown = clock == measurement.clock
             median = measurement.medians[phase] if shown else median_interval(laps)
+            whole = measurement.samples_per_s if phase == STEP else UNKNOWN
             p05, p95 = np.quantile(laps, [0.05, 0.95])
             yield {
                 "phase": phase,
@@ -261,156 +273,20 @@ def _phases(measurement: Measurement) -> Iterator[dict[str, Any]]:
                 "p05_s": float(p05),
                 "p95_s": float(p95),
                 "total_s": float(laps.sum()),
-                "share": _share(tracks, phase),
-                "samples_per_s": measurement.samples_per_s if phase == STEP else math.nan,
+                "share": share(tracks, phase),
+                "samples_per_s": whole.value,
+                "samples_per_s_low": whole.low,
+                "samples_per_s_high": whole.high,
             }
 
 
-def _share(laps: Laps, phase: str) -> float:
-    total = float(laps[STEP].sum())
-    return float(laps[phase].sum()) / total if total > 0 else math.nan
+def _speedup(measurement: Measurement, twin: Measurement) -> Speedup:
+    """By mean steps where both have bare blocks enough for an interval, else by median ones."""
+    step, twin_step = measurement.bare_step, twin.bare_step
+    if math.isnan(step.low) or math.isnan(twin_step.low):
+        return Speedup(comparison.speedup(measurement.step, twin.step), "median")
+    return Speedup(comparison.speedup(step, twin_step), "mean")
 
 
 def _key(axes: Mapping[str, Any]) -> str:
     return json.dumps(axes, sort_keys=True, default=str)
-
-
-def load(path: Path | str) -> Run:
-    """Reads a run directory.
-
-    A case whose file is damaged is named in `Run.problems`; the rest is read.
-
-    Args:
-        path: The directory that holds `run.json`.
-
-    Raises:
-        ReportError: There is no run there, its `run.json` is damaged, or a later stepbench wrote it
-            in a schema that this one does not know.
-    """
-    path = Path(path)
-    facts = _read_run(path)
-    measurements, problems = [], []
-    for case_id in facts["cases"]:
-        try:
-            measurements.append(_read_case(path / "cases" / f"{case_id}.json", case_id))
-        except _DamageError as error:
-            reason = f"its file cannot be used ({error}); measure it again by --resume {path}"
-            measurements.append(Measurement(case_id, {}, DAMAGED, reason, {}, {}))
-            problems.append(f"cases/{case_id}.json: {error}; measure it again by --resume {path}")
-    return Run(path, facts, tuple(measurements), tuple(problems))
-
-
-def _read_run(path: Path) -> dict[str, Any]:
-    file = path / "run.json"
-    try:
-        facts = _parse(file)
-    except FileNotFoundError:
-        raise ReportError(
-            f"{path}: holds no run (it has no run.json); name a run's directory, such as "
-            f"results/latest, or measure one by `python -m bench`"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ReportError(
-            f"{file}: is damaged ({error}), and with it what the run was; begin a new run"
-        ) from None
-    schema = facts.get("schema")
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise ReportError(
-            f"{file}: has schema {schema}, and this stepbench reads up to {SCHEMA}; report on it "
-            f"with stepbench {facts.get('stepbench', 'of the version that wrote it')} or later"
-        )
-    if not (
-        isinstance(facts.get("axes"), dict)
-        and isinstance(facts.get("cases"), list)
-        and all(isinstance(case_id, str) for case_id in facts["cases"])
-    ):
-        raise ReportError(f"{file}: lacks `axes` or `cases`, so it is no run; begin a new run")
-    return facts
-
-
-def _read_case(file: Path, case_id: str) -> Measurement:
-    """A case's file; a measurement without figures where there is none.
-
-    Raises:
-        _DamageError: There is one, and it cannot be used.
-    """
-    try:
-        content = _parse(file)
-    except FileNotFoundError:
-        return Measurement(case_id, {}, NOT_MEASURED, None, {}, {})
-    except (OSError, ValueError) as error:
-        raise _DamageError(f"it is damaged: {error}") from None
-    schema = content.get("schema")
-    if schema != SCHEMA:
-        raise _DamageError(f"its schema is {schema}, and this stepbench reads {SCHEMA}")
-    axes, status = content.get("case"), content.get("status")
-    if content.get("id") != case_id or not isinstance(axes, dict) or not isinstance(status, str):
-        raise _DamageError("it is not this case's")
-    laps = content.pop("laps", None)
-    if status != OK:
-        return Measurement(case_id, axes, status, content.get("reason"), content, {})
-    if not isinstance(axes.get("batch_size"), int) or axes["batch_size"] < 1:
-        raise _DamageError(f"its batch size is {axes.get('batch_size')}")
-    _check_blocks(content.get("blocks"))
-    return Measurement(case_id, axes, status, None, content, dict(_read_laps(laps)))
-
-
-def _parse(file: Path) -> dict[str, Any]:
-    """A file's JSON object.
-
-    Raises:
-        OSError: It cannot be read.
-        ValueError: It is no JSON object, or has a NaN in it.
-    """
-    content = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
-    if not isinstance(content, dict):
-        raise ValueError("it holds no object")  # noqa: TRY004  # of the file's content
-    return content
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no figure")
-
-
-def _check_blocks(blocks: object) -> None:
-    if not isinstance(blocks, list) or not blocks:
-        raise _DamageError("it has no blocks")
-    for block in blocks:
-        if not (
-            isinstance(block, dict)
-            and isinstance(block.get("kind"), str)
-            and isinstance(block.get("steps"), int)
-            and isinstance(block.get("elapsed_s"), (int, float))
-        ):
-            raise _DamageError(f"a block of it is {block}")
-
-
-def _read_laps(laps: object) -> Iterator[tuple[str, Laps]]:
-    """Laps by clock, each phase in its order.
-
-    Raises:
-        _DamageError: They are no finite numbers, unequally many, or lack the step.
-    """
-    clocks = laps if isinstance(laps, dict) else {}
-    if not clocks.get("host"):
-        raise _DamageError("it has no laps")
-    for clock in CLOCKS:
-        if clocks.get(clock) is None:
-            continue
-        try:
-            tracks = {
-                name: np.asarray(values, dtype=np.float64) for name, values in clocks[clock].items()
-            }
-        except (AttributeError, TypeError, ValueError) as error:
-            raise _DamageError(f"its laps by the {clock} clock are no numbers") from error
-        shapes = {track.shape for track in tracks.values()}
-        steps = len(tracks[STEP]) if STEP in tracks and tracks[STEP].ndim == 1 else 0
-        if not steps or shapes != {(steps,)}:
-            raise _DamageError(
-                f"its laps by the {clock} clock are unequally many, or there is none"
-            )
-        if not all(np.isfinite(track).all() for track in tracks.values()):
-            raise _DamageError(f"its laps by the {clock} clock are not all numbers")
-        order = [*(name for name in PHASES if name in tracks)]
-        order += [name for name in tracks if name not in {*order, STEP}]
-        yield clock, {name: tracks[name] for name in (*order, STEP)}

@@ -11,7 +11,7 @@ MOST_DOUBT = 5
 DIGITS_UNKNOWN = 2
 """Significant digits of a figure that has no interval, because its samples are too few."""
 DIGITS_RATE = 3
-"""Significant digits of samples/s, which is a total over blocks and has no interval."""
+"""Significant digits of samples/s, at most; they are as many for a total that has no interval."""
 NOTHING = ""
 """What stands for a figure that was not measured."""
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -66,13 +66,14 @@ def milliseconds(seconds: Interval) -> str:
     return number(seconds.value * 1e3, seconds.half_width * 1e3)
 
 
-def rate(samples_per_s: float) -> str:
-    """Samples/s to three digits, without the unit."""
-    if not math.isfinite(samples_per_s) or samples_per_s <= 0:
+def rate(samples_per_s: Interval) -> str:
+    """Samples/s with the digits that its interval supports, three at most, without the unit."""
+    value, half_width = samples_per_s.value, samples_per_s.half_width
+    if not math.isfinite(value) or value <= 0:
         return NOTHING
-    return number(
-        samples_per_s, 10.0 ** (_leading(samples_per_s, DIGITS_RATE) - DIGITS_RATE + 1), DIGITS_RATE
-    )
+    if math.isnan(half_width):
+        half_width = 10.0 ** (_leading(value, DIGITS_RATE) - DIGITS_RATE + 1)
+    return number(value, half_width, DIGITS_RATE)
 
 
 def times(ratio: Interval) -> str:
@@ -123,6 +124,14 @@ def seconds(duration_s: float) -> str:
 def mebibytes(size_bytes: float) -> str:
     """A size in whole MiB, without the unit."""
     return f"{size_bytes / 2**20:,.0f}" if math.isfinite(size_bytes) else NOTHING
+
+
+def giga(per_second: float) -> str:
+    """A rate in thousand millions, to three digits, without the unit."""
+    billions = per_second / 1e9
+    if not math.isfinite(billions) or billions <= 0:
+        return NOTHING
+    return number(billions, 10.0 ** (_leading(billions, 3) - 2), 3)
 
 
 def aligned(column: list[str]) -> list[str]:

@@ -41,6 +41,13 @@ class Interval:
 
 UNKNOWN = Interval(math.nan, math.nan, math.nan)
 """What was not measured."""
+LEAST_BLOCKS = 3
+"""How many blocks an interval of a mean is taken from, at least."""
+
+
+def point(value: float) -> Interval:
+    """A figure that has no interval."""
+    return Interval(value, math.nan, math.nan)
 
 
 def median_interval(samples: ArrayLike, confidence: float = 0.95) -> Interval:
@@ -65,7 +72,7 @@ def median_interval(samples: ArrayLike, confidence: float = 0.95) -> Interval:
     median = float(ordered[(count - 1) // 2] + ordered[count // 2]) / 2
     rank = _lower_rank(count, confidence)
     if rank is None:
-        return Interval(median, math.nan, math.nan)
+        return point(median)
     return Interval(median, float(ordered[rank]), float(ordered[-1 - rank]))
 
 
@@ -101,7 +108,7 @@ def ratio_interval(numerator: Interval, denominator: Interval) -> Interval:
         return UNKNOWN
     ratio = numerator.value / denominator.value
     if not (numerator.low > 0 and denominator.low > 0):
-        return Interval(ratio, math.nan, math.nan)
+        return point(ratio)
     below = math.hypot(
         math.log(numerator.value / numerator.low), math.log(denominator.high / denominator.value)
     )
@@ -109,6 +116,39 @@ def ratio_interval(numerator: Interval, denominator: Interval) -> Interval:
         math.log(numerator.high / numerator.value), math.log(denominator.value / denominator.low)
     )
     return Interval(ratio, ratio * math.exp(-below), ratio * math.exp(above))
+
+
+def mean_over_blocks(totals: ArrayLike, counts: ArrayLike, confidence: float = 0.95) -> Interval:
+    """The mean of one item, from the totals of blocks of items, with an interval from the blocks.
+
+    The mean is all totals over all counts, a ratio estimate; its standard error comes from how far
+    each block's total is from what its count would give (Cochran, Sampling Techniques, 3rd ed.,
+    chapter 6). Blocks need not be equally long, nor items independent within a block. The interval
+    is Student's t with a degree of freedom less than there are blocks, on the logarithm: so that it
+    is positive, and that of the inverse (items per second) is its inverse.
+
+    Args:
+        totals: Such as each block's seconds; positive.
+        counts: How many items each block has; positive.
+        confidence: How often such an interval holds the true mean, about.
+
+    Returns:
+        The mean; the interval's ends are NaN with fewer than `LEAST_BLOCKS` blocks.
+
+    Raises:
+        ValueError: There are no blocks, or a total or a count is not positive.
+    """
+    total, count = np.asarray(totals, dtype=np.float64), np.asarray(counts, dtype=np.float64)
+    if not total.size or not (total > 0).all() or not (count > 0).all():
+        raise ValueError("a mean over blocks needs at least one block, and positive ones")
+    blocks = len(total)
+    mean = float(total.sum() / count.sum())
+    if blocks < LEAST_BLOCKS:
+        return point(mean)
+    spread = math.sqrt(blocks / (blocks - 1) * float(((total - mean * count) ** 2).sum()))
+    relative_error = spread / float(total.sum())
+    factor = math.exp(float(special.stdtrit(blocks - 1, (1 + confidence) / 2)) * relative_error)
+    return Interval(mean, mean / factor, mean * factor)
 
 
 def geometric_mean(ratios: ArrayLike) -> float:

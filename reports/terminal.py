@@ -7,8 +7,10 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from . import quantity, words
-from .frame import STEP, Measurement, Run
+from . import bound_words, notes, quantity, words
+from .frame import Run
+from .headline import headline
+from .measurement import STEP, Measurement
 
 MOST_FAILURES = 20
 """How many failed cases are explained; the others are in `report.md`."""
@@ -21,6 +23,8 @@ BROKEN = {
     "speed-up": "speed-\nup",
 }
 """Heads on two lines, for where there is no room for one."""
+BOUND = "bound"
+"""The head of the column that there need not be room for."""
 _ASCII = str.maketrans({quantity.TIMES: "x", quantity.DASH: "-", "±": "+/-"})
 
 
@@ -61,13 +65,13 @@ class _Report:
         failures = _failures(run, write)
         if failures:
             yield failures
-        remarks = [Text(write(note), style="dim") for note in words.notes(run)]
+        remarks = [Text(write(note), style="dim") for note in notes.notes(run)]
         unmeasured = words.missing(run)
         if unmeasured is not None:
             remarks.insert(0, Text(write(f"{unmeasured}; go on by: {words.resume(run)}"), "yellow"))
         if remarks:
             yield list(remarks)
-        yield [Text(write(words.headline(run)), style="bold")]
+        yield [Text(write(headline(run)), style="bold")]
 
 
 def _in_ascii(text: str) -> str:
@@ -77,8 +81,8 @@ def _in_ascii(text: str) -> str:
 def _table(
     run: Run, tried: list[Measurement], write: Callable[[str], str], width: int
 ) -> RenderableType:
-    names = words.varying(run)
-    labels = [write(words.label(m.axes, names) or m.id) for m in tried]
+    marks = [f" {words.DISTURBED}" if m.disturbed else "" for m in tried]
+    labels = [write(words.name(run, m) + mark) for m, mark in zip(tried, marks, strict=True)]
     columns = {
         phase: quantity.aligned([_median(m, phase) for m in tried])
         for phase in (*run.phase_names, STEP)
@@ -89,7 +93,11 @@ def _table(
     if run.speedups:
         columns["speed-up"] = [words.speedup(run, m) for m in tried]
 
+    if any(m.bound is not None for m in tried):
+        columns[BOUND] = [bound_words.short(m) for m in tried]
+
     heads, gap = _layout(columns, width - max(map(len, labels)))
+    columns = {name: columns[name] for name in heads}
     table = Table(box=None, padding=(0, 0, 0, gap), pad_edge=False, header_style="bold")
     table.add_column("case", overflow="fold", vertical="bottom")
     for name, cells in columns.items():
@@ -107,12 +115,17 @@ def _table(
 
 
 def _layout(columns: dict[str, list[str]], width: int) -> tuple[dict[str, str], int]:
-    """The roomiest heads, and spaces before each column, that fit the width; else the tightest."""
-    whole = {name: name for name in columns}
-    broken = {name: BROKEN.get(name, name) for name in columns}
-    layouts = [(whole, 2), (whole, 1), (broken, 2), (broken, 1)]
+    """The roomiest heads, and spaces before each column, that fit the width; else the tightest.
+
+    Where none fits, the column of bounds goes: `report.md` has it.
+    """
+    layouts = []
+    for names in (list(columns), [name for name in columns if name != BOUND]):
+        whole = {name: name for name in names}
+        broken = {name: BROKEN.get(name, name) for name in names}
+        layouts += [(whole, 2), (whole, 1), (broken, 2), (broken, 1)]
     for heads, gap in layouts:
-        if sum(gap + _width(heads[name], cells) for name, cells in columns.items()) <= width:
+        if sum(gap + _width(head, columns[name]) for name, head in heads.items()) <= width:
             return heads, gap
     return layouts[-1]
 

@@ -1,22 +1,15 @@
-"""What a run's figures say, in sentences: the same in the terminal and in `report.md`."""
+"""What a run is and what became of it, in words: the same in the terminal and in `report.md`."""
 
 import math
 import shlex
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import PurePath
+from collections.abc import Mapping
 from typing import Any
 
-from . import quantity
-from .comparison import EAGER
-from .frame import DAMAGED, NOT_MEASURED, Measurement, Run
-from .stats import UNKNOWN, Interval, geometric_mean
+from . import naming, quantity
+from .frame import Run
+from .measurement import DAMAGED, NOT_MEASURED, Measurement, number
+from .stats import UNKNOWN
 
-LAPS_COST = 0.02
-"""How far lapped and bare steps may be apart before a report says so."""
-BURSTY = 0.10
-"""How far mean and median step may be apart before a report says so."""
-ON_A_PAR = 0.02
-"""Throughputs closer than this, or than their steps' intervals, are not told apart."""
 MOST_NAMED = 3
 """How many cases, or workloads, a sentence names before it counts them."""
 
@@ -29,65 +22,18 @@ MEDIANS = "medians in ms"
 """The unit of every duration in a table."""
 STATUSES = {"oom": "out of memory", "timeout": "timed out"}
 """A status in words, where its own word is not plain enough."""
-
-_SHORT: Mapping[str, Callable[[Any], str]] = {
-    "workload": lambda value: workload_name(str(value)),
-    "batch_size": lambda value: f"b{value}",
-    "num_workers": lambda value: f"w{value}",
-}
-_LONG: Mapping[str, Callable[[Any], str]] = {
-    "workload": lambda value: workload_name(str(value)),
-    "dataset": lambda value: "its own data set" if value == "own" else f"data set {value}",
-    "device": str,
-    "batch_size": lambda value: f"batch size {value}",
-    "num_workers": lambda value: f"{value} worker" if value == 1 else f"{value} workers",
-    "compile": lambda value: "eager" if value == EAGER else f"torch.compile {value}",
-    "precision": str,
-}
-_HEADS = {"batch_size": "batch size", "num_workers": "workers"}
-
-
-def workload_name(spec: str) -> str:
-    """A workload's short name: `net` for `path/to/net.py:make` and for `package.net:make`."""
-    place, colon, attribute = spec.rpartition(":")
-    if not colon:
-        return spec
-    stem = PurePath(place).stem if place.endswith(".py") else place.rpartition(".")[2]
-    return stem if attribute == "make" else f"{stem}.{attribute}"
+DISTURBED = "!"
+"""Marks a case whose figures others on the machine disturbed."""
 
 
 def varying(run: Run) -> tuple[str, ...]:
-    """The axes on which the run's cases differ, in order; of cases without a file none is known."""
-    known = [m.axes for m in run.measurements if m.axes]
-    return tuple(
-        name for name in run.axis_names if len({str(axes.get(name)) for axes in known}) > 1
-    )
+    """The axes on which the run's cases differ, in order."""
+    return naming.varying(run.axis_names, run.measurements)
 
 
-def label(axes: Mapping[str, Any], names: Sequence[str]) -> str:
-    """A case in the words of its id, on some axes only: `b32 w2 default`."""
-    return " ".join(_SHORT.get(name, str)(axes[name]) for name in names if name in axes)
-
-
-def cell(axes: Mapping[str, Any], name: str) -> str:
-    """A case's value on one axis, for a column that names the axis."""
-    value = axes.get(name)
-    return workload_name(str(value)) if name == "workload" else str(value)
-
-
-def head(name: str) -> str:
-    """An axis, as a column's head."""
-    return _HEADS.get(name, name.replace("_", " "))
-
-
-def setting(axes: Mapping[str, Any], names: Sequence[str]) -> str:
-    """A case in words, on some axes only: `batch size 32, 2 workers, torch.compile default`."""
-    return ", ".join(_spoken(name, axes[name]) for name in names if name in axes)
-
-
-def _spoken(name: str, value: object) -> str:
-    speak = _LONG.get(name)
-    return f"{head(name)} {value}" if speak is None else speak(value)
+def name(run: Run, measurement: Measurement) -> str:
+    """A case among those of its run, in the words of its id; its id where it is the only one."""
+    return naming.label(measurement.axes, varying(run)) or measurement.id
 
 
 def status(word: str) -> str:
@@ -100,9 +46,13 @@ def title(run: Run) -> str:
     differing = varying(run)
     axes = next((m.axes for m in run.measurements if m.axes), {})
     constant = [n for n in run.axis_names if n not in {*differing, "workload", "dataset"}]
-    workloads = sorted({workload_name(str(m.axes["workload"])) for m in run.measurements if m.axes})
+    told = naming.beyond_default(axes, constant)
+    workloads = sorted(
+        {naming.workload_name(str(m.axes["workload"])) for m in run.measurements if m.axes}
+    )
     who = _listed(workloads, "workloads") or "no case measured"
-    return "; ".join(filter(None, (f"{who} on {data(run)}", setting(axes, constant))))
+    how = naming.setting(axes, told) if told else ""
+    return "; ".join(filter(None, (f"{who} on {data(run)}", how)))
 
 
 def data(run: Run) -> str:
@@ -111,16 +61,19 @@ def data(run: Run) -> str:
     for measurement in run.measurements:
         facts = measurement.fact("data")
         if isinstance(facts, Mapping) and facts.get("name"):
-            origin = str(facts.get("origin"))
+            origin = str(facts.get("origin") or "not recorded")
             length = facts.get("length")
             size = f", {length:,} samples" if isinstance(length, int) else ""
             sources[f"{facts['name']} ({ORIGINS.get(origin, f'origin {origin}')}{size})"] = origin
-    return _listed(list(sources), "data sets") or "data not known, as no case was measured"
+    unknown = "data not recorded"
+    if not any(m.ok for m in run.measurements):
+        unknown = "data not known, as no case was measured"
+    return _listed(list(sources), "data sets") or unknown
 
 
 def machine(run: Run) -> str:
     """The machine and what ran on it."""
-    facts = run.facts.get("machine") or {}
+    facts = run.about("machine")
     cpu, cores = facts.get("cpu"), facts.get("usable_cores") or facts.get("logical_cores")
     memory = facts.get("memory_bytes")
     devices = facts.get("devices") or {}
@@ -134,94 +87,16 @@ def machine(run: Run) -> str:
 
 def packages(run: Run) -> str:
     """The torch and the Python that ran."""
-    versions = run.facts.get("packages") or {}
-    python = (run.facts.get("machine") or {}).get("python")
+    versions = run.about("packages")
+    python = run.about("machine").get("python")
     parts = [f"torch {versions['torch']}"] if versions.get("torch") else ["torch not recorded"]
     return ", ".join(parts + ([f"Python {python}"] if python else []))
-
-
-def headline(run: Run) -> str:
-    """The run in a sentence or two: what was fastest and by how much, and what compiling did."""
-    measured = [m for m in run.measurements if m.ok]
-    if not measured:
-        return "No case was measured."
-    groups: dict[tuple[str, str], list[Measurement]] = {}
-    for measurement in measured:
-        key = (str(measurement.axes.get("workload")), str(measurement.axes.get("dataset")))
-        groups.setdefault(key, []).append(measurement)
-    sentences = []
-    # Samples of another workload or data set are other samples: they are not compared.
-    for (workload, dataset), group in list(groups.items())[:MOST_NAMED]:
-        name = ""
-        if len(groups) > 1:
-            alone = len({key for key in groups if key[0] == workload}) == 1
-            name = workload_name(workload) + ("" if alone else f" on {dataset}")
-        sentences.append(_fastest(group, varying(run), name))
-    if len(groups) > MOST_NAMED:
-        sentences.append(f"{len(groups) - MOST_NAMED} more workloads are in the table.")
-    return " ".join([*sentences, *_compiling(run)])
-
-
-def _fastest(group: list[Measurement], names: Sequence[str], name: str) -> str:
-    names = [n for n in names if n not in {"workload", "dataset"}]
-    ranked = sorted(group, key=lambda m: m.samples_per_s, reverse=True)
-    best, worst = ranked[0], ranked[-1]
-    speed = f"{quantity.rate(best.samples_per_s)} samples/s"
-    if best is worst:
-        width = quantity.uncertainty(best.step.relative_half_width)
-        precision = f" (±{width})" if width else ""
-        step = f"a step in {quantity.milliseconds(best.step)} ms{precision}"
-        longest = max(best.shares, key=lambda phase: best.shares[phase], default=None)
-        rest = f", {quantity.percent(best.shares[longest])} of it {longest}" if longest else ""
-        return f"{name}: {speed}, {step}{rest}.".removeprefix(": ")
-    peers = [m for m in ranked[1:] if not _told_apart(best, m)]
-    who = f" for {name}" if name else ""
-    opening = f"Fastest{who}: {setting(best.axes, names)} ({speed})"
-    if len(peers) == len(ranked) - 1:
-        return f"{opening}, but none of {len(ranked)} cases stands out beyond its uncertainty."
-    if len(peers) >= MOST_NAMED:
-        opening += f", on a par with {len(peers)} others"
-    elif peers:
-        opening += f", on a par with {' and with '.join(setting(m.axes, names) for m in peers)}"
-    ratio = best.samples_per_s / worst.samples_per_s
-    return (
-        f"{opening}; {quantity.times(_exact(ratio))} as many as the slowest: "
-        f"{setting(worst.axes, names)} ({quantity.rate(worst.samples_per_s)})."
-    )
-
-
-def _told_apart(fast: Measurement, slow: Measurement) -> bool:
-    widths = [fast.step.relative_half_width, slow.step.relative_half_width]
-    doubt = math.hypot(*(0.0 if math.isnan(width) else width for width in widths))
-    return slow.samples_per_s < fast.samples_per_s * (1 - max(doubt, ON_A_PAR))
-
-
-def _compiling(run: Run) -> list[str]:
-    """A sentence for each mode of `torch.compile` whose cases have an eager twin."""
-    modes: dict[str, list[str]] = {}
-    for measurement in run.measurements:
-        if measurement.id in run.speedups:
-            modes.setdefault(str(measurement.axes["compile"]), []).append(measurement.id)
-    sentences = []
-    for mode, ids in modes.items():
-        speedups = [run.speedups[case_id] for case_id in ids]
-        if len(speedups) == 1:
-            how = quantity.times_range(speedups[0])
-            sentences.append(f"With torch.compile {mode} the step is {how} as fast as eager.")
-            continue
-        ordered = sorted(speedups, key=lambda ratio: ratio.value)
-        mean = quantity.times(_exact(geometric_mean([r.value for r in speedups])))
-        sentences.append(
-            f"With torch.compile {mode} the step is {mean} as fast as eager in the geometric mean "
-            f"of {len(ids)} cases ({quantity.times(ordered[0])} to {quantity.times(ordered[-1])})."
-        )
-    return sentences
 
 
 def missing(run: Run) -> str | None:
     """How many cases have not been measured; `None` where all have been."""
     count = sum(m.status in {NOT_MEASURED, DAMAGED} for m in run.measurements)
-    return f"{count} of {_cases(len(run.measurements))} not measured" if count else None
+    return f"{count} of {cases(len(run.measurements))} not measured" if count else None
 
 
 def resume(run: Run) -> str:
@@ -234,80 +109,33 @@ def stopping(run: Run) -> str | None:
     by_reason: dict[str, list[Measurement]] = {}
     for measurement in run.measurements:
         if measurement.ok:
-            reason = str(measurement.fact("sampling", "stopped"))
+            reason = str(measurement.fact("sampling", "stopped") or "a cause that is not recorded")
             by_reason.setdefault(reason, []).append(measurement)
     if not by_reason:
         return None
-    asked = run.facts.get("sampling") or {}
+    asked = run.about("sampling")
     return "; ".join(
-        f"{_cases(len(found))} {_stopped(reason, found, asked)}"
+        f"{cases(len(found))} {_stopped(reason, found, asked)}"
         for reason, found in by_reason.items()
     )
 
 
 def _stopped(reason: str, found: list[Measurement], asked: Mapping[str, Any]) -> str:
     if reason == "precise":
-        target = quantity.asked(_number(asked.get("rel_error")))
+        target = quantity.asked(number(asked.get("rel_error")))
         return f"sampled until the median step was known to ±{target}".removesuffix(" to ±")
     if reason == "steps":
-        return f"sampled for the {asked.get('steps')} steps that --steps asked for"
+        steps = number(asked.get("steps"))
+        how_many = "" if math.isnan(steps) else f"{steps:,.0f} "
+        return f"sampled for the {how_many}steps that --steps asked for"
     if reason == "time":
         widths = [m.step.relative_half_width for m in found]
         known = [width for width in widths if not math.isnan(width)]
         worst = f" (±{quantity.uncertainty(max(known))} at worst)" if known else ""
-        return f"stopped by --max-time {_number(asked.get('max_time_s')):g}{worst}"
+        most_s = number(asked.get("max_time_s"))
+        how_long = "" if math.isnan(most_s) else f" {most_s:g}"
+        return f"stopped by --max-time{how_long}{worst}"
     return f"stopped by {reason}"
-
-
-def notes(run: Run) -> list[str]:
-    """What a reader ought to know before trusting the figures, a sentence each."""
-    measured = [m for m in run.measurements if m.ok]
-    names = varying(run)
-
-    def who(found: list[Measurement]) -> str:
-        if len(found) > MOST_NAMED or not names:
-            return f"in {_cases(len(found))}"
-        return "in " + ", ".join(label(m.axes, names) for m in found)
-
-    said = []
-    target = _number((run.facts.get("sampling") or {}).get("rel_error"))
-    short = [
-        m
-        for m in measured
-        if m.fact("sampling", "stopped") == "time" and m.step.relative_half_width > target
-    ]
-    if short:
-        worst = quantity.uncertainty(max(m.step.relative_half_width for m in short))
-        said.append(
-            f"Less precise than the ±{quantity.asked(target)} asked for {who(short)} "
-            f"(±{worst} at worst): the time was up; give --max-time more."
-        )
-    few = [m for m in measured if math.isnan(m.step.low)]
-    if few:
-        said.append(f"No interval {who(few)}: fewer than 6 steps; give --steps or --max-time more.")
-    restless = [m for m in measured if m.fact("warmup", "settled") is False]
-    if restless:
-        said.append(f"Warm-up had not settled {who(restless)}: steps may still have become faster.")
-    bursty = [m for m in measured if abs(_mean_per_median(m) - 1) > BURSTY]
-    if bursty:
-        said.append(
-            f"Mean and median step are more than {BURSTY * 100:.0f} % apart {who(bursty)}, as some "
-            f"steps wait: go by samples/s there, which count every step; speed-ups compare medians."
-        )
-    costly = [m for m in measured if abs(m.lapped_per_bare - 1) > LAPS_COST]
-    if costly:
-        worst_case = max(costly, key=lambda m: abs(m.lapped_per_bare - 1))
-        said.append(
-            f"Steps with and without laps are more than {LAPS_COST * 100:.0f} % apart "
-            f"{who(costly)} (with / without {worst_case.lapped_per_bare:.3f} at worst): phases are "
-            f"that uncertain; samples/s is taken without laps."
-        )
-    alone = [
-        m for m in measured if m.axes.get("compile", EAGER) != EAGER and m.id not in run.speedups
-    ]
-    if alone:
-        said.append(f"No speed-up {who(alone)}: the eager twin was not measured.")
-    return said
 
 
 def failed(run: Run) -> list[Measurement]:
@@ -315,29 +143,18 @@ def failed(run: Run) -> list[Measurement]:
     return [m for m in run.measurements if not m.ok and m.status != NOT_MEASURED]
 
 
-def _mean_per_median(measurement: Measurement) -> float:
-    """The mean step that samples/s tell / the median step."""
-    if not measurement.step.value > 0:
-        return 1.0
-    batch_size = float(measurement.axes["batch_size"])
-    return batch_size / measurement.samples_per_s / measurement.step.value
-
-
 def speedup(run: Run, measurement: Measurement) -> str:
     """A case's speed-up; a dash for an eager case, which others are compared with."""
     if not measurement.ok:
         return quantity.NOTHING
-    if measurement.axes.get("compile", EAGER) == EAGER:
+    if not measurement.compiled:
         return quantity.DASH
-    return quantity.times(run.speedups.get(measurement.id, UNKNOWN))
+    found = run.speedups.get(measurement.id)
+    return quantity.times(UNKNOWN if found is None else found.ratio)
 
 
-def _exact(ratio: float) -> Interval:
-    """A ratio of figures without intervals: it is shown to the hundredths that all ratios have."""
-    return Interval(ratio, ratio, ratio)
-
-
-def _cases(count: int) -> str:
+def cases(count: int) -> str:
+    """A number of cases."""
     return "1 case" if count == 1 else f"{count} cases"
 
 
@@ -345,7 +162,3 @@ def _listed(names: list[str], what: str) -> str:
     if len(names) > MOST_NAMED:
         return f"{len(names)} {what}"
     return ", ".join(names)
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) else math.nan

@@ -70,6 +70,20 @@ def tiny(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture
+def nothing_compiled() -> Iterator[None]:
+    """Nothing was compiled before: a case has a process of its own."""
+    import torch
+    from torch._dynamo import utils
+
+    torch._dynamo.reset()
+    utils.counters.clear()
+    utils.graph_break_reasons.clear()
+    utils.clear_compilation_metrics()
+    yield
+    torch._dynamo.reset()
+
+
 Bench = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -10,8 +10,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TORCH = {"torch", "torchvision"}
 PARENT_SIDE = (
     "__init__", "__main__", "case", "child", "data", "data_cache", "devices", "errors", "host",
-    "ledger", "measurement", "options", "phases", "plugin", "progress", "request", "run", "store",
-    "workload",
+    "ledger", "measurement", "options", "phases", "plugin", "progress", "request", "run",
+    "settings", "store", "workload",
 )  # fmt: skip
 
 

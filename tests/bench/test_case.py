@@ -94,23 +94,87 @@ def test_near_falls_back_to_all_there_is() -> None:
     assert near("zzz", ["a", "b"]) == "choose from a, b"
 
 
-def _values(name: str) -> st.SearchStrategy[list[object]]:
-    choices: dict[str, list[object]] = {
-        "workload": ["convnet", "resnet18"],
-        "dataset": ["own", "cifar10", "jpeg"],
-        "device": ["cpu", "cuda", "cuda:1"],
-        "batch_size": [1, 4, 32],
-        "num_workers": [0, 1, 2],
-        "compile": ["off", "default", "backend:eager"],
-        "precision": ["fp32", "bf16"],
-    }
-    return st.lists(st.sampled_from(choices[name]), min_size=1, max_size=3, unique=True)
+CHOICES: dict[str, list[object]] = {
+    "workload": ["convnet", "resnet18"],
+    "dataset": ["own", "cifar10", "jpeg"],
+    "loop": ["train", "eval"],
+    "device": ["cpu", "cuda", "cuda:1"],
+    "batch_size": [1, 4, 32],
+    "accumulate": [1, 4],
+    "num_workers": [0, 1, 2],
+    "prefetch_factor": [1, 2, 4],
+    "persistent_workers": [False, True],
+    "pin_memory": [False, True],
+    "non_blocking": [False, True],
+    "compile": ["off", "default", "backend:eager"],
+    "dynamic": ["auto", "on", "off"],
+    "precision": ["fp32", "bf16"],
+    "channels_last": [False, True],
+}
 
 
-@given(st.fixed_dictionaries({axis.name: _values(axis.name) for axis in AXES}))
-def test_every_case_has_an_id_of_its_own(axes: dict[str, list[object]]) -> None:
-    matrix = Matrix({name: tuple(values) for name, values in axes.items()})
-    size = 1
-    for values in axes.values():
-        size *= len(values)
-    assert len({case.id for case in matrix.cases}) == len(matrix.cases) == size
+def cases() -> st.SearchStrategy[Case]:
+    return st.fixed_dictionaries(
+        {name: st.sampled_from(values) for name, values in CHOICES.items()}
+    ).map(lambda values: Case(**values))  # type: ignore[arg-type]  # sampled per axis
+
+
+def test_every_axis_is_tried() -> None:
+    assert [axis.name for axis in AXES] == list(CHOICES)
+
+
+@given(cases(), cases())
+def test_every_case_has_an_id_of_its_own(one: Case, other: Case) -> None:
+    assert (one.id == other.id) == (one == other)
+
+
+@given(cases())
+def test_settling_again_changes_nothing_and_neither_does_compiling_as(case: Case) -> None:
+    settled = case.settled()
+    assert settled.settled() == settled
+    assert settled.compiled_as.compiled_as == settled.compiled_as
+    assert settled.eager_twin.compile == "off"
+    assert settled.eager_twin.settled() == settled.eager_twin
+
+
+def test_an_axis_without_meaning_in_a_case_makes_no_second_one() -> None:
+    axes = {**default_matrix().axes, "device": ("cpu",), "batch_size": (4,), "compile": ("off",)}
+    matrix = Matrix({**axes, "num_workers": (0, 2), "prefetch_factor": (2, 8)})
+    assert [case.id for case in matrix.cases] == [
+        "convnet-cpu-b4-w0-off-fp32",
+        "convnet-cpu-b4-w2-off-fp32",
+        "convnet-cpu-b4-w2-pf8-off-fp32",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("axes", "told"),
+    [
+        ({"prefetch_factor": (8,), "num_workers": (0,)}, "--prefetch-factor 8: needs loader"),
+        ({"pin_memory": (True,)}, "--pin-memory on: is of use only to transfers"),
+        ({"dynamic": ("on",), "compile": ("off",)}, "--dynamic on: is for torch.compile"),
+        ({"accumulate": (1, 4), "loop": ("eval",)}, "--accumulate 4: is for training"),
+    ],
+)
+def test_a_value_that_no_case_could_have_is_refused(
+    axes: dict[str, tuple[object, ...]], told: str
+) -> None:
+    matrix = Matrix({**default_matrix().axes, "device": ("cpu",), **axes})
+    with pytest.raises(UsageError) as raised:
+        _ = matrix.cases
+    assert told in str(raised.value)
+
+
+def test_cases_that_differ_in_loading_alone_compile_as_one() -> None:
+    one = Case(workload="convnet", compile="default", num_workers=2, accumulate=4)
+    assert one.compiled_as == Case(workload="convnet", compile="default")
+    assert one.compiled_as != Case(workload="convnet", compile="default", batch_size=8).compiled_as
+    assert one.has_compile_cache
+    assert not Case(workload="convnet", compile="backend:aot_eager").has_compile_cache
+    assert not one.eager_twin.has_compile_cache
+
+
+def test_a_switch_is_on_or_off() -> None:
+    assert AXIS["pin_memory"].read(["on", "off", "true"]) == (True, False)
+    with pytest.raises(UsageError, match="--pin-memory maybe: give on, off, or both"):
+        AXIS["pin_memory"].read(["maybe"])

@@ -1,5 +1,6 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.clock import HostDevice, LapTimer
-from bench.cycle import Training, parameter_count, to_device, train
+from bench.clock import HostDevice, LapTimer, SynchronizedDevice
+from bench.cycle import Placement, Training, evaluate, parameter_count, placed, train
 from bench.phases import Phase
 
 
@@ -23,6 +24,13 @@ class FakeClock:
 
     def passes(self, duration_ns: int) -> None:
         self.now_ns += duration_ns
+
+
+class Ticking(HostDevice):
+    """A host whose clock is a fake one."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.now_ns = clock
 
 
 DURATIONS = {Phase.DATALOAD: 7, Phase.FORWARD: 31, Phase.BACKWARD: 53, Phase.OPTIMIZER: 11}
@@ -72,7 +80,7 @@ def spinning(clock: FakeClock, step: int) -> tuple[Training, Iterator[Any]]:
         model=forward,
         loss=nn.MSELoss(),
         optimizer=Optimizer(model.parameters(), lr=0.1),
-        device=torch.device("cpu"),
+        placement=Placement(torch.device("cpu")),
         autocast=nullcontext,
     )
     return training, batches()
@@ -81,7 +89,7 @@ def spinning(clock: FakeClock, step: int) -> tuple[Training, Iterator[Any]]:
 def test_each_lap_is_read_back_exactly_and_they_add_up_to_the_step() -> None:
     clock = FakeClock()
     training, stream = spinning(clock, 4)
-    timer = LapTimer(HostDevice(), clock)
+    timer = LapTimer(Ticking(clock))
     timer.begin()
     train(training, stream, 4, timer.lap, timer.end_step)
     laps = timer.read().host
@@ -94,7 +102,7 @@ def test_each_lap_is_read_back_exactly_and_they_add_up_to_the_step() -> None:
 
 def test_time_that_no_phase_is_charged_with_shows_as_a_gap() -> None:
     clock = FakeClock()
-    timer = LapTimer(HostDevice(), clock)
+    timer = LapTimer(Ticking(clock))
     timer.begin()
     clock.passes(5)
     timer.lap(Phase.FORWARD)
@@ -106,7 +114,7 @@ def test_time_that_no_phase_is_charged_with_shows_as_a_gap() -> None:
 
 def test_a_phase_may_have_several_laps_in_a_step() -> None:
     clock = FakeClock()
-    timer = LapTimer(HostDevice(), clock)
+    timer = LapTimer(Ticking(clock))
     timer.begin()
     for phase, duration in [(Phase.FORWARD, 2), (Phase.BACKWARD, 3), (Phase.FORWARD, 4)]:
         clock.passes(duration)
@@ -126,9 +134,16 @@ class FakeQueue:
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
         self.free_ns = 0
+        self.released = 0
 
     def queue(self, duration_ns: int) -> None:
         self.free_ns = max(self.free_ns, self._clock.now_ns) + duration_ns
+
+    def now_ns(self) -> int:
+        return self._clock()
+
+    def release(self, marks: Iterable[object]) -> None:
+        self.released += len(list(marks))
 
     def record(self) -> object:
         return max(self.free_ns, self._clock.now_ns)
@@ -145,7 +160,7 @@ class FakeQueue:
 def test_an_asynchronous_device_is_timed_by_its_own_clock_without_waiting_for_it() -> None:
     clock = FakeClock()
     queue = FakeQueue(clock)
-    timer = LapTimer(queue, clock)
+    timer = LapTimer(queue)
     timer.begin()
     for _ in range(3):
         clock.passes(1)
@@ -176,7 +191,7 @@ def test_training_is_the_lesson_s_loop() -> None:
         model=model,
         loss=loss,
         optimizer=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
-        device=torch.device("cpu"),
+        placement=Placement(torch.device("cpu")),
         autocast=nullcontext,
     )
     train(training, iter(data), 5)
@@ -190,7 +205,7 @@ def test_training_is_the_lesson_s_loop() -> None:
 
 def test_nested_batches_move_whole() -> None:
     batch = {"a": [torch.ones(2), "word"], "b": (torch.zeros(1), 3)}
-    moved = to_device(batch, torch.device("meta"))
+    moved = placed(batch, Placement(torch.device("meta")))
     assert moved["a"][0].device.type == "meta"
     assert moved["a"][1] == "word"
     assert moved["b"][1] == 3
@@ -200,3 +215,106 @@ def test_frozen_parameters_are_counted_apart() -> None:
     model = nn.Linear(3, 2)
     model.bias.requires_grad = False
     assert parameter_count(model) == (8, 6)
+
+
+def test_laps_of_micro_batches_are_told_by_themselves() -> None:
+    clock = FakeClock()
+    training, stream = spinning(clock, 6)
+    timer = LapTimer(Ticking(clock))
+    timer.begin()
+    train(replace(training, accumulate=3), stream, 2, timer.lap, timer.end_step)
+    laps = timer.read()
+    numbers = np.arange(1, 7).reshape(2, 3)
+    for phase in (Phase.DATALOAD, Phase.FORWARD, Phase.BACKWARD):
+        expected = DURATIONS[phase] * numbers / 1e9
+        np.testing.assert_allclose(laps.micro[phase], expected, rtol=1e-12)
+        np.testing.assert_allclose(laps.host[phase], expected.sum(axis=1), rtol=1e-12)
+    assert Phase.OPTIMIZER not in laps.micro
+    optimizer = DURATIONS[Phase.OPTIMIZER] * numbers[:, -1] / 1e9
+    np.testing.assert_allclose(laps.host["optimizer"], optimizer, rtol=1e-12)
+
+
+def test_gradients_that_accumulate_are_those_of_the_whole_batch() -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+    twin = nn.Linear(3, 2)
+    twin.load_state_dict(model.state_dict())
+    inputs, labels = torch.randn(12, 3), torch.randint(2, (12,))
+    training = Training(
+        model=model,
+        loss=nn.CrossEntropyLoss(),
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
+        placement=Placement(torch.device("cpu")),
+        autocast=nullcontext,
+    )
+    parts = zip(torch.split(inputs, 4), torch.split(labels, 4), strict=True)
+    train(replace(training, accumulate=3), parts, 1)
+    whole = replace(training, model=twin, optimizer=torch.optim.SGD(twin.parameters(), lr=0.1))
+    train(whole, iter([(inputs, labels)]), 1)
+    for mine, its in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(mine, its)
+
+
+def test_evaluation_is_the_lesson_s_test_loop() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.5), nn.Linear(4, 2)).eval()
+    data = [(torch.randn(4, 3), torch.randint(2, (4,))) for _ in range(5)]
+    training = Training(
+        model=model,
+        loss=nn.CrossEntropyLoss(),
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
+        placement=Placement(torch.device("cpu")),
+        autocast=nullcontext,
+        metric=lambda scores, right: (scores.argmax(1) == right).sum(),
+    )
+    clock = FakeClock()
+    timer = LapTimer(Ticking(clock))
+    timer.begin()
+    before = [parameter.clone() for parameter in model.parameters()]
+    found = evaluate(training, iter(data), 5, timer.lap, timer.end_step)
+    correct = 0
+    with torch.no_grad():
+        for inputs, labels in data:
+            correct += int((torch.max(model(inputs), 1).indices == labels).sum())
+    assert found == correct
+    assert not found.requires_grad
+    assert list(timer.read().host) == ["dataload", "forward", "step"]
+    assert all(map(torch.equal, before, model.parameters()))
+
+
+def test_a_device_that_is_waited_for_shows_each_phase_by_itself() -> None:
+    clock = FakeClock()
+    queue = FakeQueue(clock)
+    timer = LapTimer(SynchronizedDevice(queue))
+    timer.begin()
+    for _ in range(2):
+        clock.passes(1)
+        timer.lap(Phase.DATALOAD)
+        for phase, duration in [(Phase.FORWARD, 100), (Phase.BACKWARD, 200)]:
+            clock.passes(2)
+            queue.queue(duration)
+            timer.lap(phase)
+        timer.end_step()
+    laps = timer.read()
+    assert laps.device is None
+    np.testing.assert_allclose(laps.host["dataload"], [1e-9] * 2)
+    np.testing.assert_allclose(laps.host["forward"], [102e-9] * 2)
+    np.testing.assert_allclose(laps.host["backward"], [202e-9] * 2)
+
+
+def test_marks_are_given_back_once_they_are_read() -> None:
+    clock = FakeClock()
+    queue = FakeQueue(clock)
+    timer = LapTimer(queue)
+    timer.begin()
+    timer.lap(Phase.FORWARD)
+    timer.end_step()
+    timer.read()
+    assert queue.released == 2
+
+
+def test_images_are_laid_out_with_the_channels_last_and_labels_left_alone() -> None:
+    placement = Placement(torch.device("cpu"), channels_last=True)
+    images, labels = placed((torch.ones(2, 3, 4, 4), torch.zeros(2)), placement)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    assert labels.is_contiguous()

@@ -5,11 +5,20 @@ import torch
 
 from bench.batches import EndlessShuffle, make_loader
 from bench.case import Case
+from bench.disturbance import Disturbance
 from bench.errors import UnsupportedError, UsageError
-from bench.measure import block_size, measure, why_stop
+from bench.measure import measure
 from bench.measurement import Findings
 from bench.request import Request, Sampling
 from bench.workload import DataChoice, load
+
+pytestmark = pytest.mark.usefixtures("nothing_compiled")
+
+
+@pytest.fixture(autouse=True)
+def calm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever else is at work on this machine: what is asserted here are no times."""
+    monkeypatch.setattr(Disturbance, "disturbed", property(lambda _: False))
 
 
 def find(tmp_path: Path, sampling: Sampling, **values: object) -> Findings:
@@ -30,6 +39,65 @@ def test_exactly_the_steps_that_were_asked_for(tmp_path: Path) -> None:
     kinds = [block.kind for block in found.blocks]
     assert kinds == ["lapped", "bare"] * (len(kinds) // 2)
     assert found.memory["host_peak_bytes"] > 50e6
+
+
+def test_the_loader_the_work_and_the_fixed_cost_are_measured_by_themselves(
+    tmp_path: Path,
+) -> None:
+    found = find(tmp_path, Sampling(steps=5), batch_size=8, num_workers=1, prefetch_factor=3)
+    assert found.loader["ready"] == 3
+    assert found.loader["samples_per_s"] > 0
+    assert found.loader["restart_s"] > 0
+    # Two convolutions and three linear layers, forward and twice that backward, but for the
+    # gradient of the images, which nobody asks for.
+    layers = [28**2 * 6 * 75, 10**2 * 16 * 150, 400 * 120, 120 * 84, 84 * 10]
+    assert found.work["flops"] == 2 * 8 * (3 * sum(layers) - layers[0])
+    assert found.memory["saved_bytes"] > 8 * 6 * 28 * 28 * 4
+    assert found.fixed["batch_size"] == 1
+    assert found.fixed["forward_s"] >= 0
+    assert len(found.noise["blocks"]) == len(found.blocks) + found.noise["set_aside"]
+
+
+def test_evaluation_has_no_backward_and_no_optimizer(tmp_path: Path) -> None:
+    found = find(tmp_path, Sampling(steps=5), loop="eval")
+    assert found.phases == ("dataload", "forward")
+    assert found.laps["host"] is not None
+    assert set(found.laps["host"]) == {"dataload", "forward", "step"}
+    assert found.memory["saved_bytes"] is None
+    assert found.fixed["backward_s"] == 0
+    layers = [28**2 * 6 * 75, 10**2 * 16 * 150, 400 * 120, 120 * 84, 84 * 10]
+    assert found.work["flops"] == 2 * 4 * sum(layers)
+
+
+def test_a_step_that_accumulates_has_a_lap_for_each_of_its_batches(tmp_path: Path) -> None:
+    found = find(tmp_path, Sampling(steps=6), accumulate=3, num_workers=1)
+    assert found.micro_laps is not None
+    assert set(found.micro_laps) == {"dataload", "forward", "backward"}
+    host = found.laps["host"]
+    assert host is not None
+    for phase, laps in found.micro_laps.items():
+        assert [len(step) for step in laps] == [3] * 6
+        assert [sum(step) for step in laps] == pytest.approx(host[phase])
+
+
+def test_channels_last_and_waiting_for_the_device_are_measured_alike(tmp_path: Path) -> None:
+    found = find(tmp_path, Sampling(steps=5, sync_phases=True), channels_last=True)
+    assert found.settings["sync_phases"]
+    assert "waited for" in found.clock["name"]
+    assert found.laps["device"] is None
+
+
+def test_a_model_that_cannot_be_counted_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise NotImplementedError("no such mode")
+
+    monkeypatch.setattr("bench.work.count", refuse)
+    found = find(tmp_path, Sampling(steps=5))
+    assert found.work["flops"] is None
+    assert "no such mode" in found.work["reason"]
+    assert found.memory["saved_bytes"] is None
 
 
 def test_time_that_is_up_is_told(tmp_path: Path) -> None:
@@ -82,21 +150,6 @@ def test_no_batch_is_short() -> None:
     dataset = torch.utils.data.Subset(workload.dataset(), range(10))
     stream = iter(make_loader(workload, dataset, Case(workload="convnet"), seed=0))
     assert [len(next(stream)[1]) for _ in range(6)] == [4] * 6
-
-
-def test_blocks_consume_many_times_what_the_loader_keeps_ready() -> None:
-    assert block_size(Sampling(max_time_s=60), prefetched=4, step_s=0.1) == 32
-    assert block_size(Sampling(max_time_s=60), prefetched=0, step_s=0.001) == 200
-    assert block_size(Sampling(max_time_s=6), prefetched=0, step_s=10) == 1
-    assert block_size(Sampling(steps=3), prefetched=0, step_s=0.001) == 3
-
-
-def test_sampling_stops_only_after_a_lapped_and_its_bare_block() -> None:
-    sampling = Sampling(max_time_s=1, rel_error=0.01)
-    assert why_stop(sampling, 0.001, lapped=100, blocks=7, elapsed_s=9) is None
-    assert why_stop(sampling, 0.001, lapped=100, blocks=8, elapsed_s=0.5) == "precise"
-    assert why_stop(sampling, None, lapped=5, blocks=8, elapsed_s=0.5) is None
-    assert why_stop(sampling, 0.5, lapped=100, blocks=8, elapsed_s=2) == "time"
 
 
 @pytest.mark.parametrize("name", ["vit_b_16", "alexnet"])

@@ -6,6 +6,7 @@ import pytest
 
 from bench.errors import UsageError
 from bench.options import FLAGS, Options, read
+from bench.settings import Settings
 
 
 def options(directory: Path, **given: Any) -> Options:
@@ -27,6 +28,19 @@ def test_what_is_given_replaces_an_axis_and_is_remembered(tmp_path: Path) -> Non
     assert read_back.named == {"batch_size", "max_time", "memory_limit"}
 
 
+def test_settings_are_read_and_remembered(tmp_path: Path) -> None:
+    read_back = options(
+        tmp_path, threads="1", seed="7", deterministic=True, cudnn_benchmark=False,
+        allocator="expandable_segments:True,max_split_size_mb:64", sync_phases=True,
+    )  # fmt: skip
+    assert read_back.settings == Settings(
+        threads=1, seed=7, deterministic=True,
+        allocator="expandable_segments:True,max_split_size_mb:64",
+    )  # fmt: skip
+    assert read_back.sampling.sync_phases
+    assert read_back.named == {"threads", "seed", "deterministic", "allocator", "sync_phases"}
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
@@ -37,6 +51,10 @@ def test_what_is_given_replaces_an_axis_and_is_remembered(tmp_path: Path) -> Non
         ({"rel_error": "0"}, "--rel-error 0: give a share above 0"),
         ({"deadline": "soon"}, "--deadline soon: give seconds above 0"),
         ({"memory_limit": "8 apples"}, "--memory-limit 8 apples: give a size"),
+        ({"threads": "0"}, "--threads 0: give a whole number"),
+        ({"seed": "-3"}, "--seed -3: give a whole number of 0 or more"),
+        ({"allocator": "fast"}, "--allocator fast: give name:value pairs"),
+        ({"device": ["cpu"], "non_blocking": ["on"]}, "--non-blocking on: is of use only"),
         ({"workload": ["absent.py:make"]}, "--workload absent.py:make: there is no file absent.py"),
         ({"data_dir": "/nowhere/at/all"}, "--data-dir /nowhere/at/all: is no directory"),
         ({"output": "a", "resume": "b"}, "--output and --resume"),

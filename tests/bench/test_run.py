@@ -66,6 +66,30 @@ def test_a_tiny_run_leaves_all_that_it_promises(bench: Bench, tiny: Tiny, tmp_pa
     assert "0001_first" in again.stdout
 
 
+def test_cases_that_compile_the_same_share_one_cold_compilation(
+    bench: Bench, tiny: Tiny, tmp_path: Path
+) -> None:
+    tiny()
+    done = bench(
+        "--workload", "tiny.py:make", "--batch-size", "4", "--num-workers", "0", "1",
+        "--compile", "default", "backend:aot_eager", "--steps", "4", "--threads", "1",
+        "--output", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    files = case_files(tmp_path / "out")
+    shared = [files[f"tiny-cpu-b4-w{workers}-default-fp32"]["compile"] for workers in (0, 1)]
+    assert shared[0]["cold"] == shared[1]["cold"]
+    for each in shared:
+        assert each["graphs"] == 1
+        assert each["cold"]["first_step_s"] >= each["cold"]["compile_s"] > 0
+    assert files["tiny-cpu-b4-w0-backend.aot_eager-fp32"]["compile"]["cold"] is None
+    assert {content["settings"]["threads"] for content in files.values()} == {1}
+    assert not (tmp_path / "out" / "compile-cache").exists()
+    facts = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert facts["ceilings"]["cpu"]["matmul_flops_per_s"]["fp32"] > 0
+    assert facts["ceilings"]["cpu"]["threads"] == 1
+
+
 def test_failing_cases_fail_and_the_others_go_on(bench: Bench, tiny: Tiny, tmp_path: Path) -> None:
     tiny("good.py")
     tiny(

@@ -12,20 +12,47 @@ import numpy as np
 AXES: dict[str, list[Any]] = {
     "workload": ["convnet"],
     "dataset": ["own"],
+    "loop": ["train"],
     "device": ["cpu"],
     "batch_size": [4, 32],
+    "accumulate": [1],
     "num_workers": [0, 2],
+    "prefetch_factor": [2],
+    "persistent_workers": [False],
+    "pin_memory": [False],
+    "non_blocking": [False],
     "compile": ["off", "default"],
+    "dynamic": ["auto"],
     "precision": ["fp32"],
+    "channels_last": [False],
 }
+BLOCKS = 4
+"""How many blocks there are of each kind."""
+NEW = ("micro_laps", "noise", "loader", "work", "fixed")
+"""The fields of a case that schema 1 lacks."""
 
 
 def case_id(axes: Mapping[str, Any]) -> str:
+    """As docs/run-directory.md shows them: an axis at its default goes without saying."""
     a = dict(axes)
-    return (
-        f"{a['workload']}-{a['device']}-b{a['batch_size']}-w{a['num_workers']}-"
-        f"{a['compile']}-{a['precision']}"
-    )
+    parts = [
+        a["workload"],
+        "" if a["dataset"] == "own" else a["dataset"],
+        "" if a["loop"] == "train" else a["loop"],
+        a["device"].replace(":", ""),
+        f"b{a['batch_size']}",
+        "" if a["accumulate"] == 1 else f"acc{a['accumulate']}",
+        f"w{a['num_workers']}",
+        "" if a["prefetch_factor"] == 2 else f"pf{a['prefetch_factor']}",
+        "persistent" if a["persistent_workers"] else "",
+        "pin" if a["pin_memory"] else "",
+        "nonblocking" if a["non_blocking"] else "",
+        a["compile"],
+        {"auto": "", "on": "dynamic", "off": "static"}[a["dynamic"]],
+        a["precision"],
+        "channels_last" if a["channels_last"] else "",
+    ]
+    return "-".join(filter(None, parts))
 
 
 def product(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
@@ -42,6 +69,41 @@ def laps(seed: int, steps: int, **median_ms: float) -> dict[str, list[float]]:
     return {phase: values.tolist() for phase, values in drawn.items()}
 
 
+def blocks(steps: int, lapped_s: float, bare_s: float) -> list[dict[str, Any]]:
+    """Lapped and bare blocks in turn, equally long but for the steps that do not divide.
+
+    Args:
+        steps: Of all lapped blocks, and of all bare ones.
+        lapped_s: The mean step of the lapped ones, seconds.
+        bare_s: And of the bare ones.
+    """
+    sizes = [steps // BLOCKS + (i < steps % BLOCKS) for i in range(BLOCKS)]
+    return [
+        {"kind": kind, "steps": size, "elapsed_s": size * step_s}
+        for size in sizes
+        if size
+        for kind, step_s in (("lapped", lapped_s), ("bare", bare_s))
+    ]
+
+
+def noise(
+    blocks: Sequence[Mapping[str, Any]], set_aside: int = 0, **changed: Any
+) -> dict[str, Any]:
+    quiet = {
+        "others": 0.013, "steal": 0.0, "pressure": 0.02, "cpu_per_wall": 1.8,
+        "involuntary_switches": 12, "clock_hz": None, "throttled": None,
+    }  # fmt: skip
+    watched = [{"kind": block["kind"], "kept": True, **quiet} for block in blocks]
+    watched += [{"kind": "bare", "kept": False, **quiet, "others": 0.4}] * set_aside
+    return {
+        "disturbed": False,
+        "set_aside": set_aside,
+        "limits": {"others": 0.1, "steal": 0.05},
+        "blocks": watched,
+        **changed,
+    }
+
+
 def case_file(
     axes: Mapping[str, Any],
     host: dict[str, list[float]],
@@ -50,9 +112,11 @@ def case_file(
 ) -> dict[str, Any]:
     """A case's file. Without `blocks`, the bare blocks are as fast as the lapped ones."""
     steps = len(host["step"])
-    elapsed_s = sum((device or host)["step"])
+    step_s = sum((device or host)["step"]) / steps
+    taken = blocks(steps, step_s, step_s)
+    compiled = axes["compile"] != "off"
     content = {
-        "schema": 1,
+        "schema": 2,
         "id": case_id(axes),
         "case": dict(axes),
         "status": "ok",
@@ -63,45 +127,77 @@ def case_file(
         "elapsed_s": 7.31,
         "data": {"name": "CIFAR-10 format", "origin": "generated", "length": 10000},
         "model": {"name": "ConvNet", "parameters": 62006, "trainable": 62006},
-        "settings": {"threads": 2, "interop_threads": 2, "seed": 0, "deterministic": False},
+        "settings": {
+            "threads": 2,
+            "interop_threads": 2,
+            "seed": 0,
+            "deterministic": False,
+            "float32_matmul_precision": "highest",
+            "cudnn_benchmark": False,
+            "allocator": None,
+            "sync_phases": False,
+        },
         "clock": {"name": "time.perf_counter_ns", "resolution_s": 1e-9},
         "phases": [phase for phase in host if phase != "step"],
         "laps": {"host": host, "device": device},
-        "blocks": [
-            {"kind": "lapped", "steps": steps, "elapsed_s": elapsed_s},
-            {"kind": "bare", "steps": steps, "elapsed_s": elapsed_s},
-        ],
+        "micro_laps": None,
+        "blocks": taken,
         "sampling": {"stopped": "precise", "rel_error": 0.01, "target": 0.02, "elapsed_s": 2.1},
+        "noise": noise(taken),
         "warmup": {"steps": 12, "elapsed_s": 0.4, "settled": True, "step_s": 0.002},
-        "first_step_s": 0.06 if axes["compile"] == "off" else 8.2,
-        "loader_start_s": 0.031,
-        "compile": None
-        if axes["compile"] == "off"
-        else {
+        "first_step_s": 0.9 if compiled else 0.06,
+        "loader": {
+            "start_s": 0.031,
+            "restart_s": 0.045,
+            "samples_per_s": 7412.0,
+            "batches": 120,
+            "disturbed": False,
+            "ready": axes["num_workers"] * axes["prefetch_factor"],
+        },
+        "compile": {
             "backend": "inductor",
             "mode": axes["compile"],
-            "cache": "cold",
             "graphs": 1,
             "graph_breaks": 0,
-        },
+            "recompiles": 0,
+            "compile_s": 0.81,
+            "cold": {"compile_s": 7.6, "first_step_s": 8.2},
+            "breaks": [],
+            "recompiled": [],
+        }
+        if compiled
+        else None,
         "memory": {
             "host_peak_bytes": 335134720,
+            "saved_bytes": 2457600,
             "device_peak_allocated_bytes": None,
             "device_peak_reserved_bytes": None,
+            "warmup": {"device_peak_allocated_bytes": None, "device_peak_reserved_bytes": None},
         },
+        "work": {"flops": 124190000, "bytes": 31457280, "operators": 84, "reason": None},
+        "fixed": {
+            "batch_size": None,
+            "forward_s": None,
+            "backward_s": None,
+            "reason": "another batch size would be compiled anew",
+        }
+        if compiled
+        else {"batch_size": 1, "forward_s": 0.0005, "backward_s": 0.0006, "reason": None},
     }
     return {**content, **changed}
 
 
 def failed_file(axes: Mapping[str, Any], status: str, reason: str, **more: Any) -> dict[str, Any]:
-    content = {"schema": 1, "id": case_id(axes), "case": dict(axes), "status": status}
-    empty = dict.fromkeys(["data", "model", "laps", "blocks", "sampling", "compile", "memory"])
+    content = {"schema": 2, "id": case_id(axes), "case": dict(axes), "status": status}
+    empty = dict.fromkeys(
+        ["data", "model", "laps", "blocks", "sampling", "compile", "memory", *NEW]
+    )
     return {**content, "reason": reason, "detail": None, "elapsed_s": 3.2, **empty, **more}
 
 
 def run_facts(axes: Mapping[str, Sequence[Any]], cases: list[str]) -> dict[str, Any]:
     return {
-        "schema": 1,
+        "schema": 2,
         "id": "20261124-123015-k3f9",
         "started": "2026-11-24T12:30:15+00:00",
         "command": "python -m bench --batch-size 4 32",
@@ -110,7 +206,22 @@ def run_facts(axes: Mapping[str, Sequence[Any]], cases: list[str]) -> dict[str, 
         "include": [],
         "exclude": [],
         "cases": cases,
-        "sampling": {"steps": None, "max_time_s": 3.0, "rel_error": 0.02, "deadline_s": 300.0},
+        "sampling": {
+            "steps": None,
+            "max_time_s": 3.0,
+            "rel_error": 0.02,
+            "sync_phases": False,
+            "deadline_s": 300.0,
+        },
+        "settings": {
+            "threads": None,
+            "interop_threads": None,
+            "seed": 0,
+            "cudnn_benchmark": False,
+            "deterministic": False,
+            "allocator": None,
+        },
+        "cold": False,
         "data_dir": None,
         "machine": {
             "cpu": "Intel(R) Xeon(R) Processor",
@@ -121,6 +232,15 @@ def run_facts(axes: Mapping[str, Sequence[Any]], cases: list[str]) -> dict[str, 
             "system": "Linux 6.1.0",
             "python": "3.11.7",
             "devices": {"cpu": "Intel(R) Xeon(R) Processor"},
+        },
+        "ceilings": {
+            "cpu": {
+                "matmul_flops_per_s": {"fp32": 1.8e11, "bf16": 4.1e11, "fp16": None},
+                "copy_bytes_per_s": 1.9e10,
+                "decoded_images_per_s": 1450.0,
+                "threads": 2,
+                "measured": "2026-11-24T12:29:50+00:00",
+            }
         },
         "packages": {"torch": "2.15.0", "torchvision": "0.29.2", "pytest-benchmark": "5.3.1"},
         "server": {"import_s": 9.5},
@@ -140,6 +260,30 @@ def write_run(
     (path / "run.json").write_text(json.dumps({**run_facts(axes, known), **changed}))
     for file in files:
         (path / "cases" / f"{file['id']}.json").write_text(json.dumps(file))
+    return path
+
+
+def schema1_run(path: Path) -> Path:
+    """The run of `two_cases` as schema 1 wrote it: fewer axes, `compile.cache`, no new fields."""
+    had = ("workload", "dataset", "device", "batch_size", "num_workers", "compile", "precision")
+    files = []
+    for file in two_cases():
+        old = {name: value for name, value in file.items() if name not in NEW}
+        old |= {"schema": 1, "loader_start_s": 0.031, "first_step_s": 0.06}
+        old["case"] = {name: file["case"][name] for name in had}
+        del old["memory"]["saved_bytes"]
+        if old["compile"] is not None:
+            old["first_step_s"] = 8.2
+            old["compile"] = {
+                "backend": "inductor", "mode": "default", "cache": "cold", "graphs": 1,
+                "graph_breaks": 0,
+            }  # fmt: skip
+        files.append(old)
+    write_run(path, files, {name: AXES[name] for name in had}, schema=1)
+    facts = json.loads((path / "run.json").read_text())
+    for name in ("ceilings", "settings", "cold"):
+        del facts[name]
+    (path / "run.json").write_text(json.dumps(facts))
     return path
 
 

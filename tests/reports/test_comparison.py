@@ -17,21 +17,28 @@ def test_the_speedup_is_eager_over_compiled() -> None:
     assert (ratio.value, ratio.low, ratio.high) == (1.25, 1.25, 1.25)
 
 
-def test_throughput_comes_from_the_bare_blocks_where_there_are_any() -> None:
-    lapped = [
+def test_an_eager_twin_has_no_setting_of_the_compiler() -> None:
+    axes = {"compile": "default", "dynamic": "on", "precision": "fp32"}
+    twin = {"compile": "off", "dynamic": "auto", "precision": "fp32"}
+    assert comparison.eager_twin(axes) == twin
+
+
+def test_the_mean_step_is_all_time_over_all_steps_of_one_kind() -> None:
+    blocks = [
         {"kind": "lapped", "steps": 10, "elapsed_s": 0.5},
         {"kind": "lapped", "steps": 30, "elapsed_s": 1.5},
-    ]
-    bare = [
         {"kind": "bare", "steps": 10, "elapsed_s": 0.2},
         {"kind": "bare", "steps": 30, "elapsed_s": 1.4},
+        {"kind": "isolated", "steps": 1, "elapsed_s": 9},  # of a later stepbench
     ]
-    assert comparison.samples_per_s(4, lapped) == pytest.approx(4 * 40 / 2.0)
-    assert comparison.samples_per_s(4, lapped + bare) == pytest.approx(4 * 40 / 1.6)
-    assert comparison.lapped_per_bare(lapped + bare) == pytest.approx(1.25)
-    assert math.isnan(comparison.lapped_per_bare(lapped))
-    assert math.isnan(comparison.samples_per_s(4, []))
-    # Kinds of blocks that a later stepbench may have are left alone.
-    assert comparison.samples_per_s(
-        4, [*bare, {"kind": "isolated", "steps": 1, "elapsed_s": 9}]
-    ) == (pytest.approx(100))
+    assert comparison.mean_step(blocks, "lapped").value == pytest.approx(0.05)
+    assert comparison.mean_step(blocks, "bare").value == pytest.approx(0.04)
+    assert math.isnan(comparison.mean_step(blocks, "bare").low)  # of two blocks only
+    assert math.isnan(comparison.mean_step([], "bare").value)
+    empty = [{"kind": "bare", "steps": 0, "elapsed_s": 0.0}]
+    assert math.isnan(comparison.mean_step(empty, "bare").value)
+
+
+def test_throughput_is_the_inverse_of_the_mean_step() -> None:
+    rate = comparison.samples_per_s(8, Interval(0.04, 0.032, 0.05))
+    assert (rate.value, rate.low, rate.high) == pytest.approx((200, 160, 250))

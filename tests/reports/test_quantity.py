@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from reports import quantity
-from reports.stats import Interval
+from reports.stats import Interval, point
 
 NAN = math.nan
 figures = st.floats(1e-6, 1e9)
@@ -76,7 +76,19 @@ def test_one_unit_for_durations() -> None:
     [(10412, "10,400"), (1938.4, "1,940"), (12.345, "12.3"), (0.01234, "0.0123"), (NAN, "")],
 )
 def test_samples_per_second_have_three_digits(rate: float, text: str) -> None:
-    assert quantity.rate(rate) == text
+    assert quantity.rate(point(rate)) == text
+
+
+def test_samples_per_second_have_no_more_digits_than_their_interval_supports() -> None:
+    assert quantity.rate(Interval(1938.4, 1938.3, 1938.5)) == "1,940"
+    assert quantity.rate(Interval(1938.4, 1800, 2080)) == "1,900"
+    assert quantity.rate(Interval(1938.4, 1000, 2900)) == "2,000"
+
+
+@given(figures)
+def test_thousand_millions_have_three_digits(per_second: float) -> None:
+    assert quantity.giga(per_second * 1e9) == quantity.rate(point(per_second))
+    assert quantity.giga(NAN) == quantity.giga(0.0) == ""
 
 
 def test_ratios() -> None:

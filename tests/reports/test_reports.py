@@ -18,7 +18,8 @@ import synthetic
 
 import reports
 from reports.__main__ import main
-from reports.frame import Run, load
+from reports.directory import load
+from reports.frame import Run
 
 NARROW = 80
 
@@ -61,13 +62,15 @@ def test_the_table_reads_like_this(tmp_path: Path) -> None:
         "Intel(R) Xeon(R) Processor, 2 cores, 23 GiB; torch 2.15.0, Python 3.11.7",
         "",
         "medians in ms:",
-        "case     dataload  forward  backward  optimizer    step  samples/s  speed-up",
-        "off         1.000    3.000     5.000      1.000  10.00         400         –",
-        "default     1.000    2.000     4.000      1.000   8.000        500     1.25×",
+        "         data-           back-  opti-          samples  speed-",
+        "case      load  forward   ward  mizer    step       /s      up         bound",
+        "off      1.000    3.000  5.000  1.000  10.00       400       –       compute",
+        "default  1.000    2.000  4.000  1.000   8.000      500   1.25×  comp./launch",
         "",
         "Fastest: torch.compile default (500 samples/s); 1.25× as many as the slowest:",
-        "eager (400). With torch.compile default the step is 1.25× (1.25–1.25) as fast as",
-        "eager.",
+        "eager (400). It is bound by compute or launch overhead (75 % of its step): at",
+        "best 4.0× as fast without that. With torch.compile default the step is 1.25×",
+        "(1.25–1.25) as fast as eager.",
     ]
 
 
@@ -91,18 +94,21 @@ def test_every_report_gives_the_same_figures(believable: Run) -> None:
         assert cells[:3] == [f"b{row['batch size']}", f"w{row['workers']}", row["compile"]]
         phases = [row[name].partition(" ")[0] for name in believable.phase_names]
         speedup = row["speed-up"].partition(" ")[0]
-        assert cells[3:] == [*phases, row["step"].strip("*"), row["samples/s"], speedup]
+        bound = row["bound"].partition(" ")[0]
+        assert cells[3:] == [*phases, row["step"].strip("*"), row["samples/s"], speedup, bound]
 
     written = pd.read_csv(believable.path / "phases.csv", keep_default_na=True)
     steps = written[written["phase"] == "step"].set_index("case")
+    shares = believable.cases.set_index("id")["bound_share"]
     for measurement, row in zip(believable.measurements[:7], rows, strict=False):
         figures = steps.loc[measurement.id]
         median_ms = float(row["step"].strip("*"))
         half_width_ms = (figures["high_s"] - figures["low_s"]) / 2 * 1e3
         assert abs(median_ms - figures["median_s"] * 1e3) <= half_width_ms
-        assert float(row["samples/s"].replace(",", "")) == pytest.approx(
-            figures["samples_per_s"], rel=0.005
-        )
+        samples_per_s = float(row["samples/s"].replace(",", ""))
+        assert samples_per_s == pytest.approx(figures["samples_per_s"], rel=0.005)
+        assert figures["samples_per_s_low"] <= figures["samples_per_s_high"]
+        assert row["bound"].endswith(f" {shares[measurement.id] * 100:.0f} %")
         share = written[(written["case"] == measurement.id) & (written["phase"] == "forward")]
         assert f"({share['share'].item() * 100:.0f} %)" in row["forward"]
 
@@ -112,9 +118,9 @@ def test_the_csv_s_columns(believable: Run) -> None:
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
-        "case", "workload", "dataset", "device", "batch_size", "num_workers", "compile",
-        "precision", "phase", "clock", "n", "median_s", "low_s", "high_s", "mean_s", "p05_s",
-        "p95_s", "total_s", "share", "samples_per_s",
+        "case", *synthetic.AXES, "phase", "clock", "n", "median_s", "low_s", "high_s", "mean_s",
+        "p05_s", "p95_s", "total_s", "share", "samples_per_s", "samples_per_s_low",
+        "samples_per_s_high",
     ]  # fmt: skip
     assert len(rows) == 7 * 5
     assert [row["batch_size"] for row in rows] == ["4"] * 20 + ["32"] * 15
@@ -145,7 +151,7 @@ def test_a_wide_matrix_with_transfers_fits_80_columns(tmp_path: Path) -> None:
     lines = printed(run).splitlines()
     assert max(map(len, lines)) <= NARROW
     for measurement in run.measurements:  # no figure is cut short
-        assert f"{measurement.samples_per_s:.3g}" in "\n".join(lines)
+        assert f"{measurement.samples_per_s.value:.3g}" in "\n".join(lines)
 
 
 def test_no_colour_codes_without_a_terminal(believable: Run) -> None:
@@ -204,7 +210,10 @@ def test_a_run_without_figures_is_reported_all_the_same(tmp_path: Path) -> None:
 def test_a_single_case_is_not_compared(tmp_path: Path) -> None:
     run = load(synthetic.write_run(tmp_path / "run", synthetic.two_cases()[:1]))
     text = flowing(printed(run))
-    assert text.endswith("400 samples/s, a step in 10.00 ms (±<0.1 %), 50 % of it backward.")
+    assert text.endswith(
+        "400 samples/s, a step in 10.00 ms (±<0.1 %), 50 % of it backward. It is bound by compute "
+        "(69 % of its step): at best 3.2× as fast without that."
+    )
     assert "speed-up" not in text
     assert "convnet-cpu-b4-w0-off-fp32 1.000" in text
 
@@ -217,6 +226,25 @@ def test_cases_that_cannot_be_told_apart_are_not_ranked(tmp_path: Path) -> None:
     ]
     run = load(synthetic.write_run(tmp_path / "run", files, axes))
     assert "none of 2 cases stands out" in flowing(printed(run))
+
+
+@pytest.mark.parametrize(
+    ("slow_s", "apart"),
+    [
+        ([0.20, 0.21, 0.22, 0.21], True),
+        # A mean of twice the time that 4 blocks do not tell from the other's.
+        ([0.05, 0.05, 0.05, 0.65], False),
+        ([0.101, 0.101, 0.101, 0.101], False),
+    ],
+)
+def test_cases_are_ranked_by_what_their_blocks_tell(
+    tmp_path: Path, slow_s: list[float], apart: bool
+) -> None:
+    files = synthetic.two_cases()
+    for file, bare_s in zip(files, ([0.10, 0.10, 0.10, 0.10], slow_s), strict=True):
+        file["blocks"] = [{"kind": "bare", "steps": 10, "elapsed_s": s} for s in bare_s]
+    text = flowing(printed(load(synthetic.write_run(tmp_path / "run", files))))
+    assert ("none of 2 cases stands out" in text) is not apart
 
 
 def test_workloads_are_not_compared_with_each_other(tmp_path: Path) -> None:
@@ -235,6 +263,59 @@ def test_workloads_are_not_compared_with_each_other(tmp_path: Path) -> None:
     assert text.count("× as many as the slowest: 2 workers") == 2
 
 
+def test_evaluation_is_not_compared_with_training(tmp_path: Path) -> None:
+    axes = {**synthetic.AXES, "loop": ["train", "eval"], "batch_size": [4]}
+    files = []
+    for case in synthetic.product(axes):
+        phases = {"forward": 2.0 + case["num_workers"]}
+        if case["loop"] == "train":
+            phases["backward"] = 4.0
+        files.append(synthetic.case_file(case, synthetic.laps(3, 50, **phases)))
+    run = load(synthetic.write_run(tmp_path / "run", files, axes))
+    text = flowing(printed(run))
+    assert "Fastest in training: 0 workers" in text
+    assert "Fastest in evaluation: 0 workers" in text
+    assert text.count("as many as the slowest: 2 workers") == 2
+    assert "the step in training is 1.00× as fast as eager in the geometric mean of 2" in text
+    assert "the step in evaluation is 1.00× as fast as eager in the geometric mean of 2" in text
+    assert [line.split()[0] for line in printed(run).splitlines() if " w0 off" in line] == ["eval"]
+    assert {row["loop"] for row in table(markdown(run))} == {"train", "eval"}
+
+
+def test_a_disturbed_case_is_marked_and_not_plainly_the_fastest(tmp_path: Path) -> None:
+    def disturb(file: dict[str, Any]) -> None:
+        if file["case"]["compile"] != "off":
+            file["noise"] = synthetic.noise(file["blocks"], disturbed=True)
+
+    run = load(synthetic.write_run(tmp_path / "run", synthetic.two_cases(disturb)))
+    text = printed(run)
+    assert "\ndefault ! " in text
+    assert "\noff  " in text
+    assert "torch.compile default (500 samples/s, though others disturbed it)" in flowing(text)
+    assert [row["noise"] for row in table(markdown(run))] == ["", "! disturbed"]
+
+
+def test_switches_are_columns_of_on_and_off(tmp_path: Path) -> None:
+    axes = {**synthetic.AXES, "batch_size": [4], "compile": ["off"], "num_workers": [2]}
+    axes |= {"channels_last": [False, True], "prefetch_factor": [2, 4]}
+    files = [
+        synthetic.case_file(case, synthetic.laps(1, 50, forward=2.0))
+        for case in synthetic.product(axes)
+    ]
+    run = load(synthetic.write_run(tmp_path / "run", files, axes))
+    assert [row["channels last"] for row in table(markdown(run))] == ["off", "on"] * 2
+    labels = ["pf2 no-channels_last", "channels_last", "pf4", "pf4 channels_last"]
+    lines = printed(run).splitlines()
+    assert all(any(line.startswith(f"{label}  ") for line in lines) for label in labels)
+
+
+def test_bounds_are_dropped_where_there_is_no_room(believable: Run) -> None:
+    assert "bound" in printed(believable, NARROW).split("medians in ms:")[1].split("b4 w0")[0]
+    narrow = printed(believable, 66)
+    assert "bound" not in narrow.split("medians in ms:")[1].split("b4 w0")[0]
+    assert max(map(len, narrow.splitlines())) <= 66
+
+
 def test_doubts_are_said_aloud(tmp_path: Path) -> None:
     def doubtful(file: dict[str, Any]) -> None:
         steps = file["laps"]["host"]["step"]
@@ -242,7 +323,7 @@ def test_doubts_are_said_aloud(tmp_path: Path) -> None:
         steps[0] = 1.0
         file["sampling"]["stopped"] = "time"
         file["warmup"]["settled"] = False
-        file["blocks"][1]["elapsed_s"] = file["blocks"][0]["elapsed_s"] / 1.25
+        file["blocks"] = synthetic.blocks(20, sum(steps) / 20, sum(steps) / 20 / 1.25)
 
     run = load(synthetic.write_run(tmp_path / "run", synthetic.two_cases(doubtful)))
     for text in (flowing(printed(run)), markdown(run)):
@@ -301,11 +382,47 @@ def test_a_report_of_a_thousand_cases_fits_a_comment(tmp_path: Path) -> None:
     assert text.count("<details>") == text.count("</details>")
 
 
+def test_a_report_with_all_there_is_fits_a_comment(tmp_path: Path) -> None:
+    axes = {
+        **synthetic.AXES, "workload": ["convnet", "resnet18"], "loop": ["train", "eval"],
+        "device": ["cuda"], "batch_size": list(range(1, 9)), "accumulate": [1, 16],
+        "num_workers": [1, 2], "pin_memory": [False, True], "precision": ["fp32", "bf16"],
+    }  # fmt: skip
+    host = synthetic.laps(0, 12, dataload=1.0, forward=2.0, backward=2.0, optimizer=0.3)
+    device = synthetic.laps(1, 12, transfer=0.9, dataload=0.1, forward=2.0, backward=2.0)
+    times = iter(range(10_000))
+    files = []
+    for case in synthetic.product(axes):
+        if next(times) % 9 == 0:
+            reason = "no memory; " + "ж" * 3000
+            files.append(synthetic.failed_file(case, "oom", reason, detail="|`" * 9000))
+            continue
+        file = synthetic.case_file(case, host, device)
+        file["noise"] = synthetic.noise(file["blocks"], 3, disturbed=True)
+        file["noise"]["blocks"][0]["throttled"] = "heat" * 500
+        file["micro_laps"] = {"backward": [[0.001] * 16] * 12}
+        file["work"]["reason"] = f"reason {next(times)} " + "ж" * 2000
+        if file["compile"] is not None:
+            word = f"{'ж' * 900}{next(times)}"
+            file["compile"]["breaks"] = [{"reason": word, "where": word, "count": 2}]
+        file["sampling"]["stopped"] = "time"
+        file["warmup"]["settled"] = False
+        file["blocks"] = synthetic.blocks(12, 0.006, 0.004)
+        files.append(file)
+    text = markdown(load(synthetic.write_run(tmp_path / "run", files, axes, command="c " * 2000)))
+    assert len(text) < 65_000
+    assert len(text.encode()) < 65_536
+    assert len(table(text)) > 60
+    for title in ("What bounds", "The loader", "Compilation", "Work", "Host and", "Micro-batches"):
+        assert text.count(f"<summary>{title}") == 1
+    assert text.count("<details>") == text.count("</details>")
+
+
 def test_reports_are_written_whole_and_over_older_ones(believable: Run) -> None:
-    (believable.path / "report.md").write_text("old")
+    (believable.path / "report.md").write_text("older")
     paths = reports.write(believable.path)
     assert [path.name for path in paths] == ["report.md", "phases.csv"]
-    assert "old" not in paths[0].read_text(encoding="utf-8").split()
+    assert "older" not in paths[0].read_text(encoding="utf-8").split()
     texts = [path.read_bytes() for path in paths]
     assert [path.read_bytes() for path in reports.write(believable)] == texts
     assert not [path for path in believable.path.iterdir() if path.name.startswith(".")]

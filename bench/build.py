@@ -1,0 +1,73 @@
+"""From a request to a training that is ready to go."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from bench import batches, compilation, devices, precision, settings
+from bench.case import Case
+from bench.cycle import Placement, Training
+from bench.request import Request
+from bench.workload import Workload, load
+
+
+@dataclass(frozen=True)
+class Built:
+    """A case, built.
+
+    Attributes:
+        workload: What is trained.
+        model: The model itself, on its device; the training calls it, compiled or not.
+        training: All that a step needs.
+        dataset: The data.
+        length: How many items it has.
+    """
+
+    workload: Workload
+    model: nn.Module
+    training: Training
+    dataset: Dataset[Any]
+    length: int
+
+
+def build(request: Request) -> Built:
+    """Sets this process up for a case and builds what it needs.
+
+    Raises:
+        UsageError: The case asks for something that is not there.
+        UnsupportedError: This machine cannot run it.
+    """
+    case = request.case
+    settings.apply(request.settings)
+    devices.check(case.device)
+    devices.check_precision(case.precision, case.device)
+    devices.select(case.device)
+    compilation.use_cache(request.compile_cache)
+    precision.apply(case.precision)
+    workload = load(case.workload, request.data)
+    model, training = assemble(workload, case)
+    dataset = workload.dataset()
+    length = batches.length_of(dataset, case.workload)
+    batches.refuse_large_batch(case, length)
+    return Built(workload, model, training, dataset, length)
+
+
+def assemble(workload: Workload, case: Case) -> tuple[nn.Module, Training]:
+    """The workload's model, and all that a step of the case needs."""
+    device = torch.device(case.device)
+    model = workload.model().to(device).train(case.trains)
+    if case.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    return model, Training(
+        model=compilation.compile_model(model, case),
+        loss=workload.loss,
+        optimizer=workload.optimizer(model.parameters()),
+        placement=Placement(device, case.non_blocking, case.channels_last),
+        autocast=precision.autocast(case.precision, device),
+        scaler=precision.scaler(case.precision, device) if case.trains else None,
+        accumulate=case.accumulate,
+        metric=workload.metric,
+    )

@@ -1,0 +1,134 @@
+"""What a step costs before there is any data in it: Python, dispatch, kernel launches.
+
+Forward and backward are run on a batch cut to one sample, and what that one sample costs is taken
+off: with t(b) the time for b samples, the fixed cost is t(1) less the mean cost of each further
+sample, (t(B) - t(1)) / (B - 1).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from bench.phases import Phase
+from bench.sampling import Subject
+
+LEAST_STEPS = 20
+PASS_S = 0.15
+"""How long the cut batch is run, about."""
+SMALLEST = (1, 2, 4)
+"""Samples that a batch is cut to: the first that the model accepts."""
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What forward and backward cost with next to no data.
+
+    Attributes:
+        batch_size: Samples that the batch was cut to; `None` where it could not be had.
+        forward_s: Seconds of the forward pass.
+        backward_s: Seconds of the backward pass; 0 in evaluation.
+        reason: Why it could not be had.
+    """
+
+    batch_size: int | None
+    forward_s: float | None
+    backward_s: float | None
+    reason: str | None = None
+
+
+def unknown(reason: str) -> Fixed:
+    """No figure, and why."""
+    return Fixed(None, None, None, reason)
+
+
+def fixed_cost(
+    subject: Subject,
+    batch: Any,  # noqa: ANN401  # a batch is anything
+    batch_size: int,
+    laps: Mapping[str, float],
+) -> Fixed:
+    """Measures the fixed cost of forward and backward.
+
+    Args:
+        subject: What was measured. It is trained on a few cut batches more.
+        batch: A batch of it, in its loader's form.
+        batch_size: Samples in that batch.
+        laps: How long forward and backward take on such a batch, seconds, by phase.
+    """
+    if batch_size == 1:
+        return unknown("a batch of 1 cannot be cut")
+    why = "no part of the batch has its samples in the first dimension"
+    for size in SMALLEST:
+        small = cut(batch, batch_size, size)
+        if size >= batch_size or small is None:
+            break
+        try:
+            medians = _medians(replace(subject, source=Repeated(small)))
+        except (RuntimeError, ValueError, IndexError, AssertionError) as error:
+            # Batch norm, for one, refuses to train on a single value per channel.
+            why = f"the model refuses {size} of {batch_size} samples: {error}"
+            continue
+        found = [
+            max(0.0, short_s - (laps[phase] - short_s) / (batch_size - size) * size)
+            for phase, short_s in medians.items()
+        ]
+        return Fixed(size, found[0], found[1] if len(found) > 1 else 0.0)
+    return unknown(" ".join(why.split()))
+
+
+class Repeated:
+    """A source of one and the same batch."""
+
+    def __init__(self, batch: Any) -> None:  # noqa: ANN401  # a batch is anything
+        self.batches: Iterator[Any] = repeat(batch)
+
+
+def _medians(subject: Subject) -> dict[str, float]:
+    """Median seconds of forward and, in training, backward, of one batch."""
+    subject.run(3)
+    trial = subject.bare(1)
+    steps = max(LEAST_STEPS, round(PASS_S / trial.elapsed_s))
+    _, laps = subject.lapped(steps)
+    track = laps.device or laps.host
+    return {
+        phase: float(np.median(track[phase])) / subject.training.accumulate
+        for phase in (Phase.FORWARD, Phase.BACKWARD)
+        if phase in track
+    }
+
+
+def cut(batch: Any, batch_size: int, size: int) -> Any:  # noqa: ANN401  # a batch is anything
+    """The first samples of a batch; `None` where no part of it has them in its first dimension.
+
+    Args:
+        batch: Tensors, and tensors in mappings and sequences.
+        batch_size: Samples in it.
+        size: How many to keep.
+    """
+    found = _cut(batch, batch_size, size)
+    return found.batch if found.parts else None
+
+
+@dataclass(frozen=True)
+class _Cut:
+    batch: Any
+    parts: int
+
+
+def _cut(batch: Any, batch_size: int, size: int) -> _Cut:  # noqa: ANN401
+    if isinstance(batch, Tensor):
+        if batch.dim() and batch.size(0) == batch_size:
+            return _Cut(batch[:size], 1)
+        return _Cut(batch, 0)
+    if isinstance(batch, Mapping):
+        cuts = {key: _cut(value, batch_size, size) for key, value in batch.items()}
+        parts = sum(part.parts for part in cuts.values())
+        return _Cut({key: part.batch for key, part in cuts.items()}, parts)
+    if isinstance(batch, Sequence) and not isinstance(batch, str):
+        each = [_cut(value, batch_size, size) for value in batch]
+        return _Cut([part.batch for part in each], sum(part.parts for part in each))
+    return _Cut(batch, 0)

@@ -1,0 +1,133 @@
+"""Workloads that are each bound by one thing, and the same with that bound lifted."""
+
+import itertools
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from bench import Workload
+
+WIDTH = 64
+
+
+class Items(Dataset[Any]):
+    """Vectors of `WIDTH` numbers; each takes a known time to load."""
+
+    def __init__(self, load_s: float = 0.0) -> None:
+        self._load_s = load_s
+        self._item = torch.ones(WIDTH)
+
+    def __len__(self) -> int:
+        return 100_000
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        if self._load_s:
+            time.sleep(self._load_s)
+        return self._item, index % 2
+
+
+class ManyOperators(nn.Module):
+    """Many operators on next to no data."""
+
+    def __init__(self, operators: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(WIDTH, 2)
+        self._operators = operators
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores (N, 2)."""
+        scores: Tensor = self.linear(x)
+        for _ in range(self._operators):
+            scores = scores * 1.0
+        return scores
+
+
+class Convolutions(nn.Module):
+    """Much arithmetic on few parameters: the vectors as images of 8 by 8."""
+
+    def __init__(self, channels: int, layers: int) -> None:
+        super().__init__()
+        widths = [1] + [channels] * layers
+        self.layers = nn.Sequential(
+            *(nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(widths))
+        )
+        self.linear = nn.Linear(channels, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores (N, 2) of vectors (N, 64)."""
+        scores: Tensor = self.linear(self.layers(x.view(-1, 1, 8, 8)).mean((2, 3)))
+        return scores
+
+
+class Still(torch.optim.SGD):
+    """An optimizer that leaves the parameters alone."""
+
+    def step(self, closure: Any = None) -> Any:
+        """Does nothing."""
+
+
+def _perceptron(width: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(WIDTH, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(),
+                         nn.Linear(width, 2))  # fmt: skip
+
+
+def _sgd(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, lr=1e-3)
+
+
+def _workload(model: nn.Module, **changes: Any) -> Workload:
+    parts: dict[str, Any] = {
+        "model": lambda: model,
+        "dataset": Items,
+        "loss": nn.CrossEntropyLoss(),
+        "optimizer": _sgd,
+        **changes,
+    }
+    return Workload(**parts)
+
+
+def data() -> Workload:
+    """Bound by data: each item takes a millisecond to load."""
+    return _workload(_perceptron(256), dataset=lambda: Items(0.001))
+
+
+def data_lifted() -> Workload:
+    """The same with the items in memory."""
+    return _workload(_perceptron(256))
+
+
+def compute() -> Workload:
+    """Bound by compute: eight convolutions of 96 channels."""
+    return _workload(Convolutions(96, 8))
+
+
+def compute_lifted() -> Workload:
+    """The same with next to no arithmetic."""
+    return _workload(Convolutions(1, 8))
+
+
+def launch() -> Workload:
+    """Bound by launch overhead: four hundred operators, each on a handful of numbers."""
+    return _workload(ManyOperators(400))
+
+
+def launch_lifted() -> Workload:
+    """The same without them."""
+    return _workload(ManyOperators(0))
+
+
+def optimizer() -> Workload:
+    """Bound by the optimizer: Adam, one tensor at a time, on many parameters and a small batch."""
+    return _workload(
+        _perceptron(2048),
+        optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-4, foreach=False),
+    )
+
+
+def optimizer_lifted() -> Workload:
+    """The same with an optimizer that does nothing."""
+    return _workload(_perceptron(2048), optimizer=lambda parameters: Still(parameters, lr=1e-4))
