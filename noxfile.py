@@ -13,7 +13,7 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["tests", "lint", "types"]
 
-STUDIES = ("truth", "disturbance", "bounds")
+STUDIES = ("truth", "disturbance", "bounds", "parity")
 """Scripts in `docs/studies/`, each with its table beside it; what they share lies there too."""
 INTERRUPT_S, TERMINATE_S = 60, 20
 """On Ctrl-C a run ends its child processes and writes its report; nox would wait for 0.3 s."""
@@ -51,9 +51,13 @@ def study(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests."""
+    """Run the tests: `nox -s tests -- ARGUMENTS` passes pytest's own, and runs one at a time."""
     session.install("-e", ".", "--group", "tests")
-    run(session, "python", "-m", "pytest", *session.posargs)
+    if session.posargs:
+        run(session, "python", "-m", "pytest", *session.posargs)
+        return
+    run(session, "python", "-m", "pytest", "-m", "alone")
+    run(session, "python", "-m", "pytest", "-m", "not alone", "-n", "auto", "--dist", "worksteal")
 
 
 @nox.session

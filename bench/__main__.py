@@ -19,8 +19,9 @@ examples:
   python -m bench --resume results/latest              measure what is missing
 
 Options that take several values span a matrix: every combination is a case, measured in a process
-of its own. Every option of pytest and pytest-benchmark works as well, among them -k, -x, --lf,
---collect-only, --junitxml FILE, --benchmark-json FILE, --benchmark-save NAME, --benchmark-compare.
+of its own and compared with eager execution in double precision. Every option of pytest and
+pytest-benchmark works as well, among them -k, -x, --lf, --collect-only, --junitxml FILE,
+--benchmark-json FILE, --benchmark-save NAME, --benchmark-compare.
 
 A matrix of one's own, in pyproject.toml, for --matrix small:
   [tool.stepbench.matrix.small]
@@ -29,7 +30,8 @@ A matrix of one's own, in pyproject.toml, for --matrix small:
   include = [{ batch-size = 128, num-workers = 4 }]
   exclude = [{ device = "cpu", compile = "default" }]
 
-exit codes: 0 all cases measured, 1 a case failed, 2 interrupted, 4 wrong usage, 5 no case selected.
+exit codes: 0 all cases measured and alike, 1 a case failed or departs, 2 interrupted, 4 wrong
+usage, 5 no case selected.
 """
 
 
@@ -72,7 +74,7 @@ def _own_arguments() -> list[str]:
         *("-p", "pytest_benchmark.plugin"),
         *("-p", "bench.plugin"),
         "--no-header",
-        str(HERE / "test_training_step.py"),
+        *(str(HERE / name) for name in ("test_training_step.py", "test_parity.py")),
     ]
 
 

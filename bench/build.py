@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from bench import batches, compilation, devices, precision, settings
+from bench import batches, compilation, devices, optimizers, precision, settings
 from bench.case import Case
 from bench.cycle import Placement, Training
 from bench.request import Request
@@ -48,6 +48,7 @@ def build(request: Request) -> Built:
     compilation.use_cache(request.compile_cache)
     precision.apply(case.precision)
     workload = load(case.workload, request.data)
+    torch.manual_seed(request.settings.seed)  # whatever loading the workload has drawn
     model, training = assemble(workload, case)
     dataset = workload.dataset()
     length = batches.length_of(dataset, case.workload)
@@ -64,7 +65,7 @@ def assemble(workload: Workload, case: Case) -> tuple[nn.Module, Training]:
     return model, Training(
         model=compilation.compile_model(model, case),
         loss=workload.loss,
-        optimizer=workload.optimizer(model.parameters()),
+        optimizer=optimizers.implemented(workload.optimizer(model.parameters()), case.optimizer),
         placement=Placement(device, case.non_blocking, case.channels_last),
         autocast=precision.autocast(case.precision, device),
         scaler=precision.scaler(case.precision, device) if case.trains else None,

@@ -22,6 +22,7 @@ LOOPS = ("train", "eval")
 DYNAMIC = ("auto", "on", "off")
 COMPILE_MODES = ("off", "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+OPTIMIZERS = ("own", "plain", "foreach", "fused")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,8 @@ class Case:
     """Whether shapes are compiled as variable: `auto` decides at the second shape."""
     precision: str = "fp32"
     channels_last: bool = False
+    optimizer: str = "own"
+    """`own` leaves its implementation to the workload; `plain`, `foreach`, `fused`."""
 
     @property
     def id(self) -> str:
@@ -66,6 +69,32 @@ class Case:
     def compiled_as(self) -> "Case":
         """The case that stands for all that compile as this one does."""
         return self._with_defaults(_UNSEEN_BY_COMPILERS).settled()
+
+    @property
+    def arithmetic(self) -> "Case":
+        """The case that stands for all that compute the same: loading has no part in that."""
+        return self._with_defaults(_UNSEEN_BY_ARITHMETIC).settled()
+
+    @property
+    def twin(self) -> "Case":
+        """Eager fp32 on the same device: what this case's trained model is compared with."""
+        return replace(
+            self.arithmetic, compile="off", channels_last=False, optimizer="own", precision="fp32"
+        ).settled()
+
+    @property
+    def yardstick(self) -> "Case":
+        """Eager execution in the same precision, by whose error this case's is judged.
+
+        In fp32 it runs on the CPU, so that a device which rounds more than that is found out.
+        """
+        plain = replace(self.arithmetic, compile="off", channels_last=False, optimizer="own")
+        return (replace(plain, device="cpu") if self.precision == "fp32" else plain).settled()
+
+    @property
+    def reference(self) -> "Case":
+        """What it should compute: eager on the CPU, in a precision that is not asked for here."""
+        return replace(self.yardstick, device="cpu", precision="fp32").settled()
 
     @property
     def has_compile_cache(self) -> bool:
@@ -331,6 +360,15 @@ AXES: tuple[Axis, ...] = (
         metavar="on|off",
         help="keep images and convolutions' weights in memory with the channels last",
     ),
+    Axis(
+        name="optimizer",
+        parse=_one_of(OPTIMIZERS, "implementation of an optimizer"),
+        default=("own",),
+        label=lambda value: "" if value == "own" else str(value),
+        metavar="HOW",
+        help="the optimizer's implementation: own (the workload's choice), plain (parameter by "
+        "parameter), foreach, fused",
+    ),
 )
 """Every axis, in the order of `Case`'s fields and of a case's id."""
 
@@ -340,10 +378,10 @@ if tuple(AXIS) != tuple(field.name for field in fields(Case)):  # pragma: no cov
     raise AssertionError("the axes and the fields of Case have come apart")
 
 
-_UNSEEN_BY_COMPILERS = (
-    "accumulate", "num_workers", "prefetch_factor", "persistent_workers", "pin_memory",
-    "non_blocking",
+_UNSEEN_BY_ARITHMETIC = (
+    "num_workers", "prefetch_factor", "persistent_workers", "pin_memory", "non_blocking",
 )  # fmt: skip
+_UNSEEN_BY_COMPILERS = ("accumulate", "optimizer", *_UNSEEN_BY_ARITHMETIC)
 _DEFAULTS = {field.name: field.default for field in fields(Case)}
 
 
@@ -362,6 +400,7 @@ _NEEDS: dict[str, tuple[Callable[[Case], bool], str]] = {
     "non_blocking": (_transfers, "is of use only to transfers; give a --device other than cpu"),
     "dynamic": (lambda case: case.compile != "off", "is for torch.compile; give a --compile mode"),
     "accumulate": (lambda case: case.trains, "is for training; give --loop train"),
+    "optimizer": (lambda case: case.trains, "is for training; give --loop train"),
 }
 """The axes that only some cases have: which these are, and what to say where none is."""
 

@@ -7,7 +7,7 @@ work *took*.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -175,32 +175,41 @@ class LapTimer:
         device: The device that the steps run on.
     """
 
+    lap: Callable[[Phase], None]
+    """Ends a lap and begins the next. A phase may have several laps in a step."""
+
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._asynchronous = device.asynchronous
-        self._now_ns = device.now_ns
         self._phases: list[Phase | None] = []
         self._host: list[int] = []
         self._events: list[object] = []
         self._steps: list[int] = []
+        self._note = self._noting()
+        self.lap = self._note
 
     def begin(self) -> None:
         """Starts the first step."""
         self._note(None)
 
-    def lap(self, phase: Phase) -> None:
-        """Ends a lap and begins the next. A phase may have several laps in a step."""
-        self._note(phase)
-
     def end_step(self) -> None:
         """Ends a step where its last lap ended, and begins the next there."""
         self._steps.append(len(self._phases) - 1)
 
-    def _note(self, phase: Phase | None) -> None:
-        if self._asynchronous:
-            self._events.append(self._device.record())
-        self._host.append(self._now_ns())
-        self._phases.append(phase)
+    def _noting(self) -> Callable[[Phase | None], None]:
+        """What happens at a boundary: as little as can be, with all that it needs at hand."""
+        now_ns, record = self._device.now_ns, self._device.record
+        name, note, mark = self._phases.append, self._host.append, self._events.append
+
+        def synchronous(phase: Phase | None) -> None:
+            note(now_ns())
+            name(phase)
+
+        def asynchronous(phase: Phase | None) -> None:
+            mark(record())
+            note(now_ns())
+            name(phase)
+
+        return asynchronous if self._device.asynchronous else synchronous
 
     def read(self) -> Laps:
         """The laps; waits for the device first."""
@@ -208,12 +217,12 @@ class LapTimer:
         stamps: NDArray[np.int64] = np.array(self._host, dtype=np.int64)
         durations: Seconds = (stamps[1:] - stamps[:-1]) / 1e9
         host, device = self._sum(durations), None
-        if self._asynchronous:
+        if self._device.asynchronous:
             pairs = zip(self._events, self._events[1:], strict=False)
             durations = np.array([self._device.elapsed_s(*pair) for pair in pairs])
             device = self._sum(durations)
             self._device.release(self._events)
-            self._events = []
+            self._events.clear()
         return Laps(host, device, self._micro(durations))
 
     def _of_phase(self) -> dict[Phase, NDArray[np.bool_]]:

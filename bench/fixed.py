@@ -1,4 +1,6 @@
-"""What a step costs before there is any data in it: Python, dispatch, kernel launches.
+"""What a step costs without its data: before there is any in it, and with none to load.
+
+Before there is any: Python, dispatch, kernel launches.
 
 Forward and backward are run on a batch cut to one sample, and what that one sample costs is taken
 off: with t(b) the time for b samples, the fixed cost is t(1) less the mean cost of each further
@@ -78,6 +80,21 @@ def fixed_cost(
         ]
         return Fixed(size, found[0], found[1] if len(found) > 1 else 0.0)
     return unknown(" ".join(why.split()))
+
+
+def unloaded_step_s(subject: Subject, batch: Any) -> float:  # noqa: ANN401  # a batch is anything
+    """What a step takes when there is nothing to load, seconds: on one batch again and again.
+
+    Args:
+        subject: What was measured. It is trained on this batch some more.
+        batch: A batch of it, in its loader's form.
+    """
+    alone = replace(subject, source=Repeated(batch))
+    alone.run(3)
+    trial = alone.bare(2)
+    steps = max(5, round(PASS_S / trial.elapsed_s * trial.steps))
+    block = alone.bare(steps)
+    return block.elapsed_s / block.steps
 
 
 class Repeated:

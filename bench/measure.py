@@ -20,7 +20,7 @@ from bench.build import Built, build
 from bench.case import Case
 from bench.clock import Device, Laps, SynchronizedDevice, device_clock
 from bench.disturbance import MachineWatch, Watch, gauge_of, undisturbed
-from bench.fixed import Fixed, fixed_cost, unknown
+from bench.fixed import Fixed, fixed_cost, unknown, unloaded_step_s
 from bench.loading import Source
 from bench.measurement import Findings
 from bench.phases import Phase
@@ -85,6 +85,7 @@ def measure(report: Report, request: Request) -> Findings:
     batch = next(source.batches)
     counted, saved_bytes = count_work(built, case, batch)
     fixed = fixed_of(subject, watch, case, batch, samples.laps)
+    unloaded_s, unloaded_calm = undisturbed(watch, lambda: unloaded_step_s(subject, batch))
     report("restarting the loader")
     restart_s = source.start()
     return Findings(
@@ -110,6 +111,7 @@ def measure(report: Report, request: Request) -> Findings:
             "batches": rate.batches,
             "disturbed": not calm,
             "ready": source.ready,
+            "unloaded_step_s": unloaded_s if unloaded_calm else None,
         },
         compile=compiled,
         memory={

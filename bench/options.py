@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.case import AXES, AXIS, Matrix, near
 from bench.errors import UsageError
-from bench.request import Sampling
+from bench.request import Parity, Sampling, TrainParity
 from bench.settings import Settings
 
 DEADLINE_S = 300.0
@@ -40,10 +40,11 @@ class Flag:
         return "stepbench_" + self.name.lstrip("-").replace("-", "_")
 
 
-_WHAT, _HOW, _UNDER, _WHERE = (
+_WHAT, _HOW, _UNDER, _SAME, _WHERE = (
     "what to measure",
     "how to measure",
     "under which settings",
+    "is it still the same training?",
     "data and results",
 )
 
@@ -124,6 +125,46 @@ FLAGS: tuple[Flag, ...] = (
         _UNDER,
         {"metavar": "SETTINGS"},
     ),
+    Flag("--no-parity", "measure only, and compare no tensors", _SAME, {"action": "store_true"}),
+    Flag(
+        "--parity-steps",
+        f"compare the tensors of N training steps (default {Parity.steps})",
+        _SAME,
+        {"metavar": "N"},
+    ),
+    Flag(
+        "--parity-budget",
+        "compare for at most so long a case, compilation apart, with fewer steps or smaller "
+        f"batches if need be (default {Parity.budget_s:g})",
+        _SAME,
+        {"metavar": "SECONDS"},
+    ),
+    Flag(
+        "--train-parity",
+        "also train each case and its eager twin over several seeds, and test whether they come "
+        "to the same test accuracy",
+        _SAME,
+        {"action": "store_true"},
+    ),
+    Flag(
+        "--train-steps",
+        f"steps of each training (default {TrainParity.steps})",
+        _SAME,
+        {"metavar": "N"},
+    ),
+    Flag(
+        "--train-margin",
+        "the difference in test accuracy that still counts as none (default "
+        f"{TrainParity.margin:g}: one percentage point)",
+        _SAME,
+        {"metavar": "SHARE"},
+    ),
+    Flag(
+        "--train-budget",
+        f"train each case for at most so long (default {TrainParity.budget_s:g})",
+        _SAME,
+        {"metavar": "SECONDS"},
+    ),
     Flag(
         "--data-dir",
         "real data: a directory with cifar-10-batches-py/, or with train/CLASS/*.jpg for "
@@ -160,6 +201,8 @@ class Options:
         matrix: The axes; its devices may still be `bench.case.EVERY_DEVICE`.
         sampling: How long each case is sampled, and how.
         settings: What bears upon every case alike.
+        parity: How tensors are compared; `None` where they are not.
+        train_parity: How trained models are compared; `None` where they are not.
         cold: Whether each compiled case has a compile cache of its own.
         deadline_s: After how long a case is given up.
         memory_limit_bytes: What a case may allocate on the host; `None` for no limit.
@@ -173,6 +216,8 @@ class Options:
     matrix: Matrix
     sampling: Sampling
     settings: Settings
+    parity: Parity | None
+    train_parity: TrainParity | None
     cold: bool
     deadline_s: float
     memory_limit_bytes: int | None
@@ -224,6 +269,8 @@ def read(given: Mapping[str, Any], directory: Path) -> Options:
             sync_phases=bool(value["--sync-phases"]),
         ),
         settings=_settings(value),
+        parity=_parity(value),
+        train_parity=_train_parity(value),
         cold=bool(value["--cold"]),
         deadline_s=_positive("--deadline", value["--deadline"], DEADLINE_S, "seconds"),
         memory_limit_bytes=_size("--memory-limit", value["--memory-limit"]),
@@ -232,6 +279,33 @@ def read(given: Mapping[str, Any], directory: Path) -> Options:
         output=_path(value["--output"]),
         resume=_path(value["--resume"]),
         named=named,
+    )
+
+
+def _parity(value: Mapping[str, Any]) -> Parity | None:
+    steps, budget = value["--parity-steps"], value["--parity-budget"]
+    if value["--no-parity"]:
+        if steps is not None or budget is not None:
+            raise UsageError("--no-parity: leave it out, or --parity-steps and --parity-budget")
+        return None
+    return Parity(
+        steps=Parity.steps if steps is None else _count("--parity-steps", steps),
+        budget_s=_positive("--parity-budget", budget, Parity.budget_s, "seconds"),
+    )
+
+
+def _train_parity(value: Mapping[str, Any]) -> TrainParity | None:
+    told = {name: value[name] for name in ("--train-steps", "--train-margin", "--train-budget")}
+    if not value["--train-parity"]:
+        needless = next((name for name, word in told.items() if word is not None), None)
+        if needless is not None:
+            raise UsageError(f"{needless} {told[needless]}: is for trainings; add --train-parity")
+        return None
+    steps, margin, budget = told.values()
+    return TrainParity(
+        steps=TrainParity.steps if steps is None else _count("--train-steps", steps),
+        margin=_positive("--train-margin", margin, TrainParity.margin, "a share"),
+        budget_s=_positive("--train-budget", budget, TrainParity.budget_s, "seconds"),
     )
 
 

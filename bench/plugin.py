@@ -20,6 +20,7 @@ from bench import phases
 from bench.case import Case
 from bench.child import ServerGoneError, Status
 from bench.errors import UsageError
+from bench.judgement import Judged, TrainJudged, Verdict
 from bench.measurement import Measurement
 from bench.options import FLAGS, read
 from bench.phases import STEP
@@ -74,14 +75,34 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Makes a test of each phase of each case."""
+    """Makes a test of each phase of each case, and of its parity."""
     run = metafunc.config.stash[_RUN]
-    steps = [
-        pytest.param(Step(case, run, metafunc.config), phase, id=f"{case.id}-{phase}")
-        for case in run.cases
+    steps = {case: Step(case, run, metafunc.config) for case in run.cases}
+    if "phase" not in metafunc.fixturenames:
+        metafunc.parametrize(
+            "training_step", [pytest.param(step, id=case.id) for case, step in steps.items()]
+        )
+        return
+    of_phases = [
+        pytest.param(step, phase, id=f"{case.id}-{phase}")
+        for case, step in steps.items()
         for phase in (*phases.of(case.loop, case.device), STEP)
     ]
-    metafunc.parametrize(("training_step", "phase"), steps)
+    metafunc.parametrize(("training_step", "phase"), of_phases)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what is not to be compared, and brings together what belongs to one case."""
+    run = config.stash[_RUN]
+    wanted = {
+        "test_phase": True,
+        "test_parity": run.compares,
+        "test_training_parity": run.compares_trainings,
+    }
+    order = {case: number for number, case in enumerate(run.cases)}
+    kept = [item for item in items if wanted[item.originalname]]  # type: ignore[attr-defined]  # a Function
+    items[:] = sorted(kept, key=lambda item: order[_case(item)])
 
 
 def pytest_report_collectionfinish(
@@ -113,21 +134,62 @@ class Step:
 
     def measurement(self) -> Measurement:
         """The case's measurement; fails or skips the test where there is none."""
+        with self._at_work():
+            measurement = self.run.measure(self.case)
+        self._require(measurement)
+        return measurement
+
+    def _require(self, ended: Measurement | Judged | TrainJudged) -> None:
+        """Fails or skips the test where something came to no good end."""
+        if ended.status is Status.OK:
+            return
+        told = f"{self.case.id}: {ended.status}: {ended.reason}"
+        if ended.status is Status.UNSUPPORTED and not self.run.asked_by_name(ended.axis):
+            pytest.skip(told)
+        explained = self.config.stash.setdefault(_EXPLAINED, set())
+        if ended.detail and self.case not in explained:  # once is enough for its phases
+            told += f"\n\n{ended.detail}"
+        explained.add(self.case)
+        pytest.fail(told, pytrace=False)
+
+    def _skip_unmeasured(self) -> None:
+        """What could not be measured is not judged either: the failure is told once."""
+        measured = self.run.measured(self.case)
+        if measured is not None and measured.status is not Status.OK:
+            pytest.skip(f"{self.case.id}: was not measured ({measured.status})")
+
+    def assert_parity(self) -> None:
+        """Fails the test where the case departs, and skips it where that cannot be told."""
+        self._skip_unmeasured()
+        with self._at_work():
+            judged = self.run.judge(self.case)
+        self._require(judged)
+        reason = f"{self.case.id}: {(judged.judgement or {}).get('reason')}"
+        if judged.verdict is Verdict.UNDECIDED:
+            pytest.skip(reason)
+        if judged.verdict is not Verdict.PASS:
+            pytest.fail(reason, pytrace=False)
+
+    def assert_training_parity(self) -> None:
+        """Fails the test where the case trains to another accuracy; skips where it is not known."""
+        self._skip_unmeasured()
+        with self._at_work():
+            judged = self.run.judge_training(self.case)
+        self._require(judged)
+        if judged.verdict in {"equivalent", "twin"}:
+            return
+        told = f"{self.case.id}: {judged.verdict}: {judged.sentence}"
+        if judged.verdict == "different":
+            pytest.fail(told, pytrace=False)
+        pytest.skip(told)
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
         try:
             with _uncaptured(self.config):
-                measurement = self.run.measure(self.case)
+                yield
         except (StoreError, ServerGoneError) as error:
             pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
-        told = f"{self.case.id}: {measurement.status}: {measurement.reason}"
-        if measurement.status is Status.UNSUPPORTED and not self.run.asked_by_name(measurement):
-            pytest.skip(told)
-        if measurement.status is not Status.OK:
-            explained = self.config.stash.setdefault(_EXPLAINED, set())
-            if measurement.detail and self.case not in explained:  # once is enough for its phases
-                told += f"\n\n{measurement.detail}"
-            explained.add(self.case)
-            pytest.fail(told, pytrace=False)
-        return measurement
 
 
 def pytest_report_teststatus(

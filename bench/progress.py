@@ -3,6 +3,7 @@
 Lines are redrawn only when the child has news, which it sends between blocks and never within one.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class Progress:
     _finished: int = 0
     _elapsed_s: dict[bool, list[float]] = field(default_factory=lambda: {False: [], True: []})
     _remaining: list[Case] = field(default_factory=list)
+    _judged_s: dict[str, list[float]] = field(default_factory=dict)
     _live: Live | None = None
     _case: Case | None = None
 
@@ -59,6 +61,21 @@ class Progress:
         with self._shown():
             self.doing("starting")
             yield
+        self._case = None
+
+    @contextmanager
+    def judging(self, case: Case, what: str) -> Iterator[None]:
+        """Shows a case as the one whose parity is judged.
+
+        Args:
+            case: The case.
+            what: `parity` or `training parity`, for the time left.
+        """
+        self._case, began = case, time.perf_counter()
+        with self._shown():
+            self.doing(what)
+            yield
+        self._judged_s.setdefault(what, []).append(time.perf_counter() - began)
         self._case = None
 
     @contextmanager
@@ -106,9 +123,16 @@ class Progress:
             soft_wrap=True,
         )
 
+    def told(self, case: Case, what: str, word: str, style: str) -> None:
+        """Adds a line for what was found of a case's parity."""
+        self.console.print(
+            Text.assemble(f"      {case.id}  ", f"{what}: ", (word, style)), soft_wrap=True
+        )
+
     def left_s(self) -> float:
         """How long the remaining cases will take: each as its like took so far, on average."""
-        return sum(self._expected_s(case) for case in self._remaining)
+        judging_s = sum(sum(times) / len(times) for times in self._judged_s.values())
+        return sum(self._expected_s(case) + judging_s for case in self._remaining)
 
     def _expected_s(self, case: Case) -> float:
         compiled = case.compile != "off"

@@ -28,6 +28,38 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class Parity:
+    """How a case's training is compared with what it should be.
+
+    Attributes:
+        steps: Over how many steps tensors are compared.
+        budget_s: What that may take, compilation and the confirming of a departure apart.
+    """
+
+    steps: int = 5
+    budget_s: float = 60.0
+
+
+@dataclass(frozen=True)
+class TrainParity:
+    """How a case's trained model is compared with its eager twin's.
+
+    Attributes:
+        steps: How many steps each training has.
+        margin: By how much test accuracies may differ, at most, to count as equivalent.
+        budget_s: What the trainings of a case may take.
+        least_seeds: How many seeds are trained at least.
+        most_seeds: And at most.
+    """
+
+    steps: int = 5000
+    margin: float = 0.01
+    budget_s: float = 600.0
+    least_seeds: int = 3
+    most_seeds: int = 12
+
+
+@dataclass(frozen=True)
 class Request:
     """What to measure, and how.
 
@@ -52,3 +84,18 @@ class Request:
         """The data that the case trains on."""
         name = "cifar10" if self.case.dataset == OWN_DATASET else self.case.dataset
         return DataChoice(name, self.data_dir, self.download)
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Whether a case computes what it should: what to look at, and how far to go.
+
+    Attributes:
+        request: The case, and the settings that it runs under.
+        parity: How.
+        references: The directory that references are kept in.
+    """
+
+    request: Request
+    parity: Parity
+    references: Path

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 
@@ -20,13 +20,22 @@ from bench import child, devices, host, store
 from bench.case import Case, Matrix
 from bench.child import Job, Outcome, Server, Status
 from bench.errors import UsageError
+from bench.judgement import Judged, TrainJudged, Verdict
+from bench.judging import Judging
 from bench.measurement import Measurement
 from bench.options import Options
 from bench.progress import Progress
-from bench.request import Request, Sampling
+from bench.request import Parity, Request, Sampling, TrainParity
 from bench.settings import Settings
 
-PRELOAD = ("bench.measure", "bench.preflight", "bench.ceilings", "torchvision.datasets")
+PRELOAD = (
+    "bench.measure",
+    "bench.parity",
+    "bench.training",
+    "bench.preflight",
+    "bench.ceilings",
+    "torchvision.datasets",
+)
 """What every child needs."""
 PRELOAD_COMPILE = (
     "bench.cold",
@@ -57,6 +66,7 @@ class Run:
         self._compiled: dict[Path, Outcome] = {}
         self._server: Server | None = None
         self._directory: store.RunDirectory | None = None
+        self._judging: Judging | None = None
         self._console = console
         self.facts: dict[str, Any] = {}
         self.progress = Progress(console, 0, options.sampling.max_time_s)
@@ -107,6 +117,14 @@ class Run:
         self._server = self._start_server()
         found = self._preflight()
         self.cases = self._options.matrix.on(found).cases
+        self._judging = Judging(
+            self.directory,
+            self._request,
+            self._run_job,
+            self._options.parity,
+            self._options.train_parity,
+        )
+        self._judging.adopt(self.cases)
         if self._options.resume is None:
             self.facts = self._new_facts(found)
             self.directory.write_run(self.facts)
@@ -185,6 +203,8 @@ class Run:
             "cases": [case.id for case in matrix.cases],
             "sampling": {**asdict(self._options.sampling), "deadline_s": self._options.deadline_s},
             "settings": asdict(self._options.settings),
+            "parity": _asked(self._options.parity),
+            "train_parity": _asked(self._options.train_parity),
             "cold": self._options.cold,
             "data_dir": None if self._options.data_dir is None else str(self._options.data_dir),
             "machine": {**host.machine(), "devices": found},
@@ -230,6 +250,17 @@ class Run:
                 f"{', '.join('--' + name.replace('_', '-') for name in vars(settings))} out to go "
                 f"on with it, or begin a new run"
             )
+        parity = _stored(Parity, stored.get("parity"))
+        train_parity = _stored(TrainParity, stored.get("train_parity"))
+        if named & _PARITY_OPTIONS and (parity, train_parity) != (
+            self._options.parity,
+            self._options.train_parity,
+        ):
+            raise UsageError(
+                f"--resume {place}: its parity was judged otherwise ({stored['command']}); leave "
+                f"{', '.join('--' + name.replace('_', '-') for name in sorted(_PARITY_OPTIONS))} "
+                f"out to go on with it, or begin a new run"
+            )
         here = {"cpu": host.cpu_name(), **host.packages()}
         there = {"cpu": stored["machine"]["cpu"], **stored["packages"]}
         differing = [
@@ -248,6 +279,8 @@ class Run:
             matrix=matrix,
             sampling=sampling,
             settings=settings,
+            parity=parity,
+            train_parity=train_parity,
             cold=stored["cold"],
             data_dir=data_dir,
         )
@@ -315,10 +348,66 @@ class Run:
         return self.directory.compile_cache / owner.id
 
     def _child(self, function: str, case: Case) -> Outcome:
-        job = Job(function, (self._request(case),), self._options.memory_limit_bytes)
+        return self._run_job(Job(function, (self._request(case),)))
+
+    def _run_job(self, job: Job, deadline_s: float | None = None) -> Outcome:
         return self._running().run(
-            job, deadline_s=self._options.deadline_s, on_progress=self.progress.doing
+            replace(job, memory_limit_bytes=self._options.memory_limit_bytes),
+            deadline_s=self._options.deadline_s if deadline_s is None else deadline_s,
+            on_progress=self.progress.doing,
         )
+
+    @property
+    def compares(self) -> bool:
+        """Whether tensors are compared (no `--no-parity`)."""
+        return self._options.parity is not None
+
+    @property
+    def compares_trainings(self) -> bool:
+        """Whether trained models are compared (`--train-parity`)."""
+        return self._options.train_parity is not None
+
+    def measured(self, case: Case) -> Measurement | None:
+        """A case's measurement, where it has been taken already."""
+        return self._measured.get(case)
+
+    def judge(self, case: Case) -> Judged:
+        """Whether a case computes what it should; kept in the run directory.
+
+        Raises:
+            StoreError: It could not be kept.
+        """
+        with self.progress.judging(case, "parity"):
+            judged = self._examining().judged(case)
+        word = str(judged.verdict or judged.status)
+        reason = judged.reason or (judged.judgement or {}).get("reason")
+        self._tell(case, "parity", word, reason, quiet=judged.verdict is Verdict.PASS)
+        return judged
+
+    def judge_training(self, case: Case) -> TrainJudged:
+        """Whether a case trains to the same accuracy as its eager twin; likewise.
+
+        Raises:
+            StoreError: It could not be kept.
+        """
+        with self.progress.judging(case, "training parity"):
+            judged = self._examining().train_judged(case)
+        word = judged.verdict or str(judged.status)
+        reason = judged.sentence if judged.facts.get("accuracies") else judged.reason
+        self._tell(case, "training parity", word, reason, quiet=word == "twin")
+        return judged
+
+    def _examining(self) -> Judging:
+        if self._judging is None:
+            raise RuntimeError("open() comes first")
+        return self._judging
+
+    def _tell(self, case: Case, what: str, word: str, reason: str | None, *, quiet: bool) -> None:
+        """Logs what was come to, and prints what a reader would not take for granted."""
+        told = word if reason is None else f"{word}: {reason}"
+        self.directory.log(f"{case.id}: {what}: {told}")
+        if not quiet:
+            self.progress.told(case, what, told, "green" if word == "equivalent" else "red")
 
     def _log(self, measurement: Measurement) -> None:
         start_s = measurement.start_s
@@ -329,9 +418,9 @@ class Run:
             f"{measurement.elapsed_s:.1f} s{reason}"
         )
 
-    def asked_by_name(self, measurement: Measurement) -> bool:
-        """Whether an unsupported case's unsupported value was named on the command line."""
-        return measurement.axis in self._options.named
+    def asked_by_name(self, axis: str | None) -> bool:
+        """Whether an unsupported value was asked for on the command line, by its axis."""
+        return axis in self._options.named
 
     def report(self, ledger: Path) -> None:
         """Has the reports written from the run's directory.
@@ -357,12 +446,31 @@ class Run:
             self._server.close()
             self._server = None
         if self._directory is not None:
-            # What was compiled is of use to this run alone.
+            # What was compiled, and compared with, is of use to this run alone.
             shutil.rmtree(self._directory.compile_cache, ignore_errors=True)
+            shutil.rmtree(self._directory.references, ignore_errors=True)
         if self._directory is not None and not self.has_begun and self._options.resume is None:
             self._directory.discard()
         elif self._directory is not None:
             self._directory.close()
+
+
+_PARITY_OPTIONS = {
+    "no_parity", "parity_steps", "parity_budget", "train_parity", "train_steps", "train_margin",
+    "train_budget",
+}  # fmt: skip
+
+Asked = TypeVar("Asked", Parity, TrainParity)
+
+
+def _asked(options: Parity | TrainParity | None) -> dict[str, Any] | None:
+    """What a run is asked to compare, for `run.json`; `None` where it is not."""
+    return None if options is None else asdict(options)
+
+
+def _stored(kind: type[Asked], stored: dict[str, Any] | None) -> Asked | None:
+    """The same from `run.json`."""
+    return None if stored is None else kind(**stored)
 
 
 def _short(path: Path) -> str:

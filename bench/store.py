@@ -11,13 +11,14 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from bench.case import Case
 from bench.errors import UsageError
+from bench.judgement import Judged, TrainJudged
 from bench.measurement import SCHEMA, Measurement
 
 RESULTS = Path("results")
@@ -56,6 +57,11 @@ class RunDirectory:
         """Where compilers keep their results while the run goes on."""
         return self.path / "compile-cache"
 
+    @property
+    def references(self) -> Path:
+        """What cases are compared with, while the run goes on."""
+        return self.path / "references"
+
     def case_file(self, case: Case) -> Path:
         """Where a case's measurement lies, or will."""
         return self.path / "cases" / f"{case.id}.json"
@@ -82,14 +88,42 @@ class RunDirectory:
 
     def read(self, case: Case) -> Measurement | None:
         """A case's measurement, or `None` where it is missing, damaged or another case's."""
-        content = _read(self.case_file(case))
-        if content is None:
-            return None
-        try:
-            measurement = Measurement.from_json(content)
-        except (KeyError, TypeError, ValueError):
-            return None
-        return measurement if measurement.case == case else None
+        measurement = _parsed(self.case_file(case), Measurement.from_json)
+        return measurement if measurement is not None and measurement.case == case else None
+
+    def parity_file(self, case: Case) -> Path:
+        """Where a case's judgement lies, or will."""
+        return self.path / "parity" / f"{case.id}.json"
+
+    def write_judged(self, judged: Judged) -> None:
+        """Writes a case's judgement.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        _write(self.parity_file(judged.case), judged.to_json())
+
+    def read_judged(self, case: Case) -> Judged | None:
+        """A case's judgement, or `None` where it is missing, damaged or another case's."""
+        judged = _parsed(self.parity_file(case), Judged.from_json)
+        return judged if judged is not None and judged.case == case else None
+
+    def train_parity_file(self, case: Case) -> Path:
+        """Where what a case's trainings came to lies, or will."""
+        return self.path / "train-parity" / f"{case.id}.json"
+
+    def write_train_judged(self, judged: TrainJudged) -> None:
+        """Writes what a case's trainings came to.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        _write(self.train_parity_file(judged.case), judged.to_json())
+
+    def read_train_judged(self, case: Case) -> TrainJudged | None:
+        """What a case's trainings came to, or `None` where that is missing or damaged."""
+        judged = _parsed(self.train_parity_file(case), TrainJudged.from_json)
+        return judged if judged is not None and judged.case == case else None
 
     def log(self, line: str) -> None:
         """Adds a line to the run's log."""
@@ -228,6 +262,7 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
     """Writes a file whole or not at all: beside its place, then moved there."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     with guarded(path):
+        path.parent.mkdir(exist_ok=True)
         try:
             with beside.open("w") as handle:
                 json.dump(content, handle, allow_nan=False)
@@ -236,6 +271,20 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
+
+
+Parsed = TypeVar("Parsed")
+
+
+def _parsed(path: Path, parse: Callable[[Mapping[str, Any]], Parsed]) -> Parsed | None:
+    """What a file holds, or `None` where it is missing or damaged."""
+    content = _read(path)
+    if content is None:
+        return None
+    try:
+        return parse(content)
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -53,11 +53,13 @@ class Bound:
         parts: Seconds of it by kind, the longest first.
         loader_step_s: How long the loader, by itself, takes for a step's batches where it works
             ahead; NaN where it does not, or is not known.
+        unloaded_step_s: What the step took with one batch again and again; NaN where not known.
     """
 
     step_s: float
     parts: Mapping[Kind, float]
     loader_step_s: float = math.nan
+    unloaded_step_s: float = math.nan
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -89,9 +91,13 @@ class Bound:
     def best_without(self, kind: Kind) -> float:
         """The step without one part, seconds; no shorter than the loader takes for its batches.
 
-        A loader that took longer by itself than the whole step does in training was measured too
-        slow, and says nothing.
+        Without data it is what was measured with nothing to load, where that is known: the rest of
+        a step that waits may well be slower than it is without the waiting. A loader that took
+        longer by itself than the whole step does in training was measured too slow, and says
+        nothing.
         """
+        if kind is Kind.DATA and not math.isnan(self.unloaded_step_s):
+            return min(self.unloaded_step_s, self.step_s)
         rest_s = max(0.0, self.step_s - self.parts[kind])
         return self.loader_step_s if self.loader_limits(kind) else rest_s
 
@@ -111,6 +117,7 @@ def find(
     shares: Mapping[str, float],
     fixed_s: float,
     loader_step_s: float = math.nan,
+    unloaded_step_s: float = math.nan,
 ) -> Bound | None:
     """What bounds a case; `None` where its figures do not tell.
 
@@ -121,6 +128,7 @@ def find(
             where it is not known.
         loader_step_s: How long the loader, by itself and working ahead, takes for the batches of a
             step, seconds; NaN where it does not work ahead, or is not known.
+        unloaded_step_s: What the step took with one batch again and again; NaN where not known.
     """
     parts = {
         Kind.DATA: shares.get("dataload", 0.0) * step_s,
@@ -132,7 +140,7 @@ def find(
     if not known or not step_s > 0:
         return None
     ordered = sorted(known.items(), key=lambda part: part[1], reverse=True)
-    return Bound(step_s, dict(ordered), loader_step_s)
+    return Bound(step_s, dict(ordered), loader_step_s, unloaded_step_s)
 
 
 def _passes(passes_s: float, fixed_s: float) -> dict[Kind, float]:

@@ -7,12 +7,13 @@ runs of a later stepbench with the same schema can be reported on as well.
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import schema1
+from . import parity, schema1
 from .errors import ReportError
 from .frame import Run
 from .measurement import CLOCKS, DAMAGED, NOT_MEASURED, OK, PHASES, STEP, Laps, Measurement, number
@@ -41,8 +42,10 @@ def load(path: Path | str) -> Run:
     facts = _read_run(path)
     measurements, problems = [], []
     for case_id in facts["cases"]:
+        compared = _read_parity(path, case_id)
         try:
-            measurements.append(_read_case(path / "cases" / f"{case_id}.json", case_id))
+            measurement = _read_case(path / "cases" / f"{case_id}.json", case_id)
+            measurements.append(replace(measurement, parity=compared))
         except _DamageError as error:
             reason = f"its file cannot be used ({error}); measure it again by --resume {path}"
             measurements.append(Measurement(case_id, {}, DAMAGED, reason))
@@ -107,6 +110,19 @@ def _read_case(file: Path, case_id: str) -> Measurement:
     return Measurement(
         case_id, axes, status, None, content, dict(_read_laps(laps)), dict(_read_micro(micro_laps))
     )
+
+
+def _read_parity(path: Path, case_id: str) -> parity.Parity:
+    """What is known of a case's parity; a damaged file counts as none."""
+
+    def content(room: str) -> dict[str, Any] | None:
+        try:
+            found = _parse(path / room / f"{case_id}.json")
+        except (OSError, ValueError):
+            return None
+        return found if found.get("id") == case_id else None
+
+    return parity.read(content("parity"), content("train-parity"))
 
 
 def _parse(file: Path) -> dict[str, Any]:

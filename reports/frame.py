@@ -130,6 +130,10 @@ class Run:
           they read and write, and operations per byte |
         | `flops_per_s`, `share_of_ceiling` | `flops` / `mean_step_s`, and that as a share of the
           machine's measured ceiling for device and precision |
+        | `parity`, `parity_error` | `pass`, `fail`, `undecided` or `not judged`; the relative error
+          of the tensor that comes closest to its allowance |
+        | `training_parity`, `accuracy`, `twin_accuracy` | `equivalent`, `different`,
+          `inconclusive` or `twin`; mean test accuracies over the seeds |
         | `elapsed_s`, `start_s` | the whole case; its process's start |
         | `loader_start_s`, `loader_restart_s`, `loader_samples_per_s`, `loader_disturbed` | the
           loader by itself, and whether its rate was disturbed |
@@ -186,6 +190,11 @@ class Run:
             "intensity": measurement.intensity,
             "flops_per_s": measurement.flops_per_s,
             "share_of_ceiling": self.share_of_ceiling(measurement),
+            "parity": measurement.parity.verdict,
+            "parity_error": measurement.parity.error,
+            "training_parity": measurement.parity.trained,
+            "accuracy": measurement.parity.accuracy,
+            "twin_accuracy": measurement.parity.twin_accuracy,
             "elapsed_s": figure("elapsed_s"),
             "start_s": figure("start_s"),
             "loader_start_s": figure("loader", "start_s"),

@@ -15,9 +15,12 @@ _LOOPS = {"train": "in training", "eval": "in evaluation"}
 
 def headline(run: Run) -> str:
     """What was fastest and by how much, what bounds it, and what compiling did."""
-    measured = [m for m in run.measurements if m.ok]
-    if not measured:
+    tried = [m for m in run.measurements if m.ok]
+    if not tried:
         return "No case was measured."
+    measured = [m for m in tried if not m.parity.lost]
+    if not measured:
+        return "Every case that was measured trains another model: see its parity."
     # Samples of another workload or data set are other samples, and evaluation does other work than
     # training: they are not compared.
     groups: dict[tuple[str, str, str], list[Measurement]] = {}
@@ -34,7 +37,18 @@ def headline(run: Run) -> str:
     ]
     if len(groups) > words.MOST_NAMED:
         sentences.append(f"{len(groups) - words.MOST_NAMED} more workloads are in the table.")
-    return " ".join([*sentences, *_compiling(run)])
+    return " ".join([*sentences, *_compiling(run), *_lost(run, tried)])
+
+
+def _lost(run: Run, tried: Sequence[Measurement]) -> list[str]:
+    """Which cases were left out, as they train another model."""
+    lost = [m for m in tried if m.parity.lost]
+    if not lost:
+        return []
+    if len(lost) > words.MOST_NAMED:
+        return [f"{len(lost)} cases lost parity and do not count."]
+    names = ", ".join(words.name(run, m) for m in lost)
+    return [f"Lost parity, and does not count: {names}."]
 
 
 def _loop(measurement: Measurement) -> str:
@@ -115,7 +129,7 @@ def _compiling(run: Run) -> list[str]:
     modes: dict[tuple[str, str], list[Interval]] = {}
     for measurement in run.measurements:
         speedup = run.speedups.get(measurement.id)
-        if speedup is not None:
+        if speedup is not None and not measurement.parity.lost:
             key = (str(measurement.axes["compile"]), _loop(measurement))
             modes.setdefault(key, []).append(speedup.ratio)
     several = len({loop for _, loop in modes}) > 1

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import bounds, comparison
+from .parity import UNKNOWN as NOT_COMPARED
+from .parity import Parity
 from .stats import UNKNOWN, Interval, median_interval
 
 PHASES = ("dataload", "transfer", "forward", "backward", "optimizer")
@@ -43,6 +45,7 @@ class Measurement:
         laps: By clock; empty where the status is not `OK`.
         micro_laps: Where a step has several micro-batches, the laps of each: arrays
             (steps, micro-batches) by phase, in seconds by `clock`.
+        parity: Whether it trains the same model.
     """
 
     id: str
@@ -52,6 +55,7 @@ class Measurement:
     content: Mapping[str, Any] = field(default_factory=dict)
     laps: Mapping[str, Laps] = field(default_factory=dict)
     micro_laps: Laps = field(default_factory=dict)
+    parity: Parity = NOT_COMPARED
 
     @property
     def ok(self) -> bool:
@@ -192,6 +196,7 @@ class Measurement:
             self.shares,
             self.fixed_s,
             self.samples / own_rate if known else math.nan,
+            self.figure("loader", "unloaded_step_s"),
         )
 
     def fact(self, *path: str) -> Any:  # noqa: ANN401  # whatever JSON holds

@@ -20,6 +20,7 @@ UNSAID: Mapping[str, Any] = {
     "non_blocking": False,
     "dynamic": "auto",
     "channels_last": False,
+    "optimizer": "own",
 }
 """The axes whose default goes without saying, and that default."""
 
@@ -106,6 +107,11 @@ _WORDS = {
     ),
     "precision": _Words(str, str, "precision"),
     "channels_last": _switch("channels_last", "channels last", "channels last"),
+    "optimizer": _Words(
+        str,
+        lambda value: "the workload's own optimizer" if value == "own" else f"{value} optimizer",
+        "optimizer",
+    ),
 }
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-from . import quantity, words
+from . import parity, quantity, words
 from .frame import Run
 from .measurement import Measurement, number
 
@@ -26,12 +26,25 @@ def notes(run: Run) -> list[str]:
         return "in " + ", ".join(words.name(run, m) for m in found)
 
     return [
+        *_parity(run, measured),
         *_precision(run, measured, who),
         *_noise(measured, who),
         *_laps(measured, who),
         *_means(run, measured, who),
         *_ceilings(run, measured, who),
     ]
+
+
+def _parity(run: Run, measured: Sequence[Measurement]) -> Iterator[str]:
+    """Where a case trains another model, or that is not known: each finding once."""
+    found: dict[str, list[Measurement]] = {}
+    for m in measured:
+        if m.parity.lost or m.parity.open:
+            found.setdefault(parity.sentence(m.parity), []).append(m)
+    for said, cases in found.items():
+        names = [words.name(run, m) for m in cases]
+        who = ", ".join(names) if len(names) <= words.MOST_NAMED else words.cases(len(names))
+        yield f"Parity of {who}: {said}."
 
 
 def _precision(run: Run, measured: Sequence[Measurement], who: _Who) -> Iterator[str]:

@@ -23,6 +23,7 @@ _AXES: Mapping[str, Any] = {
     "dynamic": "auto",
     "precision": None,
     "channels_last": False,
+    "optimizer": "own",
 }
 """The axes of schema 2 in order, with the value that those have which schema 1 lacks."""
 _LACKING = ("noise", "work", "fixed", "micro_laps")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import bound_words, quantity, tables, words
+from . import bound_words, parity, quantity, tables, words
 from .frame import Run
 from .markup import Grid, code, escaped, grid, within
 from .measurement import Measurement, number
@@ -19,6 +19,7 @@ COMPILATION_BYTES = 2_000
 OCCURRENCES_BYTES = 2_500
 WORK_BYTES = 2_500
 CLOCKS_BYTES = 1_500
+PARITY_BYTES = 2_500
 MICRO_BATCHES_BYTES = 1_500
 MOST_POSITIONS = 8
 """How many micro-batches of a step are shown one by one; those after them are taken together."""
@@ -54,7 +55,9 @@ def sections(run: Run) -> list[Section]:
     measured = [m for m in run.measurements if m.ok]
     if not measured:
         return []
-    parts = [_bounds, _quantiles, _loader, _compilation, _work, _clocks, _micro_batches, _once]
+    parts = [
+        _bounds, _parity, _quantiles, _loader, _compilation, _work, _clocks, _micro_batches, _once,
+    ]  # fmt: skip
     return [section for part in parts if (section := part(run, measured)) is not None]
 
 
@@ -71,7 +74,8 @@ def _bounds(run: Run, measured: Sequence[Measurement]) -> Section | None:
         "The mean step is split by its phases' shares; forward and backward are split into launch "
         "overhead (what they take with next to no data) and computing. The longest part is the "
         "bound, with the next where it is close. What a step could be at best is what remains "
-        "without that part: a limit, not a promise."
+        "without that part, and without data what it took on one batch again and again: a limit, "
+        "not a promise."
     )
     if any(m.clock == "device" for m in measured):
         lead += (
@@ -79,6 +83,63 @@ def _bounds(run: Run, measured: Sequence[Measurement]) -> Section | None:
             "host's it is how long Python waited, which may be behind the device's own work."
         )
     return Section("What bounds each case", lead, None, CASE_FILES, tuple(lines), left_out)
+
+
+def _parity(run: Run, _: Sequence[Measurement]) -> Section | None:
+    """What was compared, and how far off it is: a row for all the cases that compute the same."""
+    compared = [m for m in run.measurements if m.parity.known and m.axes]
+    if not compared:
+        return None
+    columns: dict[str, tables.Column] = {
+        "parity": lambda m: parity.cell(m.parity),
+        **{kind: _error_of(kind) for kind in parity.KINDS},
+        "draws": lambda m: tables.count(number(m.parity.judgement.get("draws"))),
+        "trainings": lambda m: escaped(m.parity.trained or ""),
+        "accuracy": lambda m: _accuracy(m.parity.accuracy),
+        "twin's": lambda m: _accuracy(m.parity.twin_accuracy),
+        "difference": lambda m: escaped(parity.points(m.parity)) if m.parity.seeds else "",
+    }
+    told = [
+        f"- {code(m.id)}: {escaped(said)}"
+        for m in compared
+        for said in (parity.sentence(m.parity), parity.shortened(m.parity))
+        if said
+    ]
+    lines, left_out = within(PARITY_BYTES, list(dict.fromkeys(told)))
+    rule: Mapping[str, Any] = next(
+        (r for m in compared if (r := m.parity.judgement.get("rule"))), {}
+    )
+    multiple = f"{number(rule.get('multiple')):g}" if rule else "some"
+    taken: Mapping[str, Any] = next(
+        (r for m in compared if (r := m.parity.judgement.get("reference"))), {}
+    )
+    lead = (
+        f"Outputs, losses, gradients, parameters and buffers of {taken.get('asked_steps', 'some')} "
+        f"training steps beside those of eager execution in double precision on the CPU, from the "
+        f"same weights and batches: relative errors, of each kind that of the tensor that comes "
+        f"closest to what is allowed. That is {multiple} times the error that eager has itself in "
+        f"the case's precision, and a floor. Parameters are compared by their change."
+    )
+    return Section("Parity", lead, _parity_table(run, compared, columns), "`parity/`",
+                   tuple(lines), left_out)  # fmt: skip
+
+
+def _parity_table(
+    run: Run, compared: Sequence[Measurement], columns: Mapping[str, tables.Column]
+) -> Grid:
+    """A row for each case that was judged, named as it is among all that compute the same."""
+    first: dict[str, Measurement] = {}
+    for m in compared:
+        first.setdefault(m.parity.judged_as or m.id, m)
+    return tables.filled(run, list(first.values()), columns, PARITY_BYTES)
+
+
+def _error_of(kind: str) -> tables.Column:
+    return lambda measurement: parity.relative(measurement.parity.error_of(kind))
+
+
+def _accuracy(share: float) -> str:
+    return f"{share * 100:.2f} %" if share == share else quantity.NOTHING  # noqa: PLR0124  # NaN
 
 
 def _quantiles(run: Run, _: Sequence[Measurement]) -> Section:

@@ -88,6 +88,27 @@ def _lower_rank(count: int, confidence: float) -> int | None:
     return fit - 1 if fit else None
 
 
+def mean_interval(samples: ArrayLike, confidence: float = 0.95) -> Interval:
+    """The mean, with Student's t interval.
+
+    Args:
+        samples: Finite numbers, at least one; with one there is no interval.
+        confidence: How often such an interval holds the true mean, for normal samples.
+
+    Raises:
+        ValueError: There are no samples, or one is not a finite number.
+    """
+    values = np.asarray(samples, dtype=np.float64)
+    if not values.size or not np.isfinite(values).all():
+        raise ValueError("a mean needs at least one sample, and finite ones")
+    count, mean = len(values), float(values.mean())
+    if count == 1:
+        return point(mean)
+    error = float(values.std(ddof=1)) / math.sqrt(count)
+    half = float(special.stdtrit(count - 1, (1 + confidence) / 2)) * error
+    return Interval(mean, mean - half, mean + half)
+
+
 def ratio_interval(numerator: Interval, denominator: Interval) -> Interval:
     """The ratio of two independent positive estimates, from their own intervals.
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
-from . import bound_words, naming, quantity, words
+from . import bound_words, naming, parity, quantity, words
 from .frame import Run
 from .markup import Grid, escaped, grid
 from .measurement import STEP, Measurement
@@ -34,6 +34,8 @@ def cases(run: Run) -> Grid:
     }
     if run.speedups:
         columns["speed-up"] = lambda m: _speedup(run, m)
+    if any(m.parity.known for m in tried):
+        columns["parity"] = lambda m: parity.cell(m.parity)
     if any(m.bound is not None for m in tried):
         columns["bound"] = bound_words.cell
     if any(m.disturbed for m in tried):
@@ -160,7 +162,8 @@ def _speedup(run: Run, measurement: Measurement) -> str:
     found = run.speedups.get(measurement.id)
     if found is None:
         return words.speedup(run, measurement)
-    return quantity.times_range(found.ratio)
+    ratio = quantity.times_range(found.ratio)
+    return f"~~{ratio}~~" if measurement.parity.lost else ratio
 
 
 def _spread(row: Mapping[Hashable, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from . import bound_words, notes, quantity, words
+from . import bound_words, notes, parity, quantity, words
 from .frame import Run
 from .headline import headline
 from .measurement import STEP, Measurement
@@ -91,7 +91,11 @@ def _table(
         quantity.rate(m.samples_per_s) if m.ok else words.status(m.status) for m in tried
     ]
     if run.speedups:
-        columns["speed-up"] = [words.speedup(run, m) for m in tried]
+        columns["speed-up"] = [
+            quantity.NOTHING if m.parity.lost else words.speedup(run, m) for m in tried
+        ]
+    if any(m.parity.known for m in tried):
+        columns["parity"] = [parity.short(m.parity) for m in tried]
 
     if any(m.bound is not None for m in tried):
         columns[BOUND] = [bound_words.short(m) for m in tried]
@@ -109,6 +113,7 @@ def _table(
         table.add_column(head, no_wrap=True, min_width=least, vertical="bottom")
     for row, measurement in enumerate(tried):
         style = "" if measurement.ok else "yellow" if _unsupported(measurement) else "red"
+        style = "red" if measurement.parity.lost else style
         figures = (Text(cells[row]) for cells in columns.values())
         table.add_row(Text(labels[row]), *figures, style=style)
     return table

@@ -9,9 +9,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = {"torch", "torchvision"}
 PARENT_SIDE = (
-    "__init__", "__main__", "case", "child", "data", "data_cache", "devices", "errors", "host",
-    "ledger", "measurement", "options", "phases", "plugin", "progress", "request", "run",
-    "settings", "store", "workload",
+    "__init__", "__main__", "case", "child", "data", "data_cache", "devices", "equivalence",
+    "errors", "host", "judgement", "judging", "ledger", "measurement", "options", "phases",
+    "plugin", "progress", "request", "run", "settings", "store", "workload",
 )  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 import itertools
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -79,9 +80,9 @@ def _sgd(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     return torch.optim.SGD(parameters, lr=1e-3)
 
 
-def _workload(model: nn.Module, **changes: Any) -> Workload:
+def _workload(model: Callable[[], nn.Module], **changes: Any) -> Workload:
     parts: dict[str, Any] = {
-        "model": lambda: model,
+        "model": model,
         "dataset": Items,
         "loss": nn.CrossEntropyLoss(),
         "optimizer": _sgd,
@@ -92,42 +93,44 @@ def _workload(model: nn.Module, **changes: Any) -> Workload:
 
 def data() -> Workload:
     """Bound by data: each item takes a millisecond to load."""
-    return _workload(_perceptron(256), dataset=lambda: Items(0.001))
+    return _workload(partial(_perceptron, 256), dataset=lambda: Items(0.001))
 
 
 def data_lifted() -> Workload:
     """The same with the items in memory."""
-    return _workload(_perceptron(256))
+    return _workload(partial(_perceptron, 256))
 
 
 def compute() -> Workload:
     """Bound by compute: eight convolutions of 96 channels."""
-    return _workload(Convolutions(96, 8))
+    return _workload(partial(Convolutions, 96, 8))
 
 
 def compute_lifted() -> Workload:
     """The same with next to no arithmetic."""
-    return _workload(Convolutions(1, 8))
+    return _workload(partial(Convolutions, 1, 8))
 
 
 def launch() -> Workload:
     """Bound by launch overhead: four hundred operators, each on a handful of numbers."""
-    return _workload(ManyOperators(400))
+    return _workload(partial(ManyOperators, 400))
 
 
 def launch_lifted() -> Workload:
     """The same without them."""
-    return _workload(ManyOperators(0))
+    return _workload(partial(ManyOperators, 0))
 
 
 def optimizer() -> Workload:
     """Bound by the optimizer: Adam, one tensor at a time, on many parameters and a small batch."""
     return _workload(
-        _perceptron(2048),
+        partial(_perceptron, 2048),
         optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-4, foreach=False),
     )
 
 
 def optimizer_lifted() -> Workload:
     """The same with an optimizer that does nothing."""
-    return _workload(_perceptron(2048), optimizer=lambda parameters: Still(parameters, lr=1e-4))
+    return _workload(
+        partial(_perceptron, 2048), optimizer=lambda parameters: Still(parameters, lr=1e-4)
+    )

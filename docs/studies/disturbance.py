@@ -37,7 +37,8 @@ HEADS = (
     "beside the neighbour",
     "cases marked `disturbed`",
     "median step, beside / quiet",
-    "worst of those not marked",
+    "furthest of those not marked",
+    "furthest of the quiet ones",
 )
 MOST_OFF = 0.05
 MOST_MARKED = 0.05
@@ -143,12 +144,18 @@ def write(readings: list[Reading]) -> bool:
         off = abs(statistics.median(trusted) - 1) if trusted else 0.0
         met = met and share <= MOST_MARKED and off <= MOST_OFF
         interval = median_interval(ratios)
-        worst = f"{max(trusted, key=lambda ratio: abs(ratio - 1)):.3f}" if trusted else "none"
+        usual_s = statistics.median(r.median_s for r in quiet)
+        furthest = [
+            max((r.median_s / usual_s for r in some), key=lambda x: abs(x - 1), default=None)
+            for some in ([r for r in beside if not r.disturbed], quiet)
+        ]
         rows.append(
             f"| {case.id} | {share:.1%} of {sum(r.blocks for r in quiet)} "
             f"| {burdened:.0%} of {sum(r.blocks for r in beside)} "
             f"| {sum(r.disturbed for r in beside)} of {len(beside)} "
-            f"| {interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f}) | {worst} |"
+            f"| {interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f}) "
+            + "".join(f"| {'none' if x is None else format(x, '.3f')} " for x in furthest)
+            + "|"
         )
     text = f"""# Disturbance
 
@@ -158,8 +165,11 @@ quiet machine at most 5 % of the blocks are marked; beside the neighbour the med
 within 5 % of the quiet one, or the case marks itself `disturbed`.
 
 | case | {" | ".join(HEADS)} |
-| --- | ---: | ---: | ---: | ---: | ---: |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: |
 {chr(10).join(rows)}
+
+The last two columns are the single medians that lie furthest from the median of the quiet ones:
+what a neighbour does to a case that is not marked is to be seen beside how far quiet runs differ.
 
 The rule looks at what processes outside the case's own tree did, and at the time stolen by the
 machine's host; it knows nothing of how long a block took.

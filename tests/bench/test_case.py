@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,6 +112,7 @@ CHOICES: dict[str, list[object]] = {
     "dynamic": ["auto", "on", "off"],
     "precision": ["fp32", "bf16"],
     "channels_last": [False, True],
+    "optimizer": ["own", "fused"],
 }
 
 
@@ -178,3 +181,23 @@ def test_a_switch_is_on_or_off() -> None:
     assert AXIS["pin_memory"].read(["on", "off", "true"]) == (True, False)
     with pytest.raises(UsageError, match="--pin-memory maybe: give on, off, or both"):
         AXIS["pin_memory"].read(["maybe"])
+
+
+def test_cases_that_differ_in_loading_alone_compute_the_same() -> None:
+    case = Case(workload="net", batch_size=8, num_workers=2, prefetch_factor=4, compile="default")
+    assert case.arithmetic == Case(workload="net", batch_size=8, compile="default")
+    assert replace(case, num_workers=0, prefetch_factor=2).arithmetic == case.arithmetic
+    assert replace(case, optimizer="fused").arithmetic != case.arithmetic
+
+
+def test_what_a_case_is_compared_with() -> None:
+    case = Case(
+        workload="convnet", device="cuda", compile="default", precision="bf16", num_workers=2,
+        channels_last=True, optimizer="fused", accumulate=2,
+    )  # fmt: skip
+    plain = Case(workload="convnet", accumulate=2)
+    assert case.reference == plain
+    assert case.yardstick == replace(plain, device="cuda", precision="bf16")
+    assert case.twin == replace(plain, device="cuda")
+    # In fp32 the measure is the CPU's rounding, whatever the device does.
+    assert replace(case, precision="fp32").yardstick == plain

@@ -6,6 +6,7 @@ import pytest
 
 from bench.errors import UsageError
 from bench.options import FLAGS, Options, read
+from bench.request import Parity, TrainParity
 from bench.settings import Settings
 
 
@@ -41,9 +42,25 @@ def test_settings_are_read_and_remembered(tmp_path: Path) -> None:
     assert read_back.named == {"threads", "seed", "deterministic", "allocator", "sync_phases"}
 
 
+def test_tensors_are_compared_unless_told_otherwise_and_trainings_only_if_asked(
+    tmp_path: Path,
+) -> None:
+    assert options(tmp_path).parity == Parity()
+    assert options(tmp_path).train_parity is None
+    assert options(tmp_path, no_parity=True).parity is None
+    told = options(tmp_path, parity_steps="7", parity_budget="90")
+    assert told.parity == Parity(steps=7, budget_s=90)
+    trained = options(tmp_path, train_parity=True, train_steps="50", train_margin="0.02")
+    assert trained.train_parity == TrainParity(steps=50, margin=0.02)
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
+        ({"no_parity": True, "parity_steps": "3"}, "--no-parity: leave it out"),
+        ({"train_steps": "9"}, "--train-steps 9: is for trainings; add --train-parity"),
+        ({"train_parity": True, "train_margin": "0"}, "--train-margin 0: give a share above 0"),
+        ({"optimizer": ["fusd"]}, "did you mean fused"),
         ({"steps": "0"}, "--steps 0: give a whole number"),
         ({"steps": "ten"}, "--steps ten: give a whole number"),
         ({"max_time": "-1"}, "--max-time -1: give seconds above 0"),

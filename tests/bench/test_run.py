@@ -53,11 +53,11 @@ def test_a_tiny_run_leaves_all_that_it_promises(bench: Bench, tiny: Tiny, tmp_pa
         assert entry["stats"]["data"] == laps[entry["extra_info"]["phase"]]  # bit for bit
     assert ledger["stepbench"]["cases"] == list(json.loads((run / "run.json").read_text())["cases"])
 
-    assert 'tests="20"' in junit.read_text()
+    assert 'tests="24"' in junit.read_text()
     assert "tiny" in (run / "report.md").read_text()
     assert len((run / "phases.csv").read_text().splitlines()) == 1 + 4 * 5
     assert re.search(r"process started in \d+\.\d ms, ok after", (run / "run.log").read_text())
-    assert "20 passed" in done.stdout
+    assert "24 passed" in done.stdout
 
     again = bench(
         "--workload", "tiny.py:make", *QUICK, "--benchmark-compare", "--output", str(tmp_path / "b")
@@ -116,7 +116,7 @@ def test_failing_cases_fail_and_the_others_go_on(bench: Bench, tiny: Tiny, tmp_p
     assert "bad loss" in statuses["raises"]["detail"]
     assert "--deadline" in statuses["hangs"]["reason"]
     assert "DataLoader worker" in statuses["dies"]["reason"]
-    assert "15 failed, 5 passed" in done.stdout
+    assert "15 failed, 6 passed, 3 skipped" in done.stdout
     report = (tmp_path / "out" / "report.md").read_text()
     assert "bad loss" in report
 
@@ -131,7 +131,7 @@ def test_unsupported_is_skipped_unless_it_was_asked_for_by_name(
     )
     done = bench("--matrix", "half", "--steps", "3")
     assert done.returncode == 0, done.stdout
-    assert "5 passed, 5 skipped" in done.stdout
+    assert "6 passed, 6 skipped" in done.stdout
     named = bench("--matrix", "half", "--precision", "tf32", "--steps", "3")
     assert named.returncode == 1, named.stdout
     assert "has no TF32" in named.stdout
@@ -236,7 +236,7 @@ def test_a_repository_s_own_pytest_and_packages_do_not_disturb_a_run(
     tiny(more="import models, reports\nassert models.mine and reports.mine")
     done = bench("--workload", "tiny.py:make", "convnet", *QUICK)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "10 passed" in done.stdout
+    assert "12 passed" in done.stdout
 
 
 def test_wrong_usage_ends_with_code_4_and_leaves_nothing(bench: Bench, tmp_path: Path) -> None:

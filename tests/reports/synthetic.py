@@ -25,6 +25,7 @@ AXES: dict[str, list[Any]] = {
     "dynamic": ["auto"],
     "precision": ["fp32"],
     "channels_last": [False],
+    "optimizer": ["own"],
 }
 BLOCKS = 4
 """How many blocks there are of each kind."""
@@ -51,6 +52,7 @@ def case_id(axes: Mapping[str, Any]) -> str:
         {"auto": "", "on": "dynamic", "off": "static"}[a["dynamic"]],
         a["precision"],
         "channels_last" if a["channels_last"] else "",
+        "" if a["optimizer"] == "own" else a["optimizer"],
     ]
     return "-".join(filter(None, parts))
 
@@ -153,6 +155,7 @@ def case_file(
             "batches": 120,
             "disturbed": False,
             "ready": axes["num_workers"] * axes["prefetch_factor"],
+            "unloaded_step_s": None,
         },
         "compile": {
             "backend": "inductor",

@@ -70,6 +70,17 @@ def test_a_loader_at_its_limit_is_what_remains() -> None:
     assert found(shares, 0.0, loader_step_s=0.011).best_step_s == pytest.approx(0.0005)
 
 
+def test_without_data_the_step_is_what_was_measured_with_nothing_to_load() -> None:
+    shares = {"dataload": 0.6, "forward": 0.4}
+    bound = bounds.find(STEP_S, shares, 0.0, NAN, 0.001)
+    assert bound is not None
+    assert bound.best_step_s == 0.001
+    assert bound.best_without(Kind.COMPUTE) == pytest.approx(0.006)
+    slow = bounds.find(STEP_S, shares, 0.0, NAN, 0.02)
+    assert slow is not None
+    assert slow.best_step_s == STEP_S
+
+
 def test_where_one_part_is_all_nothing_is_left() -> None:
     bound = found({"forward": 1.0})
     assert bound.best_step_s == 0

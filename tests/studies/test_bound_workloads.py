@@ -17,6 +17,7 @@ BOUNDS = {
 }
 
 
+@pytest.mark.alone
 def test_what_bounds_a_step_is_found(
     bench: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:

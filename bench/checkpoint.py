@@ -1,0 +1,96 @@
+"""Saving and reloading, as the lesson does it: does a fresh model give the same outputs?"""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench import cycle
+from bench.build import Built
+from bench.trajectory import parts
+
+PREFIX = "_orig_mod."
+"""What `torch.compile` puts into a parameter's name, once for each module that was compiled."""
+
+
+@dataclass(frozen=True)
+class Reload:
+    """What became of a saved and reloaded model.
+
+    Attributes:
+        identical: Whether its outputs are the same, bit for bit; `None` where they could not be
+            compared.
+        reason: Why not, in one sentence.
+    """
+
+    identical: bool | None
+    reason: str | None = None
+
+
+def reload(built: Built, batch: Any) -> Reload:  # noqa: ANN401  # a batch is anything
+    """Saves a trained model's `state_dict` and gives it to a fresh model.
+
+    It is written by `torch.save` and read with `weights_only=True`. A compiled model's state is
+    saved as it names it. Outputs are compared in evaluation mode, without `torch.compile`.
+
+    Args:
+        built: The case, trained.
+        batch: A batch of it, in its loader's form.
+    """
+    training = built.training
+    called: Any = training.model
+    state = called.state_dict() if isinstance(called, nn.Module) else built.model.state_dict()
+    inputs, _ = cycle.placed(batch, training.placement)
+    fresh = built.workload.model().to(training.device)
+    if training.placement.channels_last:
+        fresh = fresh.to(memory_format=torch.channels_last)
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch, "state.pt")
+        torch.save(state, place)
+        try:
+            loaded = torch.load(place, weights_only=True, map_location=training.device)
+        except Exception as error:  # noqa: BLE001  # whatever the unpickler refuses it with
+            told = " ".join(str(error).split())[:200]
+            return Reload(False, f"its saved state cannot be read with weights_only=True: {told}")
+    try:
+        fresh.load_state_dict(without_prefixes(loaded))
+    except RuntimeError as error:
+        told = " ".join(str(error).split())[:200]
+        return Reload(False, f"a fresh model does not take its saved state: {told}")
+    trained = _outputs(built, built.model, inputs)
+    if not _same(trained, _outputs(built, built.model, inputs)):
+        return Reload(None, "its outputs differ from call to call, also in evaluation mode")
+    if not _same(trained, _outputs(built, fresh, inputs)):
+        return Reload(
+            False,
+            "saved and reloaded it gives other outputs: something that it computes with is not in "
+            "its state_dict",
+        )
+    return Reload(True)
+
+
+def without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state with the names that the model has when it is not compiled."""
+    return {name.replace(PREFIX, ""): tensor for name, tensor in state.items()}
+
+
+def _outputs(built: Built, model: nn.Module, inputs: Any) -> list[Tensor]:  # noqa: ANN401  # any
+    training = model.training
+    model.eval()
+    torch.manual_seed(0)
+    try:
+        with torch.no_grad(), built.training.autocast():
+            return [tensor.clone() for _, tensor in parts(model(inputs))]
+    finally:
+        model.train(training)
+
+
+def _same(left: list[Tensor], right: list[Tensor]) -> bool:
+    return len(left) == len(right) and all(
+        a.dtype == b.dtype and torch.equal(a.nan_to_num(), b.nan_to_num())
+        for a, b in zip(left, right, strict=True)
+    )

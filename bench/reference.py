@@ -1,0 +1,317 @@
+"""What training should compute: eager execution in double precision on the CPU, kept on disk.
+
+It is taken once for all the cases that train the same workload with the same batches, and so is the
+error that eager execution has itself in each precision, by which a case is judged.
+"""
+
+import copy
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from bench import batches, fixed
+from bench.build import assemble
+from bench.case import Case
+from bench.cycle import Training
+from bench.departure import Errors, Reference
+from bench.randomness import DrawnInSingle, RandomOperators
+from bench.request import Examination
+from bench.trajectory import Place, follow
+from bench.workload import Workload
+
+LEAST_STEPS = 2
+"""How many steps a trajectory has at least: so that what the optimizer did is gone on from."""
+BUDGET_SHARE = 0.25
+"""What the reference may take of the budget; eager runs and the case's own take less each."""
+MOST_BYTES = 4 * 2**30
+"""What a reference may take on disk."""
+DRAW_STRIDE = 1_000_003
+"""Between the seeds of two draws of weights and batches."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How far a trajectory goes.
+
+    Attributes:
+        steps: How many steps.
+        batch_size: Samples in each of its batches.
+        cut: Why it has fewer steps or smaller batches than were asked for; `None` where it has not.
+    """
+
+    steps: int
+    batch_size: int
+    cut: str | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A reference on disk.
+
+    Attributes:
+        place: Its directory.
+        plan: How far it goes.
+        seed: Of its weights and batches, and of the random numbers of its steps.
+    """
+
+    place: Path
+    plan: Plan
+    seed: int
+
+    def start(self) -> dict[str, Tensor]:
+        """The model's state before the first step."""
+        state: dict[str, Tensor] = self._load("start")["state"]
+        return state
+
+    def batches(self) -> list[Any]:
+        """The batches, in their loader's form."""
+        found: list[Any] = self._load("start")["batches"]
+        return found
+
+    def compare(self) -> Reference:
+        """A comparison that has not begun."""
+        return Reference(
+            (self._load(f"step-{step}") for step in range(1, self.plan.steps + 1)), self.start()
+        )
+
+    def _load(self, name: str) -> Any:  # noqa: ANN401  # what was kept there
+        # What stepbench wrote itself, in which a batch may be anything.
+        return torch.load(self.place / f"{name}.pt", weights_only=False)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What trajectories are taken of.
+
+    Attributes:
+        workload: What is trained.
+        dataset: Its data.
+        length: How many items these have.
+        case: Whose batches and loop they are.
+    """
+
+    workload: Workload
+    dataset: Any
+    length: int
+    case: Case
+
+
+def take(subject: Subject, asked: Examination, draw: int) -> Kept:
+    """The reference of a draw of weights and batches, from the disk or taken now."""
+    case = subject.case.arithmetic
+    seed = asked.request.settings.seed + draw * DRAW_STRIDE
+    place = asked.references / case.reference.id / f"draw-{draw}"
+    if (place / "plan.json").exists():
+        plan = Plan(**json.loads((place / "plan.json").read_text()))
+        return Kept(place, plan, seed)
+    beside = place.with_name(f".{place.name}")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    plan = _take(subject, asked, seed, beside)
+    (beside / "plan.json").write_text(json.dumps(asdict(plan)))
+    beside.replace(place)
+    return Kept(place, plan, seed)
+
+
+def _take(subject: Subject, asked: Examination, seed: int, place: Path) -> Plan:
+    workload, case = subject.workload, subject.case
+    torch.manual_seed(seed)
+    state = workload.model().state_dict()
+    whole = _batches(subject, asked.parity.steps * case.accumulate, seed)
+    with _in_double() as make:
+        # A model of its own, for what trying it leaves behind in it.
+        plan = _plan(case, asked, *make(workload, case.reference), whole[0])
+        kept = [_cut(batch, case.batch_size, plan.batch_size) for batch in whole]
+        kept = kept[: plan.steps * case.accumulate]
+        torch.save({"state": state, "batches": kept}, place / "start.pt")
+        torch.manual_seed(seed)
+        model, training = make(workload, case.reference)
+        model.load_state_dict(state)
+        writer = _Writer(place)
+        double = [tree_map(_as_double, batch) for batch in kept]
+        follow(model, training, case.loop, double, seed=seed, visit=writer.visit)
+        writer.close()
+    return plan
+
+
+class _Writer:
+    """Keeps a trajectory, a file for each step."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._step = 1
+        self._tensors: dict[Place, Tensor] = {}
+
+    def visit(self, place: Place, tensor: Tensor) -> None:
+        if place.step != self._step:
+            self.close()
+            self._step, self._tensors = place.step, {}
+        self._tensors[place] = tensor.detach().clone()
+
+    def close(self) -> None:
+        torch.save(self._tensors, self._place / f"step-{self._step}.pt")
+
+
+@contextmanager
+def _in_double() -> Iterator[Callable[[Workload, Case], tuple[nn.Module, Training]]]:
+    """Makes trainings in double precision, and has what they compute be in it."""
+    before = torch.get_default_dtype()
+
+    def make(workload: Workload, case: Case) -> tuple[nn.Module, Training]:
+        model, training = assemble(workload, case)
+        model.double()
+        loss = training.loss
+        if isinstance(loss, nn.Module):  # it may have weights of its own
+            loss = copy.deepcopy(loss).double()
+        return model, replace(training, loss=loss)
+
+    try:
+        torch.set_default_dtype(torch.float64)
+        with DrawnInSingle():  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            yield make
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _as_double(value: Any) -> Any:  # noqa: ANN401  # any part of a batch
+    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+def _batches(subject: Subject, count: int, seed: int) -> list[Any]:
+    loader = batches.make_loader(subject.workload, subject.dataset, subject.case.arithmetic, seed)
+    stream = iter(loader)
+    return [next(stream) for _ in range(count)]
+
+
+def _cut(batch: Any, batch_size: int, size: int) -> Any:  # noqa: ANN401  # a batch is anything
+    return batch if size == batch_size else fixed.cut(batch, batch_size, size)
+
+
+# --- how far it goes -----------------------------------------------------------------------------
+
+
+def _plan(
+    case: Case,
+    asked: Examination,
+    model: nn.Module,
+    training: Training,
+    batch: Any,  # noqa: ANN401  # a batch is anything
+) -> Plan:
+    """As many steps as were asked for, at the whole batch, if the budget allows it.
+
+    How long a step takes is told by one on a batch of two samples, in proportion. That is more than
+    it takes where there is a fixed cost, which is the safe side.
+    """
+    budget_s = asked.parity.budget_s * BUDGET_SHARE
+    small = fixed.cut(batch, case.batch_size, 2) if case.batch_size > 2 else None
+    probe, size = (batch, case.batch_size) if small is None else (small, 2)
+    double = tree_map(_as_double, probe)
+    alone = replace(training, accumulate=1)
+    for _ in range(2):  # the first one also touches its memory
+        began = time.perf_counter()
+        follow(model, alone, case.loop, [double], seed=0, visit=_ignore)
+        sample_s = (time.perf_counter() - began) / size * case.accumulate
+        if sample_s * size > budget_s:
+            break
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    by_room = max(1, MOST_BYTES // (2 * 8 * max(parameters, 1)))  # gradients and parameters
+    step_s = sample_s * case.batch_size
+    affordable = max(1, int(budget_s / step_s))
+    steps = min(asked.parity.steps, affordable, by_room)
+    if steps >= min(LEAST_STEPS, asked.parity.steps):
+        why = "for want of room on disk" if steps == by_room else _within(asked)
+        return Plan(steps, case.batch_size, None if steps == asked.parity.steps else why)
+    steps = min(LEAST_STEPS, asked.parity.steps, by_room)
+    batch_size = case.batch_size
+    while batch_size > size and sample_s * batch_size * steps > budget_s:
+        batch_size = max(size, batch_size // 2)
+    return Plan(steps, batch_size, _within(asked))
+
+
+def _within(asked: Examination) -> str:
+    return f"to keep within --parity-budget {asked.parity.budget_s:g} s"
+
+
+def _ignore(_: Place, __: Tensor) -> None:
+    pass
+
+
+# --- eager's own error ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Own:
+    """How eager execution does in a precision.
+
+    Attributes:
+        runs: The errors of several runs from the same start.
+        random: The operators that draw random numbers.
+        unlike: Those of them that the reference draws otherwise.
+    """
+
+    runs: Sequence[Errors]
+    random: tuple[str, ...]
+    unlike: tuple[str, ...]
+
+
+def own(subject: Subject, kept: Kept, *, shaken: int = 0) -> Own:
+    """Eager's own errors: of two runs from the very start, and of some from one next to it.
+
+    Args:
+        subject: What to run; its case's twin is what runs.
+        kept: The reference.
+        shaken: How many runs begin with weights that are off by half a unit in the last place of
+            single precision, at random: what comes of rounding where a unit is about to switch.
+    """
+    place = kept.place / f"own-{subject.case.yardstick.id}-{shaken}.pt"
+    if place.exists():
+        found: Own = torch.load(place, weights_only=False)
+        return found
+    random = RandomOperators()
+    runs = []
+    for number in range(2 + shaken):
+        torch.manual_seed(kept.seed)
+        model, training = assemble(subject.workload, subject.case.yardstick)
+        start = kept.start() if number < 2 else _shaken(kept.start(), number)
+        model.load_state_dict(start)
+        with nullcontext() if number else random:
+            runs.append(run(model, training, subject.case.loop, kept))
+    result = Own(runs, tuple(sorted(random.seen)), tuple(sorted(random.unlike)))
+    beside = place.with_name(f".{place.name}")
+    torch.save(result, beside)
+    beside.replace(place)
+    return result
+
+
+def run(
+    model: nn.Module,
+    training: Training,
+    loop: str,
+    kept: Kept,
+) -> Errors:
+    """The errors of a trajectory over the batches of a reference; the model stands at its start."""
+    comparison = kept.compare()
+    follow(model, training, loop, kept.batches(), seed=kept.seed, visit=comparison.visit)
+    return comparison.close()
+
+
+def _shaken(state: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    half_ulp = torch.finfo(torch.float32).eps / 2
+
+    def shake(tensor: Tensor) -> Tensor:
+        if not tensor.is_floating_point():
+            return tensor
+        signs = torch.randint(0, 2, tensor.shape, generator=generator) * 2 - 1
+        return tensor * (1 + half_ulp * signs)
+
+    return {name: shake(tensor) for name, tensor in state.items()}

@@ -1,0 +1,82 @@
+"""A whole training and its test, as the lesson has them: what training parity compares."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from bench import batches, cycle
+from bench.build import Built, build
+from bench.errors import UsageError
+from bench.request import Request
+
+TEST_BATCH = 250
+REPORTED_STEPS = 500
+"""After how many steps it is told how far training is."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training came to.
+
+    Attributes:
+        accuracy: The metric over the test data, per sample: the share of right answers.
+        samples: How many test samples there are.
+        loss: Of the last step.
+    """
+
+    accuracy: float
+    samples: int
+    loss: float
+
+
+def train_and_test(report: Callable[[str], None], request: Request, steps: int) -> Trained:
+    """Trains a case from its seed's weights and tests it under `no_grad`.
+
+    Args:
+        report: Is told how far it is.
+        request: What to train; its settings hold the seed.
+        steps: How many steps.
+
+    Raises:
+        UsageError: The workload has no test data, or no metric.
+        UnsupportedError: This machine cannot run the case.
+    """
+    report("building")
+    built = build(request)
+    workload, case = built.workload, request.case
+    if workload.test_dataset is None or workload.metric is None:
+        lacking = "test_dataset" if workload.test_dataset is None else "metric"
+        raise UsageError(
+            f"--train-parity: --workload {case.workload} has no {lacking}; give "
+            f"Workload({lacking}=...), or leave --train-parity out"
+        )
+    loader = batches.make_loader(workload, built.dataset, case, request.settings.seed)
+    stream = iter(loader)
+    loss = torch.zeros(())
+    for begun in range(0, steps, REPORTED_STEPS):
+        report(f"training, step {begun} of {steps}")
+        loss = cycle.train(built.training, stream, min(REPORTED_STEPS, steps - begun))
+    report("testing")
+    accuracy, samples = test(built)
+    return Trained(accuracy, samples, float(loss))
+
+
+def test(built: Built) -> tuple[float, int]:
+    """The metric over the test data per sample, and how many samples these are.
+
+    The model is called without `torch.compile`: what is tested are the weights.
+    """
+    workload = built.workload
+    if workload.test_dataset is None:
+        raise RuntimeError("train_and_test() refuses a workload without test data")
+    data: Any = workload.test_dataset()
+    loader = DataLoader(data, batch_size=TEST_BATCH, collate_fn=workload.collate)
+    built.model.eval()
+    stream: Iterator[Any] = iter(loader)
+    training = replace(built.training, model=built.model)
+    right: Tensor = cycle.evaluate(training, stream, len(loader))
+    return float(right) / len(data), len(data)

@@ -1,0 +1,163 @@
+"""Some steps of a loop, told tensor by tensor: what is compared to see whether two train alike.
+
+It is the very loop that is timed. Its model, loss and optimizer are only listened to.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils._pytree import keystr, tree_leaves_with_path
+
+from bench import cycle
+from bench.cycle import Training
+
+
+class Kind(StrEnum):
+    """What a tensor is, in the order in which a step computes it."""
+
+    OUTPUT = "output"
+    LOSS = "loss"
+    GRADIENT = "gradient"
+    PARAMETER = "parameter"
+    BUFFER = "buffer"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor stands in a trajectory.
+
+    Attributes:
+        step: Counted from 1. Parameters and buffers are those after it.
+        kind: What it is.
+        name: A parameter's or a buffer's module path; a part of the output.
+    """
+
+    step: int
+    kind: Kind
+    name: str
+
+    def __str__(self) -> str:
+        """In words: `the gradient of conv1.weight at step 1`."""
+        if self.kind is Kind.LOSS:
+            return f"the {self.name} at step {self.step}"
+        if self.kind is Kind.OUTPUT:
+            return f"the model's {self.name} at step {self.step}"
+        after = "after" if self.kind in {Kind.PARAMETER, Kind.BUFFER} else "at"
+        of = "of " if self.kind is Kind.GRADIENT else ""
+        return f"the {self.kind} {of}{self.name} {after} step {self.step}"
+
+
+Visit = Callable[[Place, Tensor], None]
+"""Is shown each tensor in the order of computing; must not keep it without a copy."""
+
+
+def follow(
+    model: nn.Module,
+    training: Training,
+    loop: str,
+    batches: Sequence[Any],
+    *,
+    seed: int,
+    visit: Visit,
+) -> None:
+    """Goes through some batches and shows all that is computed.
+
+    Args:
+        model: The model itself, whose parameters the training's optimizer has.
+        training: What to run; its model may be the compiled one.
+        loop: `train` or `eval`.
+        batches: As many as the steps need, in their loader's form.
+        seed: Of the random numbers, which start anew at each step, so that what one step draws does
+            not shift what the next one does.
+        visit: Is shown each tensor.
+    """
+    ear = _Ear(model, training, visit, seed)
+    steps = len(batches) // training.accumulate
+    handle = training.optimizer.register_step_pre_hook(ear.gradients)
+    training.optimizer.zero_grad()
+    ear.begin_step()
+    try:
+        cycle.LOOPS[loop](ear.listened(), iter(batches), steps, end_step=ear.end_step)
+    finally:
+        handle.remove()
+
+
+class _Ear:
+    """Listens to one trajectory."""
+
+    def __init__(self, model: nn.Module, training: Training, visit: Visit, seed: int) -> None:
+        self._model = model
+        self._training = training
+        self._visit = visit
+        self._seed = seed
+        self._step = 0
+        self._batch = 0
+
+    def begin_step(self) -> None:
+        self._step += 1
+        self._batch = 0
+        torch.manual_seed(self._seed + self._step)
+
+    def end_step(self) -> None:
+        for name, parameter in self._model.named_parameters():
+            self._visit(Place(self._step, Kind.PARAMETER, name), parameter.detach())
+        for name, buffer in self._model.named_buffers():
+            self._visit(Place(self._step, Kind.BUFFER, name), buffer.detach())
+        self.begin_step()
+
+    def listened(self) -> Training:
+        """The training, with all that is listened to in the place of its own."""
+        metric = self._training.metric
+        return replace(
+            self._training,
+            model=self.model,
+            loss=self.loss,
+            metric=None if metric is None else self.metric,
+        )
+
+    def model(self, inputs: Any) -> Any:  # noqa: ANN401  # as any model
+        self._batch += 1
+        output = self._training.model(inputs)
+        for name, tensor in parts(output):
+            self._visit(Place(self._step, Kind.OUTPUT, f"output{name}{self._which}"), tensor)
+        return output
+
+    def loss(self, output: Any, target: Any) -> Tensor:  # noqa: ANN401  # as any loss
+        loss = self._training.loss(output, target)
+        self._visit(Place(self._step, Kind.LOSS, f"loss{self._which}"), loss.detach())
+        return loss
+
+    def metric(self, output: Any, target: Any) -> Tensor:  # noqa: ANN401  # as any metric
+        """What evaluation adds up; the loss is shown, which is finer than a count of answers."""
+        self.loss(output, target)
+        metric = self._training.metric
+        if metric is None:
+            raise RuntimeError("there is no metric to listen to")
+        return metric(output, target)
+
+    @property
+    def _which(self) -> str:
+        return f" of batch {self._batch}" if self._training.accumulate > 1 else ""
+
+    def gradients(self, optimizer: Optimizer, *_: Any) -> None:  # noqa: ANN401  # a hook of torch's
+        """Shows the gradients that the optimizer is about to use, those computed first first."""
+        # A fused optimizer is given the gradients as the scaler made them, and their scale.
+        scale = getattr(optimizer, "grad_scale", None)
+        for name, parameter in reversed(list(self._model.named_parameters())):
+            if parameter.grad is not None:
+                gradient = parameter.grad.detach()
+                unscaled = gradient if scale is None else gradient / scale
+                self._visit(Place(self._step, Kind.GRADIENT, name), unscaled)
+
+
+def parts(output: Any) -> Iterator[tuple[str, Tensor]]:  # noqa: ANN401  # whatever a model returns
+    """The tensors of an output, each with its place in it: ``, `[0]`, `['logits']`."""
+    leaves: Iterable[tuple[Any, Any]] = tree_leaves_with_path(output)
+    for path, leaf in leaves:
+        if isinstance(leaf, Tensor):
+            yield keystr(path), leaf.detach()

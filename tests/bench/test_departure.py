@@ -1,0 +1,131 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from bench.departure import (
+    FLOORS,
+    MULTIPLE,
+    Errors,
+    Reference,
+    departed,
+    judged,
+    middle,
+    own_errors,
+    relative_error,
+    worst_by_kind,
+)
+from bench.trajectory import Kind, Place
+
+OUTPUT = Place(1, Kind.OUTPUT, "output")
+LOSS = Place(1, Kind.LOSS, "loss")
+WEIGHT, BIAS = Place(1, Kind.GRADIENT, "weight"), Place(1, Kind.GRADIENT, "bias")
+AFTER = Place(1, Kind.PARAMETER, "weight")
+NOTHING = torch.zeros(())
+
+
+def reference() -> Reference:
+    step = {
+        OUTPUT: torch.tensor([3.0, 4.0]).double(),
+        LOSS: torch.tensor(2.0).double(),
+        WEIGHT: torch.tensor([30.0, 40.0]).double(),
+        BIAS: torch.tensor([1e-12]).double(),
+        AFTER: torch.tensor([1.01]).double(),
+    }
+    return Reference([step], {"weight": torch.ones(1)})
+
+
+@given(
+    st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=20),
+    st.floats(1e-6, 0.5),
+)
+def test_a_tensor_that_is_scaled_is_off_by_the_scale(numbers: list[float], by: float) -> None:
+    expected = torch.tensor([*numbers, 1.0]).double()
+    error = relative_error(expected * (1 + by), expected, NOTHING, 0.0)
+    assert error == pytest.approx(by, rel=1e-6)
+
+
+def test_an_exact_tensor_has_no_error_also_where_it_is_zero() -> None:
+    assert relative_error(torch.zeros(3), torch.zeros(3), NOTHING, 0.0) == 0.0
+    assert math.isinf(relative_error(torch.ones(3), torch.zeros(3), NOTHING, 0.0))
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_is_infinitely_far_off(wrong: float) -> None:
+    assert math.isinf(relative_error(torch.tensor([1.0, wrong]), torch.ones(2), NOTHING, 0.0))
+    # also where the reference is no better
+    same = torch.tensor([1.0, wrong])
+    assert math.isinf(relative_error(same, same.double(), NOTHING, 0.0))
+
+
+def test_another_shape_is_infinitely_far_off() -> None:
+    assert math.isinf(relative_error(torch.ones(2, 1), torch.ones(2), NOTHING, 0.0))
+
+
+def test_a_gradient_that_is_zero_in_theory_is_measured_by_all_gradients() -> None:
+    comparison = reference()
+    comparison.visit(BIAS, torch.tensor([3e-7]))
+    assert comparison.errors[BIAS] == pytest.approx(3e-7 / (50 * 1e-3), rel=1e-3)
+
+
+def test_a_parameter_is_compared_by_its_change() -> None:
+    comparison = reference()
+    comparison.visit(AFTER, torch.tensor([1.0]))  # as if it had been skipped
+    assert comparison.errors[AFTER] == pytest.approx(1.0, rel=1e-4)
+
+
+def test_what_is_missing_and_what_is_too_much_are_infinitely_far_off() -> None:
+    comparison = reference()
+    comparison.visit(OUTPUT, torch.tensor([3.0, 4.0]))
+    comparison.visit(Place(1, Kind.GRADIENT, "other"), torch.ones(1))
+    errors = comparison.close()
+    assert errors[OUTPUT] == 0
+    assert all(math.isinf(errors[p]) for p in errors if p != OUTPUT)
+    assert {WEIGHT, BIAS, LOSS, AFTER} < set(errors)
+
+
+def test_eager_s_own_error_is_the_largest_and_never_luckier_than_the_middle() -> None:
+    other = Place(1, Kind.GRADIENT, "other")
+    runs: list[Errors] = [
+        {OUTPUT: 1e-7, LOSS: 0.0, WEIGHT: 1e-6, BIAS: 0.0, other: 2e-6},
+        {OUTPUT: 2e-7, LOSS: 0.0, WEIGHT: 5e-7, BIAS: 0.0, other: 3e-6},
+    ]
+    own = own_errors(runs)
+    assert own[OUTPUT] == 2e-7
+    assert own[LOSS] == 1e-7  # the middle of the output's and its own
+    assert (own[WEIGHT], own[BIAS], own[other]) == (1e-6, 1e-6, 3e-6)
+
+
+def test_what_is_allowed_is_a_multiple_of_it_and_a_floor() -> None:
+    own: Errors = {WEIGHT: 1e-4}
+    at_most = MULTIPLE * 1e-4 + FLOORS["fp32"]
+    found = judged({WEIGHT: at_most * 1.01}, own, "fp32")
+    assert departed(found) == found
+    assert not departed(judged({WEIGHT: at_most * 0.99}, own, "fp32"))
+
+
+def test_nothing_infinite_passes_whatever_eager_does() -> None:
+    assert departed(judged({WEIGHT: math.inf}, {WEIGHT: math.inf}, "fp32"))
+    assert departed(judged({WEIGHT: math.inf}, {WEIGHT: 0.1}, "fp32"))
+
+
+def test_the_middle_of_three_draws_forgives_one_and_not_two() -> None:
+    draws: list[Errors] = [{WEIGHT: 1.0, BIAS: 1.0}, {WEIGHT: 0.0, BIAS: 1.0}, {WEIGHT: 0.0}]
+    assert middle(draws) == {WEIGHT: 0.0, BIAS: 1.0}
+
+
+def test_the_worst_of_each_kind_is_that_closest_to_its_allowance() -> None:
+    errors: Errors = {OUTPUT: 1e-7, WEIGHT: 1e-6, BIAS: 1e-3}
+    found = dict(worst_by_kind(judged(errors, {}, "fp32")))
+    assert found[Kind.GRADIENT].place == BIAS
+    assert found[Kind.OUTPUT].place == OUTPUT
+
+
+def test_complex_and_sparse_tensors_are_compared_too() -> None:
+    complex_: Tensor = torch.tensor([1 + 1j])
+    assert relative_error(complex_, complex_, NOTHING, 0.0) == 0.0
+    dense = torch.eye(2)
+    assert relative_error(dense.to_sparse(), dense, NOTHING, 0.0) == 0.0

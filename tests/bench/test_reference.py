@@ -1,0 +1,130 @@
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from bench import reference
+from bench.build import assemble
+from bench.case import Case
+from bench.reference import Subject
+from bench.request import Examination, Parity, Request
+from bench.settings import Settings
+from bench.trajectory import Kind, Place
+from bench.workload import Workload
+
+
+class Data(Dataset[Any]):
+    def __len__(self) -> int:
+        return 64
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return torch.full((4,), index / 64), index % 2
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 2)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.linear(self.dropout(x) + 0.01 * torch.rand_like(x))
+        return scores
+
+
+def subject(case: Case) -> Subject:
+    workload = Workload(
+        model=Net,
+        dataset=Data,
+        loss=nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0])),
+        optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1),
+    )
+    return Subject(workload, Data(), 64, case)
+
+
+def asked(case: Case, place: Path, parity: Parity) -> Examination:
+    return Examination(Request(case, compile_cache=place, **_rest()), parity, place / "references")
+
+
+def _rest() -> dict[str, Any]:
+    from bench.request import Sampling
+
+    return {"sampling": Sampling(), "settings": Settings(seed=3)}
+
+
+CASE = Case(workload="net", batch_size=16)
+
+
+def test_a_reference_is_in_double_precision_and_taken_once(tmp_path: Path) -> None:
+    wanted = asked(CASE, tmp_path, Parity(steps=3))
+    kept = reference.take(subject(CASE), wanted, 0)
+    assert (kept.plan.steps, kept.plan.batch_size, kept.plan.cut) == (3, 16, None)
+    output = torch.load(kept.place / "step-2.pt", weights_only=False)[
+        Place(2, Kind.OUTPUT, "output")
+    ]
+    assert output.dtype is torch.float64
+    assert torch.get_default_dtype() is torch.float32
+    before = {path: path.stat().st_mtime_ns for path in kept.place.iterdir()}
+    again = reference.take(subject(CASE), wanted, 0)
+    assert again == kept
+    assert before == {path: path.stat().st_mtime_ns for path in kept.place.iterdir()}
+    other = reference.take(subject(CASE), wanted, 1)
+    assert not torch.equal(other.start()["linear.weight"], kept.start()["linear.weight"])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_eager_is_as_far_off_as_its_precision_rounds_and_agrees_with_itself(
+    tmp_path: Path, precision: str
+) -> None:
+    from dataclasses import replace
+
+    case = replace(CASE, precision=precision)
+    kept = reference.take(subject(case), asked(case, tmp_path, Parity(steps=3)), 0)
+    own = reference.own(subject(case), kept, shaken=1)
+    first, second, shaken = own.runs
+    assert first == second
+    assert first != shaken
+    largest = max(first.values())
+    assert largest < {"fp32": 1e-5, "bf16": 0.1}[precision]
+    assert largest > {"fp32": 1e-9, "bf16": 1e-4}[precision]
+    assert any("rand" in name for name in own.random)
+    assert not own.unlike
+
+
+def test_numbers_drawn_in_half_precision_are_named_as_unlike(tmp_path: Path) -> None:
+    class Halved(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.linear(x)
+            return y + torch.rand_like(y)  # bf16 under autocast
+
+    from dataclasses import replace
+
+    case = replace(CASE, precision="bf16")
+    made = subject(case)
+    made = replace(made, workload=replace(made.workload, model=Halved))
+    kept = reference.take(made, asked(case, tmp_path, Parity(steps=2)), 0)
+    assert reference.own(made, kept).unlike == ("rand_like",)
+
+
+def test_a_budget_that_is_too_small_cuts_steps_and_then_the_batch(tmp_path: Path) -> None:
+    case = Case(workload="net", batch_size=32)
+    kept = reference.take(subject(case), asked(case, tmp_path, Parity(steps=5, budget_s=1e-9)), 0)
+    assert (kept.plan.steps, kept.plan.batch_size) == (2, 2)
+    assert kept.plan.cut is not None
+    assert "--parity-budget" in kept.plan.cut
+    assert all(len(inputs) == 2 for inputs, _ in kept.batches())
+
+
+def test_accumulation_has_several_batches_to_a_step(tmp_path: Path) -> None:
+    case = Case(workload="net", batch_size=4, accumulate=2)
+    kept = reference.take(subject(case), asked(case, tmp_path, Parity(steps=2)), 0)
+    assert len(kept.batches()) == 4
+    model, training = assemble(subject(case).workload, case)
+    model.load_state_dict(kept.start())
+    errors = reference.run(model, training, "train", kept)
+    assert all(math.isfinite(error) for error in errors.values())
+    assert max(errors.values()) < 1e-5
