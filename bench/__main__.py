@@ -54,8 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     if str(HERE.parent) not in sys.path:
         sys.path.insert(0, str(HERE.parent))
     # A run is stepbench's own session: the configuration of the repository that it stands in, and
-    # of the user's other test suites, is not for it.
-    for variable in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+    # of the user's other test suites, is not for it. As xdist's worker it would save nothing.
+    for variable in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_XDIST_WORKER"):
         os.environ.pop(variable, None)
     import pytest  # noqa: PLC0415  # --help need not wait for it
 

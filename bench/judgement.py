@@ -37,7 +37,8 @@ class Judgement:
         first: The first tensor that departs, in the order of computing.
         departed: How many do.
         compared: Of how many.
-        draws: Of how many draws of weights and batches these are the median.
+        starts: From how many starts the case was run: more than one where a departure was looked at
+            again, and then errors are the smallest of all.
         blame: For a compiled case that fails, what it does if compiled in another way (`off`, or
             `backend:aot_eager`): `departs`, `agrees`, or why it failed.
         reload: Whether the saved and reloaded model gives the same outputs.
@@ -53,7 +54,7 @@ class Judgement:
     first: Mapping[str, Any] | None = None
     departed: int = 0
     compared: int = 0
-    draws: int = 1
+    starts: int = 1
     blame: Mapping[str, Any] | None = None
     reload: Mapping[str, Any] | None = None
     elapsed_s: float = 0.0

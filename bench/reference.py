@@ -34,8 +34,6 @@ BUDGET_SHARE = 0.25
 """What the reference may take of the budget; eager runs and the case's own take less each."""
 MOST_BYTES = 4 * 2**30
 """What a reference may take on disk."""
-DRAW_STRIDE = 1_000_003
-"""Between the seeds of two draws of weights and batches."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +70,27 @@ class Kept:
         state: dict[str, Tensor] = self._load("start")["state"]
         return state
 
+    def shaken_start(self, number: int) -> dict[str, Tensor]:
+        """The same with some weights off by a unit in the last place of single precision.
+
+        They are one in sixteen: what comes of it is then about what comes of rounding, where all of
+        them would be several times as much.
+
+        Args:
+            number: Which of many such states.
+        """
+        generator = torch.Generator().manual_seed(self.seed + number)
+        unit = torch.finfo(torch.float32).eps
+
+        def shaken(tensor: Tensor) -> Tensor:
+            if not tensor.is_floating_point():
+                return tensor
+            drawn = torch.randint(0, 32, tensor.shape, generator=generator)
+            signs = (drawn == 0).to(tensor.dtype) - (drawn == 1).to(tensor.dtype)
+            return tensor * (1 + unit * signs)
+
+        return {name: shaken(tensor) for name, tensor in self.start().items()}
+
     def batches(self) -> list[Any]:
         """The batches, in their loader's form."""
         found: list[Any] = self._load("start")["batches"]
@@ -105,31 +124,37 @@ class Subject:
     case: Case
 
 
-def take(subject: Subject, asked: Examination, draw: int) -> Kept:
-    """The reference of a draw of weights and batches, from the disk or taken now."""
+def take(subject: Subject, asked: Examination, seed: int, like: Plan | None = None) -> Kept:
+    """The reference of one draw of weights and batches, from the disk or taken now.
+
+    Args:
+        subject: What to take it of.
+        asked: How far it is to go, and where references are kept.
+        seed: Of weights and batches.
+        like: As far as another went; `None` finds out how far the budget allows it to.
+    """
     case = subject.case.arithmetic
-    seed = asked.request.settings.seed + draw * DRAW_STRIDE
-    place = asked.references / case.reference.id / f"draw-{draw}"
+    place = asked.references / case.reference.id / f"seed-{seed}"
     if (place / "plan.json").exists():
         plan = Plan(**json.loads((place / "plan.json").read_text()))
         return Kept(place, plan, seed)
     beside = place.with_name(f".{place.name}")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    plan = _take(subject, asked, seed, beside)
+    plan = _take(subject, asked, seed, beside, like)
     (beside / "plan.json").write_text(json.dumps(asdict(plan)))
     beside.replace(place)
     return Kept(place, plan, seed)
 
 
-def _take(subject: Subject, asked: Examination, seed: int, place: Path) -> Plan:
+def _take(subject: Subject, asked: Examination, seed: int, place: Path, like: Plan | None) -> Plan:
     workload, case = subject.workload, subject.case
     torch.manual_seed(seed)
     state = workload.model().state_dict()
     whole = _batches(subject, asked.parity.steps * case.accumulate, seed)
     with _in_double() as make:
         # A model of its own, for what trying it leaves behind in it.
-        plan = _plan(case, asked, *make(workload, case.reference), whole[0])
+        plan = like or _plan(case, asked, *make(workload, case.reference), whole[0])
         kept = [_cut(batch, case.batch_size, plan.batch_size) for batch in whole]
         kept = kept[: plan.steps * case.accumulate]
         torch.save({"state": state, "batches": kept}, place / "start.pt")
@@ -269,8 +294,8 @@ def own(subject: Subject, kept: Kept, *, shaken: int = 0) -> Own:
     Args:
         subject: What to run; its case's twin is what runs.
         kept: The reference.
-        shaken: How many runs begin with weights that are off by half a unit in the last place of
-            single precision, at random: what comes of rounding where a unit is about to switch.
+        shaken: How many runs begin with weights that are off by rounding, at random: what comes of
+            it where a unit is about to switch.
     """
     place = kept.place / f"own-{subject.case.yardstick.id}-{shaken}.pt"
     if place.exists():
@@ -281,8 +306,7 @@ def own(subject: Subject, kept: Kept, *, shaken: int = 0) -> Own:
     for number in range(2 + shaken):
         torch.manual_seed(kept.seed)
         model, training = assemble(subject.workload, subject.case.yardstick)
-        start = kept.start() if number < 2 else _shaken(kept.start(), number)
-        model.load_state_dict(start)
+        model.load_state_dict(kept.start() if number < 2 else kept.shaken_start(number))
         with nullcontext() if number else random:
             runs.append(run(model, training, subject.case.loop, kept))
     result = Own(runs, tuple(sorted(random.seen)), tuple(sorted(random.unlike)))
@@ -302,16 +326,3 @@ def run(
     comparison = kept.compare()
     follow(model, training, loop, kept.batches(), seed=kept.seed, visit=comparison.visit)
     return comparison.close()
-
-
-def _shaken(state: dict[str, Tensor], seed: int) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    half_ulp = torch.finfo(torch.float32).eps / 2
-
-    def shake(tensor: Tensor) -> Tensor:
-        if not tensor.is_floating_point():
-            return tensor
-        signs = torch.randint(0, 2, tensor.shape, generator=generator) * 2 - 1
-        return tensor * (1 + half_ulp * signs)
-
-    return {name: shake(tensor) for name, tensor in state.items()}

@@ -93,7 +93,7 @@ def _parity(run: Run, _: Sequence[Measurement]) -> Section | None:
     columns: dict[str, tables.Column] = {
         "parity": lambda m: parity.cell(m.parity),
         **{kind: _error_of(kind) for kind in parity.KINDS},
-        "draws": lambda m: tables.count(number(m.parity.judgement.get("draws"))),
+        "starts": lambda m: tables.count(number(m.parity.judgement.get("starts"))),
         "trainings": lambda m: escaped(m.parity.trained or ""),
         "accuracy": lambda m: _accuracy(m.parity.accuracy),
         "twin's": lambda m: _accuracy(m.parity.twin_accuracy),

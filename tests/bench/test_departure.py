@@ -12,8 +12,9 @@ from bench.departure import (
     Errors,
     Reference,
     departed,
+    horizon,
     judged,
-    middle,
+    least,
     own_errors,
     relative_error,
     worst_by_kind,
@@ -112,14 +113,26 @@ def test_nothing_infinite_passes_whatever_eager_does() -> None:
     assert departed(judged({WEIGHT: math.inf}, {WEIGHT: 0.1}, "fp32"))
 
 
-def test_the_middle_of_three_draws_forgives_one_and_not_two() -> None:
-    draws: list[Errors] = [{WEIGHT: 1.0, BIAS: 1.0}, {WEIGHT: 0.0, BIAS: 1.0}, {WEIGHT: 0.0}]
-    assert middle(draws) == {WEIGHT: 0.0, BIAS: 1.0}
+def test_the_least_of_several_runs_forgives_what_is_not_in_all_of_them() -> None:
+    runs: list[Errors] = [{WEIGHT: 1.0, BIAS: 1.0}, {WEIGHT: 0.0, BIAS: 2.0}, {WEIGHT: 3.0}]
+    assert least(runs) == {WEIGHT: 0.0, BIAS: 1.0}
+
+
+def test_beyond_the_step_at_which_eager_is_lost_only_what_is_not_finite_counts() -> None:
+    later, last = Place(2, Kind.GRADIENT, "weight"), Place(3, Kind.GRADIENT, "weight")
+    own: Errors = {WEIGHT: 1e-6, later: 0.5, last: 1e-6}
+    assert horizon(own, "fp32") == 1
+    assert horizon({WEIGHT: 1e-6, later: 1e-6}, "fp32") == 2
+    assert horizon({WEIGHT: 0.5}, "fp32") == 0
+    assert horizon({WEIGHT: math.inf}, "fp32") == 0
+    found = judged({WEIGHT: 1e-6, later: 1.0, last: math.inf}, own, "fp32")
+    assert [each.place for each in found] == [WEIGHT, last]
+    assert [each.place for each in departed(found)] == [last]
 
 
 def test_the_worst_of_each_kind_is_that_closest_to_its_allowance() -> None:
     errors: Errors = {OUTPUT: 1e-7, WEIGHT: 1e-6, BIAS: 1e-3}
-    found = dict(worst_by_kind(judged(errors, {}, "fp32")))
+    found = dict(worst_by_kind(judged(errors, dict.fromkeys(errors, 1e-7), "fp32")))
     assert found[Kind.GRADIENT].place == BIAS
     assert found[Kind.OUTPUT].place == OUTPUT
 

@@ -64,7 +64,7 @@ def test_what_trains_another_model_is_caught_and_the_rest_is_not(
         assert "the code that the backend generates is to blame" in judgement["reason"]
     scaled = found["departing-cpu-b8-w0-backend.scales_a_gradient-fp32"]["judgement"]
     assert scaled["first"]["error"] == pytest.approx(0.001, rel=0.05)
-    assert scaled["draws"] == 3
+    assert scaled["starts"] == 9
     broken = found["departing-cpu-b8-w0-backend.breaks_at_step_4-fp32"]["judgement"]
     assert broken["first"]["error"] is None
     assert "not finite" in broken["reason"]

@@ -1,0 +1,49 @@
+"""Whole trainings, tested as the lesson tests them."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.case import Case
+from bench.errors import UsageError
+from bench.request import Request, Sampling, TrainParity
+from bench.settings import Settings
+from bench.training import train_and_test
+
+
+def request(place: Path, workload: str, seed: int = 0) -> Request:
+    case = Case(workload=workload)
+    return Request(case, Sampling(), place, settings=Settings(seed=seed, threads=1))
+
+
+def test_the_lesson_s_net_learns_what_stepbench_draws(tmp_path: Path) -> None:
+    said: list[str] = []
+    found = train_and_test(said.append, request(tmp_path, "convnet"), TrainParity.steps)
+    assert found.samples == 2000
+    assert found.accuracy > 0.9
+    assert math.isfinite(found.loss)
+    assert f"training, step 4500 of {TrainParity.steps}" in said
+
+
+def test_the_same_seed_gives_the_same_accuracy_and_another_one_another(tmp_path: Path) -> None:
+    one, again, other = (
+        train_and_test(lambda _: None, request(tmp_path, "convnet", seed), 60) for seed in (3, 3, 4)
+    )
+    assert one == again
+    assert one.loss != other.loss
+    assert torch.get_num_threads() == 1
+
+
+def test_a_workload_without_test_data_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "untested.py").write_text(
+        "import torch\nfrom bench import Workload\n"
+        "def make():\n"
+        "    return Workload(model=lambda: torch.nn.Linear(2, 2),\n"
+        "        dataset=lambda: torch.utils.data.TensorDataset(torch.ones(8, 2), torch.ones(8)),\n"
+        "        loss=torch.nn.MSELoss(),\n"
+        "        optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1))\n"
+    )
+    with pytest.raises(UsageError, match="has no test_dataset"):
+        train_and_test(lambda _: None, request(tmp_path, f"{tmp_path}/untested.py:make"), 5)
