@@ -84,5 +84,13 @@ def make_loader(
         pin_memory=case.pin_memory,
         collate_fn=workload.collate,
         generator=torch.Generator().manual_seed(seed),  # of which the workers' seeds are drawn
-        **workload.loader,
+        **{name: value for name, value in workload.loader.items() if _applies(name, case)},
     )
+
+
+_OF_WORKERS = {"timeout", "multiprocessing_context", "worker_init_fn"}
+"""Arguments of a `DataLoader` that it refuses, or ignores, where it has no workers."""
+
+
+def _applies(argument: str, case: Case) -> bool:
+    return case.num_workers > 0 or argument not in _OF_WORKERS

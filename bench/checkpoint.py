@@ -62,6 +62,8 @@ def reload(built: Built, batch: Any) -> Reload:  # noqa: ANN401  # a batch is an
         told = " ".join(str(error).split())[:200]
         return Reload(False, f"a fresh model does not take its saved state: {told}")
     trained = _outputs(built, built.model, inputs)
+    if not trained:
+        return Reload(None, "its outputs hold no tensors")
     if not _same(trained, _outputs(built, built.model, inputs)):
         return Reload(None, "its outputs differ from call to call, also in evaluation mode")
     if not _same(trained, _outputs(built, fresh, inputs)):

@@ -48,12 +48,17 @@ class Placement:
 
 def placed(batch: Any, placement: Placement) -> Any:  # noqa: ANN401  # a batch is anything
     """A batch in place: tensors, and tensors in mappings and sequences."""
+    return each_tensor(batch, placement.tensor)
+
+
+def each_tensor(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401  # likewise
+    """A batch with each of its tensors changed, also those in mappings and sequences."""
     if isinstance(batch, Tensor):
-        return placement.tensor(batch)
+        return change(batch)
     if isinstance(batch, Mapping):
-        return {key: placed(value, placement) for key, value in batch.items()}
+        return {key: each_tensor(value, change) for key, value in batch.items()}
     if isinstance(batch, Sequence) and not isinstance(batch, str):
-        return [placed(value, placement) for value in batch]
+        return [each_tensor(value, change) for value in batch]
     return batch
 
 

@@ -40,16 +40,21 @@ class Reference:
     Args:
         steps: The tensors of each step, in order.
         start: Parameters before the first, by name.
+        begun: The same of the trajectory that is compared, which may be off by rounding.
 
     Attributes:
         errors: Of what was compared so far.
     """
 
     def __init__(
-        self, steps: Iterable[Mapping[Place, Tensor]], start: Mapping[str, Tensor]
+        self,
+        steps: Iterable[Mapping[Place, Tensor]],
+        start: Mapping[str, Tensor],
+        begun: Mapping[str, Tensor],
     ) -> None:
         self._steps = iter(steps)
         self._start = start
+        self._begun = begun
         self._step = 0
         self._expected: Mapping[Place, Tensor] = {}
         self._norms: dict[Kind, float] = {}
@@ -60,11 +65,17 @@ class Reference:
         while self._step < place.step:
             self._go_on()
         expected = self._expected.get(place)
-        if expected is None:
+        if expected is not None:
+            self.errors[place] = relative_error(
+                _change(place, tensor, self._begun),
+                _change(place, expected, self._start),
+                SHARE_OF_KIND * self._norms[place.kind],
+                infinite=place.kind in _MAY_BE_INFINITE,
+            )
+        elif place.kind is Kind.GRADIENT and not bool(tensor.any()):
+            self.errors[place] = 0.0  # compilers write out what eager leaves away
+        else:
             self.errors[place] = math.inf  # computed where the reference computes nothing
-            return
-        least_norm = SHARE_OF_KIND * self._norms[place.kind]
-        self.errors[place] = relative_error(tensor, expected, self._before(place), least_norm)
 
     def close(self) -> Errors:
         """The errors; infinite for what the reference has and the trajectory does not."""
@@ -80,40 +91,58 @@ class Reference:
         self._step += 1
         squares: dict[Kind, float] = {}
         for place, tensor in self._expected.items():
-            change = _double(tensor) - self._before(place)
-            squares[place.kind] = squares.get(place.kind, 0.0) + float(change.norm()) ** 2
+            norm = float(_finite(_change(place, tensor, self._start)).norm())
+            squares[place.kind] = squares.get(place.kind, 0.0) + norm**2
         self._norms = {kind: math.sqrt(square) for kind, square in squares.items()}
         return bool(self._expected)
 
-    def _before(self, place: Place) -> Tensor:
-        """Of a parameter its start, since what training did is its change; else nothing."""
-        if place.kind is Kind.PARAMETER and place.name in self._start:
-            return _double(self._start[place.name])
-        return torch.zeros((), dtype=torch.float64)
+
+_MAY_BE_INFINITE = {Kind.OUTPUT, Kind.BUFFER}
+"""Where an infinity may belong: masked scores, and the masks themselves."""
 
 
-def relative_error(tensor: Tensor, expected: Tensor, before: Tensor, least_norm: float) -> float:
+def _change(place: Place, tensor: Tensor, start: Mapping[str, Tensor]) -> Tensor:
+    """Of a parameter its change since the start, for that is what training did; else all of it."""
+    value = _double(tensor)
+    if place.kind is not Kind.PARAMETER or place.name not in start:
+        return value
+    before = _double(start[place.name])
+    return value - before if value.shape == before.shape else value
+
+
+def relative_error(
+    tensor: Tensor, expected: Tensor, least_norm: float, *, infinite: bool = False
+) -> float:
     """The relative root mean square error of a tensor.
 
     Args:
         tensor: What was computed.
         expected: What it should be.
-        before: What is taken off both, so that the change is compared.
         least_norm: What the norm of what is expected counts as at least.
+        infinite: Whether infinities are right where the same ones are expected.
 
     Returns:
         The error; infinite where the shapes differ or the tensor is not finite, or where it should
         be zero and is not.
     """
     found, wanted = _double(tensor), _double(expected)
-    if found.shape != wanted.shape or not bool(torch.isfinite(found).all()):
+    if found.shape != wanted.shape:
         return math.inf
+    agreed = (found == wanted) & wanted.isinf() if infinite else torch.zeros_like(found).bool()
+    if not bool((found.isfinite() | agreed).all()) or not bool((wanted.isfinite() | agreed).all()):
+        return math.inf
+    found, wanted = _finite(found), _finite(wanted)
     difference = float((found - wanted).norm())
-    scale = max(float((wanted - before).norm()), least_norm)
     if difference == 0:
         return 0.0
+    scale = max(float(wanted.norm()), least_norm)
     error = difference / scale if scale > 0 else math.inf
     return error if math.isfinite(error) else math.inf
+
+
+def _finite(tensor: Tensor) -> Tensor:
+    """A tensor with zeros where it is not finite."""
+    return tensor.nan_to_num(0.0, 0.0, 0.0)
 
 
 def _double(tensor: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 
 import psutil
 
-MOST_OTHERS = 0.05
+MOST_OTHERS = 0.10
 """The share of all usable cores' time that others may be busy in an undisturbed block."""
 MOST_STEAL = 0.05
 """The share of all usable cores' time that may be stolen by the machine's host in one."""

@@ -6,12 +6,13 @@ share their seed, and with it weights and batches. It is looked at after 3, 6 an
 time with a third of the chance of error (Bonferroni), so that looking again costs no certainty.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from bench.request import TrainParity
-from reports.stats import Interval, mean_interval
+from reports.stats import UNKNOWN, Interval, mean_interval
 
 ERROR = 0.05
 """The chance of calling equivalent what is not, or different what is not, at most."""
@@ -60,6 +61,10 @@ def compare(case: Sequence[float], twin: Sequence[float], asked: TrainParity) ->
     """
     # Each of the two one-sided tests has the whole chance of error, shared among the looks.
     confidence = 1 - 2 * ERROR / len(looks(asked))
+    if not all(map(math.isfinite, (*case, *twin))):
+        fell = all(map(math.isfinite, twin))  # it alone came to nothing
+        verdict = Equivalence.DIFFERENT if fell else Equivalence.INCONCLUSIVE
+        return Comparison(verdict, UNKNOWN, confidence, asked.margin)
     differences = [mine - other for mine, other in zip(case, twin, strict=True)]
     found = mean_interval(differences, confidence)
     margin = asked.margin

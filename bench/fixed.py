@@ -21,6 +21,8 @@ from bench.sampling import Subject
 LEAST_STEPS = 20
 PASS_S = 0.15
 """How long the cut batch is run, about."""
+REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError)
+"""What a model may refuse a cut batch with."""
 SMALLEST = (1, 2, 4)
 """Samples that a batch is cut to: the first that the model accepts."""
 
@@ -70,7 +72,7 @@ def fixed_cost(
             break
         try:
             medians = _medians(replace(subject, source=Repeated(small)))
-        except (RuntimeError, ValueError, IndexError, AssertionError) as error:
+        except REFUSALS as error:
             # Batch norm, for one, refuses to train on a single value per channel.
             why = f"the model refuses {size} of {batch_size} samples: {error}"
             continue

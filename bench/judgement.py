@@ -160,8 +160,10 @@ class TrainJudged:
     def sentence(self) -> str:
         """How far the accuracies are apart, in percentage points."""
         facts = self.facts
+        if None in (*facts["accuracies"], *facts["twin_accuracies"]):
+            return "the metric of a trained model is not finite"
         if facts.get("low") is None or facts.get("high") is None:
-            return "too few trainings came to an end within --train-budget"
+            return "too few trainings came to an end within --train-budget; give it more"
         margin = facts["asked"]["margin"] * 100
         return (
             f"test accuracy differs by {facts['difference'] * 100:+.2f} percentage points "

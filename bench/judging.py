@@ -3,6 +3,7 @@
 Cases that compute the same are judged once, whatever loads their data.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -14,9 +15,10 @@ from bench.child import Job, Outcome, Status
 from bench.judgement import Judged, TrainJudged
 from bench.request import Examination, Parity, Request, TrainParity
 from bench.store import RunDirectory
+from reports.stats import UNKNOWN
 
-RunJob = Callable[[Job, float | None], Outcome]
-"""Runs a job in a child of its own, with a deadline of so many seconds; `None` is the case's."""
+RunJob = Callable[[Job, float], Outcome]
+"""Runs a job in a child of its own, which is given so many seconds more than a case is."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ class Judging:
         key = case.arithmetic
         if key not in self._judged:
             asked = Examination(self._request(key), self._parity, self._directory.references)
-            outcome = self._run_job(Job("bench.parity:judge", (asked,)), None)
+            # What its budget does not hold, the case's own deadline does.
+            outcome = self._run_job(Job("bench.parity:judge", (asked,)), self._parity.budget_s)
             self._judged[key] = Judged.of(case, outcome)
         judged = replace(self._judged[key], case=case)
         self._directory.write_judged(judged)
@@ -108,9 +111,14 @@ class Judging:
         def train(number: int) -> tuple[float, float] | None:
             nonlocal longest_s
             begun = time.perf_counter()
-            if begun - began + longest_s > asked.budget_s and number:
+            if begun - began + longest_s > asked.budget_s:
                 return None
-            pair = (self._accuracy(case, number, asked), self._accuracy(twin, number, asked))
+            try:
+                pair = (self._accuracy(case, number, asked), self._accuracy(twin, number, asked))
+            except _Failure as failure:
+                if failure.outcome.status is Status.TIMEOUT:
+                    return None
+                raise
             longest_s = max(longest_s, time.perf_counter() - begun)
             return pair
 
@@ -118,6 +126,7 @@ class Judging:
             mine, twins, found = equivalence.decide(train, asked)
         except _Failure as failure:
             return TrainJudged.failed(case, failure.outcome, facts)
+        interval = UNKNOWN if found is None else found.difference
         verdict = equivalence.Equivalence.INCONCLUSIVE if found is None else found.verdict
         return TrainJudged(
             case=case,
@@ -125,11 +134,11 @@ class Judging:
             facts={
                 **facts,
                 "verdict": str(verdict),
-                "accuracies": mine,
-                "twin_accuracies": twins,
-                "difference": None if found is None else found.difference.value,
-                "low": None if found is None else found.difference.low,
-                "high": None if found is None else found.difference.high,
+                "accuracies": [_known(accuracy) for accuracy in mine],
+                "twin_accuracies": [_known(accuracy) for accuracy in twins],
+                "difference": _known(interval.value),
+                "low": _known(interval.low),
+                "high": _known(interval.high),
                 "confidence": None if found is None else found.confidence,
                 "elapsed_s": time.perf_counter() - began,
             },
@@ -147,3 +156,8 @@ class Judging:
                 raise _Failure(outcome)
             self._accuracies[case, number] = outcome.result.accuracy
         return self._accuracies[case, number]
+
+
+def _known(number: float) -> float | None:
+    """For JSON, which has no NaN: `None` for what is not finite."""
+    return number if math.isfinite(number) else None

@@ -5,13 +5,13 @@ Runs in the case's own child process, apart from the timing. `docs/parity.md` sa
 
 import math
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.amp import GradScaler
 
 from bench import compilation, optimizers, reference
 from bench.build import Built, build
@@ -34,12 +34,14 @@ from bench.departure import (
 from bench.errors import UsageError
 from bench.judgement import Judgement, Verdict
 from bench.randomness import drawn_as_in_eager
-from bench.reference import Kept, Own, Subject
+from bench.reference import Kept, Own, Plan, Subject
 from bench.request import Examination
 from bench.trajectory import Kind
 
 DRAWS = 4
 """Of so many draws of weights and batches, that one is compared on which rounding matters least."""
+DRAWS_SHARE = 0.5
+"""No further draw is made once this share of the budget is spent."""
 STRIDE = 1_000_003
 """Between the seeds of two draws."""
 CALM = 1e-4
@@ -47,9 +49,6 @@ CALM = 1e-4
 WATCHED, CONFIRMING = 2, 8
 """From how many starts that are off by rounding eager is run as well: at first, and where something
 departs, and then the case is, too."""
-SCALE = 2.0**8
-"""Of the loss, in fp16: low enough that no step is skipped, as the first ones of a training are."""
-
 Report = Callable[[str], None]
 
 
@@ -67,6 +66,10 @@ def judge(report: Report, asked: Examination) -> Judgement:
     began = time.perf_counter()
     judgement = Examiner(report, asked).judge(asked.request.settings.seed)
     return replace(judgement, elapsed_s=time.perf_counter() - began)
+
+
+class _NoReferenceError(Exception):
+    """Why the reference could not be taken."""
 
 
 class Examiner:
@@ -102,15 +105,14 @@ class Examiner:
         Args:
             seed: Of the first draw of weights and batches.
         """
-        kept, own = self._draw(seed)
+        try:
+            kept, own = self._draw(seed)
+        except _NoReferenceError as error:
+            return self._without_reference(str(error))
         facts = self._facts(kept, own)
-        lost = next((p for p, e in own_errors(own.runs).items() if not math.isfinite(e)), None)
-        if lost is not None:
-            reason = f"{lost} is not finite in eager {self._precision} itself"
-            return replace(facts, verdict=Verdict.FAIL, reason=reason)
-        doubt = self._doubt(own)
-        if doubt is not None:
-            return replace(facts, verdict=Verdict.UNDECIDED, reason=doubt)
+        barred = self._barred(facts, own)
+        if barred is not None:
+            return barred
         if own.random:
             drawn_as_in_eager()
         self._report("comparing" if self._case.compile == "off" else "compiling, comparing")
@@ -120,6 +122,10 @@ class Examiner:
         found = judged(runs[0], own_errors(own.runs), self._precision)
         if departed(found) and all(map(math.isfinite, runs[0].values())):
             own, runs = self._confirmed(kept, runs)
+            facts = self._facts(kept, own)
+            barred = self._barred(facts, own)
+            if barred is not None:
+                return barred
             found = judged(least(runs), own_errors(own.runs), self._precision)
         off = departed(found)
         facts = replace(
@@ -149,20 +155,30 @@ class Examiner:
         In half precision it matters everywhere, and the first will do.
         """
         best: tuple[float, Kept, Own] | None = None
+        began = time.perf_counter()
         for draw in range(DRAWS):
             self._report("taking the reference" + (f", draw {draw + 1}" if draw else ""))
             like = best[1].plan if best else None
-            kept = reference.take(self._subject, self._asked, seed + draw * STRIDE, like)
+            kept = self._taken(seed + draw * STRIDE, like)
             own = reference.own(self._subject, kept, shaken=WATCHED)
             error = _first_step(own)
             if best is None or error < best[0]:
                 best = error, kept, own
             # What is not finite, or drawn otherwise, another draw does not mend.
-            if self._precision != "fp32" or error <= CALM or not error < 1:
+            spent = time.perf_counter() - began > self._asked.parity.budget_s * DRAWS_SHARE
+            if spent or self._precision != "fp32" or error <= CALM or not error < 1:
                 break
         if best is None:
             raise RuntimeError("there was no draw")
         return best[1:]
+
+    def _taken(self, seed: int, like: Plan | None) -> Kept:
+        try:
+            return reference.take(self._subject, self._asked, seed, like)
+        except (RuntimeError, TypeError, ValueError) as error:
+            # What a model, or its loss, raises that cannot be in double precision.
+            told = " ".join("".join(traceback.format_exception_only(error)).split())
+            raise _NoReferenceError(told[:300]) from error
 
     def _facts(self, kept: Kept, own: Own) -> Judgement:
         plan = kept.plan
@@ -183,9 +199,32 @@ class Examiner:
             rule={"multiple": MULTIPLE, "floor": FLOORS[self._precision]},
         )
 
+    def _without_reference(self, told: str) -> Judgement:
+        """Nothing can be said where the reference could not be had."""
+        return Judgement(
+            verdict=Verdict.UNDECIDED,
+            reason=f"it could not be run in double precision on the CPU: {told}",
+            reference={},
+            random=(),
+            rule={"multiple": MULTIPLE, "floor": FLOORS[self._precision]},
+        )
+
+    def _barred(self, facts: Judgement, own: Own) -> Judgement | None:
+        """The judgement where eager's own runs settle it, or allow none."""
+        lost = next((p for p, e in own_errors(own.runs).items() if not math.isfinite(e)), None)
+        if lost is not None:
+            reason = f"{lost} is not finite, or missing, in eager {self._precision} itself"
+            return replace(facts, verdict=Verdict.FAIL, reason=reason)
+        doubt = self._doubt(own)
+        if doubt is not None:
+            return replace(facts, verdict=Verdict.UNDECIDED, reason=doubt)
+        return None
+
     def _doubt(self, own: Own) -> str | None:
         """Why nothing can be said of the case; `None` where something can."""
         unlike = own.random if self._case.device != "cpu" else own.unlike
+        if self._case.channels_last:
+            unlike = tuple(sorted({*unlike, *own.by_layout}))
         if unlike:
             return (
                 f"its random numbers cannot be made alike: {', '.join(unlike)} draws otherwise in "
@@ -200,21 +239,21 @@ class Examiner:
                 f"in a second run; try --deterministic"
             )
         if horizon(own_errors(own.runs), self._precision) < 1:
-            worst = _first_step(own)
+            middles = middle_errors(own_errors(own.runs))
+            worst, kind = max((e, kind) for (step, kind), e in middles.items() if step == 1)
             return (
                 f"eager in {self._precision} is itself {worst:.1g} off double precision in the "
-                f"first step, so that no departure could be told; go by --train-parity"
+                f"first step (most {kind}s), so that no departure could be told; go by "
+                f"--train-parity"
             )
         return None
 
     def _errors(self, training: Training, kept: Kept, start: Mapping[str, Tensor]) -> Errors:
         """What the case computes from a start, beside the reference."""
         torch.manual_seed(kept.seed)
-        model = self._built.model
-        model.load_state_dict(start)
-        model.zero_grad()
+        self._built.model.zero_grad()
         ready = fresh(self._built, training, self._case)
-        return reference.run(model, ready, self._case.loop, kept)
+        return reference.run(self._built.model, ready, self._case.loop, kept, start)
 
     def _confirmed(self, kept: Kept, runs: list[Errors]) -> tuple[Own, list[Errors]]:
         """Eager and the case from more starts, each off by rounding.
@@ -262,7 +301,8 @@ def _first_step(own: Own) -> float:
     """
     middles = middle_errors(own_errors(own.runs))
     kinds = {Kind.OUTPUT, Kind.GRADIENT}
-    return max(e for (step, kind), e in middles.items() if step == 1 and kind in kinds)
+    found = (e for (step, kind), e in middles.items() if step == 1 and kind in kinds)
+    return max(found, default=0.0)
 
 
 def fresh(built: Built, training: Training, case: Case) -> Training:
@@ -270,10 +310,7 @@ def fresh(built: Built, training: Training, case: Case) -> Training:
     optimizer = optimizers.implemented(
         built.workload.optimizer(built.model.parameters()), case.optimizer
     )
-    scaler = training.scaler
-    if scaler is not None:
-        scaler = GradScaler(training.device.type, init_scale=SCALE)
-    return replace(training, optimizer=optimizer, scaler=scaler)
+    return reference.unscaled(replace(training, optimizer=optimizer))
 
 
 def _told(each: Departure) -> dict[str, Any]:

@@ -101,7 +101,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         "test_training_parity": run.compares_trainings,
     }
     order = {case: number for number, case in enumerate(run.cases)}
-    kept = [item for item in items if wanted[item.originalname]]  # type: ignore[attr-defined]  # a Function
+    kept = [
+        item
+        for item in items
+        if wanted[item.originalname]  # type: ignore[attr-defined]  # a Function
+        and (_case(item).trains or item.originalname != "test_training_parity")  # type: ignore[attr-defined]  # likewise
+    ]
     items[:] = sorted(kept, key=lambda item: order[_case(item)])
 
 

@@ -17,10 +17,23 @@ _aten = torch.ops.aten
 
 _BY_COIN = {"bernoulli", "bernoulli_", "native_dropout", "dropout", "feature_dropout"}
 """Operators that draw the same in every precision, by their names."""
+_CHANCES = {"dropout_p", "dropout"}
+"""What operators call the chance that they drop something with: attention, recurrent layers."""
 
 
-def _draws(func: Any) -> bool:  # noqa: ANN401  # operators come in several classes
-    return torch.Tag.nondeterministic_seeded in func.tags
+def _draws(
+    func: Any,  # noqa: ANN401  # operators come in several classes
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> bool:
+    """Whether a call draws: attention, for one, is marked as random, and only is with dropout."""
+    if torch.Tag.nondeterministic_seeded not in func.tags:
+        return False
+    for place, argument in enumerate(func._schema.arguments):
+        if argument.name in _CHANCES:
+            default = kwargs.get(argument.name, argument.default_value)
+            return bool(args[place] if place < len(args) else default)
+    return True
 
 
 class RandomOperators(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -30,12 +43,14 @@ class RandomOperators(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
         seen: Their names.
         unlike: Those whose numbers differ between a reference in double precision on the CPU and
             the tensors that were seen here.
+        by_layout: Those whose numbers come in another order where the channels come last.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # likewise
         self.seen: set[str] = set()
         self.unlike: set[str] = set()
+        self.by_layout: set[str] = set()
 
     def __torch_dispatch__(
         self,
@@ -45,8 +60,9 @@ class RandomOperators(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401  # whatever the operator returns
         """Calls an operator, and notes whether it draws."""
-        result = func(*args, **(kwargs or {}))
-        if _draws(func):
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if _draws(func, args, kwargs):
             name = str(func.overloadpacket.__name__)
             self.seen.add(name)
             tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
@@ -57,11 +73,16 @@ class RandomOperators(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
             )
             if not on_cpu or not (single or name in _BY_COIN):
                 self.unlike.add(name)
+            if name not in _BY_COIN and any(tensor.dim() == 4 for tensor in tensors):
+                self.by_layout.add(name)
         return result
 
 
-class DrawnInSingle(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    """Draws uniform and normal numbers in single precision where double is asked for."""
+class InDouble(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    """Has a reference be in double precision where its model asks for single by name.
+
+    Only uniform and normal numbers are drawn in single precision where double is asked for.
+    """
 
     def __torch_dispatch__(
         self,
@@ -70,9 +91,11 @@ class DrawnInSingle(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torc
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401  # whatever the operator returns
-        """Calls an operator; one that draws, in single precision."""
+        """Calls an operator: what makes single precision, in double; what draws, in single."""
         kwargs = kwargs or {}
-        if not _draws(func) or func.overloadpacket.__name__ in _BY_COIN:
+        if func is _aten._to_copy.default and kwargs.get("dtype") is torch.float32:
+            return func(*args, **{**kwargs, "dtype": torch.float64})
+        if not _draws(func, args, kwargs) or func.overloadpacket.__name__ in _BY_COIN:
             return func(*args, **kwargs)
         if func.overloadpacket.__name__.endswith("_"):
             return _drawn_in_place(func, args, kwargs)

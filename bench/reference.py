@@ -8,22 +8,22 @@ import copy
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
+from torch.amp import GradScaler
 
 from bench import batches, fixed
 from bench.build import assemble
 from bench.case import Case
-from bench.cycle import Training
+from bench.cycle import Training, each_tensor
 from bench.departure import Errors, Reference
-from bench.randomness import DrawnInSingle, RandomOperators
+from bench.randomness import InDouble, RandomOperators
 from bench.request import Examination
 from bench.trajectory import Place, follow
 from bench.workload import Workload
@@ -96,11 +96,14 @@ class Kept:
         found: list[Any] = self._load("start")["batches"]
         return found
 
-    def compare(self) -> Reference:
-        """A comparison that has not begun."""
-        return Reference(
-            (self._load(f"step-{step}") for step in range(1, self.plan.steps + 1)), self.start()
-        )
+    def compare(self, begun: Mapping[str, Tensor]) -> Reference:
+        """A comparison that has not begun.
+
+        Args:
+            begun: The state that the trajectory to compare begins with.
+        """
+        steps = (self._load(f"step-{step}") for step in range(1, self.plan.steps + 1))
+        return Reference(steps, self.start(), begun)
 
     def _load(self, name: str) -> Any:  # noqa: ANN401  # what was kept there
         # What stepbench wrote itself, in which a batch may be anything.
@@ -162,7 +165,7 @@ def _take(subject: Subject, asked: Examination, seed: int, place: Path, like: Pl
         model, training = make(workload, case.reference)
         model.load_state_dict(state)
         writer = _Writer(place)
-        double = [tree_map(_as_double, batch) for batch in kept]
+        double = [each_tensor(batch, _as_double) for batch in kept]
         follow(model, training, case.loop, double, seed=seed, visit=writer.visit)
         writer.close()
     return plan
@@ -201,14 +204,14 @@ def _in_double() -> Iterator[Callable[[Workload, Case], tuple[nn.Module, Trainin
 
     try:
         torch.set_default_dtype(torch.float64)
-        with DrawnInSingle():  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        with InDouble():  # type: ignore[no-untyped-call]  # torch leaves it untyped
             yield make
     finally:
         torch.set_default_dtype(before)
 
 
-def _as_double(value: Any) -> Any:  # noqa: ANN401  # any part of a batch
-    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
+def _as_double(tensor: Tensor) -> Tensor:
+    return tensor.double() if tensor.is_floating_point() else tensor
 
 
 def _batches(subject: Subject, count: int, seed: int) -> list[Any]:
@@ -237,16 +240,16 @@ def _plan(
     it takes where there is a fixed cost, which is the safe side.
     """
     budget_s = asked.parity.budget_s * BUDGET_SHARE
-    small = fixed.cut(batch, case.batch_size, 2) if case.batch_size > 2 else None
-    probe, size = (batch, case.batch_size) if small is None else (small, 2)
-    double = tree_map(_as_double, probe)
     alone = replace(training, accumulate=1)
-    for _ in range(2):  # the first one also touches its memory
-        began = time.perf_counter()
-        follow(model, alone, case.loop, [double], seed=0, visit=_ignore)
-        sample_s = (time.perf_counter() - began) / size * case.accumulate
-        if sample_s * size > budget_s:
-            break
+    size, small = case.batch_size, None
+    if case.batch_size > 2:
+        small = fixed.cut(batch, case.batch_size, 2)
+    if small is not None:
+        with suppress(*fixed.REFUSALS):  # a model may want just its own batch size
+            _tried_s(model, alone, case, small, budget_s)
+            size = 2
+    probe = batch if size == case.batch_size else small
+    sample_s = _tried_s(model, alone, case, probe, budget_s) / size * case.accumulate
     parameters = sum(parameter.numel() for parameter in model.parameters())
     by_room = max(1, MOST_BYTES // (2 * 8 * max(parameters, 1)))  # gradients and parameters
     step_s = sample_s * case.batch_size
@@ -260,6 +263,25 @@ def _plan(
     while batch_size > size and sample_s * batch_size * steps > budget_s:
         batch_size = max(size, batch_size // 2)
     return Plan(steps, batch_size, _within(asked))
+
+
+def _tried_s(
+    model: nn.Module,
+    training: Training,
+    case: Case,
+    batch: Any,  # noqa: ANN401  # a batch is anything
+    enough_s: float,
+) -> float:
+    """Seconds that a step on a batch takes, the second time unless the first was long enough."""
+    double = each_tensor(batch, _as_double)
+    elapsed_s = 0.0
+    for _ in range(2):  # the first one also touches its memory
+        began = time.perf_counter()
+        follow(model, training, case.loop, [double], seed=0, visit=_ignore)
+        elapsed_s = time.perf_counter() - began
+        if elapsed_s > enough_s:
+            break
+    return elapsed_s
 
 
 def _within(asked: Examination) -> str:
@@ -281,11 +303,13 @@ class Own:
         runs: The errors of several runs from the same start.
         random: The operators that draw random numbers.
         unlike: Those of them that the reference draws otherwise.
+        by_layout: Those that draw otherwise where the channels come last.
     """
 
-    runs: Sequence[Errors]
+    runs: tuple[Errors, ...]
     random: tuple[str, ...]
     unlike: tuple[str, ...]
+    by_layout: tuple[str, ...]
 
 
 def own(subject: Subject, kept: Kept, *, shaken: int = 0) -> Own:
@@ -297,23 +321,38 @@ def own(subject: Subject, kept: Kept, *, shaken: int = 0) -> Own:
         shaken: How many runs begin with weights that are off by rounding, at random: what comes of
             it where a unit is about to switch.
     """
-    place = kept.place / f"own-{subject.case.yardstick.id}-{shaken}.pt"
-    if place.exists():
-        found: Own = torch.load(place, weights_only=False)
-        return found
-    random = RandomOperators()
-    runs = []
-    for number in range(2 + shaken):
+    place = kept.place / f"own-{subject.case.yardstick.id}.pt"
+    known = torch.load(place, weights_only=False) if place.exists() else Own((), (), (), ())
+    if len(known.runs) >= 2 + shaken:
+        return Own(known.runs[: 2 + shaken], known.random, known.unlike, known.by_layout)
+    watch, runs = RandomOperators(), list(known.runs)
+    while len(runs) < 2 + shaken:
+        number = len(runs)
         torch.manual_seed(kept.seed)
         model, training = assemble(subject.workload, subject.case.yardstick)
-        model.load_state_dict(kept.start() if number < 2 else kept.shaken_start(number))
-        with nullcontext() if number else random:
-            runs.append(run(model, training, subject.case.loop, kept))
-    result = Own(runs, tuple(sorted(random.seen)), tuple(sorted(random.unlike)))
+        start = kept.start() if number < 2 else kept.shaken_start(number)
+        with nullcontext() if number else watch:
+            runs.append(run(model, unscaled(training), subject.case.loop, kept, start))
+    if known.runs:
+        found = replace(known, runs=tuple(runs))
+    else:
+        drawn = (watch.seen, watch.unlike, watch.by_layout)
+        found = Own(tuple(runs), *(tuple(sorted(names)) for names in drawn))
     beside = place.with_name(f".{place.name}")
-    torch.save(result, beside)
+    torch.save(found, beside)
     beside.replace(place)
-    return result
+    return found
+
+
+SCALE = 2.0**8
+"""Of the loss, in fp16: low enough that no step is skipped, as the first ones of a training are."""
+
+
+def unscaled(training: Training) -> Training:
+    """A training whose gradient scaler, if it has one, has not scaled yet and skips no step."""
+    if training.scaler is None:
+        return training
+    return replace(training, scaler=GradScaler(training.device.type, init_scale=SCALE))
 
 
 def run(
@@ -321,8 +360,18 @@ def run(
     training: Training,
     loop: str,
     kept: Kept,
+    start: Mapping[str, Tensor],
 ) -> Errors:
-    """The errors of a trajectory over the batches of a reference; the model stands at its start."""
-    comparison = kept.compare()
+    """The errors of a trajectory over the batches of a reference.
+
+    Args:
+        model: The model itself; it is given the start's state.
+        training: What to run, as at its start.
+        loop: `train` or `eval`.
+        kept: The reference.
+        start: What state to begin with.
+    """
+    model.load_state_dict(start)
+    comparison = kept.compare(start)
     follow(model, training, loop, kept.batches(), seed=kept.seed, visit=comparison.visit)
     return comparison.close()

@@ -350,10 +350,10 @@ class Run:
     def _child(self, function: str, case: Case) -> Outcome:
         return self._run_job(Job(function, (self._request(case),)))
 
-    def _run_job(self, job: Job, deadline_s: float | None = None) -> Outcome:
+    def _run_job(self, job: Job, more_s: float = 0.0) -> Outcome:
         return self._running().run(
             replace(job, memory_limit_bytes=self._options.memory_limit_bytes),
-            deadline_s=self._options.deadline_s if deadline_s is None else deadline_s,
+            deadline_s=self._options.deadline_s + more_s,
             on_progress=self.progress.doing,
         )
 
@@ -393,7 +393,7 @@ class Run:
         with self.progress.judging(case, "training parity"):
             judged = self._examining().train_judged(case)
         word = judged.verdict or str(judged.status)
-        reason = judged.sentence if judged.facts.get("accuracies") else judged.reason
+        reason = judged.sentence if "accuracies" in judged.facts else judged.reason
         self._tell(case, "training parity", word, reason, quiet=word == "twin")
         return judged
 

@@ -3,7 +3,7 @@
 It is the very loop that is timed. Its model, loss and optimizer are only listened to.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils._pytree import keystr, tree_leaves_with_path
 
 from bench import cycle
 from bench.cycle import Training
@@ -111,14 +110,11 @@ class _Ear:
         self.begin_step()
 
     def listened(self) -> Training:
-        """The training, with all that is listened to in the place of its own."""
-        metric = self._training.metric
-        return replace(
-            self._training,
-            model=self.model,
-            loss=self.loss,
-            metric=None if metric is None else self.metric,
-        )
+        """The training, with what is listened to in the place of its own.
+
+        A metric is not: it follows from the outputs, and counts of right answers are coarser.
+        """
+        return replace(self._training, model=self.model, loss=self.loss)
 
     def model(self, inputs: Any) -> Any:  # noqa: ANN401  # as any model
         self._batch += 1
@@ -131,14 +127,6 @@ class _Ear:
         loss = self._training.loss(output, target)
         self._visit(Place(self._step, Kind.LOSS, f"loss{self._which}"), loss.detach())
         return loss
-
-    def metric(self, output: Any, target: Any) -> Tensor:  # noqa: ANN401  # as any metric
-        """What evaluation adds up; the loss is shown, which is finer than a count of answers."""
-        self.loss(output, target)
-        metric = self._training.metric
-        if metric is None:
-            raise RuntimeError("there is no metric to listen to")
-        return metric(output, target)
 
     @property
     def _which(self) -> str:
@@ -155,9 +143,20 @@ class _Ear:
                 self._visit(Place(self._step, Kind.GRADIENT, name), unscaled)
 
 
-def parts(output: Any) -> Iterator[tuple[str, Tensor]]:  # noqa: ANN401  # whatever a model returns
-    """The tensors of an output, each with its place in it: ``, `[0]`, `['logits']`."""
-    leaves: Iterable[tuple[Any, Any]] = tree_leaves_with_path(output)
-    for path, leaf in leaves:
-        if isinstance(leaf, Tensor):
-            yield keystr(path), leaf.detach()
+DEPTH = 8
+"""How deep tensors may lie in an output."""
+
+
+def parts(output: Any, name: str = "", depth: int = DEPTH) -> Iterator[tuple[str, Tensor]]:  # noqa: ANN401  # whatever a model returns
+    """The tensors of an output, each with its place in it: ``, `[0]`, `['logits']`, `.logits`."""
+    if isinstance(output, Tensor):
+        yield name, output.detach()
+    elif depth and isinstance(output, Mapping):
+        for key, value in output.items():
+            yield from parts(value, f"{name}[{key!r}]", depth - 1)
+    elif depth and isinstance(output, (list, tuple)):
+        for number, value in enumerate(output):
+            yield from parts(value, f"{name}[{number}]", depth - 1)
+    elif depth and hasattr(output, "__dict__") and not callable(output):
+        for key, value in vars(output).items():
+            yield from parts(value, f"{name}.{key}", depth - 1)

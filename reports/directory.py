@@ -45,7 +45,8 @@ def load(path: Path | str) -> Run:
         compared = _read_parity(path, case_id)
         try:
             measurement = _read_case(path / "cases" / f"{case_id}.json", case_id)
-            measurements.append(replace(measurement, parity=compared))
+            axes = measurement.axes or compared.axes  # it may be compared and not measured
+            measurements.append(replace(measurement, axes=axes, parity=compared))
         except _DamageError as error:
             reason = f"its file cannot be used ({error}); measure it again by --resume {path}"
             measurements.append(Measurement(case_id, {}, DAMAGED, reason))

@@ -26,7 +26,7 @@ def notes(run: Run) -> list[str]:
         return "in " + ", ".join(words.name(run, m) for m in found)
 
     return [
-        *_parity(run, measured),
+        *_parity(run),
         *_precision(run, measured, who),
         *_noise(measured, who),
         *_laps(measured, who),
@@ -35,10 +35,10 @@ def notes(run: Run) -> list[str]:
     ]
 
 
-def _parity(run: Run, measured: Sequence[Measurement]) -> Iterator[str]:
+def _parity(run: Run) -> Iterator[str]:
     """Where a case trains another model, or that is not known: each finding once."""
     found: dict[str, list[Measurement]] = {}
-    for m in measured:
+    for m in run.measurements:
         if m.parity.lost or m.parity.open:
             found.setdefault(parity.sentence(m.parity), []).append(m)
     for said, cases in found.items():

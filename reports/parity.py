@@ -29,6 +29,7 @@ class Parity:
         trained: The verdict of its trainings; likewise.
         trained_reason: One sentence, where these came to no end.
         training: The file's `facts`.
+        axes: The case's value on each axis, as these files have it.
     """
 
     verdict: str | None = None
@@ -38,6 +39,7 @@ class Parity:
     trained: str | None = None
     trained_reason: str | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
+    axes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def known(self) -> bool:
@@ -128,7 +130,8 @@ def read(judged: Mapping[str, Any] | None, trained: Mapping[str, Any] | None) ->
         judged: The content of `parity/<id>.json`; `None` where there is none.
         trained: And that of `train-parity/<id>.json`.
     """
-    told: dict[str, Any] = {}
+    found = (judged or trained or {}).get("case")
+    told: dict[str, Any] = {"axes": found if isinstance(found, Mapping) else {}}
     if judged is not None:
         judgement = judged.get("judgement")
         content = judgement if isinstance(judgement, Mapping) else {}

@@ -54,7 +54,8 @@ def sections(run: Run) -> list[Section]:
     """Every folded part that the run has figures for, in order."""
     measured = [m for m in run.measurements if m.ok]
     if not measured:
-        return []
+        found = _parity(run, measured)  # that may be all that was asked for
+        return [] if found is None else [found]
     parts = [
         _bounds, _parity, _quantiles, _loader, _compilation, _work, _clocks, _micro_batches, _once,
     ]  # fmt: skip

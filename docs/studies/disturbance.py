@@ -7,6 +7,7 @@ what share of the blocks was marked, and each median step over the mean of its q
 Writes `disturbance.md` beside itself: `nox -s study -- disturbance`.
 """
 
+import itertools
 import os
 import secrets
 import statistics
@@ -26,7 +27,7 @@ from bench.measurement import Findings
 from bench.request import Request, Sampling
 from reports.stats import median_interval
 
-ROUNDS = 8
+ROUNDS = 10
 SAMPLING = Sampling(max_time_s=4.0, rel_error=0.005)
 CASES = (
     Case(workload="convnet", batch_size=32, num_workers=0),
@@ -123,6 +124,8 @@ def main() -> None:
                     with neighbour():
                         readings.append(measure(server, case, Path(scratch), beside=True))
                 print(f"round {number + 1} of {ROUNDS}", flush=True)
+            # So that each noisy one has quiet ones before and after it.
+            readings += [measure(server, case, Path(scratch), beside=False) for case in CASES]
         finally:
             server.close()
     met = write(readings)
@@ -135,7 +138,10 @@ def write(readings: list[Reading]) -> bool:
     for case in CASES:
         quiet = [r for r in readings if r.case == case and not r.beside]
         beside = [r for r in readings if r.case == case and r.beside]
-        ratios = [noisy.median_s / calm.median_s for calm, noisy in zip(quiet, beside, strict=True)]
+        ratios = [
+            noisy.median_s / statistics.mean((before.median_s, after.median_s))
+            for (before, after), noisy in zip(itertools.pairwise(quiet), beside, strict=True)
+        ]
         trusted = [
             ratio for ratio, noisy in zip(ratios, beside, strict=True) if not noisy.disturbed
         ]

@@ -4,6 +4,7 @@ A test copies this file beside its run, as a user's own.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -70,6 +71,29 @@ class Noisy(Net):
         return super().forward(x + 0.1 * noise)
 
 
+class Unusual(Net):
+    """Right in every way, and easily taken for wrong.
+
+    Most of it is frozen; it asks for single precision by name, has a mask of infinities, and gives
+    an output that the loss does not use, of parameters that are therefore never trained.
+    """
+
+    mask: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first.requires_grad_(False)
+        self.norm.requires_grad_(False)
+        self.aside = nn.Linear(16, 3)
+        self.register_buffer("mask", torch.full((2, 2), -torch.inf).triu(1))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]  # it is unusual
+        hidden = self.dropout(self.norm(self.first(x.float())).relu())
+        scores = self.last(hidden)
+        weights = (self.mask + scores[:2, :2]).softmax(1)
+        return scores + weights.sum() * 0.01, self.aside(hidden)
+
+
 class SkipsOne(torch.optim.SGD):
     """Its foreach implementation forgets the last parameter."""
 
@@ -108,6 +132,15 @@ def forgetful() -> Workload:
 
 def noisy() -> Workload:
     return _workload(Noisy)
+
+
+def unusual() -> Workload:
+    cross_entropy = nn.CrossEntropyLoss()
+    return replace(
+        _workload(Unusual),
+        loss=lambda outputs, target: cross_entropy(outputs[0], target),
+        metric=lambda outputs, target: right(outputs[0], target),
+    )
 
 
 def skips() -> Workload:

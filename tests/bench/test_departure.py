@@ -25,7 +25,6 @@ OUTPUT = Place(1, Kind.OUTPUT, "output")
 LOSS = Place(1, Kind.LOSS, "loss")
 WEIGHT, BIAS = Place(1, Kind.GRADIENT, "weight"), Place(1, Kind.GRADIENT, "bias")
 AFTER = Place(1, Kind.PARAMETER, "weight")
-NOTHING = torch.zeros(())
 
 
 def reference() -> Reference:
@@ -36,7 +35,8 @@ def reference() -> Reference:
         BIAS: torch.tensor([1e-12]).double(),
         AFTER: torch.tensor([1.01]).double(),
     }
-    return Reference([step], {"weight": torch.ones(1)})
+    begun = {"weight": torch.ones(1) * 1.5}  # another start than the reference's
+    return Reference([step], {"weight": torch.ones(1)}, begun)
 
 
 @given(
@@ -45,25 +45,25 @@ def reference() -> Reference:
 )
 def test_a_tensor_that_is_scaled_is_off_by_the_scale(numbers: list[float], by: float) -> None:
     expected = torch.tensor([*numbers, 1.0]).double()
-    error = relative_error(expected * (1 + by), expected, NOTHING, 0.0)
+    error = relative_error(expected * (1 + by), expected, 0.0)
     assert error == pytest.approx(by, rel=1e-6)
 
 
 def test_an_exact_tensor_has_no_error_also_where_it_is_zero() -> None:
-    assert relative_error(torch.zeros(3), torch.zeros(3), NOTHING, 0.0) == 0.0
-    assert math.isinf(relative_error(torch.ones(3), torch.zeros(3), NOTHING, 0.0))
+    assert relative_error(torch.zeros(3), torch.zeros(3), 0.0) == 0.0
+    assert math.isinf(relative_error(torch.ones(3), torch.zeros(3), 0.0))
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_is_infinitely_far_off(wrong: float) -> None:
-    assert math.isinf(relative_error(torch.tensor([1.0, wrong]), torch.ones(2), NOTHING, 0.0))
+    assert math.isinf(relative_error(torch.tensor([1.0, wrong]), torch.ones(2), 0.0))
     # also where the reference is no better
     same = torch.tensor([1.0, wrong])
-    assert math.isinf(relative_error(same, same.double(), NOTHING, 0.0))
+    assert math.isinf(relative_error(same, same.double(), 0.0))
 
 
 def test_another_shape_is_infinitely_far_off() -> None:
-    assert math.isinf(relative_error(torch.ones(2, 1), torch.ones(2), NOTHING, 0.0))
+    assert math.isinf(relative_error(torch.ones(2, 1), torch.ones(2), 0.0))
 
 
 def test_a_gradient_that_is_zero_in_theory_is_measured_by_all_gradients() -> None:
@@ -74,8 +74,26 @@ def test_a_gradient_that_is_zero_in_theory_is_measured_by_all_gradients() -> Non
 
 def test_a_parameter_is_compared_by_its_change() -> None:
     comparison = reference()
-    comparison.visit(AFTER, torch.tensor([1.0]))  # as if it had been skipped
+    comparison.visit(AFTER, torch.tensor([1.5]))  # as if it had been skipped
     assert comparison.errors[AFTER] == pytest.approx(1.0, rel=1e-4)
+    comparison.visit(AFTER, torch.tensor([1.51]))
+    assert comparison.errors[AFTER] == pytest.approx(0.0, abs=1e-4)
+
+
+def test_an_infinity_that_belongs_there_is_none_that_came_about() -> None:
+    masked = torch.tensor([1.0, -math.inf])
+    assert relative_error(masked, masked.double(), 0.0, infinite=True) == 0.0
+    assert relative_error(masked * 1.5, masked.double(), 0.0, infinite=True) == pytest.approx(0.5)
+    assert math.isinf(relative_error(-masked, masked.double(), 0.0, infinite=True))
+    lost = torch.tensor([math.nan, -math.inf])
+    assert math.isinf(relative_error(lost, lost.double(), 0.0, infinite=True))
+
+
+def test_a_gradient_of_zeros_is_none() -> None:
+    comparison = reference()
+    other = Place(1, Kind.GRADIENT, "other")
+    comparison.visit(other, torch.zeros(3))
+    assert comparison.errors[other] == 0.0
 
 
 def test_what_is_missing_and_what_is_too_much_are_infinitely_far_off() -> None:
@@ -139,6 +157,6 @@ def test_the_worst_of_each_kind_is_that_closest_to_its_allowance() -> None:
 
 def test_complex_and_sparse_tensors_are_compared_too() -> None:
     complex_: Tensor = torch.tensor([1 + 1j])
-    assert relative_error(complex_, complex_, NOTHING, 0.0) == 0.0
+    assert relative_error(complex_, complex_, 0.0) == 0.0
     dense = torch.eye(2)
-    assert relative_error(dense.to_sparse(), dense, NOTHING, 0.0) == 0.0
+    assert relative_error(dense.to_sparse(), dense, 0.0) == 0.0

@@ -30,6 +30,12 @@ def test_too_wide_an_interval_is_inconclusive() -> None:
     assert found.verdict is Equivalence.INCONCLUSIVE
 
 
+def test_a_training_that_comes_to_nothing_is_different_unless_its_twin_does_too() -> None:
+    nan = math.nan
+    assert compare([0.9, nan, 0.9], [0.9] * 3, ASKED).verdict is Equivalence.DIFFERENT
+    assert compare([0.9, nan, 0.9], [0.9, nan, 0.9], ASKED).verdict is Equivalence.INCONCLUSIVE
+
+
 def test_seeds_are_added_until_it_is_decided() -> None:
     noise = [0.006, -0.006, 0.005, -0.005, 0.004, -0.004, *[0.0] * 6]
     mine, twins, found = decide(lambda number: (0.9 + noise[number], 0.9), ASKED)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -43,12 +44,15 @@ def test_trainings_come_back_from_their_file_and_are_told_in_points() -> None:
         "low": -0.06,
         "high": -0.04,
         "accuracies": [0.9, 0.9, 0.9],
+        "twin_accuracies": [0.95, 0.95, 0.95],
     }
     judged = TrainJudged(case=CASE, status=Status.OK, facts=facts)
     back = TrainJudged.from_json(json.loads(json.dumps(judged.to_json())))
     assert back == judged
     assert back.verdict == "different"
     assert "-5.00 percentage points (-6.00 to -4.00)" in back.sentence
+    lost = replace(judged, facts={**facts, "accuracies": [None], "low": None, "high": None})
+    assert "not finite" in lost.sentence
 
 
 def test_another_schema_is_refused() -> None:

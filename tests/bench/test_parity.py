@@ -105,6 +105,23 @@ def test_control_flow_an_optimizer_and_a_state_that_lacks_something_are_caught(
     assert "not in its state_dict" in forgotten["reason"]
 
 
+def test_what_is_right_passes_in_every_loop_and_precision(
+    bench: Bench, departing: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = bench(
+        "--workload", f"{departing.name}:make", f"{departing.name}:unusual", *QUICK,
+        "--loop", "train", "eval", "--accumulate", "1", "2", "--precision", "fp32", "fp16",
+        "--compile", "off", "backend:aot_eager", "--optimizer", "own", "fused",
+        "--output", str(out), "-k", "parity",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {name: content["judgement"] for name, content in judged(out).items()}
+    assert len(found) == 2 * 2 * 2 * (1 + 2 * 2)
+    assert {judgement["verdict"] for judgement in found.values()} == {"pass"}
+    assert all(judgement["reference"]["steps"] == 5 for judgement in found.values())
+
+
 def test_random_numbers_are_made_alike_or_it_is_said_that_they_cannot(
     bench: Bench, departing: Path, tmp_path: Path
 ) -> None:
@@ -173,6 +190,8 @@ def test_trainings_are_compared_by_their_accuracy(
         for path in (out / "train-parity").glob("*.json")
     }
     assert found["departing-cpu-b8-w0-off-fp32"]["verdict"] == "twin"
+    report = (out / "report.md").read_text()  # also of what was not measured
+    assert "equivalent" in report
     alike = found["departing-cpu-b8-w0-backend.aot_eager-fp32"]
     assert alike["verdict"] == "equivalent"
     assert len(alike["accuracies"]) == len(alike["twin_accuracies"]) == 3

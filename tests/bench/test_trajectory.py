@@ -1,4 +1,5 @@
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -98,12 +99,13 @@ def test_gradients_are_shown_as_they_are_whatever_a_scaler_did() -> None:
     assert torch.allclose(found[place], expected[place], rtol=1e-5)
 
 
-def test_evaluation_shows_outputs_and_the_loss() -> None:
+def test_evaluation_shows_outputs_and_leaves_the_metric_alone() -> None:
     model = Net().eval()
     ready = training(model, metric=lambda scores, target: (scores.argmax(1) == target).sum())
     seen = followed(model, ready, 1, loop="eval")
     kinds = [place.kind for place in seen if place.kind not in {Kind.PARAMETER, Kind.BUFFER}]
-    assert kinds == [Kind.OUTPUT, Kind.LOSS]
+    assert kinds == [Kind.OUTPUT]
+    assert Kind.LOSS in {place.kind for place in followed(model, training(model), 1, loop="eval")}
 
 
 def test_random_numbers_start_anew_at_each_step() -> None:
@@ -120,5 +122,15 @@ def test_random_numbers_start_anew_at_each_step() -> None:
 
 
 def test_every_tensor_of_an_output_has_a_name() -> None:
+    @dataclass
+    class Output:
+        scores: Tensor
+        more: tuple[Tensor, ...]
+
     output = {"logits": torch.ones(1), "hidden": [torch.ones(2), "text"]}
     assert [name for name, _ in parts(output)] == ["['logits']", "['hidden'][0]"]
+    assert [name for name, _ in parts(Output(torch.ones(1), (torch.ones(2),)))] == [
+        ".scores",
+        ".more[0]",
+    ]
+    assert [name for name, _ in parts(torch.ones(1))] == [""]
