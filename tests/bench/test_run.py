@@ -103,7 +103,7 @@ def test_failing_cases_fail_and_the_others_go_on(bench: Bench, tiny: Tiny, tmp_p
     names = ("raises", "hangs", "dies", "good")
     done = bench(
         "--workload", *(f"{name}.py:make" for name in names), "--batch-size", "4",
-        "--num-workers", "2", "--compile", "off", "--steps", "4", "--deadline", "12",
+        "--num-workers", "2", "--compile", "off", "--steps", "4", "--deadline", "30",
         "--output", str(tmp_path / "out"),
     )  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr

@@ -1,6 +1,7 @@
 """Whole trainings, tested as the lesson tests them."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,14 @@ from bench.errors import UsageError
 from bench.request import Request, Sampling, TrainParity
 from bench.settings import Settings
 from bench.training import train_and_test
+
+
+@pytest.fixture(autouse=True)
+def same_threads() -> Iterator[None]:
+    """A training sets its process's threads, and this process goes on."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 def request(place: Path, workload: str, seed: int = 0) -> Request:
