@@ -171,9 +171,9 @@ def write(readings: list[Reading]) -> bool:
 
 Each case computes on one thread. It is measured {ROUNDS + 1} times on a quiet machine and, in
 between, {ROUNDS} times beside a neighbour that burns every core in bursts of 50 to 600 ms, with
-pauses of 200 to 1,200 ms. Aim: on the quiet machine at most 5 % of the blocks are marked; beside the
-neighbour the median step stays within 5 % of the mean of the quiet ones before and after it, or the
-case marks itself `disturbed`.
+pauses of 200 to 1,200 ms. Aim: on the quiet machine at most 5 % of the blocks are marked; beside
+the neighbour the median step stays within 5 % of the mean of the quiet ones before and after it,
+or the case marks itself `disturbed`.
 
 | case | {" | ".join(HEADS)} |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: |
