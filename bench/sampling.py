@@ -36,6 +36,11 @@ AGAIN_BLOCKS = 3
 """Disturbed blocks are measured again for so many times the blocks that counted so far, at most."""
 
 
+MOST_SET_ASIDE = 0.2
+"""A case is marked as disturbed where more than this share of its blocks had to be set aside: what
+a neighbour does reaches beyond the blocks that it is seen in. Fewer than ten count as ten."""
+
+
 class Batches(Protocol):
     """Where batches come from."""
 
@@ -200,7 +205,7 @@ def sample(
                     "elapsed_s": elapsed_s,
                 },
                 noise={
-                    "disturbed": forced,
+                    "disturbed": forced or set_aside > MOST_SET_ASIDE * max(10, len(noise)),
                     "set_aside": set_aside,
                     "limits": {"others": MOST_OTHERS, "steal": MOST_STEAL},
                     "blocks": noise,

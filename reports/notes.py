@@ -82,9 +82,9 @@ def _noise(measured: Sequence[Measurement], who: _Who) -> Iterator[str]:
     disturbed = [m for m in measured if m.disturbed]
     if disturbed:
         yield (
-            f"{words.DISTURBED} Disturbed {who(disturbed)}: measuring again had come to its bound, "
-            f"so that disturbed blocks count{_by_what(disturbed)}. Go by these figures only after "
-            f"measuring them again on a quieter machine."
+            f"{words.DISTURBED} Disturbed {who(disturbed)}: others were at work around more than a "
+            f"fifth of the blocks, or so long that disturbed ones count{_by_what(disturbed)}. Go by "
+            f"these figures only after measuring them again on a quieter machine."
         )
 
 

@@ -94,6 +94,13 @@ def test_disturbed_blocks_are_measured_again_and_their_laps_left_out() -> None:
     assert told[-1] == "sampling (2 disturbed blocks set aside)"
 
 
+def test_a_case_much_of_which_was_set_aside_is_marked_though_what_counts_was_calm() -> None:
+    watch = FakeWatch(iter([True, True, True, False, False]))
+    found = sampled(watch, Sampling(steps=20))
+    assert found.noise["set_aside"] == 3
+    assert found.noise["disturbed"]
+
+
 def test_when_nothing_else_is_to_be_had_the_case_is_marked_disturbed() -> None:
     found = sampled(FakeWatch(forever(value=True)), Sampling(steps=20, max_time_s=60))
     assert found.noise["disturbed"]

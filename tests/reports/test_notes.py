@@ -36,7 +36,7 @@ def test_disturbed_cases_say_by_what(tmp_path: Path) -> None:
         file["noise"]["blocks"][0] |= {"others": 0.234, "steal": 0.07, "throttled": "heat"}
 
     said = noted(tmp_path, busy)
-    assert "! Disturbed in default: measuring again had come to its bound" in said
+    assert "! Disturbed in default: others were at work around more than a fifth" in said
     assert "others' work took up to 23 % of the cores; the machine's host took up to 7 %" in said
     assert "the device was throttled by heat" in said
     assert "40 %" not in said  # of a block that was set aside
