@@ -83,8 +83,8 @@ def _noise(measured: Sequence[Measurement], who: _Who) -> Iterator[str]:
     if disturbed:
         yield (
             f"{words.DISTURBED} Disturbed {who(disturbed)}: others were at work around more than a "
-            f"fifth of the blocks, or so long that disturbed ones count{_by_what(disturbed)}. Go by "
-            f"these figures only after measuring them again on a quieter machine."
+            f"fifth of the blocks, or so long that disturbed ones count{_by_what(disturbed)}. Go "
+            f"by these figures only after measuring them again on a quieter machine."
         )
 
 
