@@ -139,13 +139,7 @@ def train(
     loss = torch.zeros(())
     for _ in range(steps):
         for _ in range(accumulate):
-            inputs, target = next(batches)
-            lap(Phase.DATALOAD)
-            if placement.transfers:
-                inputs, target = placed(inputs, placement), placed(target, placement)
-                lap(Phase.TRANSFER)
-            elif placement.channels_last:  # on the CPU, a part of the forward pass
-                inputs = placed(inputs, placement)
+            inputs, target = next_batch(batches, placement, lap)
             loss = forward(training, inputs, target)
             if accumulate > 1:
                 loss = loss / accumulate
@@ -164,6 +158,20 @@ def train(
         lap(Phase.OPTIMIZER)
         end_step()
     return loss.detach()
+
+
+def next_batch(
+    batches: Iterator[Any], placement: Placement, lap: Callable[[Phase], None]
+) -> tuple[Any, Any]:
+    """The next batch, input and target, in place."""
+    inputs, target = next(batches)
+    lap(Phase.DATALOAD)
+    if placement.transfers:
+        inputs, target = placed(inputs, placement), placed(target, placement)
+        lap(Phase.TRANSFER)
+    elif placement.channels_last:  # on the CPU, a part of the forward pass
+        inputs = placed(inputs, placement)
+    return inputs, target
 
 
 def forward(training: Training, inputs: Any, target: Any) -> Tensor:  # noqa: ANN401  # a batch
@@ -189,13 +197,7 @@ def evaluate(
     total = torch.zeros((), device=placement.device)
     with torch.no_grad():
         for _ in range(steps):
-            inputs, target = next(batches)
-            lap(Phase.DATALOAD)
-            if placement.transfers:
-                inputs, target = placed(inputs, placement), placed(target, placement)
-                lap(Phase.TRANSFER)
-            elif placement.channels_last:
-                inputs = placed(inputs, placement)
+            inputs, target = next_batch(batches, placement, lap)
             with training.autocast():
                 total = total + metric(training.model(inputs), target)
             lap(Phase.FORWARD)

@@ -3,15 +3,14 @@
 `docs/run-directory.md` describes the files.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
 from bench.case import Case
-from bench.child import Outcome, Status
-
-SCHEMA = 1
+from bench.case_result import CaseResult, ending
+from bench.child import Outcome
 
 
 class Verdict(StrEnum):
@@ -61,26 +60,16 @@ class Judgement:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
-    """A case, whether its judging came to an end, and what it came to.
+class Judged(CaseResult):
+    """A case, and what comparing its tensors came to.
 
     Attributes:
-        case: The case.
         judged_as: The id of the case that stands for all that compute the same.
-        status: How the child ended that judged it.
-        reason: One sentence, where it did not end well.
-        detail: A traceback, where there is one.
-        axis: Of an unsupported case, the axis whose value cannot be had.
         elapsed_s: Seconds that it took, its process's start included.
         judgement: The judgement, where there is one.
     """
 
-    case: Case
     judged_as: str
-    status: Status
-    reason: str | None = None
-    detail: str | None = None
-    axis: str | None = None
     elapsed_s: float = 0.0
     judgement: Mapping[str, Any] | None = None
 
@@ -89,12 +78,8 @@ class Judged:
         """What a child's outcome says of a case."""
         found = outcome.result
         return cls(
-            case=case,
+            **ending(case, outcome),
             judged_as=case.arithmetic.id,
-            status=outcome.status,
-            reason=outcome.reason,
-            detail=outcome.detail,
-            axis=outcome.axis,
             elapsed_s=outcome.elapsed_s,
             judgement=asdict(found) if isinstance(found, Judgement) else None,
         )
@@ -104,51 +89,21 @@ class Judged:
         """The verdict; `None` where none was come to."""
         return None if self.judgement is None else Verdict(self.judgement["verdict"])
 
-    def to_json(self) -> dict[str, Any]:
-        """The case's file."""
-        return _to_json(self)
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """From its file.
-
-        Raises:
-            KeyError, TypeError, ValueError: The content is none of this schema.
-        """
-        return cls(**_from_json(content, [each.name for each in fields(cls)]))
-
 
 @dataclass(frozen=True, kw_only=True)
-class TrainJudged:
+class TrainJudged(CaseResult):
     """A case, and what its trainings came to beside those of its eager twin.
 
     Attributes:
-        case: The case.
-        status: How the trainings ended.
-        reason: One sentence, where one did not end well.
-        detail: A traceback, where there is one.
-        axis: Of an unsupported case, the axis whose value cannot be had.
         facts: What was found; see `docs/run-directory.md`.
     """
 
-    case: Case
-    status: Status
-    reason: str | None = None
-    detail: str | None = None
-    axis: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def failed(cls, case: Case, outcome: Outcome, facts: Mapping[str, Any]) -> Self:
         """A case one of whose trainings came to no end."""
-        return cls(
-            case=case,
-            status=outcome.status,
-            reason=outcome.reason,
-            detail=outcome.detail,
-            axis=outcome.axis,
-            facts=facts,
-        )
+        return cls(**ending(case, outcome), facts=facts)
 
     @property
     def verdict(self) -> str | None:
@@ -170,33 +125,3 @@ class TrainJudged:
             f"({facts['low'] * 100:+.2f} to {facts['high'] * 100:+.2f}) from its eager twin's "
             f"over {len(facts['accuracies'])} seeds; {margin:g} are allowed"
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """The case's file."""
-        return _to_json(self)
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """From its file.
-
-        Raises:
-            KeyError, TypeError, ValueError: The content is none of this schema.
-        """
-        return cls(**_from_json(content, [each.name for each in fields(cls)]))
-
-
-def _to_json(told: Judged | TrainJudged) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "id": told.case.id,
-        **{each.name: getattr(told, each.name) for each in fields(told)},
-        "case": told.case.values(),
-        "status": str(told.status),
-    }
-
-
-def _from_json(content: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    if content["schema"] != SCHEMA:
-        raise ValueError(f"schema {content['schema']}, not {SCHEMA}")
-    told = {name: content[name] for name in names}
-    return {**told, "case": Case(**content["case"]), "status": Status(content["status"])}

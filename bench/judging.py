@@ -59,10 +59,10 @@ class Judging:
     def adopt(self, cases: tuple[Case, ...]) -> None:
         """Takes over what an earlier run has judged already."""
         for case in cases:
-            judged = self._directory.read_judged(case)
+            judged = self._directory.read_result(Judged, case)
             if judged is not None and judged.status in {Status.OK, Status.UNSUPPORTED}:
                 self._judged[case.arithmetic] = judged
-            trained = self._directory.read_train_judged(case)
+            trained = self._directory.read_result(TrainJudged, case)
             if trained is not None and trained.status in {Status.OK, Status.UNSUPPORTED}:
                 self._train_judged[case.arithmetic] = trained
 
@@ -81,7 +81,7 @@ class Judging:
             outcome = self._run_job(Job("bench.parity:judge", (asked,)), self._parity.budget_s)
             self._judged[key] = Judged.of(case, outcome)
         judged = replace(self._judged[key], case=case)
-        self._directory.write_judged(judged)
+        self._directory.write_result(judged)
         return judged
 
     def train_judged(self, case: Case) -> TrainJudged:
@@ -94,7 +94,7 @@ class Judging:
         if key not in self._train_judged:
             self._train_judged[key] = self._compare_trainings(key)
         judged = replace(self._train_judged[key], case=case)
-        self._directory.write_train_judged(judged)
+        self._directory.write_result(judged)
         return judged
 
     def _compare_trainings(self, case: Case) -> TrainJudged:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from bench.case import Case
+from bench.case_result import CaseResult
 from bench.errors import UsageError
 from bench.judgement import Judged, TrainJudged
 from bench.measurement import SCHEMA, Measurement
@@ -24,6 +25,9 @@ from bench.measurement import SCHEMA, Measurement
 RESULTS = Path("results")
 """Where runs go, beneath the current directory."""
 LATEST = "latest"
+ROOMS: Mapping[type[CaseResult], str] = {Judged: "parity", TrainJudged: "train-parity"}
+"""Which folder holds what the passes over a case came to."""
+Result = TypeVar("Result", bound=CaseResult)
 
 
 class StoreError(Exception):
@@ -91,39 +95,22 @@ class RunDirectory:
         measurement = _parsed(self.case_file(case), Measurement.from_json)
         return measurement if measurement is not None and measurement.case == case else None
 
-    def parity_file(self, case: Case) -> Path:
-        """Where a case's judgement lies, or will."""
-        return self.path / "parity" / f"{case.id}.json"
+    def result_file(self, kind: type[CaseResult], case: Case) -> Path:
+        """Where what a pass over a case came to lies, or will."""
+        return self.path / ROOMS[kind] / f"{case.id}.json"
 
-    def write_judged(self, judged: Judged) -> None:
-        """Writes a case's judgement.
-
-        Raises:
-            StoreError: It cannot be written.
-        """
-        _write(self.parity_file(judged.case), judged.to_json())
-
-    def read_judged(self, case: Case) -> Judged | None:
-        """A case's judgement, or `None` where it is missing, damaged or another case's."""
-        judged = _parsed(self.parity_file(case), Judged.from_json)
-        return judged if judged is not None and judged.case == case else None
-
-    def train_parity_file(self, case: Case) -> Path:
-        """Where what a case's trainings came to lies, or will."""
-        return self.path / "train-parity" / f"{case.id}.json"
-
-    def write_train_judged(self, judged: TrainJudged) -> None:
-        """Writes what a case's trainings came to.
+    def write_result(self, result: CaseResult) -> None:
+        """Writes what a pass over a case came to.
 
         Raises:
             StoreError: It cannot be written.
         """
-        _write(self.train_parity_file(judged.case), judged.to_json())
+        _write(self.result_file(type(result), result.case), result.to_json())
 
-    def read_train_judged(self, case: Case) -> TrainJudged | None:
-        """What a case's trainings came to, or `None` where that is missing or damaged."""
-        judged = _parsed(self.train_parity_file(case), TrainJudged.from_json)
-        return judged if judged is not None and judged.case == case else None
+    def read_result(self, kind: type[Result], case: Case) -> Result | None:
+        """What a pass over a case came to, or `None` where it is missing, damaged or another's."""
+        result = _parsed(self.result_file(kind, case), kind.from_json)
+        return result if result is not None and result.case == case else None
 
     def log(self, line: str) -> None:
         """Adds a line to the run's log."""
