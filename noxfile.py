@@ -39,6 +39,13 @@ def report(session: nox.Session) -> None:
 
 
 @nox.session
+def tensorboard(session: nox.Session) -> None:
+    """Open runs with a profile in TensorBoard: `nox -s tensorboard -- [RUN ...] [OPTIONS]`."""
+    session.install("-e", ".")
+    run(session, "python", "-m", "bench.tensorboard", *session.posargs)
+
+
+@nox.session
 def study(session: nox.Session) -> None:
     """Repeat the studies of how well stepbench measures: `nox -s study -- NAME ...`."""
     session.install("-e", ".", "--group", "studies")

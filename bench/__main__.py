@@ -16,6 +16,7 @@ examples:
   python -m bench --batch-size 32 128 --num-workers 0 2 4 --compile off
   python -m bench --workload resnet18 --dataset jpeg --max-time 20
   python -m bench --workload my_bench.py:make -k "b32 and not w0"
+  python -m bench --profile -k profile                 only profile, then: nox -s tensorboard
   python -m bench --resume results/latest              measure what is missing
 
 Options that take several values span a matrix: every combination is a case, measured in a process
@@ -74,7 +75,7 @@ def _own_arguments() -> list[str]:
         *("-p", "pytest_benchmark.plugin"),
         *("-p", "bench.plugin"),
         "--no-header",
-        *(str(HERE / name) for name in ("test_training_step.py", "test_parity.py")),
+        *(str(HERE / f"test_{name}.py") for name in ("training_step", "parity", "profile")),
     ]
 
 

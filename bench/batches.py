@@ -5,7 +5,7 @@ That would fall upon whichever lap comes next, so the sampler goes on from one s
 and the cost of a start is measured by itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -71,9 +71,21 @@ def refuse_large_batch(case: Case, length: int) -> None:
 
 
 def make_loader(
-    workload: Workload, dataset: Dataset[Any], case: Case, seed: int
+    workload: Workload,
+    dataset: Dataset[Any],
+    case: Case,
+    seed: int,
+    collate: Callable[[list[Any]], Any] | None = None,
 ) -> DataLoader[Any]:
-    """The case's `DataLoader`, shuffling without end."""
+    """The case's `DataLoader`, shuffling without end.
+
+    Args:
+        workload: What is trained.
+        dataset: Its data.
+        case: How they are loaded.
+        seed: Of the order, and of loader workers.
+        collate: Makes a batch in the place of the workload's own way.
+    """
     sampler = EndlessShuffle(length_of(dataset, case.workload), case.batch_size, seed)
     return DataLoader(
         dataset,
@@ -82,7 +94,7 @@ def make_loader(
         prefetch_factor=case.prefetch_factor if case.num_workers else None,
         persistent_workers=case.persistent_workers,
         pin_memory=case.pin_memory,
-        collate_fn=workload.collate,
+        collate_fn=collate or workload.collate,
         generator=torch.Generator().manual_seed(seed),  # of which the workers' seeds are drawn
         **{name: value for name, value in workload.loader.items() if _applies(name, case)},
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.case import AXES, AXIS, Matrix, near
 from bench.errors import UsageError
-from bench.request import Parity, Sampling, TrainParity
+from bench.request import Parity, Profiling, Sampling, TrainParity
 from bench.settings import Settings
 
 DEADLINE_S = 300.0
@@ -40,11 +40,12 @@ class Flag:
         return "stepbench_" + self.name.lstrip("-").replace("-", "_")
 
 
-_WHAT, _HOW, _UNDER, _SAME, _WHERE = (
+_WHAT, _HOW, _UNDER, _SAME, _WITHIN, _WHERE = (
     "what to measure",
     "how to measure",
     "under which settings",
     "is it still the same training?",
+    "where the time goes within a phase",
     "data and results",
 )
 
@@ -166,6 +167,37 @@ FLAGS: tuple[Flag, ...] = (
         {"metavar": "SECONDS"},
     ),
     Flag(
+        "--profile",
+        "also profile each case once it has been measured: operators by phase in the reports, a "
+        "trace and every other tab in TensorBoard (nox -s tensorboard)",
+        _WITHIN,
+        {"action": "store_true"},
+    ),
+    Flag(
+        "--profile-steps",
+        f"steps of each trace (default {Profiling.steps}); many make TensorBoard slow",
+        _WITHIN,
+        {"metavar": "N"},
+    ),
+    Flag(
+        "--profile-stack",
+        "record Python's call stacks and the modules as well; traces become large",
+        _WITHIN,
+        {"action": "store_true"},
+    ),
+    Flag(
+        "--profile-workers",
+        "also time reading, each transform and collation in each loader worker",
+        _WITHIN,
+        {"action": "store_true"},
+    ),
+    Flag(
+        "--memory-snapshot",
+        "also record a CUDA device's allocations, for pytorch.org/memory_viz",
+        _WITHIN,
+        {"action": "store_true"},
+    ),
+    Flag(
         "--data-dir",
         "real data: a directory with cifar-10-batches-py/, or with train/CLASS/*.jpg for "
         "--dataset jpeg. Without it stepbench draws its own, in the same format",
@@ -203,6 +235,7 @@ class Options:
         settings: What bears upon every case alike.
         parity: How tensors are compared; `None` where they are not.
         train_parity: How trained models are compared; `None` where they are not.
+        profiling: What is profiled; `None` where nothing is.
         cold: Whether each compiled case has a compile cache of its own.
         deadline_s: After how long a case is given up.
         memory_limit_bytes: What a case may allocate on the host; `None` for no limit.
@@ -218,6 +251,7 @@ class Options:
     settings: Settings
     parity: Parity | None
     train_parity: TrainParity | None
+    profiling: Profiling | None
     cold: bool
     deadline_s: float
     memory_limit_bytes: int | None
@@ -271,6 +305,7 @@ def read(given: Mapping[str, Any], directory: Path) -> Options:
         settings=_settings(value),
         parity=_parity(value),
         train_parity=_train_parity(value),
+        profiling=_profiling(value),
         cold=bool(value["--cold"]),
         deadline_s=_positive("--deadline", value["--deadline"], DEADLINE_S, "seconds"),
         memory_limit_bytes=_size("--memory-limit", value["--memory-limit"]),
@@ -306,6 +341,25 @@ def _train_parity(value: Mapping[str, Any]) -> TrainParity | None:
         steps=TrainParity.steps if steps is None else _count("--train-steps", steps),
         margin=_positive("--train-margin", margin, TrainParity.margin, "a share"),
         budget_s=_positive("--train-budget", budget, TrainParity.budget_s, "seconds"),
+    )
+
+
+def _profiling(value: Mapping[str, Any]) -> Profiling | None:
+    steps = value["--profile-steps"]
+    options = ("--profile-stack", "--profile-workers", "--memory-snapshot")
+    if not value["--profile"]:
+        needless = next((name for name in options if value[name]), None)
+        if steps is not None:
+            needless = f"--profile-steps {steps}"
+        if needless is not None:
+            raise UsageError(f"{needless}: is for profiling; add --profile")
+        return None
+    stack, workers, snapshot = (bool(value[name]) for name in options)
+    return Profiling(
+        steps=Profiling.steps if steps is None else _count("--profile-steps", steps),
+        stack=stack,
+        workers=workers,
+        memory_snapshot=snapshot,
     )
 
 

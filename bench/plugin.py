@@ -18,9 +18,10 @@ from rich.console import Console
 
 from bench import phases
 from bench.case import Case
+from bench.case_result import CaseResult
 from bench.child import ServerGoneError, Status
 from bench.errors import UsageError
-from bench.judgement import Judged, TrainJudged, Verdict
+from bench.judgement import Verdict
 from bench.measurement import Measurement
 from bench.options import FLAGS, read
 from bench.phases import STEP
@@ -99,6 +100,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         "test_phase": True,
         "test_parity": run.compares,
         "test_training_parity": run.compares_trainings,
+        "test_profile": run.profiles,
     }
     order = {case: number for number, case in enumerate(run.cases)}
     kept = [
@@ -144,7 +146,7 @@ class Step:
         self._require(measurement)
         return measurement
 
-    def _require(self, ended: Measurement | Judged | TrainJudged) -> None:
+    def _require(self, ended: Measurement | CaseResult) -> None:
         """Fails or skips the test where something came to no good end."""
         if ended.status is Status.OK:
             return
@@ -174,6 +176,16 @@ class Step:
             pytest.skip(reason)
         if judged.verdict is not Verdict.PASS:
             pytest.fail(reason, pytrace=False)
+
+    def assert_profile(self) -> None:
+        """Fails the test where the case could not be profiled."""
+        with self._at_work():
+            measured = self.run.measure(self.case)
+        if measured.status is not Status.OK:
+            pytest.skip(f"{self.case.id}: was not measured ({measured.status})")
+        with self._at_work():
+            profiled = self.run.profile(self.case)
+        self._require(profiled)
 
     def assert_training_parity(self) -> None:
         """Fails the test where the case trains to another accuracy; skips where it is not known."""

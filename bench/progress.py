@@ -39,7 +39,7 @@ class Progress:
     _finished: int = 0
     _elapsed_s: dict[bool, list[float]] = field(default_factory=lambda: {False: [], True: []})
     _remaining: list[Case] = field(default_factory=list)
-    _judged_s: dict[str, list[float]] = field(default_factory=dict)
+    _examined_s: dict[str, list[float]] = field(default_factory=dict)
     _live: Live | None = None
     _case: Case | None = None
 
@@ -64,18 +64,18 @@ class Progress:
         self._case = None
 
     @contextmanager
-    def judging(self, case: Case, what: str) -> Iterator[None]:
-        """Shows a case as the one whose parity is judged.
+    def examining(self, case: Case, what: str) -> Iterator[None]:
+        """Shows a case as one that is looked at apart from measuring.
 
         Args:
             case: The case.
-            what: `parity` or `training parity`, for the time left.
+            what: `parity`, `training parity` or `profile`, for the time left.
         """
         self._case, began = case, time.perf_counter()
         with self._shown():
             self.doing(what)
             yield
-        self._judged_s.setdefault(what, []).append(time.perf_counter() - began)
+        self._examined_s.setdefault(what, []).append(time.perf_counter() - began)
         self._case = None
 
     @contextmanager
@@ -124,15 +124,15 @@ class Progress:
         )
 
     def told(self, case: Case, what: str, word: str, style: str) -> None:
-        """Adds a line for what was found of a case's parity."""
+        """Adds a line for what was found of a case apart from measuring."""
         self.console.print(
             Text.assemble(f"      {case.id}  ", f"{what}: ", (word, style)), soft_wrap=True
         )
 
     def left_s(self) -> float:
         """How long the remaining cases will take: each as its like took so far, on average."""
-        judging_s = sum(sum(times) / len(times) for times in self._judged_s.values())
-        return sum(self._expected_s(case) + judging_s for case in self._remaining)
+        examining_s = sum(sum(times) / len(times) for times in self._examined_s.values())
+        return sum(self._expected_s(case) + examining_s for case in self._remaining)
 
     def _expected_s(self, case: Case) -> float:
         compiled = case.compile != "off"

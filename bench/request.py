@@ -1,5 +1,6 @@
 """What a child is asked to measure. Knows no torch, so that the parent can make it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,6 +85,66 @@ class Request:
         """The data that the case trains on."""
         name = "cifar10" if self.case.dataset == OWN_DATASET else self.case.dataset
         return DataChoice(name, self.data_dir, self.download)
+
+
+@dataclass(frozen=True)
+class Profiling:
+    """What to profile, apart from the timing.
+
+    Attributes:
+        steps: How many steps a trace has.
+        stack: Whether Python's call stacks are recorded, and the modules.
+        workers: Whether the loader's workers are looked into.
+        memory_snapshot: Whether a CUDA device's allocations are recorded.
+    """
+
+    steps: int = 3
+    stack: bool = False
+    workers: bool = False
+    memory_snapshot: bool = False
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What TensorBoard shows of what was measured.
+
+    Attributes:
+        laps_s: Seconds by phase, and of the step: those of the sampled steps, in order.
+        samples_per_s: Of each bare block, in order.
+        settings: The case's values on the axes, numbers and strings.
+        choices: All values that the run's cases have on each of these.
+        results: What cases are compared by, by name.
+    """
+
+    laps_s: Mapping[str, tuple[float, ...]]
+    samples_per_s: tuple[float, ...]
+    settings: Mapping[str, str | float]
+    choices: Mapping[str, tuple[str | float, ...]]
+    results: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ProfileRequest:
+    """What a child is asked to profile.
+
+    Attributes:
+        request: The case, and the settings that it runs under.
+        profiling: How.
+        figures: What was measured.
+        trace: Where the trace goes as the profiler writes it.
+        board: Where all that TensorBoard shows of the case goes: a directory of its own, which
+            appears whole.
+        snapshot: Where the memory snapshot goes.
+        scratch: A directory for what is not complete yet, on the same disk.
+    """
+
+    request: Request
+    profiling: Profiling
+    figures: Figures
+    trace: Path
+    board: Path
+    snapshot: Path
+    scratch: Path
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,10 @@ from bench.judgement import Judged, TrainJudged, Verdict
 from bench.judging import Judging
 from bench.measurement import Measurement
 from bench.options import Options
+from bench.profiling.parent import Profiler
+from bench.profiling.profile import Profiled
 from bench.progress import Progress
-from bench.request import Parity, Request, Sampling, TrainParity
+from bench.request import Parity, Profiling, Request, Sampling, TrainParity
 from bench.settings import Settings
 
 PRELOAD = (
@@ -44,6 +46,8 @@ PRELOAD_COMPILE = (
     "torch._inductor.codegen.cpp",
 )
 """What a child that compiles needs as well."""
+PRELOAD_PROFILE = ("bench.profiling.job",)
+"""What a child that profiles needs as well."""
 PREFLIGHT_DEADLINE_S = 1800.0
 """Preflight may download or draw a data set."""
 CEILINGS_DEADLINE_S = 300.0
@@ -67,6 +71,7 @@ class Run:
         self._server: Server | None = None
         self._directory: store.RunDirectory | None = None
         self._judging: Judging | None = None
+        self._profiler: Profiler | None = None
         self._console = console
         self.facts: dict[str, Any] = {}
         self.progress = Progress(console, 0, options.sampling.max_time_s)
@@ -116,7 +121,12 @@ class Run:
         """
         self._server = self._start_server()
         found = self._preflight()
+        self._refuse_missing_cuda(found)
         self.cases = self._options.matrix.on(found).cases
+        if self._options.profiling is not None:
+            self._profiler = Profiler(
+                self.directory, self._request, self._run_job, self._options.profiling, self.cases
+            )
         self._judging = Judging(
             self.directory,
             self._request,
@@ -133,9 +143,21 @@ class Run:
         else:
             self.facts = self.directory.read_run() or {}
 
+    def _refuse_missing_cuda(self, found: dict[str, str]) -> None:
+        """A memory snapshot that no case could have is not passed over."""
+        profiling, used = self._options.profiling, self._options.matrix.on(found).axes["device"]
+        if profiling is None or not profiling.memory_snapshot:
+            return
+        if not any(device.startswith("cuda") for device in used):
+            raise UsageError(
+                f"--memory-snapshot: only CUDA records its allocations, and --device is "
+                f"{' '.join(used)}; leave it out: every trace has the memory's curve"
+            )
+
     def _start_server(self) -> Server:
         compiles = any(case.compile != "off" for case in self._options.matrix.cases)
         preload = PRELOAD + (PRELOAD_COMPILE if compiles else ())
+        preload += () if self._options.profiling is None else PRELOAD_PROFILE
         return child.start_server(preload, sys.path, Path.cwd())
 
     def _preflight(self) -> dict[str, str]:
@@ -205,6 +227,7 @@ class Run:
             "settings": asdict(self._options.settings),
             "parity": _asked(self._options.parity),
             "train_parity": _asked(self._options.train_parity),
+            "profiling": _asked(self._options.profiling),
             "cold": self._options.cold,
             "data_dir": None if self._options.data_dir is None else str(self._options.data_dir),
             "machine": {**host.machine(), "devices": found},
@@ -261,6 +284,13 @@ class Run:
                 f"{', '.join('--' + name.replace('_', '-') for name in sorted(_PARITY_OPTIONS))} "
                 f"out to go on with it, or begin a new run"
             )
+        profiling = _stored(Profiling, stored.get("profiling"))
+        if named & _PROFILE_OPTIONS and profiling != self._options.profiling:
+            raise UsageError(
+                f"--resume {place}: it was profiled otherwise, or not at all "
+                f"({stored['command']}); leave --profile and what goes with it out to go on with "
+                f"it, or begin a new run"
+            )
         here = {"cpu": host.cpu_name(), **host.packages()}
         there = {"cpu": stored["machine"]["cpu"], **stored["packages"]}
         differing = [
@@ -281,6 +311,7 @@ class Run:
             settings=settings,
             parity=parity,
             train_parity=train_parity,
+            profiling=profiling,
             cold=stored["cold"],
             data_dir=data_dir,
         )
@@ -377,7 +408,7 @@ class Run:
         Raises:
             StoreError: It could not be kept.
         """
-        with self.progress.judging(case, "parity"):
+        with self.progress.examining(case, "parity"):
             judged = self._examining().judged(case)
         word = str(judged.verdict or judged.status)
         reason = judged.reason or (judged.judgement or {}).get("reason")
@@ -390,12 +421,31 @@ class Run:
         Raises:
             StoreError: It could not be kept.
         """
-        with self.progress.judging(case, "training parity"):
+        with self.progress.examining(case, "training parity"):
             judged = self._examining().train_judged(case)
         word = judged.verdict or str(judged.status)
         reason = judged.sentence if "accuracies" in judged.facts else judged.reason
         self._tell(case, "training parity", word, reason, quiet=word == "twin")
         return judged
+
+    @property
+    def profiles(self) -> bool:
+        """Whether cases are profiled (`--profile`)."""
+        return self._options.profiling is not None
+
+    def profile(self, case: Case) -> Profiled:
+        """What profiling a measured case found; kept in the run directory.
+
+        Raises:
+            StoreError: It could not be kept.
+        """
+        if self._profiler is None:
+            raise RuntimeError("only --profile profiles")
+        with self.progress.examining(case, "profile"):
+            found = self._profiler.profiled(case)
+        ok = found.status is Status.OK
+        self._tell(case, "profile", str(found.status), found.reason, quiet=ok)
+        return found
 
     def _examining(self) -> Judging:
         if self._judging is None:
@@ -449,6 +499,7 @@ class Run:
             # What was compiled, and compared with, is of use to this run alone.
             shutil.rmtree(self._directory.compile_cache, ignore_errors=True)
             shutil.rmtree(self._directory.references, ignore_errors=True)
+            shutil.rmtree(self._directory.scratch, ignore_errors=True)
         if self._directory is not None and not self.has_begun and self._options.resume is None:
             self._directory.discard()
         elif self._directory is not None:
@@ -460,11 +511,15 @@ _PARITY_OPTIONS = {
     "train_budget",
 }  # fmt: skip
 
-Asked = TypeVar("Asked", Parity, TrainParity)
+_PROFILE_OPTIONS = {
+    "profile", "profile_steps", "profile_stack", "profile_workers", "memory_snapshot",
+}  # fmt: skip
+
+Asked = TypeVar("Asked", Parity, TrainParity, Profiling)
 
 
-def _asked(options: Parity | TrainParity | None) -> dict[str, Any] | None:
-    """What a run is asked to compare, for `run.json`; `None` where it is not."""
+def _asked(options: Parity | TrainParity | Profiling | None) -> dict[str, Any] | None:
+    """What a run is asked to do apart from measuring, for `run.json`; `None` where it is not."""
     return None if options is None else asdict(options)
 
 

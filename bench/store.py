@@ -21,11 +21,16 @@ from bench.case_result import CaseResult
 from bench.errors import UsageError
 from bench.judgement import Judged, TrainJudged
 from bench.measurement import SCHEMA, Measurement
+from bench.profiling.profile import Profiled
 
 RESULTS = Path("results")
 """Where runs go, beneath the current directory."""
 LATEST = "latest"
-ROOMS: Mapping[type[CaseResult], str] = {Judged: "parity", TrainJudged: "train-parity"}
+ROOMS: Mapping[type[CaseResult], str] = {
+    Judged: "parity",
+    TrainJudged: "train-parity",
+    Profiled: "profiles",
+}
 """Which folder holds what the passes over a case came to."""
 Result = TypeVar("Result", bound=CaseResult)
 
@@ -65,6 +70,26 @@ class RunDirectory:
     def references(self) -> Path:
         """What cases are compared with, while the run goes on."""
         return self.path / "references"
+
+    @property
+    def traces(self) -> Path:
+        """Traces as profilers wrote them."""
+        return self.path / "traces"
+
+    @property
+    def board(self) -> Path:
+        """What TensorBoard shows, a directory a case."""
+        return self.path / "tb"
+
+    @property
+    def snapshots(self) -> Path:
+        """Snapshots of a device's memory."""
+        return self.path / "snapshots"
+
+    @property
+    def scratch(self) -> Path:
+        """What is not complete yet, while the run goes on."""
+        return self.path / "scratch"
 
     def case_file(self, case: Case) -> Path:
         """Where a case's measurement lies, or will."""

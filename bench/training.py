@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from bench import batches, cycle
 from bench.build import Built, build
@@ -61,22 +61,36 @@ def train_and_test(report: Callable[[str], None], request: Request, steps: int) 
         report(f"training, step {begun} of {steps}")
         loss = cycle.train(built.training, stream, min(REPORTED_STEPS, steps - begun))
     report("testing")
-    accuracy, samples = test(built)
-    return Trained(accuracy, samples, float(loss))
+    found, samples = accuracy(built)
+    return Trained(found, samples, float(loss))
 
 
-def test(built: Built) -> tuple[float, int]:
+def accuracy(built: Built, most: int | None = None) -> tuple[float, int]:
     """The metric over the test data per sample, and how many samples these are.
 
-    The model is called without `torch.compile`: what is tested are the weights.
+    The model is called without `torch.compile`: what is tested are the weights. It is left in
+    evaluation mode.
+
+    Args:
+        built: The case, trained.
+        most: On how many samples at most; `None` takes all.
     """
     workload = built.workload
     if workload.test_dataset is None:
-        raise RuntimeError("train_and_test() refuses a workload without test data")
-    data: Any = workload.test_dataset()
+        raise RuntimeError("a workload without test data cannot be tested")
+    data = some_of(workload.test_dataset(), most)
     loader = DataLoader(data, batch_size=TEST_BATCH, collate_fn=workload.collate)
     built.model.eval()
     stream: Iterator[Any] = iter(loader)
     training = replace(built.training, model=built.model)
     right: Tensor = cycle.evaluate(training, stream, len(loader))
     return float(right) / len(data), len(data)
+
+
+def some_of(dataset: Any, most: int | None) -> Any:  # noqa: ANN401  # any map-style data set
+    """A data set, or so many of its samples, drawn at random and always the same ones."""
+    length = len(dataset)
+    if most is None or length <= most:
+        return dataset
+    order = torch.randperm(length, generator=torch.Generator().manual_seed(0))
+    return Subset(dataset, order[:most].tolist())

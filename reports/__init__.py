@@ -36,7 +36,7 @@ def load(path: Path | str) -> "Run":
 
 
 def write(run: "Run | Path | str") -> list[Path]:
-    """Writes `report.md` and `phases.csv` into a run's directory, over older ones.
+    """Writes `report.md`, `phases.csv` and, of what was profiled, `operators.csv`, over older ones.
 
     Args:
         run: The run, or its directory.

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from . import parity, schema1
+from . import parity, profile, schema1
 from .errors import ReportError
 from .frame import Run
 from .measurement import CLOCKS, DAMAGED, NOT_MEASURED, OK, PHASES, STEP, Laps, Measurement, number
@@ -22,7 +22,7 @@ SCHEMA = 2
 """The newest schema that can be read; 1, before it, can be too."""
 
 
-class _DamageError(Exception):
+class DamageError(Exception):
     """Why a case's file cannot be reported on."""
 
 
@@ -44,10 +44,11 @@ def load(path: Path | str) -> Run:
     for case_id in facts["cases"]:
         compared = _read_parity(path, case_id)
         try:
-            measurement = _read_case(path / "cases" / f"{case_id}.json", case_id)
+            measurement = read_case(path / "cases" / f"{case_id}.json", case_id)
             axes = measurement.axes or compared.axes  # it may be compared and not measured
-            measurements.append(replace(measurement, axes=axes, parity=compared))
-        except _DamageError as error:
+            profiled = profile.read(_read_room(path, "profiles", case_id))
+            measurements.append(replace(measurement, axes=axes, parity=compared, profile=profiled))
+        except DamageError as error:
             reason = f"its file cannot be used ({error}); measure it again by --resume {path}"
             measurements.append(Measurement(case_id, {}, DAMAGED, reason))
             problems.append(f"cases/{case_id}.json: {error}; measure it again by --resume {path}")
@@ -82,26 +83,26 @@ def _read_run(path: Path) -> dict[str, Any]:
     return schema1.lift_run(facts) if schema == 1 else facts
 
 
-def _read_case(file: Path, case_id: str) -> Measurement:
+def read_case(file: Path, case_id: str) -> Measurement:
     """A case's file; a measurement without figures where there is none.
 
     Raises:
-        _DamageError: There is one, and it cannot be used.
+        DamageError: There is one, and it cannot be used.
     """
     try:
         content = _parse(file)
     except FileNotFoundError:
         return Measurement(case_id, {}, NOT_MEASURED)
     except (OSError, ValueError) as error:
-        raise _DamageError(f"it is damaged: {error}") from None
+        raise DamageError(f"it is damaged: {error}") from None
     schema = content.get("schema")
     if schema not in {1, SCHEMA}:
-        raise _DamageError(f"its schema is {schema}, and this stepbench reads up to {SCHEMA}")
+        raise DamageError(f"its schema is {schema}, and this stepbench reads up to {SCHEMA}")
     if schema == 1:
         content = schema1.lift_case(content)
     axes, status = content.get("case"), content.get("status")
     if content.get("id") != case_id or not isinstance(axes, dict) or not isinstance(status, str):
-        raise _DamageError("it is not this case's")
+        raise DamageError("it is not this case's")
     laps, micro_laps = content.pop("laps", None), content.pop("micro_laps", None)
     if status != OK:
         return Measurement(case_id, axes, status, content.get("reason"), content)
@@ -114,16 +115,19 @@ def _read_case(file: Path, case_id: str) -> Measurement:
 
 
 def _read_parity(path: Path, case_id: str) -> parity.Parity:
-    """What is known of a case's parity; a damaged file counts as none."""
+    """What is known of a case's parity."""
+    return parity.read(
+        _read_room(path, "parity", case_id), _read_room(path, "train-parity", case_id)
+    )
 
-    def content(room: str) -> dict[str, Any] | None:
-        try:
-            found = _parse(path / room / f"{case_id}.json")
-        except (OSError, ValueError):
-            return None
-        return found if found.get("id") == case_id else None
 
-    return parity.read(content("parity"), content("train-parity"))
+def _read_room(path: Path, room: str, case_id: str) -> dict[str, Any] | None:
+    """What a pass apart from measuring found of a case; a damaged file counts as none."""
+    try:
+        found = _parse(path / room / f"{case_id}.json")
+    except (OSError, ValueError):
+        return None
+    return found if found.get("id") == case_id else None
 
 
 def _parse(file: Path) -> dict[str, Any]:
@@ -145,12 +149,12 @@ def _refuse(constant: str) -> float:
 
 def _check_count(value: object, what: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise _DamageError(f"its {what} is {value}")
+        raise DamageError(f"its {what} is {value}")
 
 
 def _check_blocks(blocks: object) -> None:
     if not isinstance(blocks, list) or not blocks:
-        raise _DamageError("it has no blocks")
+        raise DamageError("it has no blocks")
     for block in blocks:
         if not (
             isinstance(block, dict)
@@ -158,18 +162,18 @@ def _check_blocks(blocks: object) -> None:
             and isinstance(block.get("steps"), int)
             and math.isfinite(number(block.get("elapsed_s")))
         ):
-            raise _DamageError(f"a block of it is {block}")
+            raise DamageError(f"a block of it is {block}")
 
 
 def _read_laps(laps: object) -> Iterator[tuple[str, Laps]]:
     """Laps by clock, each phase in its order.
 
     Raises:
-        _DamageError: They are no finite numbers, unequally many, or lack the step.
+        DamageError: They are no finite numbers, unequally many, or lack the step.
     """
     clocks = laps if isinstance(laps, dict) else {}
     if not clocks.get("host"):
-        raise _DamageError("it has no laps")
+        raise DamageError("it has no laps")
     for clock in CLOCKS:
         if clocks.get(clock) is None:
             continue
@@ -178,15 +182,13 @@ def _read_laps(laps: object) -> Iterator[tuple[str, Laps]]:
                 name: np.asarray(values, dtype=np.float64) for name, values in clocks[clock].items()
             }
         except (AttributeError, TypeError, ValueError) as error:
-            raise _DamageError(f"its laps by the {clock} clock are no numbers") from error
+            raise DamageError(f"its laps by the {clock} clock are no numbers") from error
         shapes = {track.shape for track in tracks.values()}
         steps = len(tracks[STEP]) if STEP in tracks and tracks[STEP].ndim == 1 else 0
         if not steps or shapes != {(steps,)}:
-            raise _DamageError(
-                f"its laps by the {clock} clock are unequally many, or there is none"
-            )
+            raise DamageError(f"its laps by the {clock} clock are unequally many, or there is none")
         if not all(np.isfinite(track).all() for track in tracks.values()):
-            raise _DamageError(f"its laps by the {clock} clock are not all numbers")
+            raise DamageError(f"its laps by the {clock} clock are not all numbers")
         order = [*(name for name in PHASES if name in tracks)]
         order += [name for name in tracks if name not in {*order, STEP}]
         yield clock, {name: tracks[name] for name in (*order, STEP)}

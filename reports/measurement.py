@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from . import bounds, comparison
 from .parity import UNKNOWN as NOT_COMPARED
 from .parity import Parity
+from .profile import UNKNOWN as NOT_PROFILED
+from .profile import Profile
 from .stats import UNKNOWN, Interval, median_interval
 
 PHASES = ("dataload", "transfer", "forward", "backward", "optimizer")
@@ -46,6 +48,7 @@ class Measurement:
         micro_laps: Where a step has several micro-batches, the laps of each: arrays
             (steps, micro-batches) by phase, in seconds by `clock`.
         parity: Whether it trains the same model.
+        profile: What profiling it found.
     """
 
     id: str
@@ -56,6 +59,7 @@ class Measurement:
     laps: Mapping[str, Laps] = field(default_factory=dict)
     micro_laps: Laps = field(default_factory=dict)
     parity: Parity = NOT_COMPARED
+    profile: Profile = NOT_PROFILED
 
     @property
     def ok(self) -> bool:

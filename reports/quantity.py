@@ -126,6 +126,11 @@ def mebibytes(size_bytes: float) -> str:
     return f"{size_bytes / 2**20:,.0f}" if math.isfinite(size_bytes) else NOTHING
 
 
+def mebibytes_fine(size_bytes: float) -> str:
+    """A size in MiB to two digits, without the unit; nothing for none."""
+    return number(size_bytes / 2**20, most=3) if size_bytes > 0 else NOTHING
+
+
 def giga(per_second: float) -> str:
     """A rate in thousand millions, to three digits, without the unit."""
     billions = per_second / 1e9

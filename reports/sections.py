@@ -2,15 +2,15 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from . import bound_words, parity, quantity, tables, words
+from . import bound_words, parity, profile_sections, quantity, tables, words
 from .frame import Run
 from .markup import Grid, code, escaped, grid, within
 from .measurement import Measurement, number
+from .section import CASE_FILES, Section
 from .stats import median_interval, point
 
 BOUNDS_BYTES = 6_000
@@ -24,30 +24,8 @@ MICRO_BATCHES_BYTES = 1_500
 MOST_POSITIONS = 8
 """How many micro-batches of a step are shown one by one; those after them are taken together."""
 PHASES_CSV = "`phases.csv`"
-CASE_FILES = "`cases/` in the run directory"
 
 _OTHER_SENTENCES = re.compile(r"\n|(?<=[.!?])\s|\s(?=Explanation:|Hint:|Developer debug context:)")
-
-
-@dataclass(frozen=True)
-class Section:
-    """A folded part.
-
-    Attributes:
-        title: What is seen of it at first.
-        lead: What its figures are, in Markdown.
-        grid: Its table.
-        where: Where the rows are that there is no room for.
-        lines: A list beneath.
-        left_out: How many of the list there was no room for.
-    """
-
-    title: str
-    lead: str
-    grid: Grid | None
-    where: str = CASE_FILES
-    lines: tuple[str, ...] = ()
-    left_out: int = 0
 
 
 def sections(run: Run) -> list[Section]:
@@ -59,7 +37,8 @@ def sections(run: Run) -> list[Section]:
     parts = [
         _bounds, _parity, _quantiles, _loader, _compilation, _work, _clocks, _micro_batches, _once,
     ]  # fmt: skip
-    return [section for part in parts if (section := part(run, measured)) is not None]
+    told = [section for part in parts if (section := part(run, measured)) is not None]
+    return told + profile_sections.sections(run)
 
 
 def _bounds(run: Run, measured: Sequence[Measurement]) -> Section | None:

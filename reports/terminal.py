@@ -72,6 +72,9 @@ class _Report:
         if remarks:
             yield list(remarks)
         yield [Text(write(headline(run)), style="bold")]
+        profiled = words.profiled(run)
+        if profiled is not None:
+            yield [Text(write(profiled), style="dim")]
 
 
 def _in_ascii(text: str) -> str:

@@ -36,6 +36,15 @@ def name(run: Run, measurement: Measurement) -> str:
     return naming.label(measurement.axes, varying(run)) or measurement.id
 
 
+def profiled(run: Run) -> str | None:
+    """Where to look closer, if cases were profiled."""
+    count = sum(m.profile.steps > 0 for m in run.measurements)
+    if not count:
+        return None
+    look = shlex.join(["python", "-m", "bench.tensorboard", str(run.path)])
+    return f"{cases(count)} profiled: see operators.csv, and all else in TensorBoard by: {look}"
+
+
 def status(word: str) -> str:
     """A status in plain words."""
     return STATUSES.get(word, word)

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from . import markdown
+from . import markdown, operators
 from .errors import ReportError
 from .frame import Run
 
@@ -11,10 +11,12 @@ REPORT = "report.md"
 """For a pull request."""
 PHASES = "phases.csv"
 """A row per case, clock and phase."""
+OPERATORS = "operators.csv"
+"""A row per case, phase, operator and shapes; only of a run that was profiled."""
 
 
 def write(run: Run) -> list[Path]:
-    """Writes `report.md` and `phases.csv` into the run's directory, over older ones.
+    """Writes a run's reports into its directory, over older ones.
 
     Args:
         run: The run.
@@ -29,6 +31,9 @@ def write(run: Run) -> list[Path]:
         REPORT: markdown.render(run),
         PHASES: run.phases.to_csv(index=False, lineterminator="\n"),
     }
+    called = operators.frame(run)
+    if not called.empty:
+        texts[OPERATORS] = called.to_csv(index=False, lineterminator="\n")
     return [_write(run.path / name, text) for name, text in texts.items()]
 
 

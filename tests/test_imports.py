@@ -9,10 +9,18 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = {"torch", "torchvision"}
 PARENT_SIDE = (
-    "__init__", "__main__", "case", "child", "data", "data_cache", "devices", "equivalence",
-    "errors", "host", "judgement", "judging", "ledger", "measurement", "options", "phases",
-    "plugin", "progress", "request", "run", "settings", "store", "workload",
+    "__init__", "__main__", "case", "case_result", "child", "data", "data_cache", "devices",
+    "equivalence", "errors", "host", "judgement", "judging", "ledger", "measurement",
+    "options", "phases", "plugin", "profiling.breakdown", "profiling.chrome_trace",
+    "profiling.parent", "profiling.profile", "progress", "request", "run", "settings",
+    "store", "tensorboard", "workload",
 )  # fmt: skip
+BENCH = {
+    ".".join(path.relative_to(ROOT / "bench").with_suffix("").parts): path
+    for path in sorted((ROOT / "bench").rglob("*.py"))
+}
+"""The modules of `bench` by their names beneath it."""
+TESTS = {name for name in BENCH if name.startswith("test_")}
 
 
 def imported(path: Path, *, top_level_only: bool = False) -> Iterator[str]:
@@ -41,7 +49,7 @@ def test_models_know_the_workload_alone(path: Path) -> None:
     assert "reports" not in roots(imported(path))
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "bench").glob("*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", BENCH.values(), ids=BENCH)
 def test_bench_reaches_models_by_place_and_pytest_by_the_plugin(path: Path) -> None:
     assert "models" not in roots(imported(path))
     if path.stem not in {"plugin", "test_training_step", "__main__"}:
@@ -50,20 +58,18 @@ def test_bench_reaches_models_by_place_and_pytest_by_the_plugin(path: Path) -> N
 
 @pytest.mark.parametrize("name", PARENT_SIDE)
 def test_the_parent_s_modules_import_no_torch(name: str) -> None:
-    names = set(imported(ROOT / "bench" / f"{name}.py", top_level_only=True))
+    names = set(imported(BENCH[name], top_level_only=True))
     assert not roots(iter(names)) & TORCH
-    child_side = {f"bench.{path.stem}" for path in (ROOT / "bench").glob("*.py")} - {
-        f"bench.{stem}" for stem in (*PARENT_SIDE, "test_training_step")
-    }
-    assert not names & child_side
+    child_side = BENCH.keys() - {*PARENT_SIDE, *TESTS, "profiling.__init__"}
+    assert not names & {f"bench.{module}" for module in child_side}
 
 
 def test_there_is_no_cycle() -> None:
     graph = {
-        f"bench.{path.stem}": {
+        f"bench.{module}": {
             name for name in imported(path, top_level_only=True) if name.startswith("bench.")
         }
-        for path in (ROOT / "bench").glob("*.py")
+        for module, path in BENCH.items()
         if path.stem != "__init__"
     }
     graph = {name: uses & graph.keys() for name, uses in graph.items()}

@@ -58,3 +58,26 @@ def test_a_small_matrix(
         assert found["memory"]["device_peak_allocated_bytes"] > 0
     judgements = [json.loads(file.read_text())["judgement"] for file in (out / "parity").iterdir()]
     assert {judgement["verdict"] for judgement in judgements} == {"pass"}
+
+
+def test_a_profile_shows_what_the_device_did(
+    bench: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = bench(
+        "--device", "cuda", "--batch-size", "32", "--num-workers", "0", "--compile", "off",
+        "--steps", "20", "--no-parity", "--profile", "--memory-snapshot", "--output", str(out),
+        timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (file,) = (out / "profiles").iterdir()
+    found = json.loads(file.read_text())["profile"]
+    device_s = dict.fromkeys(("transfer", "forward", "backward", "optimizer"), 0.0)
+    for row in found["breakdown"]["rows"]:
+        if row["phase"] in device_s:
+            device_s[row["phase"]] += row["device_self_s"]
+    assert all(seconds > 0 for seconds in device_s.values()), device_s
+    assert 0 <= found["breakdown"]["device_idle"]["0"] < 1
+    assert found["breakdown"]["memory_peak_bytes"]["0"] > 0
+    (snapshot,) = (out / "snapshots").iterdir()
+    assert snapshot.stat().st_size == found["snapshot_bytes"]

@@ -6,7 +6,7 @@ import pytest
 
 from bench.errors import UsageError
 from bench.options import FLAGS, Options, read
-from bench.request import Parity, TrainParity
+from bench.request import Parity, Profiling, TrainParity
 from bench.settings import Settings
 
 
@@ -54,9 +54,19 @@ def test_tensors_are_compared_unless_told_otherwise_and_trainings_only_if_asked(
     assert trained.train_parity == TrainParity(steps=50, margin=0.02)
 
 
+def test_nothing_is_profiled_unless_it_is_asked_for(tmp_path: Path) -> None:
+    assert options(tmp_path).profiling is None
+    assert options(tmp_path, profile=True).profiling == Profiling()
+    told = options(tmp_path, profile=True, profile_steps="5", profile_stack=True)
+    assert told.profiling == Profiling(steps=5, stack=True)
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
+        ({"profile_steps": "5"}, "--profile-steps 5: is for profiling; add --profile"),
+        ({"profile_workers": True}, "--profile-workers: is for profiling"),
+        ({"profile": True, "profile_steps": "none"}, "--profile-steps none: give a whole number"),
         ({"no_parity": True, "parity_steps": "3"}, "--no-parity: leave it out"),
         ({"train_steps": "9"}, "--train-steps 9: is for trainings; add --train-parity"),
         ({"train_parity": True, "train_margin": "0"}, "--train-margin 0: give a share above 0"),

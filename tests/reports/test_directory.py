@@ -2,15 +2,12 @@ import io
 import json
 import math
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
-
-sys.path.insert(0, str(Path(__file__).parent))
 import synthetic
+from rich.console import Console
 
 import reports
 from reports.directory import load

@@ -1,13 +1,10 @@
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.stats
-
-sys.path.insert(0, str(Path(__file__).parent))
 import synthetic
 
 from reports.directory import load

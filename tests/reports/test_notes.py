@@ -1,10 +1,7 @@
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 import synthetic
 
 from reports.directory import load

@@ -11,10 +11,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from rich.console import Console
-
-sys.path.insert(0, str(Path(__file__).parent))
 import synthetic
+from rich.console import Console
 
 import reports
 from reports.__main__ import main

@@ -1,16 +1,14 @@
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 import synthetic
 
 from reports.directory import load
 from reports.frame import Run
-from reports.sections import Section, first_sentence, sections
+from reports.section import Section
+from reports.sections import first_sentence, sections
 
 
 def titled(run: Run, title: str) -> Section:

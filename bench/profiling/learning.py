@@ -1,0 +1,117 @@
+"""A short training for the curves, and what the trained model says of test data."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from bench import cycle
+from bench.build import Built
+from bench.training import accuracy, some_of
+
+STEPS = 2000
+"""How many steps the curves have, if there is time for them."""
+LIMIT_S = 5.0
+"""How long training for them goes on at most."""
+TESTS = 10
+"""How often the model is tested meanwhile."""
+TEST_SAMPLES = 500
+"""On how many samples of the test data."""
+SHOWN_SAMPLES = 256
+"""How many samples are embedded, and have their scores kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """How training went.
+
+    Attributes:
+        loss: Of each step.
+        accuracy: The metric per test sample, by the number of steps taken; empty where the workload
+            has no test data or no metric.
+    """
+
+    loss: tuple[float, ...]
+    accuracy: tuple[tuple[int, float], ...]
+
+
+def learn(built: Built, batches: Iterator[Any], report: Callable[[str], None]) -> Curves:
+    """Trains for a while, and tests now and then; the time for that is not the curves' limit."""
+    losses: list[Tensor] = []
+    tested = [*_tested(built, 0)]
+    losses.append(cycle.train(built.training, batches, 1))  # compiles, where the case does
+    trained_s = 0.0
+    while len(losses) < STEPS and trained_s < LIMIT_S:
+        report(f"training for its curves, step {len(losses)} of {STEPS}")
+        began = time.perf_counter()
+        losses += [
+            cycle.train(built.training, batches, 1)
+            for _ in range(STEPS // TESTS - len(losses) % (STEPS // TESTS))
+        ]
+        losses[-1].item()  # waits for the device
+        trained_s += time.perf_counter() - began
+        tested += _tested(built, len(losses))
+    return Curves(
+        loss=tuple(torch.stack(losses).double().tolist()) if losses else (),
+        accuracy=tuple(tested),
+    )
+
+
+def _tested(built: Built, steps: int) -> Iterator[tuple[int, float]]:
+    if built.workload.test_dataset is None or built.workload.metric is None:
+        return
+    share, _ = accuracy(built, TEST_SAMPLES)
+    built.model.train()
+    yield steps, share
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a model makes of some test samples, on the CPU.
+
+    Attributes:
+        inputs: The samples.
+        targets: What they are.
+        scores: The model's outputs.
+        features: What its last linear layer is given, or else its outputs: (N, features).
+    """
+
+    inputs: Any
+    targets: Any
+    scores: Any
+    features: Tensor | None
+
+
+def show(built: Built) -> Shown | None:
+    """Passes some test samples through the model; `None` where there are none."""
+    workload, training = built.workload, built.training
+    if workload.test_dataset is None:
+        return None
+    data = some_of(workload.test_dataset(), SHOWN_SAMPLES)
+    loader = DataLoader(data, batch_size=SHOWN_SAMPLES, collate_fn=workload.collate)
+    inputs, targets = next(iter(loader))
+    seen: list[Tensor] = []
+    linear = [module for module in built.model.modules() if isinstance(module, nn.Linear)]
+    hook = (
+        linear[-1].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        if linear
+        else None
+    )
+    was_training = built.model.training
+    built.model.eval()
+    try:
+        with torch.no_grad(), training.autocast():
+            scores = built.model(cycle.placed(inputs, training.placement))
+    finally:
+        built.model.train(was_training)
+        if hook is not None:
+            hook.remove()
+    scores = cycle.each_tensor(scores, lambda tensor: tensor.float().cpu())
+    features = seen[-1].float().cpu() if seen else scores
+    if isinstance(features, Tensor) and features.dim() > 1 and len(features) == len(data):
+        return Shown(inputs, targets, scores, features.flatten(1))
+    return Shown(inputs, targets, scores, None)

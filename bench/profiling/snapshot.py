@@ -1,0 +1,35 @@
+"""A CUDA memory snapshot: every allocation of some steps, for pytorch.org/memory_viz."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+ENTRIES = 200_000
+"""How many allocations are kept, the last ones."""
+
+
+def take(run: Callable[[], None], place: Path) -> int:
+    """Records the allocations of what is run.
+
+    Args:
+        run: Some steps on the current CUDA device.
+        place: The file; it shows up there only once it is complete.
+
+    Returns:
+        Its size in bytes.
+    """
+    memory = torch.cuda.memory
+    place.parent.mkdir(parents=True, exist_ok=True)
+    beside = place.with_name(f".{place.name}.{os.getpid()}")
+    memory._record_memory_history(max_entries=ENTRIES)
+    try:
+        run()
+        torch.cuda.synchronize()
+        memory._dump_snapshot(str(beside))  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        beside.replace(place)
+    finally:
+        memory._record_memory_history(enabled=None)
+        beside.unlink(missing_ok=True)
+    return place.stat().st_size
