@@ -53,7 +53,7 @@ class TrainParity:
         most_seeds: And at most.
     """
 
-    steps: int = 5000
+    steps: int = 8000
     margin: float = 0.01
     budget_s: float = 600.0
     least_seeds: int = 3

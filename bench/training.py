@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -16,6 +17,9 @@ from bench.request import Request
 TEST_BATCH = 250
 REPORTED_STEPS = 500
 """After how many steps it is told how far training is."""
+TESTED_SHARE = 0.25
+"""In the last part of training, of this share, accuracy is taken at each report and averaged: at a
+single moment it is off by whatever the last few batches did to the weights."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class Trained:
     """What a training came to.
 
     Attributes:
-        accuracy: The metric over the test data, per sample: the share of right answers.
+        accuracy: The metric over the test data, per sample: the share of right answers; the mean
+            of several tests in the last part of training.
         samples: How many test samples there are.
         loss: Of the last step.
     """
@@ -57,12 +62,18 @@ def train_and_test(report: Callable[[str], None], request: Request, steps: int) 
     loader = batches.make_loader(workload, built.dataset, case, request.settings.seed)
     stream = iter(loader)
     loss = torch.zeros(())
+    tests: list[float] = []
+    samples = 0
     for begun in range(0, steps, REPORTED_STEPS):
         report(f"training, step {begun} of {steps}")
-        loss = cycle.train(built.training, stream, min(REPORTED_STEPS, steps - begun))
-    report("testing")
-    found, samples = accuracy(built)
-    return Trained(found, samples, float(loss))
+        more = min(REPORTED_STEPS, steps - begun)
+        loss = cycle.train(built.training, stream, more)
+        if begun + more >= (1 - TESTED_SHARE) * steps:
+            report(f"testing after {begun + more} steps")
+            found, samples = accuracy(built)
+            built.model.train()
+            tests.append(found)
+    return Trained(fmean(tests), samples, float(loss))
 
 
 def accuracy(built: Built, most: int | None = None) -> tuple[float, int]:
