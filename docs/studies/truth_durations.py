@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,8 @@ PHASES = (Phase.DATALOAD, Phase.FORWARD, Phase.BACKWARD, Phase.OPTIMIZER)
 STEPS = {50_000: 150, 200_000: 100, 1_000_000: 50, 5_000_000: 15, 50_000_000: 3}
 """The spins, nanoseconds, and how many steps a block of each has."""
 ROUNDS = 10
+WARMUP = 200
+"""Steps before anything is measured."""
 SHARE, FLOOR_S = 0.01, 20e-6
 """The aim: within this share of the truth, or this long, whichever is more."""
 CAUSE_NS, CAUSE_STEPS = 4_000_000, 15
@@ -34,8 +35,22 @@ Spins = Mapping[Phase, int]
 STILL: Spins = dict.fromkeys(PHASES, 0)
 
 
-def rest() -> None:
-    """Fills a spin with nothing but looking at the clock."""
+@dataclass(frozen=True)
+class Fill:
+    """What a spin is filled with: something that is done as long as there is time for it.
+
+    Attributes:
+        do: Does it once.
+        takes_ns: How long that takes at most, but for disturbance; the spin's rest is looking at
+            the clock.
+    """
+
+    do: Callable[[], object]
+    takes_ns: int = 0
+
+
+LOOKING = Fill(lambda: None)
+"""Fills a spin with nothing but looking at the clock."""
 
 
 class Spinner:
@@ -47,15 +62,17 @@ class Spinner:
 
     def __init__(self) -> None:
         self.spins = STILL
-        self.fill: Callable[[], object] = rest
+        self.fill = LOOKING
         self.log: dict[Phase, list[int]] = {phase: [] for phase in PHASES}
 
     def __call__(self, phase: Phase) -> None:
         """Spins for a phase's duration."""
         began = now = time.perf_counter_ns()
         until = began + self.spins[phase]
+        last = until - self.fill.takes_ns
         while now < until:
-            self.fill()
+            if now < last:
+                self.fill.do()
             now = time.perf_counter_ns()
         self.log[phase].append(now - began)
 
@@ -134,9 +151,9 @@ class Workload:
         with torch.enable_grad():
             train(self._training, self._batches, steps)
 
-    def measure(self, spins: Spins, steps: int) -> Block:
+    def measure(self, spins: Spins, steps: int, fill: Fill) -> Block:
         """Measures a block, after an untimed step that leaves the caches as every other does."""
-        self.spin.spins = spins
+        self.spin.spins, self.spin.fill = spins, fill
         self.run(1)
         self.spin.forget()
         timer = LapTimer(HostDevice())
@@ -153,26 +170,35 @@ class Workload:
         )
 
 
-# --- the baselines -------------------------------------------------------------------------------
+class Twin:
+    """A second such workload that never spins: training it keeps warm what training needs."""
+
+    def __init__(self) -> None:
+        self._workload = Workload()
+        self._workload.run(WARMUP)
+
+    def train(self) -> None:
+        """Takes a step."""
+        self._workload.run(1)
+        self._workload.spin.forget()
+
+    def fill(self) -> Fill:
+        """A spin's filling, with room for the slower of its steps."""
+        took = []
+        for _ in range(WARMUP):
+            began = time.perf_counter_ns()
+            self.train()
+            took.append(time.perf_counter_ns() - began)
+        return Fill(self.train, int(np.quantile(took, 0.9)))
 
 
-def still(_phase: Phase, _spin_ns: int) -> Spins:
-    """Nothing spins."""
-    return STILL
-
-
-def others(phase: Phase, spin_ns: int) -> Spins:
-    """All the other phases spin."""
-    return {other: 0 if other is phase else spin_ns for other in PHASES}
+# --- recovering what is known --------------------------------------------------------------------
 
 
 def moved(phase: Phase, spin_ns: int) -> Spins:
     """The phase's spin is made a part of the phase before it."""
     before = PHASES[PHASES.index(phase) - 1]
-    return {**others(phase, spin_ns), before: 2 * spin_ns}
-
-
-BASELINES = {"moved": moved, "others": others, "still": still}
+    return {**dict.fromkeys(PHASES, spin_ns), phase: 0, before: 2 * spin_ns}
 
 
 @dataclass(frozen=True)
@@ -180,12 +206,18 @@ class Recovery:
     """How a phase was read back, by round: seconds.
 
     Attributes:
-        truth: What it took: the log and the phase's own code, as `moved` shows it.
-        errors: What was read, less the truth, by baseline.
+        truth: What it took: the log, and the phase's own code as it is where nothing spins.
+        read: The phase's own code as it was read beside the log.
+        still: The same where nothing spins.
+        cold: The same beside a spin that only looks at the clock.
+        moved: The same where that spin is a part of the phase before.
     """
 
     truth: NDArray[np.float64]
-    errors: Mapping[str, NDArray[np.float64]]
+    read: NDArray[np.float64]
+    still: NDArray[np.float64]
+    cold: NDArray[np.float64]
+    moved: NDArray[np.float64]
 
     @property
     def allowed_s(self) -> float:
@@ -193,9 +225,14 @@ class Recovery:
         return max(SHARE * float(np.median(self.truth)), FLOOR_S)
 
     @property
+    def errors(self) -> NDArray[np.float64]:
+        """What was read, less the truth."""
+        return self.read - self.still
+
+    @property
     def error(self) -> Interval:
         """The median error and its interval."""
-        return median_interval(self.errors["moved"])
+        return median_interval(self.errors)
 
     @property
     def met(self) -> bool:
@@ -221,60 +258,62 @@ class Durations:
 def measure(rounds: int) -> Durations:
     """Runs part A."""
     torch.set_num_threads(1)
-    workload = Workload()
-    workload.run(200)
+    workload, twin = Workload(), Twin()
+    workload.run(WARMUP)
     recovered, gaps = {}, {}
     for spin_ns, steps in STEPS.items():
         say(f"A: phases of {spin_ns / 1e6:g} ms")
-        recovered[spin_ns], gaps[spin_ns] = recover(workload, spin_ns, steps, rounds)
+        recovered[spin_ns], gaps[spin_ns] = recover(workload, twin, spin_ns, steps, rounds)
     say("A: why is code slower after a spin?")
-    return Durations(recovered, gaps, find_cause(workload, rounds))
+    return Durations(recovered, gaps, find_cause(workload, twin, rounds))
 
 
 def recover(
-    workload: Workload, spin_ns: int, steps: int, rounds: int
+    workload: Workload, twin: Twin, spin_ns: int, steps: int, rounds: int
 ) -> tuple[dict[Phase, Recovery], NDArray[np.float64]]:
     """Measures spins of one duration, in rounds of every kind of block in random order."""
     order = random.Random(spin_ns)  # noqa: S311  # an order, not a secret
-    plans: dict[tuple[str, Phase | None], Spins] = {("all", None): dict.fromkeys(PHASES, spin_ns)}
-    plans |= {
-        (name, phase): plan(phase, spin_ns) for name, plan in BASELINES.items() for phase in PHASES
+    everywhere, fill = dict.fromkeys(PHASES, spin_ns), twin.fill()
+    plans: dict[str, tuple[Spins, Fill]] = {
+        "read": (everywhere, fill),
+        "still": (STILL, LOOKING),
+        "cold": (everywhere, LOOKING),
+        **{f"moved {phase}": (moved(phase, spin_ns), LOOKING) for phase in PHASES},
     }
-    found: list[dict[tuple[str, Phase | None], Block]] = []
+    found: list[dict[str, Block]] = []
     for _ in range(rounds):
-        keys = order.sample(list(plans), len(plans))
-        found.append({key: workload.measure(plans[key], steps) for key in keys})
+        kinds = order.sample(list(plans), len(plans))
+        found.append(
+            {kind: workload.measure(plans[kind][0], steps, plans[kind][1]) for kind in kinds}
+        )
 
     def recovery(phase: Phase) -> Recovery:
-        own = {
-            name: np.array([blocks[name, phase].own[phase] for blocks in found])
-            for name in BASELINES
-        }
-        read = np.array([blocks["all", None].own[phase] for blocks in found])
-        spun = np.array([blocks["all", None].spun[phase] for blocks in found])
-        return Recovery(spun + own["moved"], {name: read - base for name, base in own.items()})
+        def own(kind: str) -> NDArray[np.float64]:
+            return np.array([blocks[kind].own[phase] for blocks in found])
 
-    gaps = np.array([blocks["all", None].gap for blocks in found])
+        spun = np.array([blocks["read"].spun[phase] for blocks in found])
+        still = own("still")
+        return Recovery(spun + still, own("read"), still, own("cold"), own(f"moved {phase}"))
+
+    gaps = np.array([blocks["read"].gap for blocks in found])
     return {phase: recovery(phase) for phase in PHASES}, gaps
 
 
-def find_cause(workload: Workload, rounds: int) -> dict[str, dict[Phase, float]]:
+def find_cause(workload: Workload, twin: Twin, rounds: int) -> dict[str, dict[Phase, float]]:
     """What the phases' own code takes after spins that differ in what they do to the caches."""
-    twin = Workload()
     memory, little = np.ones(2**20), np.ones(64)
-    kinds: dict[str, tuple[Callable[[], object], int]] = {
-        "no spin": (rest, 0),
-        "looks at the clock": (rest, CAUSE_NS),
-        "keeps training a twin": (partial(twin.run, 1), CAUSE_NS),
-        "computes with vector units": (little.sum, CAUSE_NS),
-        "sweeps 8 MiB of memory": (memory.sum, CAUSE_NS),
+    kinds: dict[str, tuple[Fill, int]] = {
+        "no spin": (LOOKING, 0),
+        "keeps training a twin": (twin.fill(), CAUSE_NS),
+        "looks at the clock": (LOOKING, CAUSE_NS),
+        "computes with vector units": (Fill(little.sum), CAUSE_NS),
+        "sweeps 8 MiB of memory": (Fill(memory.sum), CAUSE_NS),
     }
     found: dict[str, list[Block]] = {kind: [] for kind in kinds}
     for _ in range(rounds):
         for kind, (fill, spin_ns) in kinds.items():
-            workload.spin.fill = fill
-            found[kind].append(workload.measure(dict.fromkeys(PHASES, spin_ns), CAUSE_STEPS))
-    workload.spin.fill = rest
+            spins = dict.fromkeys(PHASES, spin_ns)
+            found[kind].append(workload.measure(spins, CAUSE_STEPS, fill))
     return {
         kind: {phase: float(np.median([block.own[phase] for block in blocks])) for phase in PHASES}
         for kind, blocks in found.items()
@@ -308,7 +347,7 @@ def _aims(found: Durations) -> Iterator[Aim]:
 
 
 def _row(spin_ns: int, phase: Phase, cell: Recovery) -> list[str]:
-    error = cell.errors["moved"] * 1e6
+    error = cell.errors * 1e6
     return [
         f"{spin_ns / 1e6:g} ms",
         str(phase),
@@ -321,9 +360,12 @@ def _row(spin_ns: int, phase: Phase, cell: Recovery) -> list[str]:
     ]
 
 
-def _baseline_row(spin_ns: int, phases: Mapping[Phase, Recovery]) -> list[str]:
+def _cold_row(spin_ns: int, phases: Mapping[Phase, Recovery]) -> list[str]:
+    cells = phases.values()
     means = (
-        np.mean([np.median(cell.errors[name]) for cell in phases.values()]) for name in BASELINES
+        np.mean([np.median(cell.errors) for cell in cells]),
+        np.mean([np.median(cell.cold - cell.still) for cell in cells]),
+        np.mean([np.median(cell.cold - cell.moved) for cell in cells]),
     )
     return [f"{spin_ns / 1e6:g} ms", *(f"{mean * 1e6:+.1f} µs" for mean in means)]
 
@@ -335,7 +377,7 @@ def _text(found: Durations) -> str:
         for spin_ns, phases in found.recovered.items()
         for phase, cell in phases.items()
     ]
-    baselines = [_baseline_row(*item) for item in found.recovered.items()]
+    cold = [_cold_row(*item) for item in found.recovered.items()]
     causes = [
         [kind, *(f"{own[phase] * 1e6:.0f} µs" for phase in PHASES)]
         for kind, own in found.causes.items()
@@ -347,10 +389,10 @@ def _text(found: Durations) -> str:
     rounds = len(next(iter(found.gaps.values())))
     return f"""\
 Each phase spins amid its own work and logs for how long it really did. The truth is the log plus
-what the phase's own code takes (Python, autograd, making tensors), which is measured by blocks in
-which this phase does not spin and the phase before it spins for both. The error is what stepbench
-read, less the truth: the median of a block's steps, in each of {rounds} rounds of blocks in random
-order.
+what the phase's own code takes (Python, autograd, making tensors) in blocks in which nothing
+spins. The error is what stepbench read, less the truth: the median of a block's steps, in each of
+{rounds} rounds of blocks in random order. A spin trains a twin of the workload as long as there is
+time for a step of it, and then looks at the clock: why, is told below.
 
 {table(head, rows)}
 
@@ -358,23 +400,22 @@ The sum of a block's laps against the block's own clock, where all its phases sp
 
 {table(["spin", "median", "worst block"], gaps)}
 
-### Why the baseline spins as well
+### Why the spins keep training a twin
 
-A phase's own code takes longer after a spin, though nothing is added to it. This is the mean error
-of the four phases by what the own code is measured with: the spin moved into the phase before,
-only the *other* phases spinning (the step is then shorter by a spin), and nothing spinning.
+Code takes longer when its caches have gone cold, though nothing is added to it, and a spin that
+only looks at the clock touches next to no memory: while it runs, the timer's interrupts, the host
+and whoever shares the core's caches push out what the training had left there. This is the mean
+error of the four phases for both kinds of spin; with the cold one also against blocks in which the
+phase's spin is moved into the phase before it, so that its own code is as cold there.
 
-{table(["spin", "moved", "only others spin", "nothing spins"], baselines)}
+{table(["spin", "trains a twin", "looks at the clock", "the same, spin moved"], cold)}
 
-Against a workload at rest the error is next to nothing after short spins and grows with the spin,
-as no cost of taking a lap does: it is the code that is cold. What the phases' own code takes, by
-what goes on during spins of {CAUSE_NS / 1e6:g} ms:
+What the phases' own code takes, by what goes on during spins of {CAUSE_NS / 1e6:g} ms:
 
 {table(["the spin", *map(str, PHASES)], causes)}
 
-A spin that looks at the clock touches next to no memory: while it runs, the timer's interrupts, the
-host and whoever shares the core's caches push out what the training had left there. So a spin that
-keeps training a twin of the workload leaves next to no excess, and one that sweeps through memory
-leaves more of it. That the processor lets its vector units sleep is not the cause: keeping them
-busy is of no help.
+A spin that keeps training a twin leaves next to no excess, and one that sweeps through memory
+leaves more of it than one that looks at the clock; a cost of taking laps would be the same in all
+of them. That the processor lets its vector units sleep is not the cause: keeping them busy is of no
+help.
 """

@@ -29,6 +29,9 @@ STEPS = 50
 UNTIMED = 3
 """Steps before each block, so that none pays for what the last one left in the caches."""
 ROUNDS = 250
+TURNS, TURN_STEPS = 8, 10
+"""How often stepbench and the loop timed by hand take turns in each round (A B B A), and the steps
+of each turn: the shorter, the less the machine changes in between."""
 MOST = 0.005
 """The aim: stepbench's share of a step at most."""
 LEVEL = 0.0025
@@ -42,8 +45,8 @@ STEPBENCH, BY_HAND, LIGHTNING, TORCH = (
 )
 
 Subject = tuple[Training, Iterator[Any]]
-Method = Callable[[Subject], float]
-"""Runs a block and returns its seconds."""
+Method = Callable[[Subject, int], float]
+"""Runs a block of so many steps and returns its seconds."""
 
 
 def subject(width: int) -> Subject:
@@ -66,8 +69,8 @@ def calibrated() -> Subject:
 
     def off(width: int) -> float:
         candidate = subject(width)
-        bare(candidate)
-        step_s = float(np.median([bare(candidate) for _ in range(5)])) / STEPS
+        bare(candidate, STEPS)
+        step_s = float(np.median([bare(candidate, STEPS) for _ in range(5)])) / STEPS
         return abs(step_s / STEP_S - 1)
 
     return subject(min(range(128, 1025, 32), key=off))
@@ -76,23 +79,23 @@ def calibrated() -> Subject:
 # --- the methods ---------------------------------------------------------------------------------
 
 
-def bare(subject: Subject) -> float:
+def bare(subject: Subject, steps: int) -> float:
     """The loop of stepbench, without laps."""
     began = time.perf_counter()
-    train(*subject, STEPS)
+    train(*subject, steps)
     return time.perf_counter() - began
 
 
-def lapped(subject: Subject) -> float:
+def lapped(subject: Subject, steps: int) -> float:
     """The same loop with stepbench's laps."""
     timer = LapTimer(HostDevice())
     began = time.perf_counter()
     timer.begin()
-    train(*subject, STEPS, timer.lap, timer.end_step)
+    train(*subject, steps, timer.lap, timer.end_step)
     return time.perf_counter() - began
 
 
-def by_hand(subject: Subject) -> float:
+def by_hand(subject: Subject, steps: int) -> float:
     """The same loop with the least that a lap can be: a clock reading, appended to a list."""
     times: list[int] = []
 
@@ -100,17 +103,17 @@ def by_hand(subject: Subject) -> float:
         times.append(time.perf_counter_ns())
 
     began = time.perf_counter()
-    train(*subject, STEPS, lap)
+    train(*subject, steps, lap)
     return time.perf_counter() - began
 
 
 def in_contexts(
-    subject: Subject, context: Callable[[str], AbstractContextManager[object]]
+    subject: Subject, steps: int, context: Callable[[str], AbstractContextManager[object]]
 ) -> float:
     """The same steps with a context around each phase, as profilers take them."""
     training, batches = subject
     began = time.perf_counter()
-    for _ in range(STEPS):
+    for _ in range(steps):
         with context(Phase.DATALOAD):
             inputs, target = next(batches)
         with context(Phase.FORWARD):
@@ -123,15 +126,15 @@ def in_contexts(
     return time.perf_counter() - began
 
 
-def under_lightning(subject: Subject) -> float:
+def under_lightning(subject: Subject, steps: int) -> float:
     """Lightning's profiler, as its trainer uses it."""
-    return in_contexts(subject, SimpleProfiler().profile)
+    return in_contexts(subject, steps, SimpleProfiler().profile)
 
 
-def under_torch_profiler(subject: Subject) -> float:
+def under_torch_profiler(subject: Subject, steps: int) -> float:
     """PyTorch's profiler; what it does once a block has ended is not counted."""
     with profile(activities=[ProfilerActivity.CPU]):
-        return in_contexts(subject, record_function)
+        return in_contexts(subject, steps, record_function)
 
 
 METHODS: Mapping[str, Method] = {
@@ -150,8 +153,8 @@ class Overhead:
         step_s: The bare step.
         shares: By method and round, how much longer its block was than the mean of the two bare
             ones beside it, as a share of these.
-        beyond: By round, how much longer stepbench's blocks were than those timed by hand, as a
-            share of a bare one: two of each, in an order that a drift cancels in.
+        beyond: By round, how much longer stepbench's turns were than those timed by hand, as a
+            share of these, in an order that a drift cancels in.
     """
 
     step_s: float
@@ -175,7 +178,7 @@ def measure(rounds: int) -> Overhead:
     say("B: looking for a step of about 1 ms")
     training = calibrated()
     for method in (bare, *METHODS.values()):
-        method(training)
+        method(training, STEPS)
     gc.collect()
     gc.freeze()  # so that what a block leaves behind is found fast, and before the next one
     order = random.Random(0)  # noqa: S311  # an order, not a secret
@@ -189,11 +192,7 @@ def measure(rounds: int) -> Overhead:
             block_s = timed(METHODS[name], training)
             plain.append(timed(bare, training))
             shares[name].append(block_s / ((plain[-2] + plain[-1]) / 2) - 1)
-        one, other = order.sample((lapped, by_hand), 2)
-        spent_s = {lapped: 0.0, by_hand: 0.0}
-        for method in (one, other, other, one):
-            spent_s[method] += timed(method, training) / 2
-        beyond.append((spent_s[lapped] - spent_s[by_hand]) / plain[-1])
+        beyond.append(in_turns(training, order))
     gc.unfreeze()
     return Overhead(
         step_s=float(np.median(plain)) / STEPS,
@@ -206,7 +205,19 @@ def timed(method: Method, training: Subject) -> float:
     """One block, after the last one's garbage is gone and the caches are warm."""
     gc.collect()
     train(*training, UNTIMED)
-    return method(training)
+    return method(training, STEPS)
+
+
+def in_turns(training: Subject, order: random.Random) -> float:
+    """How much longer stepbench takes than the loop timed by hand, as a share of that."""
+    gc.collect()
+    train(*training, UNTIMED)
+    spent_s = {lapped: 0.0, by_hand: 0.0}
+    for _ in range(TURNS):
+        one, other = order.sample((lapped, by_hand), 2)
+        for method in (one, other, other, one):
+            spent_s[method] += method(training, TURN_STEPS)
+    return spent_s[lapped] / spent_s[by_hand] - 1
 
 
 # --- how it is told ------------------------------------------------------------------------------
@@ -231,8 +242,9 @@ A perceptron's training step of {found.step_s * 1e3:.2f} ms on one thread. Block
 alternate in one process: after each bare block (stepbench's loop without laps) one of a method, in
 random order. Its overhead is how much longer it took than the mean of the two bare blocks beside
 it: the median of {rounds} rounds. In each round stepbench and the loop timed by hand also take
-turns directly (A B B A): stepbench takes {found.beyond_hand.value:+.2%} of a step more
-({span(found.beyond_hand, "+.2%")}). Of the profilers only what they do during the steps is counted.
+turns directly, {TURNS} times A B B A of {TURN_STEPS} steps each: stepbench takes
+{found.beyond_hand.value:+.2%} of a step more ({span(found.beyond_hand, "+.2%")}). Of the profilers
+only what they do during the steps is counted.
 
 {table(["method", "overhead", "95 % interval", "a step"], rows)}
 """

@@ -45,13 +45,11 @@ def durations(found: Durations, axes: Axes) -> None:
             capsize=2,
             label=str(phase),
         )
-    still = [
-        np.mean([np.median(cell.errors["still"]) for cell in phases.values()]) * 1e6
+    cold = [
+        np.mean([np.median(cell.cold - cell.still) for cell in phases.values()]) * 1e6
         for phases in found.recovered.values()
     ]
-    axes.plot(
-        spins * 1e3, still, "x--", color=GREY, linewidth=1, label="against a workload at rest"
-    )
+    axes.plot(spins * 1e3, cold, "x--", color=GREY, linewidth=1, label="where code goes cold")
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=20, linscale=1.5)
     axes.set_xticks(spins * 1e3, [_duration(spin) for spin in spins])
