@@ -18,10 +18,11 @@ __all__ = ["ReportError", "load", "show", "write"]
 
 
 def load(path: Path | str) -> "Run":
-    """Reads a run directory.
+    """Reads a run directory, or a JSON file of pytest-benchmark.
 
     Args:
-        path: The directory that holds `run.json`.
+        path: The directory that holds `run.json`; or a file that pytest-benchmark wrote, each of
+            whose benchmarks is then a case.
 
     Returns:
         The run, with pandas frames: `cases`, `samples` and `phases`. A case whose file is damaged
@@ -30,9 +31,9 @@ def load(path: Path | str) -> "Run":
     Raises:
         ReportError: There is no run there, or it cannot be read.
     """
-    from . import directory  # noqa: PLC0415  # see the module's docstring
+    from . import directory, plain_benchmarks  # noqa: PLC0415  # see the module's docstring
 
-    return directory.load(path)
+    return plain_benchmarks.load(Path(path)) if Path(path).is_file() else directory.load(path)
 
 
 def write(run: "Run | Path | str") -> list[Path]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import comparison
+from . import comparison, naming
 from .measurement import PHASES, STEP, Measurement, number, share
 from .stats import UNKNOWN, Interval, median_interval
 
@@ -55,6 +55,11 @@ class Run:
         return tuple(names)
 
     @cached_property
+    def varying(self) -> tuple[str, ...]:
+        """The axes on which its cases differ, in order."""
+        return naming.varying(self.axis_names, self.measurements)
+
+    @cached_property
     def phase_names(self) -> tuple[str, ...]:
         """The phases that any case has, in order, without the step."""
         found = {name for m in self.measurements for laps in m.laps.values() for name in laps}
@@ -66,11 +71,11 @@ class Run:
     @cached_property
     def speedups(self) -> Mapping[str, Speedup]:
         """Speed-up over the eager twin by id, for the compiled cases whose twin was measured."""
-        by_axes = {_key(m.axes): m for m in self.measurements if m.ok}
+        by_axes = {axes_key(m.axes): m for m in self.measurements if m.ok}
         found = {}
         for measurement in by_axes.values():
             twin_axes = comparison.eager_twin(measurement.axes)
-            twin = by_axes.get(_key(twin_axes)) if twin_axes is not None else None
+            twin = by_axes.get(axes_key(twin_axes)) if twin_axes is not None else None
             if twin is not None and twin.clock == measurement.clock:
                 found[measurement.id] = _speedup(measurement, twin)
         return found
@@ -297,5 +302,6 @@ def _speedup(measurement: Measurement, twin: Measurement) -> Speedup:
     return Speedup(comparison.speedup(step, twin_step), "mean")
 
 
-def _key(axes: Mapping[str, Any]) -> str:
+def axes_key(axes: Mapping[str, Any]) -> str:
+    """The same for cases that agree on every axis, in whatever order these stand."""
     return json.dumps(axes, sort_keys=True, default=str)

@@ -37,32 +37,42 @@ def render(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    text = environment.get_template("report.md.j2").render(content(run))
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def content(run: Run, cases_bytes: int = tables.CASES_BYTES) -> dict[str, Any]:
+    """What a report says, each piece as Markdown, others' words escaped.
+
+    Args:
+        run: The run.
+        cases_bytes: What the table of cases may take.
+    """
     measured = [m for m in run.measurements if m.ok]
     failed = words.failed(run)
     reasons, untold = within(FAILURES_BYTES, [_failure(m) for m in failed])
-    text = environment.get_template("report.md.j2").render(
-        title=escaped(words.title(run)),
-        headline=escaped(headline(run), HEADLINE_CHARACTERS),
-        machine=escaped(f"{words.machine(run)}; {words.packages(run)}"),
-        stopping=escaped(words.stopping(run) or ""),
-        missing=words.missing(run),
-        resume=code(words.resume(run)),
-        cases=tables.cases(run) if any(m.axes for m in run.measurements) else None,
-        medians=words.MEDIANS,
-        speedups=bool(run.speedups),
-        bounds=any(m.bound is not None for m in measured),
-        notes=[escaped(note) for note in notes.notes(run)],
-        failed=reasons,
-        untold=untold,
-        outputs=_outputs(failed),
-        sections=sections.sections(run),
-        clocks={m.clock for m in measured},
-        isolated=any(m.isolated for m in measured),
-        overhead=_overhead([m for m in measured if not m.isolated]),
-        facts=[(name, escaped(value)) for name, value in _facts(run) if value],
-        command=code(str(run.facts.get("command") or "")),
-    )
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    return {
+        "title": escaped(words.title(run)),
+        "headline": escaped(headline(run), HEADLINE_CHARACTERS),
+        "machine": escaped(f"{words.machine(run)}; {words.packages(run)}"),
+        "stopping": escaped(words.stopping(run) or ""),
+        "missing": words.missing(run),
+        "resume": code(words.resume(run)),
+        "cases": tables.cases(run, cases_bytes) if any(m.axes for m in run.measurements) else None,
+        "medians": words.MEDIANS,
+        "speedups": bool(run.speedups),
+        "bounds": any(m.bound is not None for m in measured),
+        "notes": [escaped(note) for note in notes.notes(run)],
+        "failed": reasons,
+        "untold": untold,
+        "outputs": _outputs(failed),
+        "sections": sections.sections(run),
+        "clocks": {m.clock for m in measured},
+        "isolated": any(m.isolated for m in measured),
+        "overhead": _overhead([m for m in measured if not m.isolated]),
+        "facts": [(name, escaped(value)) for name, value in _facts(run) if value],
+        "command": code(str(run.facts.get("command") or "")),
+    }
 
 
 def _failure(measurement: Measurement) -> str:

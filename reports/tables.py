@@ -20,8 +20,13 @@ Column = Callable[[Measurement], str]
 """A case's cell, escaped where others wrote it."""
 
 
-def cases(run: Run) -> Grid:
-    """Every case that was tried: medians and shares, throughput, speed-up, and what bounds it."""
+def cases(run: Run, size_bytes: int = CASES_BYTES) -> Grid:
+    """Every case that was tried: medians and shares, throughput, speed-up, and what bounds it.
+
+    Args:
+        run: The run.
+        size_bytes: What the rows may take.
+    """
     tried = [m for m in run.measurements if m.axes]
     heads, alignment = case_columns(run, tried)
     columns: dict[str, Column] = {
@@ -41,7 +46,7 @@ def cases(run: Run) -> Grid:
     if any(m.disturbed for m in tried):
         columns["noise"] = noise(lambda m: m.disturbed)
     rows = [[*case_cells(run, m), *(column(m) for column in columns.values())] for m in tried]
-    return grid([*heads, *columns], alignment + "r" * len(columns), rows, CASES_BYTES)
+    return grid([*heads, *columns], alignment + "r" * len(columns), rows, size_bytes)
 
 
 def quantiles(run: Run) -> Grid:

@@ -28,7 +28,7 @@ DISTURBED = "!"
 
 def varying(run: Run) -> tuple[str, ...]:
     """The axes on which the run's cases differ, in order."""
-    return naming.varying(run.axis_names, run.measurements)
+    return run.varying
 
 
 def name(run: Run, measurement: Measurement) -> str:

@@ -1,14 +1,21 @@
 """Writes a run's reports into its directory, each whole or not at all."""
 
+import io
 import os
 from pathlib import Path
 
-from . import markdown, operators
+from . import figures, html, markdown, operators
 from .errors import ReportError
 from .frame import Run
 
+PAGE = "report.html"
+"""For a browser: all there is, in one file."""
 REPORT = "report.md"
 """For a pull request."""
+FIGURES = "figures"
+"""The folder of the page's figures, a file each."""
+SAMPLES = "samples.parquet"
+"""A row per case, clock and step."""
 PHASES = "phases.csv"
 """A row per case, clock and phase."""
 OPERATORS = "operators.csv"
@@ -27,22 +34,34 @@ def write(run: Run) -> list[Path]:
     Raises:
         ReportError: A file cannot be written.
     """
+    drawn = list(figures.pictures(run))
     texts = {
+        PAGE: html.render(run, drawn),
+        **{f"{FIGURES}/{picture.name}.svg": picture.svg for picture in drawn},
         REPORT: markdown.render(run),
         PHASES: run.phases.to_csv(index=False, lineterminator="\n"),
     }
     called = operators.frame(run)
     if not called.empty:
         texts[OPERATORS] = called.to_csv(index=False, lineterminator="\n")
-    return [_write(run.path / name, text) for name, text in texts.items()]
+    written = [_write(run.path / name, text.encode()) for name, text in texts.items()]
+    return [*written, _write(run.path / SAMPLES, _parquet(run))]
 
 
-def _write(path: Path, text: str) -> Path:
+def _parquet(run: Run) -> bytes:
+    """Every step, in the columns of `Run.samples`."""
+    file = io.BytesIO()
+    run.samples.to_parquet(file, index=False)
+    return file.getvalue()
+
+
+def _write(path: Path, content: bytes) -> Path:
     """Writes a file beside its place, then moves it there."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(exist_ok=True)
         try:
-            beside.write_text(text, encoding="utf-8", newline="\n")
+            beside.write_bytes(content)
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)

@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import pytest
+import synthetic
+
+from reports.__main__ import main
+from reports.directory import load
+from reports.errors import ReportError
+from reports.frame import Run
+from reports.slicing import baseline, by, where
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return load(synthetic.write_run(tmp_path / "run", synthetic.believable_files()))
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Run:
+    return load(synthetic.write_run(tmp_path / "two", synthetic.two_cases()))
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip().replace("\N{NO-BREAK SPACE}", " ") for cell in line.split("|")[1:-1]]
+
+
+def test_a_condition_is_one_of_pandas(run: Run) -> None:
+    found = where(run, "batch_size == 32 and compile == 'off'")
+    assert [m.id for m in found.measurements] == [
+        "convnet-cpu-b32-w0-off-fp32", "convnet-cpu-b32-w2-off-fp32",
+    ]  # fmt: skip
+    assert len(found.cases) == 2
+
+
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [("batch = 3", "--where batch = 3"), ("nothing > 1", "nothing"), ("steps < 0", "none of 8")],
+)
+def test_a_condition_that_cannot_be_is_refused(condition: str, told: str, run: Run) -> None:
+    with pytest.raises(ReportError, match=told):
+        where(run, condition)
+
+
+def test_by_an_axis_has_a_column_for_each_value(two: Run) -> None:
+    table = by(two, "compile")
+    assert cells(table.lines[0]) == ["case", "eager", "torch.compile default", "last against first"]
+    assert cells(table.lines[2])[1:3] == ["400", "500"]
+    assert cells(table.lines[2])[3].startswith("1.25×")
+    assert cells(table.lines[3])[:3] == ["**geometric mean of the ratios**", "1.00×", "1.25×"]
+
+
+def test_a_baseline_is_what_every_other_case_is_compared_with(two: Run) -> None:
+    table = baseline(two, "compile=off")
+    assert cells(table.lines[2])[1:4] == ["torch.compile default", "400", "500"]
+    assert cells(table.lines[2])[4].startswith("1.25×")
+    assert cells(table.lines[3])[-1] == "1.25×"
+    assert baseline(two, "compile=default").lines[2].count("0.80×") == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted"),
+    [
+        ("compile", "give an axis and its value"),
+        ("compiles=off", "there is compile"),
+        ("compile=fast", "compile is off, default"),
+    ],
+)
+def test_a_baseline_that_is_not_there_is_refused(told: str, wanted: str, two: Run) -> None:
+    with pytest.raises(ReportError, match=wanted):
+        baseline(two, told)
+
+
+def test_the_commands_print_and_write_nothing(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    for options in (
+        ["--by", "batch-size"], ["--baseline", "num_workers=0"], ["--where", "batch_size == 4"],
+        ["--where", "compile == 'off'", "--by", "num_workers"],
+    ):  # fmt: skip
+        assert main([str(run.path), *options]) == 0
+        assert capsys.readouterr().out
+    assert not (run.path / "report.md").exists()
+    assert main([str(run.path), "--by", "batchsize"]) == 4
+    assert "batch_size" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([str(run.path), "--by", "compile", "--baseline", "compile=off"])
