@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import matplotlib as mpl
+
 from ..frame import Run
 from . import distribution, memory, payoff, phases, roofline, scaling
-from .style import Drawing, svg
+from .style import SETTINGS, Drawing, svg
 
 DRAWN: dict[str, Callable[[Run], Drawing | None]] = {
     "phases": phases.draw,
@@ -39,6 +41,7 @@ class Picture:
 def pictures(run: Run) -> Iterator[Picture]:
     """Every figure that the run has data for."""
     for name, draw in DRAWN.items():
-        drawing = draw(run)
+        with mpl.rc_context(SETTINGS):
+            drawing = draw(run)
         if drawing is not None:
             yield Picture(name, drawing.title, drawing.caption, svg(drawing, name))

@@ -1,6 +1,5 @@
 """How a case's steps are distributed, and how they went over time."""
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,7 +8,7 @@ from numpy.typing import NDArray
 from .. import words
 from ..frame import Run
 from ..measurement import STEP
-from .style import FAINT, INK, SETTINGS, WIDTH_IN, Drawing, colour
+from .style import FAINT, INK, WIDTH_IN, Drawing, colour
 
 MOST = 16
 """How many cases are drawn."""
@@ -30,21 +29,20 @@ def draw(run: Run) -> Drawing | None:
         return None
     names = [words.name(run, m) for m in shown]
     height = HEAD_IN + FOOT_IN + ROW_IN * len(shown)
-    with mpl.rc_context(SETTINGS):
-        figure = Figure(figsize=(WIDTH_IN, height))
-        rows = figure.subplots(
-            len(shown), 2, squeeze=False, gridspec_kw={"width_ratios": (1, 1.4), "wspace": 0.12}
-        )
-        # Laying this many axes out by their contents would take seconds.
-        left = min(0.4, (0.1 + LETTER_IN * max(map(len, names))) / WIDTH_IN)
-        figure.subplots_adjust(
-            left=left, right=0.99, bottom=FOOT_IN / height, top=1 - HEAD_IN / height, hspace=0.6
-        )
-        for (histogram, order), m, name in zip(rows, shown, names, strict=True):
-            steps = np.asarray(m.laps[m.clock][STEP], dtype=np.float64) * 1e3
-            _row(histogram, order, steps, name)
-        for axes, title in zip(rows[0], ("how often, over ms", "in their order"), strict=True):
-            axes.set_title(title, fontsize=9, fontweight="normal")
+    figure = Figure(figsize=(WIDTH_IN, height))
+    rows = figure.subplots(
+        len(shown), 2, squeeze=False, gridspec_kw={"width_ratios": (1, 1.4), "wspace": 0.12}
+    )
+    # Laying this many axes out by their contents would take seconds.
+    left = min(0.4, (0.1 + LETTER_IN * max(map(len, names))) / WIDTH_IN)
+    figure.subplots_adjust(
+        left=left, right=0.99, bottom=FOOT_IN / height, top=1 - HEAD_IN / height, hspace=0.6
+    )
+    for (histogram, order), m, name in zip(rows, shown, names, strict=True):
+        steps = np.asarray(m.laps[m.clock][STEP], dtype=np.float64) * 1e3
+        _row(histogram, order, steps, name)
+    for axes, title in zip(rows[0], ("how often, over ms", "in their order"), strict=True):
+        axes.set_title(title, fontsize=9, fontweight="normal")
     left_out = f" The first {MOST} of {len(measured)} cases." if len(measured) > MOST else ""
     return Drawing(
         "How steps are distributed",

@@ -36,7 +36,8 @@ def draw(run: Run) -> Drawing | None:
     return Drawing(
         "Compiled against eager",
         "Speed-up over the same case without torch.compile, with its 95 % interval. On the right, "
-        "after how many steps the time that compiling took from an empty cache has been won back.",
+        "after how many steps the time that compiling took from an empty cache has been won back; "
+        "where the interval holds 1, that is not decided.",
         figure,
     )
 
@@ -56,9 +57,11 @@ def break_even_steps(run: Run, measurement: Measurement) -> float:
 
 
 def _paid(run: Run, measurement: Measurement) -> str:
-    steps = break_even_steps(run, measurement)
+    steps, ratio = break_even_steps(run, measurement), run.speedups[measurement.id].ratio
     if math.isnan(steps):
         return ""
+    if ratio.low <= 1 <= ratio.high:
+        return "not decided"
     if math.isinf(steps):
         return "never pays"
     return f"pays after {quantity.number(steps, steps * 0.1, 2)} steps"

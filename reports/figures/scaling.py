@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from .. import naming
 from ..frame import Run
@@ -75,6 +75,7 @@ def _draw(
     if min(values) > 0:
         counts(axes, values)
         axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_xticks(sorted({*values}))
         axes.set_ylim(bottom=0)

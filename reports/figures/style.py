@@ -56,10 +56,8 @@ class Drawing:
 
 def canvas(height_in: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
     """A figure and its axes, side by side."""
-    with mpl.rc_context(SETTINGS):
-        figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
-        axes = figure.subplots(1, columns, squeeze=False)[0]
-    return figure, list(axes)
+    figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
 
 
 def svg(drawing: Drawing, name: str) -> str:
