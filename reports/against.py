@@ -123,6 +123,11 @@ def _shown(value: object) -> str:
 # --- in words ------------------------------------------------------------------------------------
 
 
+def name(run: Run) -> str:
+    """A run's own name, also where it was reached by another, such as `latest`."""
+    return str(run.facts.get("id") or run.path.name)
+
+
 def headline(found: Against) -> str:
     """What came of it, in a sentence or two."""
     if not found.pairs:
@@ -144,7 +149,7 @@ def markdown(run: Run, others: Sequence[Run]) -> str:
         return _trend(run, others)
     found = against(run, others[0])
     lines = [
-        f"### stepbench: {escaped(run.path.name)} against {escaped(found.other.path.name)}",
+        f"### stepbench: {escaped(name(run))} against {escaped(name(found.other))}",
         "",
         f"**{escaped(headline(found))}**",
         "",
@@ -214,7 +219,7 @@ def _trend(run: Run, others: Sequence[Run]) -> str:
                 "" if last is first else quantity.times_range(change),
             ]
         )
-    heads = ["case", *(escaped(each.path.name) for each in runs), "last against first"]
+    heads = ["case", *(escaped(name(each)) for each in runs), "last against first"]
     table = grid(heads, "l" + "r" * (len(runs) + 1), rows, AGAINST_BYTES)
     lead = [f"### stepbench: a trend of {len(runs)} runs", ""]
     if any(against(each, runs[0]).machines for each in runs[1:]):

@@ -18,7 +18,7 @@ def written(place: Path, factor: float = 1.0, **facts: Any) -> Run:
             laps[:] = [lap * factor for lap in laps]
         for block in file["blocks"]:
             block["elapsed_s"] *= factor
-    return load(synthetic.write_run(place, files, **facts))
+    return load(synthetic.write_run(place, files, id=place.name, **facts))
 
 
 def test_cases_are_paired_and_slower_is_below_one(tmp_path: Path) -> None:
