@@ -1,5 +1,6 @@
 """What the README has a user type works, or at least is understood."""
 
+import json
 import re
 import shlex
 from collections.abc import Callable
@@ -7,11 +8,15 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+import synthetic
+
+from reports.__main__ import main as reports_main
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 SHELL = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
 LINES = [line for block in SHELL for line in block.splitlines()]
+REPORT = [line.partition(" -- ")[2] for line in LINES if line.startswith("nox -s report -- ")]
 BENCH = [line.partition(" -- ")[2] for line in LINES if line.startswith("nox -s bench -- ")]
 
 
@@ -33,6 +38,26 @@ def test_each_set_of_options_is_understood(
 ) -> None:
     done = bench(*shlex.split(arguments), "--collect-only", "-q")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("arguments", REPORT)
+def test_each_report_is_made(
+    arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("latest", "20261124-123015-k3f9"):
+        run = synthetic.write_run(tmp_path / "results" / name, synthetic.believable_files())
+        (run / "profiles").mkdir()
+        for file in (run / "cases").iterdir():
+            content = json.loads(file.read_text())
+            row = {
+                "phase": "forward", "operator": "aten::mm", "shapes": "", "calls": 1,
+                "host_self_s": 0.001, "device_self_s": 0.0, "allocated_bytes": 0,
+            }  # fmt: skip
+            profile = {"breakdown": {"steps": 1, "step_s": 0.001, "rows": [row]}}
+            told = {"id": content["id"], "status": "ok", "profile": profile}
+            (run / "profiles" / file.name).write_text(json.dumps(told))
+    assert reports_main(shlex.split(arguments)) == 0
 
 
 def test_the_workload_that_is_shown_is_one(
