@@ -29,8 +29,8 @@ from bench.run import Run
 from bench.store import StoreError
 
 _RUN = pytest.StashKey[Run]()
-_EXPLAINED = pytest.StashKey[set[Case]]()
-"""The failed cases whose traceback was shown."""
+_EXPLAINED = pytest.StashKey[set[str]]()
+"""The tracebacks that were shown."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -154,9 +154,9 @@ class Step:
         if ended.status is Status.UNSUPPORTED and not self.run.asked_by_name(ended.axis):
             pytest.skip(told)
         explained = self.config.stash.setdefault(_EXPLAINED, set())
-        if ended.detail and self.case not in explained:  # once is enough for its phases
+        if ended.detail and ended.detail not in explained:  # once is enough for its phases
             told += f"\n\n{ended.detail}"
-        explained.add(self.case)
+            explained.add(ended.detail)
         pytest.fail(told, pytrace=False)
 
     def _skip_unmeasured(self) -> None:

@@ -145,7 +145,8 @@ class Run:
 
     def _refuse_missing_cuda(self, found: dict[str, str]) -> None:
         """A memory snapshot that no case could have is not passed over."""
-        profiling, used = self._options.profiling, self._options.matrix.on(found).axes["device"]
+        profiling = self._options.profiling
+        used = dict.fromkeys(case.device for case in self._options.matrix.on(found).cases)
         if profiling is None or not profiling.memory_snapshot:
             return
         if not any(device.startswith("cuda") for device in used):

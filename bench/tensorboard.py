@@ -81,11 +81,17 @@ def lay_out(runs: Sequence[Path], scratch: Path) -> Path:
             raise UsageError(f"{run}: was not profiled; run it with --profile")
     if len(runs) == 1:
         return runs[0] / BOARD
-    for run in runs:
-        link = scratch / run.resolve().name
+    for run in dict.fromkeys(run.resolve() for run in runs):
+        link = scratch / run.name
         if link.exists():
             raise UsageError(f"{run}: two runs are called {link.name}; rename one")
-        link.symlink_to((run / BOARD).resolve(), target_is_directory=True)
+        try:
+            link.symlink_to(run / BOARD, target_is_directory=True)
+        except OSError as error:
+            raise UsageError(
+                f"{run}: cannot be shown beside another, as this system makes no links "
+                f"({error.strerror}); open one run at a time"
+            ) from None
     return scratch
 
 

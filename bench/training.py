@@ -73,7 +73,7 @@ def train_and_test(report: Callable[[str], None], request: Request, steps: int) 
             found, samples = accuracy(built)
             built.model.train()
             tests.append(found)
-    return Trained(fmean(tests), samples, float(loss))
+    return Trained(fmean(tests), samples, float(loss) * built.training.accumulate)
 
 
 def accuracy(built: Built, most: int | None = None) -> tuple[float, int]:

@@ -37,7 +37,7 @@ def load(path: Path | str) -> "Run":
 
 
 def write(run: "Run | Path | str") -> list[Path]:
-    """Writes `report.md`, `phases.csv` and, of what was profiled, `operators.csv`, over older ones.
+    """Writes a run's reports into its directory, over older ones; see `python -m reports --help`.
 
     Args:
         run: The run, or its directory.

@@ -27,7 +27,7 @@ examples:
                                                    which operators account for the difference
 
 without options writes into the run's directory:
-  report.html      everything in one page: sortable table, figures, details; needs no network
+  report.html      one page: table of all cases to sort and filter, figures, details; no network
   report.md        for a pull request: headline, table of cases, what limits the figures, details
   figures/*.svg    the page's figures, a file each
   phases.csv       a row per case, clock and phase: median, interval, quantiles, share; seconds
@@ -123,7 +123,10 @@ def _answer(asked: argparse.Namespace, console: Console) -> None:
     if asked.where is not None:
         run = slicing.where(run, asked.where)
     if asked.against is not None:
-        _print(against.markdown(run, [load(other) for other in asked.against]), console)
+        others = [load(other) for other in asked.against]
+        if asked.where is not None:
+            others = [slicing.matching(other, asked.where) for other in others]
+        _print(against.markdown(run, others), console)
     elif asked.by is not None:
         _print("\n".join(slicing.by(run, asked.by).lines), console)
     elif asked.baseline is not None:

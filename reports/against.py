@@ -39,6 +39,16 @@ class Pair:
     of: str
 
     @property
+    def lost(self) -> bool:
+        """Whether one of them trains another model, so that their speeds are no comparison."""
+        return self.case.parity.lost or self.other.parity.lost
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether others on the machine disturbed one of them."""
+        return self.case.disturbed or self.other.disturbed
+
+    @property
     def decided(self) -> bool:
         """Whether the interval leaves 1 out."""
         return self.ratio.low > 1 or self.ratio.high < 1
@@ -68,8 +78,14 @@ class Against:
 
     @property
     def mean_ratio(self) -> float:
-        """The geometric mean of the ratios; NaN where there is no pair."""
-        return geometric_mean([pair.ratio.value for pair in self.pairs])
+        """The geometric mean of the ratios of pairs that count; NaN where there is none."""
+        ratios = [pair.ratio.value for pair in self.counted]
+        return geometric_mean(ratios) if ratios else math.nan
+
+    @property
+    def counted(self) -> list[Pair]:
+        """The pairs that say whether anything became faster: neither lost nor disturbed."""
+        return [pair for pair in self.pairs if not pair.lost and not pair.disturbed]
 
 
 def against(run: Run, other: Run) -> Against:
@@ -132,15 +148,21 @@ def headline(found: Against) -> str:
     """What came of it, in a sentence or two."""
     if not found.pairs:
         return "No case was measured in both runs."
-    faster = sum(pair.decided and pair.ratio.value > 1 for pair in found.pairs)
-    slower = sum(pair.decided and pair.ratio.value < 1 for pair in found.pairs)
-    open_ = len(found.pairs) - faster - slower
+    counted = found.counted
+    faster = sum(pair.decided and pair.ratio.value > 1 for pair in counted)
+    slower = sum(pair.decided and pair.ratio.value < 1 for pair in counted)
+    parts = [
+        f"{faster} faster", f"{slower} slower",
+        f"{len(counted) - faster - slower} whose interval holds 1",
+    ]  # fmt: skip
+    lost = sum(pair.lost for pair in found.pairs)
+    parts += [f"{lost} that train another model"] if lost else []
+    disturbed = len(found.pairs) - len(counted) - lost
+    parts += [f"{disturbed} disturbed"] if disturbed else []
     what = "This machine against the other: " if found.machines else ""
     mean = quantity.number(found.mean_ratio, 0.05, 3)
-    return (
-        f"{what}{words.cases(len(found.pairs))} in both: {faster} faster, {slower} slower, {open_} "
-        f"whose interval holds 1; {mean}{quantity.TIMES} as fast in the geometric mean."
-    )
+    told = f"; {mean}{quantity.TIMES} as fast in the geometric mean" if mean else ""
+    return f"{what}{words.cases(len(found.pairs))} in both: {', '.join(parts)}{told}."
 
 
 def markdown(run: Run, others: Sequence[Run]) -> str:
@@ -165,7 +187,9 @@ def markdown(run: Run, others: Sequence[Run]) -> str:
             escaped(words.name(run, pair.case)),
             quantity.milliseconds(_step(pair.other, pair.of)),
             quantity.milliseconds(_step(pair.case, pair.of)),
-            quantity.times_range(pair.ratio),
+            f"~~{quantity.times_range(pair.ratio)}~~"
+            if pair.lost
+            else quantity.times_range(pair.ratio),
             _verdict(pair),
         ]
         for pair in found.pairs
@@ -187,7 +211,9 @@ def _step(measurement: Measurement, of: str) -> Interval:
 
 
 def _verdict(pair: Pair) -> str:
-    if pair.case.disturbed or pair.other.disturbed:
+    if pair.lost:
+        return "trains another model"
+    if pair.disturbed:
         return f"{words.DISTURBED} disturbed"
     if not pair.decided:
         return ""

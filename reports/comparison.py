@@ -10,8 +10,19 @@ from .stats import UNKNOWN, Interval, mean_over_blocks, ratio_interval
 
 EAGER = "off"
 """The value of the axis `compile` that stands for eager execution."""
-_COMPILED_ALONE = {"dynamic": "auto"}
-"""Axes that only compiled cases have, and their value in eager ones."""
+_MOOT: Mapping[tuple[str, Any], Mapping[str, Any]] = {
+    ("compile", EAGER): {"dynamic": "auto"},
+    ("num_workers", 0): {"prefetch_factor": 2, "persistent_workers": False},
+    ("device", "cpu"): {"pin_memory": False, "non_blocking": False},
+    ("loop", "eval"): {"accumulate": 1, "optimizer": "own"},
+}
+"""Axes that mean nothing where another has a value, and what stands for that."""
+
+
+def with_value(axes: Mapping[str, Any], axis: str, value: object) -> dict[str, Any]:
+    """The axes of the same case with another value of one axis, and of those that follow."""
+    moot = _MOOT.get((axis, value), {})
+    return {**axes, axis: value, **{name: to for name, to in moot.items() if name in axes}}
 
 
 def eager_twin(axes: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -21,8 +32,7 @@ def eager_twin(axes: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     if axes.get("compile", EAGER) == EAGER:
         return None
-    moot = {name: value for name, value in _COMPILED_ALONE.items() if name in axes}
-    return {**axes, "compile": EAGER, **moot}
+    return with_value(axes, "compile", EAGER)
 
 
 def speedup(step: Interval, eager_step: Interval) -> Interval:

@@ -1,7 +1,7 @@
 """`report.html`: a run as one file that needs no network, to be read in any browser.
 
-It says what `report.md` says, by the same words, without that one's limits on a table's length; to
-this it adds the figures, and tables that can be sorted and filtered.
+It says what `report.md` says, by the same words, with the whole table of cases; to this it adds the
+figures, and tables that can be sorted and filtered.
 """
 
 import base64

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 from rich.table import Table
+from rich.text import Text
 
 from . import naming, quantity
 from .errors import ReportError
@@ -123,8 +124,10 @@ def told(
     names = [naming.label(m.axes, naming.varying(run.axis_names, [a, b])) or m.id for m in (a, b)]
     whole = found[["a_s", "b_s", "difference_s"]].sum()
     table = Table(
-        title=f"{names[1]} against {names[0]}: self time by the {found.attrs['clock']}'s clock, "
-        f"µs a step; {a.profile.steps} and {b.profile.steps} profiled steps",
+        title=Text(
+            f"{names[1]} against {names[0]}: self time by the {found.attrs['clock']}'s clock, "
+            f"µs a step; {a.profile.steps} and {b.profile.steps} profiled steps"
+        ),
         title_justify="left",
         box=None,
         pad_edge=False,
@@ -135,14 +138,16 @@ def told(
         table.add_column("shapes", overflow="fold")
     heads = ("calls", names[0], names[1], "difference", "ratio")
     for head in heads:
-        table.add_column(head, justify="right")
+        table.add_column(Text(head), justify="right")
     blank = [""] if shapes else []
     table.add_row("all", "", *blank, "", *_times(*whole), style="bold")
     for row in found.head(most).to_dict("records"):
         calls = f"{row['calls_a']:g}/{row['calls_b']:g}"
         cells = [str(row["phase"]), str(row["operator"])]
         cells += [str(row["shapes"])] if shapes else []
-        table.add_row(*cells, calls, *_times(row["a_s"], row["b_s"], row["difference_s"]))
+        table.add_row(
+            *map(Text, cells), calls, *_times(row["a_s"], row["b_s"], row["difference_s"])
+        )
     rest = found.iloc[most:]
     if len(rest):
         sums = rest[["a_s", "b_s", "difference_s"]].sum()

@@ -84,7 +84,7 @@ def _traces(run: Run, profiled: Sequence[Measurement]) -> Section:
         for m in profiled
         if m.profile.status != "ok"
     ] + [
-        f"- {escaped(words.name(run, m))} has no {escaped(tab)} in TensorBoard: {escaped(reason)}"
+        f"- {escaped(words.name(run, m))}: no {escaped(tab.replace('_', ' '))}: {escaped(reason)}"
         for m in profiled
         for tab, reason in m.profile.left_out.items()
     ]

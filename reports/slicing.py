@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from . import naming, quantity
+from . import comparison, naming, quantity
 from .errors import ReportError
 from .frame import Run, axes_key
 from .markup import Grid, escaped, grid
@@ -29,6 +29,14 @@ def where(run: Run, condition: str) -> Run:
     Raises:
         ReportError: It cannot be understood, or holds of no case.
     """
+    found = matching(run, condition)
+    if not found.measurements:
+        raise ReportError(f"--where {condition}: holds of none of {len(run.measurements)} cases")
+    return found
+
+
+def matching(run: Run, condition: str) -> Run:
+    """The same, also where it holds of no case."""
     try:
         kept = set(run.cases.query(condition)["id"])
     except Exception as error:
@@ -37,13 +45,13 @@ def where(run: Run, condition: str) -> Run:
             f"--where {condition}: {told}; give a condition over the columns of cases, such as "
             f"'device == \"cpu\" and batch_size >= 32'"
         ) from error
-    if not kept:
-        raise ReportError(f"--where {condition}: holds of none of {len(run.measurements)} cases")
     return replace(run, measurements=tuple(m for m in run.measurements if m.id in kept))
 
 
 def by(run: Run, axis: str) -> Grid:
     """Samples/s with a column for each value of an axis, and how they compare with the first.
+
+    Cases that train another model are struck through, and are in no mean.
 
     Raises:
         ReportError: There is no such axis.
@@ -51,18 +59,19 @@ def by(run: Run, axis: str) -> Grid:
     axis = _axis(run, "--by", axis)
     measured = [m for m in run.measurements if m.ok]
     values = list(dict.fromkeys(m.axes.get(axis) for m in measured))
-    rows = _rows(measured, axis)
+    rows = _rows(measured, axis, values)
     others = [name for name in naming.varying(run.axis_names, measured) if name != axis]
-    cells = [
-        [_name(row, others), *(_rates(row, values)), _last_against_first(row, values)]
-        for row in rows.values()
-    ]
-    ratios = [
-        [_ratio(row.get(value), row.get(values[0])).value for row in rows.values()]
-        for value in values
-    ]
-    means = [_mean(known) for known in ratios]
-    cells.append([f"**{MEAN}**", *means, ""])
+    cells = []
+    ratios: dict[Any, list[float]] = {value: [] for value in values}
+    for row in rows:
+        first = row.get(values[0])
+        for value, m in row.items():
+            if first is not None and not (m.parity.lost or first.parity.lost):
+                ratios[value].append(_ratio(m, first).value)
+        last = _ratio(row.get(values[-1]), first) if len(values) > 1 else UNKNOWN
+        rates = [_rate(row[value]) if value in row else quantity.NOTHING for value in values]
+        cells.append([_name(row, others), *rates, quantity.times_range(last)])
+    cells.append([f"**{MEAN}**", *(_mean(known) for known in ratios.values()), ""])
     heads = ["case", *(escaped(naming.setting({axis: value}, [axis])) for value in values)]
     heads.append("last against first")
     return grid(heads, "l" + "r" * (len(heads) - 1), cells, SLICE_BYTES)
@@ -78,39 +87,39 @@ def baseline(run: Run, told: str) -> Grid:
     Raises:
         ReportError: There is no such axis or value.
     """
-    name, equals, word = told.partition("=")
+    word, equals, wanted = told.partition("=")
     if not equals:
         raise ReportError(f"--baseline {told}: give an axis and its value, such as compile=off")
-    axis = _axis(run, "--baseline", name)
+    axis = _axis(run, "--baseline", word)
     measured = [m for m in run.measurements if m.ok]
     values = list(dict.fromkeys(m.axes.get(axis) for m in measured))
-    chosen = [value for value in values if _spelled(value) == word.lower()]
+    chosen = [value for value in values if wanted.lower() in _spellings(value)]
     if not chosen:
         raise ReportError(
             f"--baseline {told}: no case has it; {axis} is "
-            f"{', '.join(_spelled(value) for value in values)}"
+            f"{', '.join(_spellings(value)[0] for value in values)}"
         )
-    rows = _rows(measured, axis)
+    by_axes = {axes_key(m.axes): m for m in measured}
     others = [name for name in naming.varying(run.axis_names, measured) if name != axis]
     cells, ratios = [], []
-    for row in rows.values():
-        base = row.get(chosen[0])
-        for value, m in row.items():
-            if value == chosen[0]:
-                continue
-            ratio = _ratio(m, base)
-            shown = quantity.times_range(ratio)
-            cells.append(
-                [
-                    _name(row, others),
-                    escaped(naming.setting({axis: value}, [axis])),
-                    "" if base is None else quantity.rate(base.samples_per_s),
-                    quantity.rate(m.samples_per_s),
-                    f"~~{shown}~~" if m.parity.lost else shown,
-                ]
-            )
-            if not m.parity.lost:
-                ratios.append(ratio.value)
+    for m in measured:
+        if m.axes.get(axis) == chosen[0]:
+            continue
+        base = by_axes.get(axes_key(comparison.with_value(m.axes, axis, chosen[0])))
+        ratio = _ratio(m, base)
+        shown = quantity.times_range(ratio)
+        lost = m.parity.lost or (base is not None and base.parity.lost)
+        cells.append(
+            [
+                _name({None: m}, others),
+                escaped(naming.setting(m.axes, [axis])),
+                "" if base is None else _rate(base),
+                _rate(m),
+                f"~~{shown}~~" if lost and shown else shown,
+            ]
+        )
+        if not lost:
+            ratios.append(ratio.value)
     cells.append([f"**{MEAN}**", "", "", "", _mean(ratios)])
     heads = ["case", axis.replace("_", " "), f"{escaped(told)}, samples/s", "samples/s", "ratio"]
     return grid(heads, "llrrr", cells, SLICE_BYTES)
@@ -124,38 +133,40 @@ def _axis(run: Run, option: str, word: str) -> str:
     raise ReportError(f"{option} {word}: there is no such axis; there is {', '.join(near)}")
 
 
-def _spelled(value: object) -> str:
-    """A value as the command line has it."""
+def _spellings(value: object) -> tuple[str, ...]:
+    """How a value may be written, as the command line has it first; in small letters."""
     if isinstance(value, bool):
-        return "on" if value else "off"
-    return str(value)
+        return ("on", "true") if value else ("off", "false")
+    return (str(value).lower(),)
 
 
-def _rows(measured: Iterable[Measurement], axis: str) -> Mapping[str, dict[Any, Measurement]]:
-    """Cases that differ in one axis alone, by its value."""
+def _rows(
+    measured: Iterable[Measurement], axis: str, values: Sequence[Any]
+) -> list[dict[Any, Measurement]]:
+    """Cases that differ in one axis, and in what follows from it, by its value."""
+    by_axes = {axes_key(m.axes): m for m in measured}
     rows: dict[str, dict[Any, Measurement]] = {}
-    for m in measured:
+    for m in by_axes.values():
         others = {name: value for name, value in m.axes.items() if name != axis}
-        rows.setdefault(axes_key(others), {})[m.axes.get(axis)] = m
-    return rows
-
-
-def _name(row: Mapping[Any, Measurement], others: Sequence[str]) -> str:
-    axes = next(iter(row.values())).axes
-    return escaped(naming.label(axes, others) or naming.workload_name(str(axes["workload"])))
-
-
-def _rates(row: Mapping[Any, Measurement], values: Sequence[Any]) -> list[str]:
+        found = {
+            value: by_axes.get(axes_key(comparison.with_value(m.axes, axis, value)))
+            for value in values
+        }
+        rows[axes_key(others)] = {value: each for value, each in found.items() if each is not None}
+    together = {m.id for row in rows.values() if len(row) > 1 for m in row.values()}
     return [
-        quantity.rate(row[value].samples_per_s) if value in row else quantity.NOTHING
-        for value in values
+        row for row in rows.values() if len(row) > 1 or not {m.id for m in row.values()} & together
     ]
 
 
-def _last_against_first(row: Mapping[Any, Measurement], values: Sequence[Any]) -> str:
-    if len(values) < 2:
-        return quantity.NOTHING
-    return quantity.times_range(_ratio(row.get(values[-1]), row.get(values[0])))
+def _name(row: Mapping[Any, Measurement], others: Sequence[str]) -> str:
+    axes = list(row.values())[-1].axes  # the last value is the one that other axes belong to
+    return escaped(naming.label(axes, others) or naming.workload_name(str(axes["workload"])))
+
+
+def _rate(m: Measurement) -> str:
+    shown = quantity.rate(m.samples_per_s)
+    return f"~~{shown}~~" if m.parity.lost else shown
 
 
 def _ratio(m: Measurement | None, base: Measurement | None) -> Interval:

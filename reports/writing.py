@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from . import figures, html, markdown, operators
@@ -44,8 +45,17 @@ def write(run: Run) -> list[Path]:
     called = operators.frame(run)
     if not called.empty:
         texts[OPERATORS] = called.to_csv(index=False, lineterminator="\n")
+    _remove_older(run.path, texts)
     written = [_write(run.path / name, text.encode()) for name, text in texts.items()]
     return [*written, _write(run.path / SAMPLES, _parquet(run))]
+
+
+def _remove_older(place: Path, texts: Mapping[str, str]) -> None:
+    """Removes what an earlier state of the run had and this one has not."""
+    older = [place / OPERATORS, *(place / FIGURES).glob("*.svg")]
+    for file in older:
+        if file.relative_to(place).as_posix() not in texts:
+            file.unlink(missing_ok=True)
 
 
 def _parquet(run: Run) -> bytes:

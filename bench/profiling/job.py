@@ -6,7 +6,8 @@ warm-up as well. Nothing that comes out of here is a timing that a report compar
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -49,7 +50,11 @@ def profile(report: Callable[[str], None], asked: ProfileRequest) -> Profile:
     (scratch / "board").mkdir(parents=True)
 
     batch = next(source.batches)
-    curves = learning.learn(built, source.batches, report) if case.trains else None
+    left_out: dict[str, str] = {}
+    curves = None
+    if case.trains:
+        with _apart("curves", left_out):
+            curves = learning.learn(built, source.batches, report)
     report("tracing")
     of_step = phases.of(case.loop, case.device)
     marks = PhaseMarks(of_step, case.accumulate, trace.WARMUP + asked.profiling.steps)
@@ -63,19 +68,22 @@ def profile(report: Callable[[str], None], asked: ProfileRequest) -> Profile:
     )
     found = breakdown(content["traceEvents"], [str(phase) for phase in of_step])
 
-    snapshot_bytes = None
+    snapshot_bytes, watched, shown = None, None, None
     if asked.profiling.memory_snapshot and built.training.device.type == "cuda":
         report("recording allocations")
-        snapshot_bytes = snapshot.take(lambda: subject.run(asked.profiling.steps), asked.snapshot)
-    watched = None
-    if asked.profiling.workers:
-        report("watching the loader's workers")
-        watched = watch_workers(built, asked)
+        with _apart("memory snapshot", left_out):
+            steps = asked.profiling.steps
+            snapshot_bytes = snapshot.take(lambda: subject.run(steps), asked.snapshot)
     report("writing for TensorBoard")
-    shown = learning.show(built)
-    left_out = board.write(
+    with _apart("test samples", left_out):
+        shown = learning.show(built)
+    left_out |= board.write(
         board.Content(built, batch, curves, shown, asked.figures), scratch / "board"
     )
+    if asked.profiling.workers:  # last, for it changes the data set
+        report("watching the loader's workers")
+        with _apart("loader workers", left_out):
+            watched = watch_workers(built, asked)
     board_bytes = _size(scratch / "board")
     _put(scratch / "board", asked.board)
     shutil.rmtree(scratch, ignore_errors=True)
@@ -88,6 +96,15 @@ def profile(report: Callable[[str], None], asked: ProfileRequest) -> Profile:
         snapshot_bytes=snapshot_bytes,
         elapsed_s=time.perf_counter() - began,
     )
+
+
+@contextmanager
+def _apart(part: str, left_out: dict[str, str]) -> Iterator[None]:
+    """Notes why a part beside the trace failed, which the trace need not suffer for."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001  # any model or data set may refuse to be looked at
+        left_out[part] = " ".join(f"failed: {error!r}".split())[:300]
 
 
 def watch_workers(built: Built, asked: ProfileRequest) -> tuple[workers.Worker, ...]:

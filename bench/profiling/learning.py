@@ -1,5 +1,6 @@
 """A short training for the curves, and what the trained model says of test data."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from bench.training import accuracy, some_of
 STEPS = 2000
 """How many steps the curves have, if there is time for them."""
 LIMIT_S = 5.0
-"""How long training for them goes on at most."""
+"""How long training for them goes on at most, and testing."""
 TESTS = 10
 """How often the model is tested meanwhile."""
 TEST_SAMPLES = 500
@@ -27,10 +28,11 @@ SHOWN_SAMPLES = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Curves:
-    """How training went.
+    """How training went, as long as its figures were finite.
 
     Attributes:
-        loss: Of each step.
+        loss: Of each step: the mean over its batches' samples, or where several batches make a step
+            that of the last one.
         accuracy: The metric per test sample, by the number of steps taken; empty where the workload
             has no test data or no metric.
     """
@@ -40,33 +42,50 @@ class Curves:
 
 
 def learn(built: Built, batches: Iterator[Any], report: Callable[[str], None]) -> Curves:
-    """Trains for a while, and tests now and then; the time for that is not the curves' limit."""
-    losses: list[Tensor] = []
-    tested = [*_tested(built, 0)]
-    losses.append(cycle.train(built.training, batches, 1))  # compiles, where the case does
+    """Trains for a while, and tests now and then, each for `LIMIT_S` at most but for the first."""
+    losses: list[float] = []
+    tested = _Tests(built)
+    tested.take(0)
+    losses.append(_step(built, batches))  # compiles, where the case does
     trained_s = 0.0
-    while len(losses) < STEPS and trained_s < LIMIT_S:
-        report(f"training for its curves, step {len(losses)} of {STEPS}")
+    while len(losses) < STEPS and trained_s < LIMIT_S and math.isfinite(losses[-1]):
+        if len(losses) % (STEPS // TESTS) == 1:
+            report(f"training for its curves, step {len(losses)} of {STEPS}")
         began = time.perf_counter()
-        losses += [
-            cycle.train(built.training, batches, 1)
-            for _ in range(STEPS // TESTS - len(losses) % (STEPS // TESTS))
-        ]
-        losses[-1].item()  # waits for the device
+        losses.append(_step(built, batches))
         trained_s += time.perf_counter() - began
-        tested += _tested(built, len(losses))
+        if len(losses) % (STEPS // TESTS) == 0:
+            tested.take(len(losses))
     return Curves(
-        loss=tuple(torch.stack(losses).double().tolist()) if losses else (),
-        accuracy=tuple(tested),
+        loss=tuple(loss for loss in losses if math.isfinite(loss)), accuracy=tuple(tested.found)
     )
 
 
-def _tested(built: Built, steps: int) -> Iterator[tuple[int, float]]:
-    if built.workload.test_dataset is None or built.workload.metric is None:
-        return
-    share, _ = accuracy(built, TEST_SAMPLES)
-    built.model.train()
-    yield steps, share
+def _step(built: Built, batches: Iterator[Any]) -> float:
+    """Takes a step and waits for its loss."""
+    training = built.training
+    return float(cycle.train(training, batches, 1)) * training.accumulate
+
+
+class _Tests:
+    """Tests a model as long as there is time for it."""
+
+    def __init__(self, built: Built) -> None:
+        self.found: list[tuple[int, float]] = []
+        self._built = built
+        self._spent_s = 0.0
+
+    def take(self, steps: int) -> None:
+        """Tests it after so many steps."""
+        workload = self._built.workload
+        if workload.test_dataset is None or workload.metric is None or self._spent_s > LIMIT_S:
+            return
+        began = time.perf_counter()
+        share, _ = accuracy(self._built, TEST_SAMPLES)
+        self._built.model.train()
+        self._spent_s += time.perf_counter() - began
+        if math.isfinite(share):
+            self.found.append((steps, share))
 
 
 @dataclass(frozen=True)
@@ -97,7 +116,7 @@ def show(built: Built) -> Shown | None:
     seen: list[Tensor] = []
     linear = [module for module in built.model.modules() if isinstance(module, nn.Linear)]
     hook = (
-        linear[-1].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        linear[-1].register_forward_pre_hook(lambda _, given: seen.extend(given[:1]))
         if linear
         else None
     )

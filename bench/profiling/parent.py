@@ -13,6 +13,8 @@ from bench.store import RunDirectory
 
 ALWAYS_SHOWN = {"workload", "device", "batch_size", "num_workers", "compile", "precision"}
 """Settings that the table of all cases has whether they vary or not."""
+MORE_S = 120.0
+"""A profile has a training and tests beside what a measurement has."""
 STEP_MS = "step_ms"
 """Stands first: the table of all cases shows the first five results, and the others if asked."""
 RunJob = Callable[[Job, float], Outcome]
@@ -62,7 +64,7 @@ class Profiler:
             snapshot=self._directory.snapshots / f"{case.id}.pickle",
             scratch=self._directory.scratch,
         )
-        outcome = self._run_job(Job("bench.profiling.job:profile", (asked,)), 0.0)
+        outcome = self._run_job(Job("bench.profiling.job:profile", (asked,)), MORE_S)
         found = Profiled.of(case, outcome)
         self._directory.write_result(found)
         return found

@@ -71,6 +71,12 @@ class TimedData(Dataset[Any]):
         """As many as there are."""
         return len(self._dataset)
 
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # whatever the data set has
+        """What else the data set has, for whoever looks for it."""
+        if name.startswith("_"):  # also while it is made anew in a worker
+            raise AttributeError(name)
+        return getattr(self._dataset, name)
+
     def __getitem__(self, index: Any) -> Any:  # noqa: ANN401  # whatever the sampler gives
         """An item."""
         began = _WATCH.begin()
@@ -98,10 +104,10 @@ class TimedTransform:
         self._transform = transform
         self._name = name
 
-    def __call__(self, *arguments: Any) -> Any:  # noqa: ANN401  # whatever the transform takes
+    def __call__(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401  # whatever the transform takes
         """What the transform makes of an item."""
         began = time.perf_counter()
-        changed = self._transform(*arguments)
+        changed = self._transform(*arguments, **named)
         _WATCH.add(self._name, began)
         return changed
 
@@ -154,7 +160,8 @@ def time_transforms(dataset: Any) -> None:  # noqa: ANN401  # any map-style data
 
 def _timed(transform: Callable[..., Any]) -> Callable[..., Any]:
     parts = getattr(transform, "transforms", None)
-    if isinstance(parts, list):  # a Compose, whose parts are what one wants to know
+    torchvisions = type(transform).__module__.startswith("torchvision.")
+    if torchvisions and isinstance(parts, list):  # a Compose, whose parts one wants to know
         transform.transforms = [_timed(part) for part in parts]  # type: ignore[attr-defined]  # it has them
         return transform
     if isinstance(transform, TimedTransform):

@@ -17,9 +17,10 @@
         const rising = head.getAttribute("aria-sort") !== "ascending";
         const rows = [...table.tBodies[0].rows];
         const keys = new Map(rows.map((row) => [row, figure(row.cells[column])]));
-        const numeric = [...keys.values()].every((key) => !Number.isNaN(key));
+        const numeric = [...keys.values()].some(Number.isFinite);
+        for (const [row, key] of keys) if (Number.isNaN(key)) keys.set(row, -Infinity);
         rows.sort((a, b) => numeric
-          ? keys.get(a) - keys.get(b)
+          ? keys.get(a) - keys.get(b) || 0 // two without a figure
           : a.cells[column].textContent.localeCompare(b.cells[column].textContent));
         table.tBodies[0].append(...(rising ? rows : rows.reverse()));
         for (const other of heads) other.removeAttribute("aria-sort");

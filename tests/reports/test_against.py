@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,27 @@ def test_the_command_prints_markdown_into_a_pipe(
     assert not (here.path / "report.md").exists()
     assert main([str(here.path), "--against", str(tmp_path / "nothing")]) == 4
     assert "holds no run" in capsys.readouterr().err
+
+
+def test_a_case_that_trains_another_model_is_not_faster(tmp_path: Path) -> None:
+    here, there = written(tmp_path / "here", 0.5), written(tmp_path / "there")
+    (here.path / "parity").mkdir()
+    (case, _) = here.measurements
+    content = {"id": case.id, "case": dict(case.axes), "judgement": {"verdict": "fail"}}
+    (here.path / "parity" / f"{case.id}.json").write_text(json.dumps(content))
+    here = load(here.path)
+    found = against(here, there)
+    assert len(found.counted) == 1
+    assert "1 faster, 0 slower, 0 whose interval holds 1, 1 that train another" in headline(found)
+    assert "| trains another model |" in markdown(here, [there])
+
+
+def test_a_condition_holds_for_both_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, there = written(tmp_path / "here"), written(tmp_path / "there")
+    condition = "compile == 'off'"
+    assert main([str(here.path), "--against", str(there.path), "--where", condition]) == 0
+    shown = capsys.readouterr().out
+    assert "1 case in both" in shown
+    assert "Only in" not in shown

@@ -82,3 +82,32 @@ def test_the_commands_print_and_write_nothing(run: Run, capsys: pytest.CaptureFi
     assert "batch_size" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([str(run.path), "--by", "compile", "--baseline", "compile=off"])
+
+
+def test_axes_that_mean_nothing_with_a_value_do_not_keep_cases_apart(tmp_path: Path) -> None:
+    axes = {name: values[0] for name, values in synthetic.AXES.items()}
+    files = [
+        synthetic.case_file(
+            {**axes, "compile": compiled, "dynamic": dynamic}, {"step": [step_s] * 8}
+        )
+        for compiled, dynamic, step_s in (
+            ("off", "auto", 0.008), ("default", "on", 0.004), ("default", "off", 0.002),
+        )
+    ]  # fmt: skip
+    run = load(synthetic.write_run(tmp_path / "run", files))
+    ratios = [cells(line)[-1].partition(" ")[0] for line in baseline(run, "compile=off").lines[2:]]
+    assert ratios == ["2.00×", "4.00×", "2.83×"]
+    rows = [cells(line) for line in by(run, "compile").lines[2:]]
+    assert [[*row[1:3], row[3].partition(" ")[0]] for row in rows] == [
+        ["500", "1,000", "2.00×"], ["500", "2,000", "4.00×"], ["1.00×", "2.83×", ""],
+    ]  # fmt: skip
+
+
+def test_a_value_is_found_in_any_letters(tmp_path: Path) -> None:
+    axes = {name: values[0] for name, values in synthetic.AXES.items()}
+    files = [
+        synthetic.case_file({**axes, "compile": compiled}, {"step": [0.01] * 8})
+        for compiled in ("backend:Mine", "default")
+    ]
+    run = load(synthetic.write_run(tmp_path / "run", files))
+    assert len(baseline(run, "compile=backend:Mine").lines) == 4

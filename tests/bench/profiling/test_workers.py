@@ -92,3 +92,26 @@ def test_transforms_are_found_within_parts_of_data_sets() -> None:
     timed = inner.target_transform
     workers.time_transforms(inner)
     assert inner.target_transform is timed  # and are timed once
+
+
+class ByName(Data):
+    """As data sets with albumentations have it: transforms are called with names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transform = lambda image: {"image": image}
+        self.classes = ("a", "b")
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        changed: Any = self.transform
+        return changed(image=torch.ones(2))["image"], index
+
+
+def test_transforms_may_be_called_by_name_and_data_sets_asked_for_more() -> None:
+    data = ByName()
+    (inputs, _), _ = next(iter(loader(data, 0)))
+    assert inputs.shape == (2, 2)
+    timed = workers.TimedData(data)
+    assert timed.classes == ("a", "b")
+    with pytest.raises(AttributeError):
+        timed._nothing  # noqa: B018  # asked for, and not there
