@@ -3,16 +3,20 @@
 Several runs stand side by side, each under its own name, so that none mixes with another.
 """
 
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from bench.errors import UsageError
 from bench.store import LATEST, RESULTS
 
-USAGE_ERROR = 4
+USAGE_ERROR, INTERRUPTED = 4, 130
+END_S = 10
+"""How long TensorBoard is given to end by itself."""
 BOARD = "tb"
 """The folder of a run that TensorBoard reads."""
 HELP = f"""\
@@ -42,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(HELP, end="")
         return 0
     runs, options = split(given)
+    signal.signal(signal.SIGTERM, _interrupt)  # so that TensorBoard ends with this process
     with tempfile.TemporaryDirectory(prefix="stepbench-tensorboard-") as scratch:
         try:
             logdir = lay_out(runs or [RESULTS / LATEST], Path(scratch))
@@ -49,10 +54,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"error: {error}", file=sys.stderr)
             return USAGE_ERROR
         command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir), *options]
-        try:
-            return subprocess.run(command, check=False).returncode
-        except KeyboardInterrupt:
-            return 130
+        with subprocess.Popen(command) as board:
+            try:
+                return board.wait()
+            except KeyboardInterrupt:
+                _end(board)
+                return INTERRUPTED
+
+
+def _end(board: subprocess.Popen[bytes]) -> None:
+    """Ends TensorBoard, and sees that it has."""
+    board.terminate()
+    try:
+        board.wait(timeout=END_S)
+    except subprocess.TimeoutExpired:
+        board.kill()
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def split(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:

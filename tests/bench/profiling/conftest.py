@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import gpu_trace
+import psutil
 import pytest
 from board import Board
 
@@ -51,8 +52,10 @@ def board(profiled_run: Path) -> Iterator[Board]:
         try:
             yield _wait(process, profiled_run)
         finally:
-            process.send_signal(2)  # as Ctrl-C does: TensorBoard, its child, is told as well
+            (child,) = psutil.Process(process.pid).children()
             process.terminate()
+            process.wait(timeout=30)
+            assert not child.is_running()  # TensorBoard itself ends with it
 
 
 def _wait(process: subprocess.Popen[str], run: Path) -> Board:
