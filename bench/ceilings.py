@@ -14,7 +14,6 @@ import json
 import math
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import data_cache, devices, host
 from bench.errors import UnsupportedError, UsageError
+from bench.whole import whole
 
 if TYPE_CHECKING:
     import torch
@@ -152,17 +152,13 @@ def _plausible(ceilings: Ceilings) -> bool:
 
 
 def _write(place: Path, key: dict[str, Any], ceilings: Ceilings) -> None:
-    """Writes a file whole or not at all: beside its place, then moved there."""
+    """Keeps a machine's ceilings."""
     content = json.dumps({"key": key, "ceilings": asdict(ceilings)}, indent=1, allow_nan=False)
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=place.parent) as scratch:
-            beside = Path(scratch, place.name)
-            with beside.open("w", encoding="utf-8") as handle:
-                handle.write(content)
-                handle.flush()
-                os.fsync(handle.fileno())
-            beside.replace(place)
+        with whole(place) as beside, beside.open("w", encoding="utf-8") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
     except OSError as error:
         raise UsageError(
             f"{data_cache.VARIABLE}={data_cache.location()}: this machine's ceilings cannot be "

@@ -98,6 +98,10 @@ class Job:
     memory_limit_bytes: int | None = None
 
 
+RunJob = Callable[[Job, float], Outcome]
+"""Runs a job in a child of its own, which is given so many seconds more than a case is."""
+
+
 class Server(Protocol):
     """Starts children."""
 

@@ -11,14 +11,11 @@ from typing import Any
 
 from bench import equivalence
 from bench.case import Case
-from bench.child import Job, Outcome, Status
+from bench.child import Job, Outcome, RunJob, Status
 from bench.judgement import Judged, TrainJudged
 from bench.request import Examination, Parity, Request, TrainParity
 from bench.store import RunDirectory
 from reports.stats import UNKNOWN
-
-RunJob = Callable[[Job, float], Outcome]
-"""Runs a job in a child of its own, which is given so many seconds more than a case is."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -64,7 +63,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     if config.option.collectonly:
         return
-    signal.signal(signal.SIGTERM, _interrupt)  # so that it ends as Ctrl-C does, with a report
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # so that it ends as Ctrl-C does, with a report
     run = config.stash[_RUN]
     with _uncaptured(config), _usage_errors():
         run.open()
@@ -259,10 +260,6 @@ def _usage_errors() -> Iterator[None]:
         yield
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
-
-
-def _interrupt(_: int, __: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:

@@ -22,10 +22,13 @@ from bench.errors import UsageError
 from bench.judgement import Judged, TrainJudged
 from bench.measurement import SCHEMA, Measurement
 from bench.profiling.profile import Profiled
+from bench.whole import whole
 
 RESULTS = Path("results")
 """Where runs go, beneath the current directory."""
 LATEST = "latest"
+BOARD = "tb"
+"""The folder of a run that TensorBoard reads."""
 ROOMS: Mapping[type[CaseResult], str] = {
     Judged: "parity",
     TrainJudged: "train-parity",
@@ -79,7 +82,7 @@ class RunDirectory:
     @property
     def board(self) -> Path:
         """What TensorBoard shows, a directory a case."""
-        return self.path / "tb"
+        return self.path / BOARD
 
     @property
     def snapshots(self) -> Path:
@@ -272,17 +275,10 @@ def guarded(path: Path) -> Iterator[None]:
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     """Writes a file whole or not at all: beside its place, then moved there."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with guarded(path):
-        path.parent.mkdir(exist_ok=True)
-        try:
-            with beside.open("w") as handle:
-                json.dump(content, handle, allow_nan=False)
-                handle.flush()
-                os.fsync(handle.fileno())
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+    with guarded(path), whole(path) as beside, beside.open("w") as handle:
+        json.dump(content, handle, allow_nan=False)
+        handle.flush()
+        os.fsync(handle.fileno())
 
 
 Parsed = TypeVar("Parsed")

@@ -9,16 +9,13 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from bench.errors import UsageError
-from bench.store import LATEST, RESULTS
+from bench.store import BOARD, LATEST, RESULTS
 
 USAGE_ERROR, INTERRUPTED = 4, 130
 END_S = 10
 """How long TensorBoard is given to end by itself."""
-BOARD = "tb"
-"""The folder of a run that TensorBoard reads."""
 HELP = f"""\
 usage: python -m bench.tensorboard [RUN ...] [TENSORBOARD OPTIONS]
        (in this repository also: nox -s tensorboard -- [RUN ...] [TENSORBOARD OPTIONS])
@@ -46,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(HELP, end="")
         return 0
     runs, options = split(given)
-    signal.signal(signal.SIGTERM, _interrupt)  # so that TensorBoard ends with this process
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # so that TensorBoard ends with this process
     with tempfile.TemporaryDirectory(prefix="stepbench-tensorboard-") as scratch:
         try:
             logdir = lay_out(runs or [RESULTS / LATEST], Path(scratch))
@@ -69,10 +68,6 @@ def _end(board: subprocess.Popen[bytes]) -> None:
         board.wait(timeout=END_S)
     except subprocess.TimeoutExpired:
         board.kill()
-
-
-def _interrupt(_: int, __: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def split(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:

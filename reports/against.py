@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from . import comparison, quantity, words
-from .frame import Run, axes_key
+from . import quantity, words
+from .frame import Run, axes_key, speedup_over
 from .markup import escaped, grid
 from .measurement import Measurement
 from .stats import Interval, geometric_mean
@@ -105,10 +105,8 @@ def against(run: Run, other: Run) -> Against:
 
 
 def _pair(case: Measurement, other: Measurement) -> Pair:
-    step, other_step = case.bare_step, other.bare_step
-    if math.isnan(step.low) or math.isnan(other_step.low):
-        return Pair(case, other, comparison.speedup(case.step, other.step), "median")
-    return Pair(case, other, comparison.speedup(step, other_step), "mean")
+    found = speedup_over(case, other)
+    return Pair(case, other, found.ratio, found.of)
 
 
 def differences(run: Run, other: Run) -> Iterator[str]:
@@ -237,7 +235,7 @@ def _trend(run: Run, others: Sequence[Run]) -> str:
         first, last = (next((m for m in order if m), None) for order in (seen, seen[::-1]))
         assert first is not None  # noqa: S101  # the key came from one of them
         assert last is not None  # noqa: S101
-        change = _pair(last, first).ratio
+        change = speedup_over(last, first).ratio
         rows.append(
             [
                 escaped(first.id),

@@ -77,7 +77,7 @@ class Run:
             twin_axes = comparison.eager_twin(measurement.axes)
             twin = by_axes.get(axes_key(twin_axes)) if twin_axes is not None else None
             if twin is not None and twin.clock == measurement.clock:
-                found[measurement.id] = _speedup(measurement, twin)
+                found[measurement.id] = speedup_over(measurement, twin)
         return found
 
     def about(self, name: str) -> Mapping[str, Any]:
@@ -294,8 +294,11 @@ def _phases(measurement: Measurement) -> Iterator[dict[str, Any]]:
             }
 
 
-def _speedup(measurement: Measurement, twin: Measurement) -> Speedup:
-    """By mean steps where both have bare blocks enough for an interval, else by median ones."""
+def speedup_over(measurement: Measurement, twin: Measurement) -> Speedup:
+    """How many times as fast as another a case is.
+
+    By mean steps where both have bare blocks enough for an interval, else by median ones.
+    """
     step, twin_step = measurement.bare_step, twin.bare_step
     if math.isnan(step.low) or math.isnan(twin_step.low):
         return Speedup(comparison.speedup(measurement.step, twin.step), "median")

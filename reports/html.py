@@ -5,13 +5,14 @@ figures, and tables that can be sorted and filtered.
 """
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import jinja2
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from . import figures, words
+from . import figures, tables, words
 from .figures import Picture
 from .frame import Run
 from .markdown import TEMPLATES, content
@@ -21,13 +22,20 @@ CASES_BYTES = 2_000_000
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 
 
-def render(run: Run, pictures: Iterable[Picture] | None = None) -> str:
+def render(
+    run: Run,
+    told: Mapping[str, Any] | None = None,
+    pictures: Iterable[Picture] | None = None,
+) -> str:
     """A run as a page of HTML.
 
     Args:
         run: The run.
+        told: Its `reports.markdown.content`, where that has been worked out already.
         pictures: Its figures, where they have been drawn already.
     """
+    told = content(run) if told is None else told
+    whole = None if told["cases"] is None else tables.cases(run, CASES_BYTES)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -37,7 +45,7 @@ def render(run: Run, pictures: Iterable[Picture] | None = None) -> str:
     )
     environment.filters |= {"block": block, "inline": inline, "table": table, "data": data}
     return environment.get_template("report.html.j2").render(
-        content(run, CASES_BYTES),
+        {**told, "cases": whole},
         plain_title=words.title(run),
         pictures=list(figures.pictures(run) if pictures is None else pictures),
     )

@@ -28,8 +28,13 @@ HEADLINE_CHARACTERS = 1_600
 """What the headline may take."""
 
 
-def render(run: Run) -> str:
-    """A run as Markdown, of less than 65,000 characters."""
+def render(run: Run, told: Mapping[str, Any] | None = None) -> str:
+    """A run as Markdown, of less than 65,000 characters.
+
+    Args:
+        run: The run.
+        told: Its `content`, where that has been worked out already.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -37,17 +42,12 @@ def render(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    text = environment.get_template("report.md.j2").render(content(run))
+    text = environment.get_template("report.md.j2").render(content(run) if told is None else told)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
-def content(run: Run, cases_bytes: int = tables.CASES_BYTES) -> dict[str, Any]:
-    """What a report says, each piece as Markdown, others' words escaped.
-
-    Args:
-        run: The run.
-        cases_bytes: What the table of cases may take.
-    """
+def content(run: Run) -> dict[str, Any]:
+    """What a report says, each piece as Markdown, others' words escaped."""
     measured = [m for m in run.measurements if m.ok]
     failed = words.failed(run)
     reasons, untold = within(FAILURES_BYTES, [_failure(m) for m in failed])
@@ -58,7 +58,7 @@ def content(run: Run, cases_bytes: int = tables.CASES_BYTES) -> dict[str, Any]:
         "stopping": escaped(words.stopping(run) or ""),
         "missing": words.missing(run),
         "resume": code(words.resume(run)),
-        "cases": tables.cases(run, cases_bytes) if any(m.axes for m in run.measurements) else None,
+        "cases": tables.cases(run) if any(m.axes for m in run.measurements) else None,
         "medians": words.MEDIANS,
         "speedups": bool(run.speedups),
         "bounds": any(m.bound is not None for m in measured),

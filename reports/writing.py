@@ -35,11 +35,11 @@ def write(run: Run) -> list[Path]:
     Raises:
         ReportError: A file cannot be written.
     """
-    drawn = list(figures.pictures(run))
+    told, drawn = markdown.content(run), list(figures.pictures(run))
     texts = {
-        PAGE: html.render(run, drawn),
+        PAGE: html.render(run, told, drawn),
         **{f"{FIGURES}/{picture.name}.svg": picture.svg for picture in drawn},
-        REPORT: markdown.render(run),
+        REPORT: markdown.render(run, told),
         PHASES: run.phases.to_csv(index=False, lineterminator="\n"),
     }
     called = operators.frame(run)

@@ -13,7 +13,7 @@ PARENT_SIDE = (
     "equivalence", "errors", "host", "judgement", "judging", "ledger", "measurement",
     "options", "phases", "plugin", "profiling.breakdown", "profiling.chrome_trace",
     "profiling.parent", "profiling.profile", "progress", "request", "run", "settings",
-    "store", "tensorboard", "workload",
+    "store", "tensorboard", "whole", "workload",
 )  # fmt: skip
 BENCH = {
     ".".join(path.relative_to(ROOT / "bench").with_suffix("").parts): path

@@ -23,6 +23,7 @@ from torchvision.utils import make_grid
 
 from bench import cycle
 from bench.build import Built
+from bench.profiling.apart import LeftOut, apart
 from bench.profiling.learning import Curves, Shown
 from bench.request import Figures
 
@@ -34,10 +35,6 @@ SPRITE_PIXELS = 32
 """The projector's pictures are so wide: all together may have 8,192 pixels."""
 GRAPH_SAMPLES = 2
 """A graph is drawn from so many samples; it is the same for any."""
-
-
-class _LeftOut(Exception):  # noqa: N818  # it is no error: there is nothing to show
-    """Why something is not there."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +74,11 @@ def write(content: Content, place: Path) -> dict[str, str]:
         "projector": _projector,
         "pr_curves": _pr_curves,
     }
-    left_out = {}
+    left_out: dict[str, str] = {}
     with contextlib.closing(SummaryWriter(str(place))) as writer, _quiet():
         for name, show in tabs.items():
-            try:
+            with apart(name, left_out):
                 show(writer, content)
-            except _LeftOut as reason:
-                left_out[name] = str(reason)
-            except Exception as error:  # noqa: BLE001  # any model may refuse to be drawn, or shown
-                left_out[name] = " ".join(f"failed: {error!r}".split())[:300]
     return left_out
 
 
@@ -140,7 +133,7 @@ def _hparams(writer: SummaryWriter, content: Content) -> None:
 def _images(writer: SummaryWriter, content: Content) -> None:
     images = _pictures(content.batch[0])
     if images is None:
-        raise _LeftOut("its batches hold no images (N, 1 or 3, H, W)")
+        raise LeftOut("its batches hold no images (N, 1 or 3, H, W)")
     writer.add_image("batch", make_grid(images[:IMAGES], nrow=math.isqrt(IMAGES)), 0)
 
 
@@ -159,7 +152,7 @@ def _graph(writer: SummaryWriter, content: Content) -> None:
 def _projector(writer: SummaryWriter, content: Content) -> None:
     shown = content.shown
     if shown is None or shown.features is None:
-        raise _LeftOut("it has no test data" if shown is None else "its outputs are no vectors")
+        raise LeftOut("it has no test data" if shown is None else "its outputs are no vectors")
     pictures = _pictures(shown.inputs)
     sprites = None if pictures is None else functional.interpolate(pictures, (SPRITE_PIXELS,) * 2)
     labels = _class_names(content.built, shown.targets)
@@ -169,14 +162,14 @@ def _projector(writer: SummaryWriter, content: Content) -> None:
 def _pr_curves(writer: SummaryWriter, content: Content) -> None:
     shown = content.shown
     if shown is None:
-        raise _LeftOut("it has no test data")
+        raise LeftOut("it has no test data")
     scores, targets = shown.scores, shown.targets
     classes = (
         isinstance(scores, Tensor) and isinstance(targets, Tensor) and scores.dim() == 2
         and targets.dim() == 1 and not targets.is_floating_point()
     )  # fmt: skip
     if not classes:
-        raise _LeftOut("its outputs are no scores of classes (N, classes)")
+        raise LeftOut("its outputs are no scores of classes (N, classes)")
     probabilities = scores.softmax(1)
     for number in range(scores.shape[1]):
         name = _class_names(content.built, torch.tensor([number]))

@@ -7,10 +7,11 @@ kind (`X` has a duration, `i` is a moment), `cat` the category, `args` whatever 
 
 import gzip
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from bench.whole import whole
 
 SUFFIX = ".pt.trace.json.gz"
 """By which torch-tb-profiler knows a trace."""
@@ -52,13 +53,8 @@ def write(content: Mapping[str, Any], place: Path) -> int:
     Returns:
         Its size in bytes.
     """
-    place.parent.mkdir(parents=True, exist_ok=True)
-    beside = place.with_name(f".{place.name}.{os.getpid()}")
-    try:
+    with whole(place) as beside:
         beside.write_bytes(gzip.compress(json.dumps(content).encode(), FAST))
-        beside.replace(place)
-    finally:
-        beside.unlink(missing_ok=True)
     return place.stat().st_size
 
 

@@ -6,8 +6,7 @@ warm-up as well. Nothing that comes out of here is a timing that a report compar
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from bench.build import Built, build
 from bench.clock import device_clock
 from bench.loading import Source
 from bench.profiling import board, chrome_trace, learning, snapshot, trace, workers
+from bench.profiling.apart import apart
 from bench.profiling.breakdown import breakdown
 from bench.profiling.marks import PhaseMarks
 from bench.profiling.profile import Profile
@@ -53,7 +53,7 @@ def profile(report: Callable[[str], None], asked: ProfileRequest) -> Profile:
     left_out: dict[str, str] = {}
     curves = None
     if case.trains:
-        with _apart("curves", left_out):
+        with apart("curves", left_out):
             curves = learning.learn(built, source.batches, report)
     report("tracing")
     of_step = phases.of(case.loop, case.device)
@@ -71,18 +71,18 @@ def profile(report: Callable[[str], None], asked: ProfileRequest) -> Profile:
     snapshot_bytes, watched, shown = None, None, None
     if asked.profiling.memory_snapshot and built.training.device.type == "cuda":
         report("recording allocations")
-        with _apart("memory snapshot", left_out):
+        with apart("memory snapshot", left_out):
             steps = asked.profiling.steps
             snapshot_bytes = snapshot.take(lambda: subject.run(steps), asked.snapshot)
     report("writing for TensorBoard")
-    with _apart("test samples", left_out):
+    with apart("test samples", left_out):
         shown = learning.show(built)
     left_out |= board.write(
         board.Content(built, batch, curves, shown, asked.figures), scratch / "board"
     )
     if asked.profiling.workers:  # last, for it changes the data set
         report("watching the loader's workers")
-        with _apart("loader workers", left_out):
+        with apart("loader workers", left_out):
             watched = watch_workers(built, asked)
     board_bytes = _size(scratch / "board")
     _put(scratch / "board", asked.board)
@@ -96,15 +96,6 @@ def profile(report: Callable[[str], None], asked: ProfileRequest) -> Profile:
         snapshot_bytes=snapshot_bytes,
         elapsed_s=time.perf_counter() - began,
     )
-
-
-@contextmanager
-def _apart(part: str, left_out: dict[str, str]) -> Iterator[None]:
-    """Notes why a part beside the trace failed, which the trace need not suffer for."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001  # any model or data set may refuse to be looked at
-        left_out[part] = " ".join(f"failed: {error!r}".split())[:300]
 
 
 def watch_workers(built: Built, asked: ProfileRequest) -> tuple[workers.Worker, ...]:

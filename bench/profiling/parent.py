@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bench.case import AXES, Case
-from bench.child import Job, Outcome, Status
+from bench.child import Job, RunJob, Status
 from bench.profiling.chrome_trace import SUFFIX
 from bench.profiling.profile import Profiled
 from bench.request import Figures, ProfileRequest, Profiling, Request
@@ -17,8 +17,6 @@ MORE_S = 120.0
 """A profile has a training and tests beside what a measurement has."""
 STEP_MS = "step_ms"
 """Stands first: the table of all cases shows the first five results, and the others if asked."""
-RunJob = Callable[[Job, float], Outcome]
-"""Runs a job in a child of its own, which is given so many seconds more than a case is."""
 
 
 class Profiler:

@@ -1,10 +1,11 @@
 """A CUDA memory snapshot: every allocation of some steps, for pytorch.org/memory_viz."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+
+from bench.whole import whole
 
 ENTRIES = 200_000
 """How many allocations are kept, the last ones."""
@@ -21,15 +22,12 @@ def take(run: Callable[[], None], place: Path) -> int:
         Its size in bytes.
     """
     memory = torch.cuda.memory
-    place.parent.mkdir(parents=True, exist_ok=True)
-    beside = place.with_name(f".{place.name}.{os.getpid()}")
     memory._record_memory_history(max_entries=ENTRIES)
     try:
         run()
         torch.cuda.synchronize()
-        memory._dump_snapshot(str(beside))  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        beside.replace(place)
+        with whole(place) as beside:
+            memory._dump_snapshot(str(beside))  # type: ignore[no-untyped-call]  # torch leaves it untyped
     finally:
         memory._record_memory_history(enabled=None)
-        beside.unlink(missing_ok=True)
     return place.stat().st_size

@@ -1,9 +1,7 @@
 """`report.html`: says what the others say, and works in a real browser."""
 
 import io
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import synthetic
+from browsing import BROWSER, keep, needs_browser
 from rich.console import Console
 
 from reports import html, writing
@@ -19,13 +18,6 @@ from reports.figures import pictures
 from reports.figures.payoff import break_even_steps
 from reports.frame import Run
 from reports.terminal import show
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BROWSER = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-SCREENSHOTS = os.environ.get("STEPBENCH_SCREENSHOTS")
-needs_browser = pytest.mark.skipif(
-    BROWSER is None, reason=f"there is no browser: none of {', '.join(BROWSERS)} is installed"
-)
 
 
 @pytest.fixture
@@ -162,6 +154,4 @@ def test_it_can_be_read_by_everyone(page: Any, scheme: str, width: int, tmp_path
     assert overflow <= 0  # wide tables scroll by themselves
     for image in page.locator("img").all():
         assert image.evaluate("(each) => each.complete && each.naturalWidth > 100")
-    place = Path(SCREENSHOTS) if SCREENSHOTS else tmp_path
-    place.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=place / f"report-{scheme}-{width}.png", full_page=True)
+    keep(page, f"report-{scheme}-{width}", tmp_path, full_page=True)

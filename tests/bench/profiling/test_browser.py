@@ -4,28 +4,19 @@ The profiler's page loads two scripts from public hosts. Here they are answered 
 own, `charts.js` and `web_components.js`, so that no network is needed.
 """
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import browsing
 import pytest
 from board import Board
+from browsing import needs_browser
 
 HERE = Path(__file__).parent
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BROWSER = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-SCREENSHOTS = os.environ.get("STEPBENCH_SCREENSHOTS")
-"""Where to keep screenshots; without it they are dropped with the test's directory."""
-pytestmark = [
-    pytest.mark.alone,
-    pytest.mark.skipif(
-        BROWSER is None, reason=f"there is no browser: none of {', '.join(BROWSERS)} is installed"
-    ),
-]
+pytestmark = [pytest.mark.alone, needs_browser]
 NAME = "convnet/cpu-b4-w0-off-fp32"
 WAIT_MS = 60_000
 PHASES = ("dataload", "forward", "backward", "optimizer")
@@ -64,7 +55,7 @@ def page() -> Iterator[Any]:
 
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"]
+            executable_path=browsing.BROWSER, args=["--no-sandbox", "--disable-gpu"]
         )
         page = browser.new_page(viewport={"width": 1600, "height": 900})
         page.set_default_timeout(WAIT_MS)
@@ -84,9 +75,7 @@ def page() -> Iterator[Any]:
 @pytest.fixture
 def keep(page: Any, tmp_path: Path) -> Any:
     """Keeps a picture of the page."""
-    place = Path(SCREENSHOTS) if SCREENSHOTS else tmp_path
-    place.mkdir(parents=True, exist_ok=True)
-    return lambda name: page.screenshot(path=place / f"{name}.png")
+    return lambda name: browsing.keep(page, name, tmp_path)
 
 
 def test_the_scalars_show_laps_and_curves(board: Board, page: Any, keep: Any) -> None:
