@@ -5,7 +5,17 @@ Importing this costs next to nothing: torch is imported when something is measur
 
 from bench.case import Case, Matrix
 from bench.errors import UnsupportedError, UsageError
+from bench.notebook import measure
 from bench.phases import Phase
 from bench.workload import DataChoice, Workload
 
-__all__ = ["Case", "DataChoice", "Matrix", "Phase", "UnsupportedError", "UsageError", "Workload"]
+__all__ = [
+    "Case",
+    "DataChoice",
+    "Matrix",
+    "Phase",
+    "UnsupportedError",
+    "UsageError",
+    "Workload",
+    "measure",
+]

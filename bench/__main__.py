@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from bench.options import FLAGS
+from bench.search_path import leave_out_current_directory
 
 HERE = Path(__file__).resolve().parent
 
@@ -49,11 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     if {"-h", "--help"} & set(given):
         _help().print_help()
         return 0
-    # What lies in the current directory must not stand in for a part of stepbench. Children find
-    # the user's modules by their own search path.
-    sys.path[:] = [place for place in sys.path if place not in {"", os.getcwd()}] or [""]  # noqa: PTH109
-    if str(HERE.parent) not in sys.path:
-        sys.path.insert(0, str(HERE.parent))
+    leave_out_current_directory()
     # A run is stepbench's own session: the configuration of the repository that it stands in, and
     # of the user's other test suites, is not for it. As xdist's worker it would save nothing.
     for variable in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_XDIST_WORKER"):

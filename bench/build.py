@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from bench import batches, compilation, devices, optimizers, precision, settings
 from bench.case import Case
-from bench.cycle import Placement, Training
+from bench.cycle import Placement, Training, pair
 from bench.request import Request
 from bench.workload import Workload, load
 
@@ -47,7 +47,7 @@ def build(request: Request) -> Built:
     devices.select(case.device)
     compilation.use_cache(request.compile_cache)
     precision.apply(case.precision)
-    workload = load(case.workload, request.data)
+    workload = load(case.workload, request.data, request.shipped)
     torch.manual_seed(request.settings.seed)  # whatever loading the workload has drawn
     model, training = assemble(workload, case)
     dataset = workload.dataset()
@@ -71,4 +71,5 @@ def assemble(workload: Workload, case: Case) -> tuple[nn.Module, Training]:
         scaler=precision.scaler(case.precision, device) if case.trains else None,
         accumulate=case.accumulate,
         metric=workload.metric,
+        split=workload.split or pair,
     )

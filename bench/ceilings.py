@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import math
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import data_cache, devices, host
 from bench.errors import UnsupportedError, UsageError
-from bench.whole import whole
+from bench.whole import write_json
 
 if TYPE_CHECKING:
     import torch
@@ -153,12 +152,8 @@ def _plausible(ceilings: Ceilings) -> bool:
 
 def _write(place: Path, key: dict[str, Any], ceilings: Ceilings) -> None:
     """Keeps a machine's ceilings."""
-    content = json.dumps({"key": key, "ceilings": asdict(ceilings)}, indent=1, allow_nan=False)
     try:
-        with whole(place) as beside, beside.open("w", encoding="utf-8") as handle:
-            handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
+        write_json(place, {"key": key, "ceilings": asdict(ceilings)}, indent=1)
     except OSError as error:
         raise UsageError(
             f"{data_cache.VARIABLE}={data_cache.location()}: this machine's ceilings cannot be "

@@ -44,7 +44,7 @@ def reload(built: Built, batch: Any) -> Reload:  # noqa: ANN401  # a batch is an
     training = built.training
     called: Any = training.model
     state = called.state_dict() if isinstance(called, nn.Module) else built.model.state_dict()
-    inputs, _ = cycle.placed(batch, training.placement)
+    inputs, _ = training.split(cycle.placed(batch, training.placement))
     fresh = built.workload.model().to(training.device)
     if training.placement.channels_last:
         fresh = fresh.to(memory_format=torch.channels_last)
@@ -86,7 +86,7 @@ def _outputs(built: Built, model: nn.Module, inputs: Any) -> list[Tensor]:  # no
     torch.manual_seed(0)
     try:
         with torch.no_grad(), built.training.autocast():
-            return [tensor.clone() for _, tensor in parts(model(inputs))]
+            return [tensor.clone() for _, tensor in parts(cycle.called(model, inputs))]
     finally:
         model.train(training)
 

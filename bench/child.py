@@ -125,16 +125,22 @@ class Server(Protocol):
         ...
 
 
-def start_server(preload: tuple[str, ...], search_path: list[str], directory: Path) -> Server:
+def start_server(
+    preload: tuple[str, ...],
+    search_path: list[str],
+    directory: Path,
+    extras: tuple[str, ...] = (),
+) -> Server:
     """The server that suits this machine.
 
     Args:
         preload: Modules that children need; imported once where children are forked.
         search_path: The children's `sys.path`.
         directory: The children's working directory.
+        extras: Modules that children will import; the server may, and need not, do so for them.
     """
     if platform.system() == "Linux":
-        return ForkServer(preload, search_path, directory)
+        return ForkServer(preload, search_path, directory, extras=extras)
     return SpawnServer(search_path, directory)
 
 
@@ -285,11 +291,11 @@ def _answer(job: Job, report: Callable[[str], None]) -> Outcome:
     except UsageError as error:
         return Outcome(Status.ERROR, reason=str(error), usage=True)
     except BaseException as error:  # noqa: BLE001  # whatever it was, the parent is told
-        status, reason = _diagnose(error)
+        status, reason = diagnosed(error)
         return Outcome(status, reason=reason, detail=traceback.format_exc())
 
 
-def _diagnose(error: BaseException) -> tuple[Status, str]:
+def diagnosed(error: BaseException) -> tuple[Status, str]:
     """The status and the reason that an exception stands for."""
     said = "".join(traceback.format_exception_only(error)).strip()
     first = said.splitlines()[0]
@@ -333,20 +339,34 @@ class ForkServer:
     """A fresh interpreter that imports what children need, and then forks them.
 
     Imports go on while the caller does other things; the first child waits for them.
+
+    Args:
+        preload: Modules that children need.
+        search_path: Where it finds modules.
+        directory: Where it works.
+        python: The interpreter; this one, unless children are to have another environment.
+        extras: Modules that it imports as well, where it can.
     """
 
-    def __init__(self, preload: tuple[str, ...], search_path: list[str], directory: Path) -> None:
+    def __init__(
+        self,
+        preload: tuple[str, ...],
+        search_path: list[str],
+        directory: Path,
+        python: str = sys.executable,
+        extras: tuple[str, ...] = (),
+    ) -> None:
         self._control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with far:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _SERVE, json.dumps(search_path), str(far.fileno())],
+                [python, "-P", "-c", _SERVE, json.dumps(search_path), str(far.fileno())],
                 pass_fds=(far.fileno(),),
                 cwd=directory,
                 stdin=subprocess.DEVNULL,
                 # Compile workers are started by the child that compiles, not by the import.
                 env={**os.environ, "TORCH_WARM_POOL": "0"},
             )
-        _send(self._control, {"preload": preload})
+        _send(self._control, {"preload": preload, "extras": extras})
         self._import_s: float | None = None
 
     def wait_until_ready(self) -> float:
@@ -413,8 +433,12 @@ def serve(number: int) -> None:
     control = socket.socket(fileno=number)
     began = time.perf_counter()
     try:
-        for name in _receive(control)["preload"]:
+        asked = _receive(control)
+        for name in asked["preload"]:
             import_module(name)
+        for name in asked["extras"]:
+            with contextlib.suppress(Exception):  # not every module can be imported by itself
+                import_module(name)
     except BaseException:  # noqa: BLE001  # whatever it was, the parent is told
         _send(control, {"error": traceback.format_exc()})
         return
@@ -465,7 +489,7 @@ def _fork(fds: list[int], control: socket.socket) -> int:
     code = 1
     try:
         os.setpgid(0, 0)
-        _die_with(server)
+        die_with(server)
         control.close()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         connection_fd, log_fd = fds
@@ -498,10 +522,13 @@ def _leave(code: int) -> None:
     os._exit(code)
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """Asks Linux to end this process when its parent ends, even where that was killed.
 
     The server ends its children itself; this is for the case that the server is killed.
+
+    Args:
+        parent: The process's own parent.
     """
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

@@ -4,7 +4,7 @@ In the training cycle `zero_grad` stands after `step` instead of before `forward
 the optimizer's work is one stretch; the work done and the weights that come out are the same.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
+from bench.errors import UsageError
 from bench.phases import Phase
 
 Autocast = Callable[[], AbstractContextManager[object]]
@@ -57,9 +58,36 @@ def each_tensor(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:  # noqa:
         return change(batch)
     if isinstance(batch, Mapping):
         return {key: each_tensor(value, change) for key, value in batch.items()}
+    if isinstance(batch, tuple):
+        values = [each_tensor(value, change) for value in batch]
+        return type(batch)(*values) if hasattr(batch, "_fields") else tuple(values)
     if isinstance(batch, Sequence) and not isinstance(batch, str):
         return [each_tensor(value, change) for value in batch]
     return batch
+
+
+def pair(batch: Any) -> tuple[Any, Any]:  # noqa: ANN401  # a batch is anything
+    """A batch that is a pair of inputs and target.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        many = f" of {len(batch)}" if isinstance(batch, Sized) else ""
+        raise UsageError(
+            f"Workload: a batch is a {type(batch).__name__}{many}, and no pair of inputs and "
+            f"target; give split=, such as lambda batch: (batch, batch['labels'])"
+        )
+    return batch[0], batch[1]
+
+
+def called(model: Callable[..., Any], inputs: Any) -> Any:  # noqa: ANN401  # as any model
+    """A model's output: a tuple of inputs are its positional arguments, a mapping's by name."""
+    if isinstance(inputs, tuple):
+        return model(*inputs)
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    return model(inputs)
 
 
 @dataclass(frozen=True)
@@ -76,9 +104,10 @@ class Training:
         accumulate: Backward passes to one step of the optimizer. Each loss is divided by it, so
             that the gradients that add up are those of the mean over all the samples.
         metric: What evaluation adds up, of the output and the target.
+        split: Gives a batch's inputs and its target.
     """
 
-    model: Callable[[Any], Any]
+    model: Callable[..., Any]
     loss: Callable[[Any, Any], Tensor]
     optimizer: Optimizer
     placement: Placement
@@ -86,6 +115,7 @@ class Training:
     scaler: GradScaler | None = None
     accumulate: int = 1
     metric: Callable[[Any, Any], Tensor] | None = None
+    split: Callable[[Any], tuple[Any, Any]] = pair
 
     @property
     def device(self) -> torch.device:
@@ -135,11 +165,11 @@ def train(
     end_step: Callable[[], None] = no_end,
 ) -> Tensor:
     """The training cycle, as `Loop`; a step ends with the optimizer's. Returns the last loss."""
-    placement, scaler, accumulate = training.placement, training.scaler, training.accumulate
+    scaler, accumulate = training.scaler, training.accumulate
     loss = torch.zeros(())
     for _ in range(steps):
         for _ in range(accumulate):
-            inputs, target = next_batch(batches, placement, lap)
+            inputs, target = next_batch(training, batches, lap)
             loss = forward(training, inputs, target)
             if accumulate > 1:
                 loss = loss / accumulate
@@ -161,23 +191,24 @@ def train(
 
 
 def next_batch(
-    batches: Iterator[Any], placement: Placement, lap: Callable[[Phase], None]
+    training: Training, batches: Iterator[Any], lap: Callable[[Phase], None]
 ) -> tuple[Any, Any]:
-    """The next batch, input and target, in place."""
-    inputs, target = next(batches)
+    """The next batch, inputs and target, in place."""
+    placement = training.placement
+    batch = next(batches)
     lap(Phase.DATALOAD)
     if placement.transfers:
-        inputs, target = placed(inputs, placement), placed(target, placement)
+        batch = placed(batch, placement)
         lap(Phase.TRANSFER)
     elif placement.channels_last:  # on the CPU, a part of the forward pass
-        inputs = placed(inputs, placement)
-    return inputs, target
+        batch = placed(batch, placement)
+    return training.split(batch)
 
 
 def forward(training: Training, inputs: Any, target: Any) -> Tensor:  # noqa: ANN401  # a batch
     """The forward pass with the loss, in the case's precision."""
     with training.autocast():
-        return training.loss(training.model(inputs), target)
+        return training.loss(called(training.model, inputs), target)
 
 
 def evaluate(
@@ -197,9 +228,9 @@ def evaluate(
     total = torch.zeros((), device=placement.device)
     with torch.no_grad():
         for _ in range(steps):
-            inputs, target = next_batch(batches, placement, lap)
+            inputs, target = next_batch(training, batches, lap)
             with training.autocast():
-                total = total + metric(training.model(inputs), target)
+                total = total + metric(called(training.model, inputs), target)
             lap(Phase.FORWARD)
             end_step()
     return total

@@ -52,21 +52,22 @@ class DataSource:
     Attributes:
         name: What reports call it.
         origin: `generated` (drawn by stepbench), `real` (the published data set) or `user`.
-        classes: The classes' names, in the order of their numbers.
-        image_size: Width and height of the images that a model gets, in pixels.
         prepare: Draws or fetches what is not there yet, and says so; does nothing the next time.
-        train: Prepares, and loads the training part: (image, class number) by index. The image is
-            a float tensor of the shape (3, image_size, image_size), from -1 to 1.
+        train: Prepares, and loads the training part. Of images, (image, class number) by index: the
+            image is a float tensor of the shape (3, image_size, image_size), from -1 to 1.
         test: The same for the test part.
+        classes: The classes' names, in the order of their numbers; none where there are no classes.
+        image_size: Width and height of the images that a model gets, in pixels; 0 where there are
+            no images.
     """
 
     name: str
     origin: Literal["generated", "real", "user"]
-    classes: tuple[str, ...]
-    image_size: int
     prepare: Callable[[Report], None]
     train: "Callable[[], Dataset[Any]]"
     test: "Callable[[], Dataset[Any]]"
+    classes: tuple[str, ...] = ()
+    image_size: int = 0
 
 
 def source(
@@ -158,7 +159,7 @@ def _cifar10(data_dir: Path | None, download: bool, least_size: int) -> DataSour
     if not download:
         _refuse_without_batches(place)
     size = max(32, least_size)
-    prepare = partial(_fetch, place) if download else _lies_there
+    prepare = partial(_fetch, place) if download else lies_there
     load = partial(_load, prepare, reading.published_cifar10, place, size)
     return DataSource(
         name="CIFAR-10",
@@ -177,7 +178,7 @@ def _drawn_cifar10(least_size: int) -> DataSource:
     place = data_cache.location() / f"cifar10-v{data_cache.VERSION}"
     size = max(32, least_size)
     words = "drawing 12,000 images in CIFAR-10's format"
-    prepare = partial(_draw, place, drawing.write_cifar10, words)
+    prepare = partial(draw, place, drawing.write_cifar10, words)
     load = partial(_load, prepare, reading.generated_cifar10, place, size)
     return DataSource(
         name="CIFAR-10 format",
@@ -202,13 +203,13 @@ def _jpeg(data_dir: Path | None, download: bool, least_size: int) -> DataSource:
 
     train, test = _parts(data_dir)
     size = max(224, least_size)
-    load = partial(_load, _lies_there, reading.image_folder)
+    load = partial(_load, lies_there, reading.image_folder)
     return DataSource(
         name=f"images in {data_dir.resolve().name}",
         origin="user",
         classes=_shared_classes(train, test),
         image_size=size,
-        prepare=_lies_there,
+        prepare=lies_there,
         train=partial(load, train, size, train=True),
         test=partial(load, test, size, train=False),
     )
@@ -219,7 +220,7 @@ def _drawn_jpeg(least_size: int) -> DataSource:
 
     place = data_cache.location() / f"jpeg-v{data_cache.VERSION}"
     size = max(224, least_size)
-    prepare = partial(_draw, place, drawing.write_jpegs, "drawing 1,200 JPEG files")
+    prepare = partial(draw, place, drawing.write_jpegs, "drawing 1,200 JPEG files")
     load = partial(_load, prepare, reading.image_folder)
     return DataSource(
         name="JPEG files",
@@ -277,7 +278,15 @@ def _shared_classes(train: Path, test: Path) -> tuple[str, ...]:
     return classes
 
 
-def _draw(place: Path, make: Callable[[Path], None], words: str, report: Report) -> None:
+def draw(place: Path, make: Callable[[Path], None], words: str, report: Report) -> None:
+    """Draws data into their place in the cache, where they are not there yet.
+
+    Args:
+        place: The directory.
+        make: Fills an empty directory.
+        words: What is told while it does.
+        report: Is told.
+    """
     if not data_cache.intact(place):
         report(words)
         data_cache.keep(place, make)
@@ -290,7 +299,7 @@ def _fetch(place: Path, report: Report) -> None:
     reading.download_cifar10(place)
 
 
-def _lies_there(report: Report) -> None:
+def lies_there(report: Report) -> None:
     """Prepares what lies in the user's own directory: there is nothing to do."""
 
 

@@ -145,7 +145,7 @@ class MachineWatch:
             # Idle time is exact where busy time is sampled at the system's ticks.
             idle_s=sum(core.idle + getattr(core, "iowait", 0.0) for core in cores),
             steal_s=sum(getattr(core, "steal", 0.0) for core in cores),
-            tree_s=time.process_time() + _processor_s(self._tree),
+            tree_s=time.process_time() + processor_s(self._tree),
             pressure_s=_pressure_s(),
             switches=resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw,
         )
@@ -157,7 +157,7 @@ def _usable_cores() -> list[int]:
     return list(range(psutil.cpu_count() or 1))
 
 
-def _processor_s(pids: Iterable[int]) -> float:
+def processor_s(pids: Iterable[int]) -> float:
     """Processor time of some processes with all their threads; one that has ended counts 0."""
     total = 0.0
     for pid in pids:

@@ -149,5 +149,7 @@ def _cut(batch: Any, batch_size: int, size: int) -> _Cut:  # noqa: ANN401
         return _Cut({key: part.batch for key, part in cuts.items()}, parts)
     if isinstance(batch, Sequence) and not isinstance(batch, str):
         each = [_cut(value, batch_size, size) for value in batch]
-        return _Cut([part.batch for part in each], sum(part.parts for part in each))
+        kept = [part.batch for part in each]
+        same = tuple(kept) if isinstance(batch, tuple) else kept
+        return _Cut(same, sum(part.parts for part in each))
     return _Cut(batch, 0)

@@ -298,8 +298,8 @@ def read(given: Mapping[str, Any], directory: Path) -> Options:
         matrix=matrix,
         sampling=Sampling(
             steps=None if value["--steps"] is None else _count("--steps", value["--steps"]),
-            max_time_s=_positive("--max-time", value["--max-time"], Sampling.max_time_s, "seconds"),
-            rel_error=_positive("--rel-error", value["--rel-error"], Sampling.rel_error, "a share"),
+            max_time_s=positive("--max-time", value["--max-time"], Sampling.max_time_s, "seconds"),
+            rel_error=positive("--rel-error", value["--rel-error"], Sampling.rel_error, "a share"),
             sync_phases=bool(value["--sync-phases"]),
         ),
         settings=_settings(value),
@@ -307,7 +307,7 @@ def read(given: Mapping[str, Any], directory: Path) -> Options:
         train_parity=_train_parity(value),
         profiling=_profiling(value),
         cold=bool(value["--cold"]),
-        deadline_s=_positive("--deadline", value["--deadline"], DEADLINE_S, "seconds"),
+        deadline_s=positive("--deadline", value["--deadline"], DEADLINE_S, "seconds"),
         memory_limit_bytes=_size("--memory-limit", value["--memory-limit"]),
         data_dir=data_dir,
         download=bool(value["--download"]),
@@ -325,7 +325,7 @@ def _parity(value: Mapping[str, Any]) -> Parity | None:
         return None
     return Parity(
         steps=Parity.steps if steps is None else _count("--parity-steps", steps),
-        budget_s=_positive("--parity-budget", budget, Parity.budget_s, "seconds"),
+        budget_s=positive("--parity-budget", budget, Parity.budget_s, "seconds"),
     )
 
 
@@ -339,8 +339,8 @@ def _train_parity(value: Mapping[str, Any]) -> TrainParity | None:
     steps, margin, budget = told.values()
     return TrainParity(
         steps=TrainParity.steps if steps is None else _count("--train-steps", steps),
-        margin=_positive("--train-margin", margin, TrainParity.margin, "a share"),
-        budget_s=_positive("--train-budget", budget, TrainParity.budget_s, "seconds"),
+        margin=positive("--train-margin", margin, TrainParity.margin, "a share"),
+        budget_s=positive("--train-budget", budget, TrainParity.budget_s, "seconds"),
     )
 
 
@@ -471,7 +471,12 @@ def _count(option: str, word: str) -> int:
     return number
 
 
-def _positive(option: str, word: str | None, default: float, unit: str) -> float:
+def positive(option: str, word: str | None, default: float, unit: str) -> float:
+    """A number above 0 from the command line, or the default where none is given.
+
+    Raises:
+        UsageError: It is none.
+    """
     if word is None:
         return default
     try:

@@ -48,7 +48,7 @@ def preflight(report: Callable[[str], None], requests: tuple[Request, ...]) -> P
 
 def _length(report: Callable[[str], None], request: Request) -> int:
     spec = request.case.workload
-    workload = load(spec, request.data)
+    workload = load(spec, request.data, request.shipped)
     if workload.data is not None:
         workload.data.prepare(report)
     try:

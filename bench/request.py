@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.case import OWN_DATASET, Case
+from bench.case import Case
 from bench.settings import Settings
-from bench.workload import DataChoice
+from bench.workload import SHIPPED, DataChoice
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ class Request:
         data_dir: Where real data lie.
         download: Whether the published data set may be fetched.
         settings: What bears upon every case alike.
+        shipped: Where the shipped workloads lie.
     """
 
     case: Case
@@ -79,12 +80,12 @@ class Request:
     data_dir: Path | None = None
     download: bool = False
     settings: Settings = field(default_factory=Settings)
+    shipped: Path = SHIPPED
 
     @property
     def data(self) -> DataChoice:
         """The data that the case trains on."""
-        name = "cifar10" if self.case.dataset == OWN_DATASET else self.case.dataset
-        return DataChoice(name, self.data_dir, self.download)
+        return DataChoice(self.case.dataset, self.data_dir, self.download)
 
 
 @dataclass(frozen=True)

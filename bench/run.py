@@ -31,7 +31,7 @@ from bench.request import Parity, Profiling, Request, Sampling, TrainParity
 from bench.settings import Settings
 
 PRELOAD = (
-    "bench.measure",
+    "bench.measuring",
     "bench.parity",
     "bench.training",
     "bench.preflight",
@@ -362,7 +362,7 @@ class Run:
         cold = self._compile_cold(case) if case.has_compile_cache else None
         if cold is not None and cold.status is not Status.OK:
             return Measurement.of(case, cold)
-        outcome = self._child("bench.measure:measure", case)
+        outcome = self._child("bench.measuring:measure", case)
         return Measurement.of(case, outcome, None if cold is None else cold.result)
 
     def _compile_cold(self, case: Case) -> Outcome:

@@ -22,7 +22,7 @@ from bench.errors import UsageError
 from bench.judgement import Judged, TrainJudged
 from bench.measurement import SCHEMA, Measurement
 from bench.profiling.profile import Profiled
-from bench.whole import whole
+from bench.whole import write_json
 
 RESULTS = Path("results")
 """Where runs go, beneath the current directory."""
@@ -167,10 +167,10 @@ def create(output: Path | None) -> RunDirectory:
     Raises:
         UsageError: It cannot be made, holds a run already, or another run is using it.
     """
-    path = _fresh_path() if output is None else output
+    path = fresh_path() if output is None else output
     try:
         (path / "cases").mkdir(parents=True, exist_ok=True)
-        lock = _lock(path, "--output")
+        lock = lock_of(path, "--output")
     except OSError as error:
         raise UsageError(
             f"--output {path}: cannot be written ({error.strerror}); name a directory that can"
@@ -187,14 +187,19 @@ def create(output: Path | None) -> RunDirectory:
 def point_latest_at(path: Path) -> None:
     """Points `results/latest` at a run beneath `results/`."""
     results = path.parent
-    ignore = results / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("# made by stepbench: results are not for the repository\n*\n")
+    keep_out_of_git(results)
     new = results / f".latest-{path.name}"
     # Where the system has no links (Windows without the right to make them), there is no `latest`.
     with contextlib.suppress(OSError, NotImplementedError):
         new.symlink_to(path.name, target_is_directory=True)
         new.replace(results / LATEST)
+
+
+def keep_out_of_git(results: Path) -> None:
+    """Has git ignore what lies beneath `results/`."""
+    ignore = results / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("# made by stepbench: results are not for the repository\n*\n")
 
 
 def reopen(path: Path) -> RunDirectory:
@@ -210,7 +215,7 @@ def reopen(path: Path) -> RunDirectory:
         )
     try:
         (path / "cases").mkdir(exist_ok=True)
-        directory = RunDirectory(path.resolve(), _lock(path, "--resume"))
+        directory = RunDirectory(path.resolve(), lock_of(path, "--resume"))
     except OSError as error:
         raise UsageError(
             f"--resume {path}: cannot be written ({error.strerror}); name a directory that can"
@@ -223,12 +228,23 @@ def reopen(path: Path) -> RunDirectory:
     return directory
 
 
-def _fresh_path() -> Path:
+def fresh_path(prefix: str = "") -> Path:
+    """A place beneath `results/` that no other has."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    return Path.cwd() / RESULTS / f"{stamp}-{secrets.token_hex(2)}"
+    return Path.cwd() / RESULTS / f"{prefix}{stamp}-{secrets.token_hex(2)}"
 
 
-def _lock(path: Path, option: str) -> IO[str]:
+def lock_of(path: Path, option: str) -> IO[str]:
+    """A directory's lock, held for as long as what is returned is open.
+
+    Args:
+        path: The directory.
+        option: The option that named it.
+
+    Raises:
+        UsageError: Another process holds it.
+        OSError: It cannot be written.
+    """
     handle = (path / ".lock").open("a+")
     try:
         _lock_handle(handle)
@@ -275,10 +291,8 @@ def guarded(path: Path) -> Iterator[None]:
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     """Writes a file whole or not at all: beside its place, then moved there."""
-    with guarded(path), whole(path) as beside, beside.open("w") as handle:
-        json.dump(content, handle, allow_nan=False)
-        handle.flush()
-        os.fsync(handle.fileno())
+    with guarded(path):
+        write_json(path, content)
 
 
 Parsed = TypeVar("Parsed")

@@ -116,9 +116,9 @@ class _Ear:
         """
         return replace(self._training, model=self.model, loss=self.loss)
 
-    def model(self, inputs: Any) -> Any:  # noqa: ANN401  # as any model
+    def model(self, *inputs: Any, **named: Any) -> Any:  # noqa: ANN401  # as any model
         self._batch += 1
-        output = self._training.model(inputs)
+        output = self._training.model(*inputs, **named)
         for name, tensor in parts(output):
             self._visit(Place(self._step, Kind.OUTPUT, f"output{name}{self._which}"), tensor)
         return output

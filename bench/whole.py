@@ -1,9 +1,11 @@
 """Files that are there whole or not at all."""
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -20,3 +22,20 @@ def whole(place: Path) -> Iterator[Path]:
         beside.replace(place)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_json(place: Path, content: Mapping[str, Any], indent: int | None = None) -> None:
+    """Writes a JSON file that is whole on the disk before it shows up.
+
+    Args:
+        place: The file.
+        content: Without NaN, which JSON has not.
+        indent: How far each level is set in; `None` writes one line.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with whole(place) as beside, beside.open("w", encoding="utf-8") as handle:
+        json.dump(content, handle, indent=indent, allow_nan=False)
+        handle.flush()
+        os.fsync(handle.fileno())

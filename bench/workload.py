@@ -15,7 +15,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from bench import data as data_sets
-from bench.case import near
+from bench import tokens
+from bench.case import OWN_DATASET, near
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,11 +36,16 @@ class Workload:
     Attributes:
         model: Makes a fresh model, on the CPU and in training mode.
         dataset: Makes the data set to train on: map-style, with a length.
-        loss: Takes the model's output and the target, gives a scalar.
+        loss: Takes the model's output and the target, gives a scalar. A model that computes its
+            loss itself has one that picks it out, such as `lambda output, _: output.loss`.
         optimizer: Takes the model's parameters, gives the optimizer.
         test_dataset: Makes the data set for test accuracy, where there is one.
         metric: What evaluation adds up over the batches: takes the model's output and the target,
             gives a scalar, such as how many answers are right. `None` adds up the loss.
+        split: Takes a batch as its loader gives it, gives the model's inputs and the target. A
+            tuple of inputs is handed to the model as its positional arguments, a mapping as its
+            keyword arguments, anything else as its one argument. `None` is for batches that are
+            such pairs.
         collate: Makes a batch of a list of items; `None` is the `DataLoader`'s own way.
         loader: Further arguments of the `DataLoader`, by name.
         data: What is known of the data set, where it is one of stepbench's own.
@@ -51,6 +57,7 @@ class Workload:
     optimizer: "Callable[[Iterable[nn.Parameter]], Optimizer]"
     test_dataset: "Callable[[], Dataset[Any]] | None" = None
     metric: "Callable[[Any, Any], Tensor] | None" = None
+    split: Callable[[Any], tuple[Any, Any]] | None = None
     collate: Callable[[list[Any]], Any] | None = None
     loader: Mapping[str, Any] = field(default_factory=dict)
     data: data_sets.DataSource | None = None
@@ -76,12 +83,30 @@ class Workload:
             )
 
 
+DEFAULT_DATASET = "cifar10"
+"""What shipped workloads on images train on, unless told otherwise."""
+
+
+def right_answers(scores: "Tensor", targets: "Tensor") -> "Tensor":
+    """How many of a batch are classified right, as the lesson counts them.
+
+    Args:
+        scores: (N, classes), or (N, classes, ...) with a class for each of a sample's places.
+        targets: Class numbers, (N,) or (N, ...).
+
+    Returns:
+        The number; where a sample has many places, the sum of each sample's share of them.
+    """
+    right = scores.argmax(1) == targets
+    return right.sum() if right.dim() == 1 else right.flatten(1).float().mean(1).sum()
+
+
 @dataclass(frozen=True)
 class DataChoice:
     """Which data a shipped workload trains on, from the command line.
 
     Attributes:
-        name: A name from `bench.data.DATASETS`.
+        name: A name from `bench.data.DATASETS`; or `own`, the workload's own.
         directory: Where the real data lie; `None` for data that stepbench draws.
         download: Whether the published data set may be fetched.
     """
@@ -91,24 +116,41 @@ class DataChoice:
     download: bool = False
 
     def source(self, image_size: int | None = None) -> data_sets.DataSource:
-        """The data, at least `image_size` pixels wide where that is given."""
+        """Images and their classes, at least `image_size` pixels wide where that is given."""
+        name = DEFAULT_DATASET if self.name == OWN_DATASET else self.name
         return data_sets.source(
-            self.name, data_dir=self.directory, download=self.download, image_size=image_size
+            name, data_dir=self.directory, download=self.download, image_size=image_size
         )
 
+    def tokens(self, length: int) -> data_sets.DataSource:
+        """Windows of so many tokens, (tokens, next tokens) by index.
 
-def load(spec: str, choice: DataChoice) -> Workload:
+        Raises:
+            UsageError: Images were asked for, or there are no tokens in the directory.
+        """
+        if self.name != OWN_DATASET:
+            raise UsageError(
+                f"--dataset {self.name}: this workload trains on tokens; leave the option out, or "
+                f"name a directory with train.bin and test.bin by --data-dir"
+            )
+        if self.download:
+            raise UsageError("--download: only CIFAR-10 can be fetched; leave it out")
+        return tokens.source(length, self.directory)
+
+
+def load(spec: str, choice: DataChoice, shipped: Path = SHIPPED) -> Workload:
     """The workload that a name or a place stands for.
 
     Args:
         spec: A shipped name (`convnet`, `resnet18`), `path/to/file.py:make` or
             `package.module:make`.
         choice: The data for shipped workloads, and for a `make` that takes one argument.
+        shipped: Where the shipped workloads lie.
 
     Raises:
         UsageError: There is no such workload, or what its `make` does is not to be used.
     """
-    make = _find(spec)
+    make = _find(spec, shipped)
     try:
         made = make(choice) if _takes_data(make) else make()
     except UsageError:
@@ -122,10 +164,10 @@ def load(spec: str, choice: DataChoice) -> Workload:
     return made
 
 
-def _find(spec: str) -> Callable[..., object]:
+def _find(spec: str, shipped: Path) -> Callable[..., object]:
     place, colon, attribute = spec.rpartition(":")
     if not colon:
-        return _shipped(spec)
+        return _shipped(spec, shipped)
     try:
         module = _module_at(Path(place)) if place.endswith(".py") else _module_named(place, spec)
     except UsageError:
@@ -194,11 +236,11 @@ def _module_named(name: str, spec: str) -> ModuleType:
         ) from None
 
 
-def _shipped(name: str) -> Callable[..., object]:
-    own = {path.stem for path in SHIPPED.glob("*.py") if not path.stem.startswith("_")}
+def _shipped(name: str, place: Path) -> Callable[..., object]:
+    own = {path.stem for path in place.glob("*.py") if not path.stem.startswith("_")}
     if name in own - {CLASSIFIERS}:
-        return _shipped_module(name).make  # type: ignore[no-any-return]  # a module's attribute
-    classifiers = _shipped_module(CLASSIFIERS)
+        return _shipped_module(name, place).make  # type: ignore[no-any-return]  # a module's attribute
+    classifiers = _shipped_module(CLASSIFIERS, place)
     names = classifiers.names()
     if name in names:
         return lambda choice: classifiers.make(choice, name)
@@ -213,10 +255,10 @@ CLASSIFIERS = "torchvision_classifier"
 """The shipped module that stands for all of torchvision's classifiers."""
 
 
-def _shipped_module(name: str) -> ModuleType:
+def _shipped_module(name: str, place: Path) -> ModuleType:
     alias = f"stepbench_models.{name}"
     if alias not in sys.modules:
-        spec = importlib.util.spec_from_file_location(alias, SHIPPED / f"{name}.py")
+        spec = importlib.util.spec_from_file_location(alias, place / f"{name}.py")
         if spec is None or spec.loader is None:  # pragma: no cover
             raise ImportError(name)
         sys.modules[alias] = importlib.util.module_from_spec(spec)

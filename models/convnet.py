@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from bench.workload import DataChoice, Workload
+from bench.workload import DataChoice, Workload, right_answers
 
 
 class ConvNet(nn.Module):
@@ -46,11 +46,6 @@ class ConvNet(nn.Module):
 def sgd(parameters: Iterable[nn.Parameter]) -> torch.optim.SGD:
     """The lesson's optimizer."""
     return torch.optim.SGD(parameters, lr=0.001, momentum=0.9)
-
-
-def right_answers(scores: Tensor, labels: Tensor) -> Tensor:
-    """How many of a batch are classified right, as the lesson counts them."""
-    return (scores.argmax(1) == labels).sum()
 
 
 def make(choice: DataChoice) -> Workload:

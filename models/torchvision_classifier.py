@@ -9,10 +9,10 @@ import math
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision import models as zoo
 
-from bench.workload import DataChoice, Workload
+from bench.workload import DataChoice, Workload, right_answers
 
 _PLAIN_OUTPUT = {
     # In training these two return auxiliary scores as well, unless they are told not to.
@@ -36,11 +36,6 @@ def smallest_image(name: str) -> int:
 
 def _sgd(parameters: Iterable[nn.Parameter]) -> torch.optim.SGD:
     return torch.optim.SGD(parameters, lr=0.001, momentum=0.9)
-
-
-def right_answers(scores: Tensor, labels: Tensor) -> Tensor:
-    """How many of a batch are classified right, as the lesson counts them."""
-    return (scores.argmax(1) == labels).sum()
 
 
 def make(choice: DataChoice, name: str) -> Workload:

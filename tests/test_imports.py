@@ -10,10 +10,10 @@ ROOT = Path(__file__).resolve().parent.parent
 TORCH = {"torch", "torchvision"}
 PARENT_SIDE = (
     "__init__", "__main__", "case", "case_result", "child", "data", "data_cache", "devices",
-    "equivalence", "errors", "host", "judgement", "judging", "ledger", "measurement",
-    "options", "phases", "plugin", "profiling.breakdown", "profiling.chrome_trace",
-    "profiling.parent", "profiling.profile", "progress", "request", "run", "settings",
-    "store", "tensorboard", "whole", "workload",
+    "disturbance", "equivalence", "errors", "host", "judgement", "judging", "ledger", "measurement",
+    "notebook", "options", "phases", "plugin", "profiling.breakdown", "profiling.chrome_trace",
+    "profiling.parent", "profiling.profile", "progress", "request",
+    "run", "search_path", "settings", "store", "tensorboard", "tokens", "whole", "workload",
 )  # fmt: skip
 BENCH = {
     ".".join(path.relative_to(ROOT / "bench").with_suffix("").parts): path
@@ -37,7 +37,7 @@ def roots(names: Iterator[str]) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "reports").glob("*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "reports").rglob("*.py")), ids=str)
 def test_reports_need_neither_bench_nor_torch(path: Path) -> None:
     assert not roots(imported(path)) & (TORCH | {"bench", "models", "reports"})
 

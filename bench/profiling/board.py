@@ -9,7 +9,7 @@ import contextlib
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,7 @@ def _hparams(writer: SummaryWriter, content: Content) -> None:
 
 
 def _images(writer: SummaryWriter, content: Content) -> None:
-    images = _pictures(content.batch[0])
+    images = _pictures(_inputs(content))
     if images is None:
         raise LeftOut("its batches hold no images (N, 1 or 3, H, W)")
     writer.add_image("batch", make_grid(images[:IMAGES], nrow=math.isqrt(IMAGES)), 0)
@@ -139,8 +139,11 @@ def _images(writer: SummaryWriter, content: Content) -> None:
 
 def _graph(writer: SummaryWriter, content: Content) -> None:
     """The model without `torch.compile`, drawn from a copy: tracing runs it."""
+    given = _inputs(content)
+    if isinstance(given, Mapping):
+        raise LeftOut("its inputs go by name, which tracing cannot do")
     model = copy.deepcopy(content.built.model).to("cpu")
-    inputs = cycle.each_tensor(content.batch[0], lambda tensor: tensor[:GRAPH_SAMPLES].cpu())
+    inputs = cycle.each_tensor(given, lambda tensor: tensor[:GRAPH_SAMPLES].cpu())
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # it cannot be traced
     try:
@@ -175,6 +178,11 @@ def _pr_curves(writer: SummaryWriter, content: Content) -> None:
         name = _class_names(content.built, torch.tensor([number]))
         label = str(number) if name is None else name[0]
         writer.add_pr_curve(f"class/{label}", targets == number, probabilities[:, number], 0)
+
+
+def _inputs(content: Content) -> Any:  # noqa: ANN401  # whatever its model takes
+    inputs, _ = content.built.training.split(content.batch)
+    return inputs
 
 
 def _pictures(batch: Any) -> Tensor | None:  # noqa: ANN401  # a batch is anything

@@ -112,7 +112,7 @@ def show(built: Built) -> Shown | None:
         return None
     data = some_of(workload.test_dataset(), SHOWN_SAMPLES)
     loader = DataLoader(data, batch_size=SHOWN_SAMPLES, collate_fn=workload.collate)
-    inputs, targets = next(iter(loader))
+    inputs, targets = training.split(next(iter(loader)))
     seen: list[Tensor] = []
     linear = [module for module in built.model.modules() if isinstance(module, nn.Linear)]
     hook = (
@@ -124,7 +124,7 @@ def show(built: Built) -> Shown | None:
     built.model.eval()
     try:
         with torch.no_grad(), training.autocast():
-            scores = built.model(cycle.placed(inputs, training.placement))
+            scores = cycle.called(built.model, cycle.placed(inputs, training.placement))
     finally:
         built.model.train(was_training)
         if hook is not None:

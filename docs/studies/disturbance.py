@@ -96,7 +96,7 @@ def neighbour() -> Iterator[None]:
 def measure(server: Server, case: Case, place: Path, *, beside: bool) -> Reading:
     """Measures a case once."""
     request = Request(case, SAMPLING, place, settings=Settings(threads=THREADS))
-    job = Job("bench.measure:measure", (request,))
+    job = Job("bench.measuring:measure", (request,))
     outcome = server.run(job, deadline_s=300, on_progress=lambda _: None)
     if outcome.status is not Status.OK or not isinstance(outcome.result, Findings):
         raise SystemExit(f"{case.id}: {outcome.status}: {outcome.reason}\n{outcome.detail}")

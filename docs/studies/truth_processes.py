@@ -89,13 +89,13 @@ def measure_starts(starts: int) -> Starts:
 
 def fresh_start() -> float:
     """Seconds until a fresh interpreter has imported what a case needs."""
-    code = "import bench.measure, torchvision; print('here', flush=True)"
+    code = "import bench.measuring, torchvision; print('here', flush=True)"
     began = time.perf_counter()
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as child:
         word = child.stdout.readline() if child.stdout else ""
         elapsed_s = time.perf_counter() - began
     if word != "here\n":
-        raise RuntimeError("a fresh interpreter could not import bench.measure and torchvision")
+        raise RuntimeError("a fresh interpreter could not import bench.measuring and torchvision")
     return elapsed_s
 
 
@@ -108,7 +108,7 @@ def tell_starts(found: Starts) -> Part:
     ]
     text = f"""\
 From asking for a process to its first word: one forked by stepbench's server, which has imported
-torch and all that a case needs, against a fresh interpreter that imports `bench.measure` and
+torch and all that a case needs, against a fresh interpreter that imports `bench.measuring` and
 `torchvision`, its files in the page cache.
 
 {table(["process", "starts", "median", "fastest", "slowest"], rows)}
@@ -152,7 +152,7 @@ def measure_spread(processes: int) -> Spread:
             )
             for number in range(processes):
                 say(f"D: process {number + 1} of {processes}")
-                findings = _run(server, "bench.measure:measure", request).result
+                findings = _run(server, "bench.measuring:measure", request).result
                 found["stepbench"].append(float(np.median(findings.laps["host"]["step"])))
                 found["plain"].append(plain_step())
     finally:

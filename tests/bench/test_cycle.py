@@ -1,3 +1,4 @@
+from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.clock import HostDevice, LapTimer, SynchronizedDevice
-from bench.cycle import Placement, Training, evaluate, parameter_count, placed, train
+from bench.cycle import Placement, Training, evaluate, pair, parameter_count, placed, train
+from bench.errors import UsageError
 from bench.phases import Phase
 
 
@@ -318,3 +320,64 @@ def test_images_are_laid_out_with_the_channels_last_and_labels_left_alone() -> N
     images, labels = placed((torch.ones(2, 3, 4, 4), torch.zeros(2)), placement)
     assert images.is_contiguous(memory_format=torch.channels_last)
     assert labels.is_contiguous()
+
+
+class Keywords(nn.Module):
+    """Takes its inputs by name and gives its loss, as language models of libraries do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2, 1)
+
+    def forward(self, values: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        return {"loss": nn.functional.mse_loss(self.linear(values), labels)}
+
+
+class TwoInputs(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2, 1)
+
+    def forward(self, left: Tensor, right: Tensor) -> Any:
+        return self.linear(left + right)
+
+
+@pytest.mark.parametrize("loop", [train, evaluate])
+def test_a_model_may_take_a_mapping_and_give_its_loss(loop: Any) -> None:
+    model = Keywords()
+    batch = {"values": torch.ones(3, 2), "labels": torch.zeros(3, 1)}
+    training = split_training(model, lambda given: (given, None), lambda output, _: output["loss"])
+    assert loop(training, iter([batch] * 4), 4) > 0
+
+
+def test_a_tuple_of_inputs_are_positional_arguments() -> None:
+    model = TwoInputs()
+    batch = (torch.ones(3, 2), torch.ones(3, 2), torch.zeros(3, 1))
+    training = split_training(model, lambda given: ((given[0], given[1]), given[2]), nn.MSELoss())
+    assert train(training, iter([batch] * 2), 2) > 0
+
+
+@pytest.mark.parametrize("batch", [{"a": 1, "b": 2}, torch.ones(2, 3), (1, 2, 3)])
+def test_a_batch_that_is_no_pair_says_what_to_do(batch: Any) -> None:
+    training = split_training(nn.Linear(2, 1), pair, nn.MSELoss())
+    with pytest.raises(UsageError, match="give split="):
+        train(training, iter([batch]), 1)
+
+
+def test_tuples_stay_tuples_in_place() -> None:
+    Named = namedtuple("Named", ["x", "y"])  # noqa: PYI024  # as torch's own are
+    placement = Placement(torch.device("cpu"))
+    found = placed((torch.ones(1), [Named(torch.ones(2), "word")]), placement)
+    assert isinstance(found, tuple)
+    assert isinstance(found[1][0], Named)
+
+
+def split_training(model: nn.Module, split: Any, loss: Any) -> Training:
+    return Training(
+        model=model,
+        loss=loss,
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.01),
+        placement=Placement(torch.device("cpu")),
+        autocast=nullcontext,
+        split=split,
+    )

@@ -7,8 +7,8 @@ from bench.batches import EndlessShuffle, make_loader
 from bench.case import Case
 from bench.disturbance import Disturbance
 from bench.errors import UnsupportedError, UsageError
-from bench.measure import measure
 from bench.measurement import Findings
+from bench.measuring import measure
 from bench.request import Request, Sampling
 from bench.workload import DataChoice, load
 

@@ -136,7 +136,7 @@ def count_work(
     case's own.
     """
     training = built.training
-    inputs, target = cycle.placed(batch, training.placement)
+    inputs, target = training.split(cycle.placed(batch, training.placement))
     own = [*built.model.parameters(), *built.model.buffers(), *tensors((inputs, target))]
     eager = replace(training, model=built.model)
     try:

@@ -1,0 +1,97 @@
+"""A small language model of the GPT kind: from the tokens so far to the next one.
+
+Its batches are tokens, (N, T) whole numbers, and its targets are as many again. The table that
+turns tokens into vectors is used a second time to turn vectors into scores, so that its gradient
+comes from both ends of the network. Look at attention, whose work grows with the square of T, at
+what `torch.compile` makes of the many small operators, and at the loader, which has next to
+nothing to do.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import AdamW
+
+from bench.workload import DataChoice, Workload, right_answers
+
+LENGTH, VOCABULARY = 64, 256
+
+
+class Block(nn.Module):
+    """A layer: each token looks at those before it, and then thinks for itself.
+
+    Args:
+        width: How many numbers stand for a token.
+        heads: How many heads attention has.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(width)
+        self.attention = nn.Linear(width, 3 * width)
+        self.mix = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width)
+        self.think = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, T, width) to (N, T, width)."""
+        queries, keys, values = (
+            part.unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for part in self.attention(self.norm1(x)).chunk(3, dim=2)
+        )
+        seen = functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
+        x = x + self.mix(seen.transpose(1, 2).flatten(2))
+        thought: Tensor = x + self.think(self.norm2(x))
+        return thought
+
+
+class GPT(nn.Module):
+    """Tokens (N, T) to the scores of the next one, (N, vocabulary, T).
+
+    Args:
+        vocabulary: How many tokens there are.
+        length: T, at most.
+        width: How many numbers stand for a token.
+        depth: How many layers there are.
+        heads: How many heads attention has.
+    """
+
+    def __init__(
+        self,
+        vocabulary: int = VOCABULARY,
+        length: int = LENGTH,
+        *,
+        width: int = 128,
+        depth: int = 4,
+        heads: int = 4,
+    ) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(vocabulary, width)
+        self.places = nn.Parameter(torch.zeros(length, width))
+        self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(depth)))
+        self.norm = nn.LayerNorm(width)
+        nn.init.normal_(self.tokens.weight, std=0.02)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """The scores; the classes come second, where the loss looks for them."""
+        x = self.tokens(tokens) + self.places[: tokens.shape[1]]
+        x = self.norm(self.blocks(x))
+        return functional.linear(x, self.tokens.weight).transpose(1, 2)
+
+
+def make(choice: DataChoice) -> Workload:
+    """The model on drawn tokens, or on a user's own."""
+    data = choice.tokens(LENGTH)
+    vocabulary = VOCABULARY if data.origin == "generated" else 2**16
+    return Workload(
+        model=lambda: GPT(vocabulary),
+        dataset=data.train,
+        test_dataset=data.test,
+        loss=nn.CrossEntropyLoss(),
+        metric=right_answers,
+        optimizer=lambda parameters: AdamW(parameters, lr=1e-3),
+        data=data,
+    )

@@ -1,0 +1,114 @@
+"""The shipped workloads, each as a user runs it."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bench.workload import CLASSIFIERS, SHIPPED, DataChoice, load
+
+Bench = Callable[..., subprocess.CompletedProcess[str]]
+NAMES = sorted(
+    path.stem
+    for path in SHIPPED.glob("*.py")
+    if not path.stem.startswith("_") and path.stem != CLASSIFIERS
+)
+OWN = DataChoice("own")
+
+
+@pytest.mark.parametrize(
+    ("names", "compile_"),
+    [(NAMES, "off"), (["gpt", "mlp"], "default")],
+    ids=["eager", "compiled"],
+)
+def test_each_trains_alike(bench: Bench, tmp_path: Path, names: list[str], compile_: str) -> None:
+    out = tmp_path / "out"
+    done = bench(
+        "--workload", *names, "--batch-size", "4", "--num-workers", "0", "--device", "cpu",
+        "--compile", compile_, "--parity-steps", "2", "--output", str(out), "-k", "parity",
+        timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    verdicts = {
+        path.stem: json.loads(path.read_text())["judgement"]["verdict"]
+        for path in (out / "parity").glob("*.json")
+    }
+    assert len(verdicts) == len(names)
+    assert set(verdicts.values()) == {"pass"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_is_explained(name: str) -> None:
+    import importlib.util
+
+    spec = importlib.util.find_spec(f"models.{name}")
+    assert spec is not None
+    assert spec.loader is not None
+    source: Any = spec.loader.get_source(spec.name)  # type: ignore[attr-defined]
+    head = source.split('"""')[1]
+    assert "\n\n" in head  # what it is, and what to look for
+    assert "look" in head.lower() or "compare" in head.lower()
+
+
+def facts(out: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(next((out / "cases").glob(f"{name}-*.json")).read_text())
+    return found
+
+
+def test_control_flow_breaks_graphs_and_is_compiled_again(bench: Bench, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = bench(
+        "--workload", "control_flow", "--batch-size", "4", "--num-workers", "0", "--device", "cpu",
+        "--compile", "default", "--steps", "20", "--no-parity", "--output", str(out),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    compiled = facts(out, "control_flow")["compile"]
+    assert compiled["graph_breaks"] >= 1
+    assert "control_flow.py" in compiled["breaks"][0]["where"]
+    assert compiled["recompiles"] >= 1
+
+
+def test_frozen_parameters_leave_little_to_go_back_through(bench: Bench, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = bench(
+        "--workload", "finetune", "resnet18", "--batch-size", "4", "--num-workers", "0",
+        "--device", "cpu", "--compile", "off", "--steps", "3", "--no-parity", "--output", str(out),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    frozen, whole = facts(out, "finetune"), facts(out, "resnet18")
+    assert frozen["model"]["trainable"] < 0.001 * frozen["model"]["parameters"]
+    assert frozen["work"]["flops"] < 0.5 * whole["work"]["flops"]
+    assert frozen["memory"]["saved_bytes"] < 0.05 * whole["memory"]["saved_bytes"]
+
+
+def test_shared_weights_are_one_parameter_with_the_sum_of_gradients() -> None:
+    model: Any = load("shared_weights", OWN).model()
+    assert [name for name, _ in model.named_parameters() if "shared" in name] == [
+        "shared.weight",
+        "shared.bias",
+    ]
+    model(torch.ones(2, 3, 32, 32)).sum().backward()
+    assert model.shared.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", ["gpt", "lstm"])
+def test_language_models_see_no_token_before_its_time(name: str) -> None:
+    model = load(name, OWN).model().eval()
+    tokens = torch.randint(0, 256, (1, 16))
+    changed = tokens.clone()
+    changed[0, 10] = (tokens[0, 10] + 1) % 256
+    with torch.no_grad():
+        before, after = model(tokens), model(changed)
+    assert torch.allclose(before[..., :10], after[..., :10], atol=1e-5)
+    assert not torch.allclose(before[..., 10], after[..., 10], atol=1e-3)
+
+
+def test_a_language_model_takes_no_images() -> None:
+    from bench.errors import UsageError
+
+    with pytest.raises(UsageError, match="--dataset jpeg: this workload trains on tokens"):
+        load("gpt", DataChoice("jpeg"))
