@@ -13,8 +13,10 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["tests", "lint", "types"]
 
-STUDIES = ("truth", "disturbance", "bounds", "parity")
+STUDIES = ("truth", "disturbance", "bounds", "parity", "gate")
 """Scripts in `docs/studies/`, each with its table beside it; what they share lies there too."""
+REFERENCE = ("bench", "reports", "reports.frame", "reports.regression", "!bench.test_*")
+"""The packages of the reference."""
 INTERRUPT_S, TERMINATE_S = 60, 20
 """On Ctrl-C a run ends its child processes and writes its report; nox would wait for 0.3 s."""
 
@@ -29,6 +31,13 @@ def bench(session: nox.Session) -> None:
     """Time a training step, phase by phase: `nox -s bench -- --help` lists the options."""
     session.install("-e", ".")
     run(session, "python", "-m", "bench", *session.posargs)
+
+
+@nox.session
+def regression(session: nox.Session) -> None:
+    """Fail where head trains slower than base: `nox -s regression -- --base main`."""
+    session.install("-e", ".")
+    run(session, "python", "-m", "bench.regression", *session.posargs)
 
 
 @nox.session
@@ -65,6 +74,13 @@ def tests(session: nox.Session) -> None:
         return
     run(session, "python", "-m", "pytest", "-m", "alone")
     run(session, "python", "-m", "pytest", "-m", "not alone", "-n", "auto", "--dist", "worksteal")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the reference of all that is public from its docstrings, into `site/`."""
+    session.install("-e", ".", "--group", "docs")
+    session.run("python", "-m", "pdoc", "-d", "google", "-o", "site", *REFERENCE)
 
 
 @nox.session

@@ -46,8 +46,8 @@ def write(run: Run) -> list[Path]:
     if not called.empty:
         texts[OPERATORS] = called.to_csv(index=False, lineterminator="\n")
     _remove_older(run.path, texts)
-    written = [_write(run.path / name, text.encode()) for name, text in texts.items()]
-    return [*written, _write(run.path / SAMPLES, _parquet(run))]
+    written = [write_file(run.path / name, text.encode()) for name, text in texts.items()]
+    return [*written, write_file(run.path / SAMPLES, _parquet(run))]
 
 
 def _remove_older(place: Path, texts: Mapping[str, str]) -> None:
@@ -65,7 +65,7 @@ def _parquet(run: Run) -> bytes:
     return file.getvalue()
 
 
-def _write(path: Path, content: bytes) -> Path:
+def write_file(path: Path, content: bytes) -> Path:
     """Writes a file beside its place, then moves it there."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -12,7 +12,12 @@ PARENT_SIDE = (
     "__init__", "__main__", "case", "case_result", "child", "data", "data_cache", "devices",
     "disturbance", "equivalence", "errors", "host", "judgement", "judging", "ledger", "measurement",
     "notebook", "options", "phases", "plugin", "profiling.breakdown", "profiling.chrome_trace",
-    "profiling.parent", "profiling.profile", "progress", "request",
+    "profiling.parent", "profiling.profile", "progress", "regression.__main__",
+    "regression.check", "regression.comparison", "regression.directory",
+    "regression.environments", "regression.facts", "regression.git", "regression.options",
+    "regression.pair", "regression.progress", "regression.question", "regression.rounds",
+    "regression.sides",
+    "regression.trend", "regression.tree", "regression.turns", "regression.worktree", "request",
     "run", "search_path", "settings", "store", "tensorboard", "tokens", "whole", "workload",
 )  # fmt: skip
 BENCH = {
@@ -60,7 +65,7 @@ def test_bench_reaches_models_by_place_and_pytest_by_the_plugin(path: Path) -> N
 def test_the_parent_s_modules_import_no_torch(name: str) -> None:
     names = set(imported(BENCH[name], top_level_only=True))
     assert not roots(iter(names)) & TORCH
-    child_side = BENCH.keys() - {*PARENT_SIDE, *TESTS, "profiling.__init__"}
+    child_side = BENCH.keys() - {*PARENT_SIDE, *TESTS, "profiling.__init__", "regression.__init__"}
     assert not names & {f"bench.{module}" for module in child_side}
 
 

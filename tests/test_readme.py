@@ -18,6 +18,10 @@ SHELL = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
 LINES = [line for block in SHELL for line in block.splitlines()]
 REPORT = [line.partition(" -- ")[2] for line in LINES if line.startswith("nox -s report -- ")]
 BENCH = [line.partition(" -- ")[2] for line in LINES if line.startswith("nox -s bench -- ")]
+REGRESSION = [
+    *(line.partition(" -- ")[2] for line in LINES if line.startswith("nox -s regression -- ")),
+    *re.findall(r"python -m bench\.regression (.*--workload .*)", README),
+]
 
 
 def test_the_first_two_commands_set_up_and_test() -> None:
@@ -38,6 +42,24 @@ def test_each_set_of_options_is_understood(
 ) -> None:
     done = bench(*shlex.split(arguments), "--collect-only", "-q")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("arguments", REGRESSION)
+def test_each_check_that_is_shown_is_understood(arguments: str, tmp_path: Path) -> None:
+    from bench.regression.__main__ import parser
+    from bench.regression.options import read
+
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "bench.py").touch()
+    asked = re.sub(r"\$\{\{.*?\}\}", "main", arguments)
+    values = vars(parser().parse_args(shlex.split(asked)))
+    assert read(values, tmp_path).base
+
+
+def test_the_job_for_a_pull_request_has_ten_lines_at_most() -> None:
+    (job,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
+    assert len(job.splitlines()) <= 10
+    assert "fetch-depth: 0" in job
 
 
 @pytest.mark.parametrize("arguments", REPORT)

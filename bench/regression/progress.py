@@ -1,0 +1,122 @@
+"""What a check tells while it goes on: what is being done, what is decided, the time left."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from bench.progress import spoken
+from reports.regression.records import SCREEN
+from reports.regression.screening import Screening
+from reports.regression.statistics import Screened
+
+_DOING = {"screen": "screening", "confirm": "confirming"}
+_STYLES = {Screened.SLOWER: "red", Screened.FASTER: "green", Screened.TOO_NOISY: "yellow"}
+MOST_NAMED = 4
+
+
+@dataclass
+class CheckProgress:
+    """Tells how a check goes on; where there is a terminal, also what is being done right now.
+
+    Attributes:
+        console: Where to.
+        budget_s: How long is measured at most.
+        until: When the budget is spent, by `time.monotonic`.
+    """
+
+    console: Console
+    budget_s: float
+    until: float
+    _pair_s: list[float] = field(default_factory=list)
+    _prefix: str = ""
+    _live: Live | None = None
+    _known: dict[str, Screened] = field(default_factory=dict)
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Shows `doing` while the context lasts."""
+        if not self.console.is_terminal:
+            yield
+            return
+        with Live(console=self.console, auto_refresh=False, transient=True) as live:
+            self._live = live
+            try:
+                yield
+            finally:
+                self._live = None
+
+    def at(self, prefix: str) -> None:
+        """Says what the next words are about."""
+        self._prefix = prefix
+
+    def doing(self, word: str) -> None:
+        """Says what is being done, where there is a terminal to redraw."""
+        if self._live is not None:
+            text = Text.assemble((f"{self._prefix}  ", "bold"), (word, "cyan"), self._left())
+            self._live.update(text, refresh=True)
+
+    def _left(self) -> Text:
+        return Text(
+            f"  {spoken(max(0.0, self.until - time.monotonic()))} of the budget left", "dim"
+        )
+
+    @property
+    def spent(self) -> float:
+        """The share of the budget that is spent."""
+        return 1 - max(0.0, self.until - time.monotonic()) / self.budget_s
+
+    def took(self, seconds: float) -> None:
+        """A pair took so long."""
+        self._pair_s.append(seconds)
+
+    def longest_s(self) -> float:
+        """What the next pair may take, by those that there were."""
+        return max(self._pair_s[-8:], default=0.0)
+
+    def round(self, number: int, stage: str, cases: Sequence[str], screening: Screening) -> None:
+        """Adds a line for a round that has been taken, and one for what it decided."""
+        rows = screening.screened
+        undecided = {row.case for row, each in rows.items() if each is Screened.UNDECIDED}
+        decided = sum(case not in undecided for case in screening.cases)
+        told = f"{decided} of {len(screening.cases)} cases screened"
+        if stage != SCREEN:
+            complete = sum(
+                len(screening.confirming(row)) >= count
+                for row, count in screening.to_confirm.items()
+            )
+            told = f"{complete} of {len(screening.to_confirm)} flagged rows measured again"
+        left = ""
+        if screening.wanted is not None and self._pair_s:
+            mean_s = sum(self._pair_s) / len(self._pair_s)
+            left = f", {spoken(mean_s * max(1, screening.least_left))} left at least"
+        count = "a pair" if len(cases) == 1 else f"{len(cases)} pairs"
+        self.console.print(
+            Text.assemble((f"round {number} ", "bold"), f"{_DOING[stage]}, {count}: {told}",
+                          (left, "dim")),
+            soft_wrap=True,
+        )  # fmt: skip
+        self._tell_news(screening)
+
+    def _tell_news(self, screening: Screening) -> None:
+        news = {
+            str(row): each
+            for row, each in screening.screened.items()
+            if each in _STYLES and self._known.get(str(row)) is not each
+        }
+        self._known |= news
+        words = {
+            Screened.SLOWER: "looks slower: to be confirmed",
+            Screened.FASTER: "looks faster: to be confirmed",
+            Screened.TOO_NOISY: "too noisy to tell",
+        }
+        for name, each in news.items():
+            self.line(f"  {name}: ", words[each], _STYLES[each])
+
+    def line(self, text: str, word: str = "", style: str = "") -> None:
+        """Adds a line."""
+        self.console.print(Text.assemble(text, (word, style)), soft_wrap=True)

@@ -1,0 +1,128 @@
+"""A repository for the study of the gate: a small training step, and slowdowns in its phases."""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+WORKLOAD = "train.py:make"
+TRAIN = '''
+"""A multilayer perceptron on random vectors: each phase has a place for a slowdown."""
+
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset, default_collate
+
+from bench import Workload
+from slowdown import spin
+
+
+class SpinInBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        spin("backward")
+        return gradient
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)
+        )
+
+    def forward(self, x):
+        spin("forward")
+        return SpinInBackward.apply(self.layers(x))
+
+
+class SGD(torch.optim.SGD):
+    def step(self, closure=None):
+        spin("optimizer")
+        return super().step(closure)
+
+
+def collate(items):
+    spin("dataload")
+    return default_collate(items)
+
+
+def make():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(4096, 256, generator=generator)
+    targets = torch.randint(0, 10, (4096,), generator=generator)
+    data = TensorDataset(inputs, targets)
+    return Workload(
+        model=Net,
+        dataset=lambda: data,
+        loss=nn.CrossEntropyLoss(),
+        optimizer=lambda parameters: SGD(parameters, lr=0.01, momentum=0.9),
+        collate=collate,
+    )
+'''
+SLOWDOWN = '''
+"""A slowdown of {seconds:.9f} s in the {phase} phase. Small operators keep the caches warm."""
+
+import time
+
+import torch
+
+PHASE, SECONDS = "{phase}", {seconds!r}
+_small = torch.zeros(64)
+
+
+def spin(phase):
+    if phase == PHASE and SECONDS:
+        until = time.perf_counter() + SECONDS
+        while time.perf_counter() < until:
+            torch.add(_small, 1.0, out=_small)
+'''
+
+
+@dataclass(frozen=True, order=True)
+class Dose:
+    """A slowdown.
+
+    Attributes:
+        share: Of the step.
+        phase: In which.
+    """
+
+    share: float
+    phase: str = "forward"
+
+    @property
+    def name(self) -> str:
+        """For a directory."""
+        return f"{self.phase}-{self.share:g}"
+
+
+def make(place: Path) -> Path:
+    """A repository with one commit, and no slowdown."""
+    place.mkdir(parents=True)
+    _write(place, Dose(0.0), 0.0)
+    for words in (
+        ["init", "-q", "-b", "main"],
+        ["add", "-A"],
+        [
+            *("-c", "user.name=stepbench", "-c", "user.email=study@invalid"),
+            *("commit", "-q", "-m", "A training step"),
+        ],
+    ):
+        subprocess.run(["git", "-C", str(place), *words], check=True)  # noqa: S607
+    return place
+
+
+def slowed(place: Path, dose: Dose, step_s: float) -> Path:
+    """The repository's files with a slowdown in them."""
+    place.mkdir(parents=True)
+    _write(place, dose, dose.share * step_s)
+    return place
+
+
+def _write(place: Path, dose: Dose, seconds: float) -> None:
+    (place / "train.py").write_text(TRAIN.lstrip())
+    (place / "slowdown.py").write_text(SLOWDOWN.lstrip().format(phase=dose.phase, seconds=seconds))
