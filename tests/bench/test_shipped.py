@@ -20,16 +20,11 @@ NAMES = sorted(
 OWN = DataChoice("own")
 
 
-@pytest.mark.parametrize(
-    ("names", "compile_"),
-    [(NAMES, "off"), (["gpt", "mlp"], "default")],
-    ids=["eager", "compiled"],
-)
-def test_each_trains_alike(bench: Bench, tmp_path: Path, names: list[str], compile_: str) -> None:
+def test_each_computes_what_it_should(bench: Bench, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = bench(
-        "--workload", *names, "--batch-size", "4", "--num-workers", "0", "--device", "cpu",
-        "--compile", compile_, "--parity-steps", "2", "--output", str(out), "-k", "parity",
+        "--workload", *NAMES, "--batch-size", "4", "--num-workers", "0", "--device", "cpu",
+        "--compile", "off", "--parity-steps", "2", "--output", str(out), "-k", "parity",
         timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -37,7 +32,7 @@ def test_each_trains_alike(bench: Bench, tmp_path: Path, names: list[str], compi
         path.stem: json.loads(path.read_text())["judgement"]["verdict"]
         for path in (out / "parity").glob("*.json")
     }
-    assert len(verdicts) == len(names)
+    assert len(verdicts) == len(NAMES)
     assert set(verdicts.values()) == {"pass"}
 
 
