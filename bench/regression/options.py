@@ -55,8 +55,8 @@ OWN_FLAGS: tuple[Flag, ...] = (
     ),
     Flag(
         "--min-effect",
-        f"the smallest slowdown that matters, a share of the step (default {SMALLEST:.0%}); half "
-        "of it takes about four times as long".replace("%", "%%"),
+        "the smallest slowdown that matters, a share of the step (default "
+        f"{SMALLEST:.0%}%); a smaller one takes more pairs, or stays inconclusive",
         _HOW,
         {"metavar": "SHARE"},
     ),
