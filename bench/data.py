@@ -41,7 +41,7 @@ Report: TypeAlias = Callable[[str], object]
 """Takes a few words on what is being done."""
 
 
-def _unheard(words: str) -> None:
+def unheard(words: str) -> None:
     """A report that nobody listens to."""
 
 
@@ -57,6 +57,7 @@ class DataSource:
             image is a float tensor of the shape (3, image_size, image_size), from -1 to 1.
         test: The same for the test part.
         classes: The classes' names, in the order of their numbers; none where there are no classes.
+        vocabulary: How many tokens there are; 0 where there are none.
         image_size: Width and height of the images that a model gets, in pixels; 0 where there are
             no images.
     """
@@ -68,6 +69,7 @@ class DataSource:
     test: "Callable[[], Dataset[Any]]"
     classes: tuple[str, ...] = ()
     image_size: int = 0
+    vocabulary: int = 0
 
 
 def source(
@@ -110,7 +112,7 @@ def prepare(
     *,
     data_dir: Path | None = None,
     download: bool = False,
-    report: Report = _unheard,
+    report: Report = unheard,
 ) -> None:
     """Draws or fetches a data set, where it is not there yet, so that loading it is quick.
 
@@ -311,5 +313,5 @@ def _load(
     *,
     train: bool,
 ) -> "Dataset[Any]":
-    prepare(_unheard)
+    prepare(unheard)
     return read(place, size, train=train)

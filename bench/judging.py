@@ -3,7 +3,6 @@
 Cases that compute the same are judged once, whatever loads their data.
 """
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +14,7 @@ from bench.child import Job, Outcome, RunJob, Status
 from bench.judgement import Judged, TrainJudged
 from bench.request import Examination, Parity, Request, TrainParity
 from bench.store import RunDirectory
-from reports.stats import UNKNOWN
+from reports.stats import UNKNOWN, known
 
 
 @dataclass(frozen=True)
@@ -131,11 +130,11 @@ class Judging:
             facts={
                 **facts,
                 "verdict": str(verdict),
-                "accuracies": [_known(accuracy) for accuracy in mine],
-                "twin_accuracies": [_known(accuracy) for accuracy in twins],
-                "difference": _known(interval.value),
-                "low": _known(interval.low),
-                "high": _known(interval.high),
+                "accuracies": [known(accuracy) for accuracy in mine],
+                "twin_accuracies": [known(accuracy) for accuracy in twins],
+                "difference": known(interval.value),
+                "low": known(interval.low),
+                "high": known(interval.high),
                 "confidence": None if found is None else found.confidence,
                 "elapsed_s": time.perf_counter() - began,
             },
@@ -153,8 +152,3 @@ class Judging:
                 raise _Failure(outcome)
             self._accuracies[case, number] = outcome.result.accuracy
         return self._accuracies[case, number]
-
-
-def _known(number: float) -> float | None:
-    """For JSON, which has no NaN: `None` for what is not finite."""
-    return number if math.isfinite(number) else None

@@ -37,6 +37,7 @@ from bench.randomness import drawn_as_in_eager
 from bench.reference import Kept, Own, Plan, Subject
 from bench.request import Examination
 from bench.trajectory import Kind
+from reports.stats import known
 
 DRAWS = 4
 """Of so many draws of weights and batches, that one is compared on which rounding matters least."""
@@ -318,15 +319,10 @@ def _told(each: Departure) -> dict[str, Any]:
         "step": each.place.step,
         "kind": str(each.place.kind),
         "name": each.place.name,
-        "error": _finite(each.error),
-        "allowed": _finite(each.allowed),
-        "own": _finite(each.own),
+        "error": known(each.error),
+        "allowed": known(each.allowed),
+        "own": known(each.own),
     }
-
-
-def _finite(number: float) -> float | None:
-    """For JSON, which has no infinity: `None` where a tensor was not finite, or missing."""
-    return number if math.isfinite(number) else None
 
 
 def _sentence(off: list[Departure], compared: int, blame: Mapping[str, Any] | None) -> str:

@@ -3,10 +3,12 @@
 Lines are redrawn only when the child has news, which it sends between blocks and never within one.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
@@ -21,6 +23,41 @@ COMPILE_GUESS_S = 20.0
 """What compiling is taken to cost until a compiled case has been measured."""
 OVERHEAD_GUESS_S = 2.0
 """What building, warming up and ending a case is taken to cost until one has been measured."""
+
+
+class LiveLine:
+    """A line that is drawn over again, where there is a terminal to do so.
+
+    Args:
+        console: Where to.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+
+    @property
+    def drawn(self) -> bool:
+        """Whether it can be seen just now."""
+        return self._live is not None
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Shows it while the context lasts."""
+        if not self._console.is_terminal:
+            yield
+            return
+        with Live(console=self._console, auto_refresh=False, transient=True) as live:
+            self._live = live
+            try:
+                yield
+            finally:
+                self._live = None
+
+    def draw(self, text: Text) -> None:
+        """Draws it anew; nothing where it is not shown."""
+        if self._live is not None:
+            self._live.update(text, refresh=True)
 
 
 @dataclass
@@ -40,8 +77,11 @@ class Progress:
     _elapsed_s: dict[bool, list[float]] = field(default_factory=lambda: {False: [], True: []})
     _remaining: list[Case] = field(default_factory=list)
     _examined_s: dict[str, list[float]] = field(default_factory=dict)
-    _live: Live | None = None
     _case: Case | None = None
+
+    def __post_init__(self) -> None:
+        """Begins with nothing drawn."""
+        self._line = LiveLine(self.console)
 
     def expect(self, cases: list[Case]) -> None:
         """Says which cases will be measured, for the time left."""
@@ -51,14 +91,14 @@ class Progress:
     @contextmanager
     def preparing(self) -> Iterator[None]:
         """Shows `doing` for what comes before the first case."""
-        with self._shown():
+        with self._line.shown():
             yield
 
     @contextmanager
     def measuring(self, case: Case) -> Iterator[None]:
         """Shows a case as the one being measured."""
         self._case = case
-        with self._shown():
+        with self._line.shown():
             self.doing("starting")
             yield
         self._case = None
@@ -72,27 +112,15 @@ class Progress:
             what: `parity`, `training parity` or `profile`, for the time left.
         """
         self._case, began = case, time.perf_counter()
-        with self._shown():
+        with self._line.shown():
             self.doing(what)
             yield
         self._examined_s.setdefault(what, []).append(time.perf_counter() - began)
         self._case = None
 
-    @contextmanager
-    def _shown(self) -> Iterator[None]:
-        if not self.console.is_terminal:
-            yield
-            return
-        with Live(console=self.console, auto_refresh=False, transient=True) as live:
-            self._live = live
-            try:
-                yield
-            finally:
-                self._live = None
-
     def doing(self, word: str) -> None:
         """Says what is being done, where there is a terminal to redraw."""
-        if self._live is None:
+        if not self._line.drawn:
             return
         if self._case is None:
             text = Text(f"{word} ...")
@@ -103,7 +131,7 @@ class Progress:
                 (f"  {word}", "cyan"),
                 (f"  {spoken(self.left_s())} left", "dim"),
             )
-        self._live.update(text, refresh=True)
+        self._line.draw(text)
 
     def done(self, measurement: Measurement) -> None:
         """Adds a line for a finished case."""
@@ -159,3 +187,9 @@ def spoken(seconds: float) -> str:
     if seconds < 90:
         return f"about {max(1, round(seconds))} s"
     return f"about {round(seconds / 60)} min"
+
+
+def short(path: Path) -> str:
+    """A path as one would type it here."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

@@ -3,7 +3,6 @@
 This is the parent's side. It never imports torch and never touches a device.
 """
 
-import os
 import platform
 import shlex
 import shutil
@@ -26,7 +25,7 @@ from bench.measurement import Measurement
 from bench.options import Options
 from bench.profiling.parent import Profiler
 from bench.profiling.profile import Profiled
-from bench.progress import Progress
+from bench.progress import Progress, short
 from bench.request import Parity, Profiling, Request, Sampling, TrainParity
 from bench.settings import Settings
 
@@ -331,7 +330,7 @@ class Run:
             f"stepbench {metadata.version('stepbench')}: {len(self.cases)} cases on "
             + ", ".join(f"{name} ({model})" for name, model in found.items()),
             f"torch {torch}{started}; Python {platform.python_version()}; {cores} cores",
-            f"results in {_short(self.directory.path)}",
+            f"results in {short(self.directory.path)}",
         ]
         if self._measured:
             lines.append(f"{len(self._measured)} of {len(self.cases)} cases are there already")
@@ -527,9 +526,3 @@ def _asked(options: Parity | TrainParity | Profiling | None) -> dict[str, Any] |
 def _stored(kind: type[Asked], stored: dict[str, Any] | None) -> Asked | None:
     """The same from `run.json`."""
     return None if stored is None else kind(**stored)
-
-
-def _short(path: Path) -> str:
-    """A path as one would type it here."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench import data_cache
-from bench.data import DataSource, Report, draw, lies_there
+from bench.data import DataSource, Report, draw, lies_there, unheard
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def _source(
         prepare=prepare,
         train=partial(load, train=True),
         test=partial(load, train=False),
+        vocabulary=VOCABULARY if origin == "generated" else 2**16,
     )
 
 
@@ -93,9 +94,5 @@ def _load(
 
     from bench.windows import Windows  # noqa: PLC0415
 
-    prepare(_unheard)
+    prepare(unheard)
     return Windows(np.memmap(place / FILES[train], dtype=np.uint16, mode="r"), length)
-
-
-def _unheard(_: str) -> None:
-    """A report that nobody listens to."""

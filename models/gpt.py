@@ -14,7 +14,7 @@ from torch.optim import AdamW
 
 from bench.workload import DataChoice, Workload, right_answers
 
-LENGTH, VOCABULARY = 64, 256
+LENGTH = 64
 
 
 class Block(nn.Module):
@@ -61,7 +61,7 @@ class GPT(nn.Module):
 
     def __init__(
         self,
-        vocabulary: int = VOCABULARY,
+        vocabulary: int,
         length: int = LENGTH,
         *,
         width: int = 128,
@@ -85,9 +85,8 @@ class GPT(nn.Module):
 def make(choice: DataChoice) -> Workload:
     """The model on drawn tokens, or on a user's own."""
     data = choice.tokens(LENGTH)
-    vocabulary = VOCABULARY if data.origin == "generated" else 2**16
     return Workload(
-        model=lambda: GPT(vocabulary),
+        model=lambda: GPT(data.vocabulary),
         dataset=data.train,
         test_dataset=data.test,
         loss=nn.CrossEntropyLoss(),

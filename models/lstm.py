@@ -10,7 +10,7 @@ from torch.optim import AdamW
 
 from bench.workload import DataChoice, Workload, right_answers
 
-LENGTH, VOCABULARY = 64, 256
+LENGTH = 64
 
 
 class Recurrent(nn.Module):
@@ -22,7 +22,7 @@ class Recurrent(nn.Module):
         depth: How many recurrent layers there are.
     """
 
-    def __init__(self, vocabulary: int = VOCABULARY, width: int = 128, depth: int = 2) -> None:
+    def __init__(self, vocabulary: int, width: int = 128, depth: int = 2) -> None:
         super().__init__()
         self.tokens = nn.Embedding(vocabulary, width)
         self.read = nn.LSTM(width, width, depth, batch_first=True)
@@ -38,9 +38,8 @@ class Recurrent(nn.Module):
 def make(choice: DataChoice) -> Workload:
     """The model on drawn tokens, or on a user's own."""
     data = choice.tokens(LENGTH)
-    vocabulary = VOCABULARY if data.origin == "generated" else 2**16
     return Workload(
-        model=lambda: Recurrent(vocabulary),
+        model=lambda: Recurrent(data.vocabulary),
         dataset=data.train,
         test_dataset=data.test,
         loss=nn.CrossEntropyLoss(),

@@ -3,15 +3,12 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 from rich.console import Console
 from rich.markdown import Markdown
 
 from . import ReportError, load, show, write
-
-USAGE_ERROR = 4
-"""The exit code of wrong usage, as pytest has it."""
+from .command_line import USAGE_ERROR, Parser
 
 EPILOG = """\
 examples:
@@ -43,11 +40,6 @@ exit codes: 0 written, 4 wrong usage: no such run, or its directory cannot be wr
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(USAGE_ERROR, f"error: {message}; see python -m reports --help\n")
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Writes a run's reports and prints its table.
 
@@ -57,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    parser = _Parser(
+    parser = Parser(
         prog="python -m reports",
         description="Makes a run's reports again from its directory; prints the table of cases.",
         epilog=EPILOG,

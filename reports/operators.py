@@ -2,7 +2,8 @@
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from rich.table import Table
@@ -41,11 +42,17 @@ def frame(run: Run) -> pd.DataFrame:
 
 def _of_case(measurement: Measurement) -> pd.DataFrame:
     profile = measurement.profile
-    found = pd.DataFrame(list(profile.operators))
-    for name in PER_STEP:
-        found[name] = found[name] / profile.steps
+    found = per_step(profile.operators, profile.steps)
     by = "device_self_s" if found["device_self_s"].sum() > 0 else "host_self_s"
     return found.assign(case=measurement.id, share=found[by] / found[by].sum())
+
+
+def per_step(rows: Iterable[Mapping[str, Any]], steps: int) -> pd.DataFrame:
+    """A breakdown's rows as a frame, their figures per step."""
+    found = pd.DataFrame(list(rows))
+    for name in PER_STEP:
+        found[name] = found[name] / steps
+    return found
 
 
 def without_shapes(operators: pd.DataFrame) -> pd.DataFrame:
@@ -96,16 +103,22 @@ def difference(run: Run, a: Measurement, b: Measurement, *, shapes: bool = False
     """
     all_rows = frame(run)
     keys = ["phase", "operator", *(["shapes"] if shapes else [])]
-    on_device = all(
-        all_rows.loc[all_rows["case"] == m.id, "device_self_s"].sum() > 0 for m in (a, b)
-    )
+    return between(*(all_rows[all_rows["case"] == m.id] for m in (a, b)), keys=keys)
+
+
+def between(a: pd.DataFrame, b: pd.DataFrame, *, keys: Sequence[str]) -> pd.DataFrame:
+    """Two frames of operators, figures per step, side by side: see `difference`.
+
+    Args:
+        a: What is compared with.
+        b: What is compared.
+        keys: The columns that tell operators apart.
+    """
+    on_device = all(side["device_self_s"].sum() > 0 for side in (a, b))
     by = "device_self_s" if on_device else "host_self_s"
     sides = [
-        all_rows[all_rows["case"] == m.id]
-        .groupby(keys, sort=False)[["calls", by]]
-        .sum()
-        .add_suffix(suffix)
-        for m, suffix in ((a, "_a"), (b, "_b"))
+        side.groupby(list(keys), sort=False)[["calls", by]].sum().add_suffix(suffix)
+        for side, suffix in ((a, "_a"), (b, "_b"))
     ]
     both = sides[0].join(sides[1], how="outer").fillna(0.0)
     both = both.rename(columns={f"{by}_a": "a_s", f"{by}_b": "b_s"}).reset_index()

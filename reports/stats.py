@@ -50,6 +50,11 @@ def point(value: float) -> Interval:
     return Interval(value, math.nan, math.nan)
 
 
+def known(number: float) -> float | None:
+    """For JSON, which has neither NaN nor infinity: `None` for what is not finite."""
+    return number if math.isfinite(number) else None
+
+
 def median_interval(samples: ArrayLike, confidence: float = 0.95) -> Interval:
     """The median, with the exact interval between two order statistics.
 

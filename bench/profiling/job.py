@@ -10,17 +10,15 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import batches, cycle, phases
-from bench.build import Built, build
-from bench.clock import device_clock
-from bench.loading import Source
+from bench import batches, phases
+from bench.build import Built
 from bench.profiling import board, chrome_trace, learning, snapshot, trace, workers
 from bench.profiling.apart import apart
 from bench.profiling.breakdown import breakdown
 from bench.profiling.marks import PhaseMarks
 from bench.profiling.profile import Profile
 from bench.request import ProfileRequest
-from bench.sampling import Subject
+from bench.working import working
 
 
 def profile(report: Callable[[str], None], asked: ProfileRequest) -> Profile:
@@ -39,12 +37,8 @@ def profile(report: Callable[[str], None], asked: ProfileRequest) -> Profile:
     report("building")
     if case.compile != "off" and case.device == "cpu":
         trace.name_compiled_kernels()
-    built = build(request)
-    source = Source(batches.make_loader(built.workload, built.dataset, case, request.settings.seed))
-    source.start()
-    subject = Subject(
-        cycle.LOOPS[case.loop], built.training, source, device_clock(built.training.device)
-    )
+    begun = working(request)
+    built, source, subject = begun.built, begun.source, begun.subject
     scratch = asked.scratch / case.id
     shutil.rmtree(scratch, ignore_errors=True)
     (scratch / "board").mkdir(parents=True)

@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -17,11 +17,12 @@ from bench.regression.options import BORROWED, OWN_FLAGS, CheckOptions, read
 from bench.search_path import leave_out_current_directory
 from bench.store import StoreError
 from reports import ReportError
+from reports.command_line import USAGE_ERROR, Parser
 
 if TYPE_CHECKING:
     from reports.regression.decision import Decision
 
-NOT_MEASURED, USAGE_ERROR = 2, 4
+NOT_MEASURED = 2
 RESUME = next(flag for flag in BORROWED if flag.name == "--resume")
 SUMMARY = "GITHUB_STEP_SUMMARY"
 """The environment variable with the file that GitHub Actions shows on a job's page."""
@@ -46,11 +47,6 @@ pairs. Where GITHUB_STEP_SUMMARY is set, the report goes there too.
 exit codes: 0 no regression (improvements and what is inconclusive are told), 1 a confirmed
 regression, 2 could not tell, 4 wrong usage.
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(USAGE_ERROR, f"error: {message}; see python -m bench.regression --help\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -140,7 +136,7 @@ def _summarize(report: Path) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line's options, and its help."""
-    made = _Parser(
+    made = Parser(
         prog="python -m bench.regression",
         description="Compares training steps of two revisions, or two environments, side by side; "
         "fails where head is slower by more than noise.",

@@ -3,17 +3,16 @@
 This is the parent's side. It never imports torch, nor any code of the repository.
 """
 
-import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from bench.errors import UsageError
+from bench.progress import short
 from bench.regression import environments, facts, git, rounds
 from bench.regression.comparison import Comparison
 from bench.regression.directory import CheckDirectory
@@ -130,8 +129,8 @@ class Check:
     def _prepare(self) -> str | None:
         """Looks at both sides; why nothing can be compared, where nothing can."""
         comparison, progress = self._comparison, self._progress
-        compiles = any(case.compile != "off" for case in comparison.asked.run.matrix.cases)
-        with progress.shown(), facts.opened(comparison, compiles=compiles) as finder:
+        cases = comparison.asked.run.matrix.cases
+        with progress.shown(), facts.opened(comparison, cases) as finder:
             looked = look(comparison, finder, progress)
         self._comparison = comparison.with_packages(looked.surveys)
         others = None if self._environment is None else self._environment.facts
@@ -157,7 +156,7 @@ class Check:
         cases = "a case" if len(self._cases) == 1 else f"{len(self._cases)} cases"
         line(
             f"{cases} compared; a slowdown of {question['smallest']:.3g} of the step is looked "
-            f"for; results in {_short(self._directory.path)}"
+            f"for; results in {short(self._directory.path)}"
         )
         for each in question["failing"]:
             line(f"  {each['case']}: ", f"fails in head: {each['reason']}", "red")
@@ -181,9 +180,8 @@ class Check:
         ]
         if not alike and not to_compile:
             return
-        compiles = any(case.compile != "off" for case in self._cases.values())
-        progress = self._progress
-        with progress.shown(), facts.opened(self._comparison, compiles=compiles) as finder:
+        progress, every = self._progress, tuple(self._cases.values())
+        with progress.shown(), facts.opened(self._comparison, every) as finder:
             for cases in alike.values():
                 if progress.spent > FACTS_SHARE:
                     break
@@ -213,8 +211,7 @@ class Check:
         wanted = [(c, side) for c in cases for side in SIDES if (c.id, side) not in known]
         if not wanted:
             return
-        compiles = any(case.compile != "off" for case in cases)
-        with self._progress.shown(), facts.opened(self._comparison, compiles=compiles) as finder:
+        with self._progress.shown(), facts.opened(self._comparison, cases) as finder:
             for case, side in wanted:
                 self._progress.at(f"{case.id}, {side}")
                 found = finder.operators(side, case, self._progress.doing)
@@ -229,8 +226,7 @@ class Check:
         if not names:
             return
         cases = [self._cases[name] for name in names]
-        compiles = any(case.compile != "off" for case in cases)
-        with self._progress.shown(), facts.opened(self._comparison, compiles=compiles) as finder:
+        with self._progress.shown(), facts.opened(self._comparison, cases) as finder:
             for case in cases:
                 found = {}
                 for side in SIDES:
@@ -246,21 +242,25 @@ class Check:
         Returns:
             Which of the two it was; and why nothing can be compared, where that turned out.
         """
+        screening = self._standing()
         while True:
-            check = regression.load(self._directory.path)
-            screening = Screening(check)
+            check = screening.check
             if self._progress.spent > SCREEN_SHARE and screening.to_close:
                 self._directory.add_fact("screened", pairs=len(check.pairs))
                 self._progress.line("screening ends here, for time to confirm what was flagged")
-                continue
+                screening = self._standing()
             wanted, fatal = screening.wanted, self._strayed(check.pairs)
             if wanted is None or fatal is not None:
                 return DONE, fatal
             number = 1 + max((pair.round for pair in check.pairs), default=0)
             if not self._round(number, wanted.stage, wanted.cases):
                 return OUT_OF_TIME, None
-            after = Screening(regression.load(self._directory.path))
-            self._progress.round(number, wanted.stage, wanted.cases, after)
+            screening = self._standing()
+            self._progress.round(number, wanted.stage, wanted.cases, screening)
+
+    def _standing(self) -> Screening:
+        """How far the check has got, by what it has recorded."""
+        return Screening(regression.load(self._directory.path))
 
     def _strayed(self, pairs: Sequence[RecordedPair]) -> str | None:
         """Why nothing can be compared any more, where that turned out while pairs were taken."""
@@ -302,9 +302,3 @@ class Check:
                         )
                     progress.took(time.monotonic() - began)
         return True
-
-
-def _short(path: Path) -> str:
-    """A path as one would type it here."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative

@@ -1,7 +1,7 @@
 """What is compared: both sides and their cases, and how a side is asked to do something."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,14 +51,15 @@ class Comparison:
         """Where a side's compiler keeps what it made of a case."""
         return self.directory.scratch("compile-cache", name, case.compiled_as.id)
 
-    def server(self, name: str, preload: tuple[str, ...], *, compiles: bool = False) -> Server:
+    def server(self, name: str, preload: tuple[str, ...], cases: Iterable[Case]) -> Server:
         """A fresh server in a side's environment.
 
         Args:
             name: The side's.
             preload: What it imports, beside what the workloads need.
-            compiles: Whether anything is compiled there.
+            cases: What is to be run there.
         """
+        compiles = any(case.compile != "off" for case in cases)
         modules = (*preload, *(run.PRELOAD_COMPILE if compiles else ()))
         if name == "base" and self.other is not None:
             return self.other(modules, self.packages)

@@ -22,13 +22,13 @@ MORE_S = 120.0
 
 
 @contextlib.contextmanager
-def opened(comparison: Comparison, *, compiles: bool) -> Iterator["FactFinder"]:
-    """Finds facts with a server for each side, for as long as the context lasts."""
+def opened(comparison: Comparison, cases: Sequence[Case]) -> Iterator["FactFinder"]:
+    """Finds facts about some cases, with a server for each side while the context lasts."""
     servers: dict[str, Server] = {}
     try:
         for side in SIDES:
             if side == "head" or comparison.sides.environments:
-                servers[side] = comparison.server(side, PRELOAD, compiles=compiles)
+                servers[side] = comparison.server(side, PRELOAD, cases)
         yield FactFinder(comparison, servers)
     finally:
         for server in servers.values():

@@ -4,16 +4,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from bench import batches, cycle, phases
-from bench.build import build
-from bench.clock import device_clock
-from bench.loading import Source
+from bench import phases
 from bench.profiling import chrome_trace, trace
 from bench.profiling.breakdown import breakdown
 from bench.profiling.marks import PhaseMarks
 from bench.regression.pair import Tracing
 from bench.request import Profiling
-from bench.sampling import Subject
+from bench.working import working
 
 STEPS = 10
 """How many steps are traced: the first ones are slower than the others."""
@@ -30,11 +27,7 @@ def operators(report: Callable[[str], None], asked: Tracing) -> dict[str, Any]:
     report("building")
     if case.compile != "off" and case.device == "cpu":
         trace.name_compiled_kernels()
-    built = build(request)
-    source = Source(batches.make_loader(built.workload, built.dataset, case, request.settings.seed))
-    source.start()
-    loop = cycle.LOOPS[case.loop]
-    subject = Subject(loop, built.training, source, device_clock(built.training.device))
+    subject = working(request).subject
     of_step = phases.of(case.loop, case.device)
     report("tracing")
     subject.run(trace.WARMUP)

@@ -1,15 +1,14 @@
 """What a check tells while it goes on: what is being done, what is decided, the time left."""
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
-from bench.progress import spoken
+from bench.progress import LiveLine, spoken
 from reports.regression.records import SCREEN
 from reports.regression.screening import Screening
 from reports.regression.statistics import Screened
@@ -34,21 +33,15 @@ class CheckProgress:
     until: float
     _pair_s: list[float] = field(default_factory=list)
     _prefix: str = ""
-    _live: Live | None = None
     _known: dict[str, Screened] = field(default_factory=dict)
 
-    @contextmanager
-    def shown(self) -> Iterator[None]:
+    def __post_init__(self) -> None:
+        """Begins with nothing drawn."""
+        self._line = LiveLine(self.console)
+
+    def shown(self) -> AbstractContextManager[None]:
         """Shows `doing` while the context lasts."""
-        if not self.console.is_terminal:
-            yield
-            return
-        with Live(console=self.console, auto_refresh=False, transient=True) as live:
-            self._live = live
-            try:
-                yield
-            finally:
-                self._live = None
+        return self._line.shown()
 
     def at(self, prefix: str) -> None:
         """Says what the next words are about."""
@@ -56,9 +49,7 @@ class CheckProgress:
 
     def doing(self, word: str) -> None:
         """Says what is being done, where there is a terminal to redraw."""
-        if self._live is not None:
-            text = Text.assemble((f"{self._prefix}  ", "bold"), (word, "cyan"), self._left())
-            self._live.update(text, refresh=True)
+        self._line.draw(Text.assemble((f"{self._prefix}  ", "bold"), (word, "cyan"), self._left()))
 
     def _left(self) -> Text:
         return Text(

@@ -27,13 +27,10 @@ def opened(comparison: Comparison, cases: Sequence[Case]) -> Iterator["Round"]:
     Raises:
         ServerGoneError: A server could not import what it needs.
     """
-    compiles = any(case.compile != "off" for case in cases)
     if comparison.sides.environments:
-        servers = {
-            side: comparison.server(side, APART, compiles=compiles) for side in reversed(SIDES)
-        }
+        servers = {side: comparison.server(side, APART, cases) for side in reversed(SIDES)}
     else:
-        servers = {"head": comparison.server("head", TOGETHER, compiles=compiles)}
+        servers = {"head": comparison.server("head", TOGETHER, cases)}
     try:
         for server in servers.values():
             server.wait_until_ready()

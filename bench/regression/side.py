@@ -16,19 +16,17 @@ from typing import Any
 
 import psutil
 
-from bench import batches, compilation, cycle, devices, memory
-from bench.build import build
+from bench import compilation, devices, memory
 from bench.child import diagnosed
-from bench.clock import device_clock
 from bench.disturbance import processor_s
 from bench.errors import UnsupportedError, UsageError
-from bench.loading import Source
 from bench.phases import STEP
 from bench.preflight import preflight
 from bench.regression.pair import Ended, SideRequest, Survey, Turn
 from bench.regression.tree import enter, installed, provenance, workload_in
 from bench.request import Request, Sampling
-from bench.sampling import WARMUP_WINDOW_S, Subject, warm_up
+from bench.sampling import WARMUP_WINDOW_S, warm_up
+from bench.working import working
 
 WARM_UP = Sampling(max_time_s=4.0)
 QUIET_S, QUIET_SHARE = 0.002, 0.1
@@ -93,16 +91,9 @@ class Side:
         self._tree = asked.tree
         request = entered(asked)
         self._case = request.case
-        built = build(request)
-        self._training = built.training
-        self._source = Source(
-            batches.make_loader(built.workload, built.dataset, self._case, request.settings.seed)
-        )
-        self._source.start()
-        self._clock = device_clock(built.training.device)
-        loop = cycle.LOOPS[self._case.loop]
-        self._subject = Subject(loop, built.training, self._source, self._clock)
-        self._ready = -(-self._source.ready // self._case.accumulate)
+        begun = working(request)
+        self._device, self._subject = begun.built.training.device, begun.subject
+        self._ready = -(-begun.source.ready // self._case.accumulate)
         self._workers = [child.pid for child in psutil.Process().children(recursive=True)]
 
     def warm_up(self) -> tuple[float, int]:
@@ -110,7 +101,7 @@ class Side:
         rough_s = warm_up(self._subject, WARM_UP).step_s
         # Once more, for warm-up ends at the first window that is not much faster than the last.
         window = self._subject.bare(max(1, round(WARMUP_WINDOW_S / rough_s)))
-        memory.reset_device_peak(self._training.device)
+        memory.reset_device_peak(self._device)
         self._rest()
         return window.elapsed_s / window.steps, self._ready
 
@@ -130,13 +121,11 @@ class Side:
             began = time.perf_counter()
             while time.perf_counter() - began < MEMORY_S:
                 self._subject.run(1)
-            self._clock.synchronize()
+            self._subject.clock.synchronize()
         found = provenance(self._tree)
         return Ended(
             host_peak_bytes=host.peak_bytes,
-            device_peak_bytes=memory.device_peak(self._training.device)[
-                "device_peak_allocated_bytes"
-            ],
+            device_peak_bytes=memory.device_peak(self._device)["device_peak_allocated_bytes"],
             compile=compilation.facts(self._case.compile),
             modules=found.own,
             foreign=found.foreign,
@@ -145,7 +134,7 @@ class Side:
 
     def _rest(self) -> None:
         """Waits until this side's threads and workers have nothing left to do."""
-        self._clock.synchronize()
+        self._subject.clock.synchronize()
         until = time.perf_counter() + MOST_WAIT_S
         while time.perf_counter() < until:
             before = _busy_s(self._workers)

@@ -68,8 +68,8 @@ def run(asked: CheckOptions, stored: Path, console: Console) -> Path:
     command = [
         *(sys.executable, "-m", "bench"),
         *_axes(facts["axes"]),
-        *_settings(facts["settings"]),
-        *_sampling(facts["sampling"]),
+        *_unusual(facts["settings"], vars(Settings())),
+        *_unusual(facts["sampling"], {**vars(Sampling()), "deadline_s": DEADLINE_S}),
         *(() if facts["data_dir"] is None else ("--data-dir", facts["data_dir"])),
         "--no-parity",
         *("--output", str(output)),
@@ -79,10 +79,10 @@ def run(asked: CheckOptions, stored: Path, console: Console) -> Path:
         raise TrendError(f"python -m bench left with {done.returncode} and no report")
     from reports import against, load  # noqa: PLC0415  # pandas takes a second, --help need not
 
-    text = against.markdown(load(output), [load(stored)])
+    text = f"{against.markdown(load(output), [load(stored)])}\n> {CAVEAT}\n"
     place = output / REPORT
-    place.write_text(f"{text}\n> {CAVEAT}\n")
-    console.print(place.read_text(), markup=False, highlight=False, soft_wrap=True)
+    place.write_text(text)
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
     return place
 
 
@@ -102,17 +102,6 @@ def _refuse_others(asked: CheckOptions, stored: Path) -> None:
             )
 
 
-def _sampling(sampling: Mapping[str, Any]) -> Iterator[str]:
-    """How a run was sampled, as options."""
-    usual = {**vars(Sampling()), "deadline_s": DEADLINE_S}
-    flags = {"max_time_s": "--max-time", "deadline_s": "--deadline"}
-    for name, value in sampling.items():
-        if name in usual and value != usual[name]:
-            yield flags.get(name, f"--{name.replace('_', '-')}")
-            if value is not True:
-                yield str(value)
-
-
 def _axes(axes: Mapping[str, list[Any]]) -> Iterator[str]:
     """A run's axes as options."""
     words = {True: "on", False: "off"}
@@ -123,11 +112,10 @@ def _axes(axes: Mapping[str, list[Any]]) -> Iterator[str]:
                 yield words[value] if isinstance(value, bool) else str(value)
 
 
-def _settings(settings: Mapping[str, Any]) -> Iterator[str]:
-    """A run's settings as options, where they are not the usual ones."""
-    usual = vars(Settings())
-    for name, value in settings.items():
+def _unusual(stored: Mapping[str, Any], usual: Mapping[str, Any]) -> Iterator[str]:
+    """What a run was told otherwise than usual, as options."""
+    for name, value in stored.items():
         if name in usual and value != usual[name]:
-            yield f"--{name.replace('_', '-')}"
+            yield f"--{name.removesuffix('_s').replace('_', '-')}"
             if value is not True:
                 yield str(value)

@@ -1,15 +1,13 @@
 """`python -m reports.regression DIR`: comes to a check's verdict again, from what it recorded."""
 
-import argparse
 import sys
 from pathlib import Path
 
 from rich.console import Console
 
+from ..command_line import USAGE_ERROR, Parser
 from ..errors import ReportError
 from . import load, show, write
-
-USAGE_ERROR = 4
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 for no regression, 1 for one, 2 where the check could not tell, 4 for wrong usage.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m reports.regression",
         description="Comes to a check's verdict again from its recorded pairs, without torch and "
         "on any machine; writes verdict.json, report.md and junit.xml anew.",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..stats import UNKNOWN, Interval
+from ..stats import UNKNOWN, Interval, known
 from . import facts
 from .facts import Fact
 from .records import CONFIRM, SCREEN, STEP, Check
@@ -261,14 +261,14 @@ def to_json(decision: Decision) -> dict[str, Any]:
                 "case": each.row.case,
                 "row": each.row.what,
                 "verdict": None if each.verdict is None else str(each.verdict),
-                "change": _known(each.change.value),
-                "low": _known(each.change.low),
-                "high": _known(each.change.high),
-                "spread": _known(each.spread),
+                "change": known(each.change.value),
+                "low": known(each.change.low),
+                "high": known(each.change.high),
+                "spread": known(each.spread),
                 "pairs": each.pairs,
                 "p": each.p,
-                "base_s": _known(each.base_s),
-                "head_s": _known(each.head_s),
+                "base_s": known(each.base_s),
+                "head_s": known(each.head_s),
                 "reason": each.reason,
             }
             for each in decision.findings
@@ -284,7 +284,3 @@ def to_json(decision: Decision) -> dict[str, Any]:
         ],
         "unmeasured": [{"case": u.case, "reason": u.reason} for u in decision.unmeasured],
     }
-
-
-def _known(number: float) -> float | None:
-    return number if math.isfinite(number) else None

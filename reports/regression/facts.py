@@ -42,18 +42,16 @@ class Fact:
 
 def failing(check: Check) -> tuple[Fact, ...]:
     """Cases that only head fails in."""
-    found = [
-        Fact(
-            each["case"], "fails", Verdict.REGRESSION, f"works in base and fails in head: {reason}"
-        )
-        for each in check.question["failing"]
-        for reason in [each["reason"]]
+    found = [(each["case"], each["reason"]) for each in check.question["failing"]]
+    found += [
+        (fact["case"], fact["head"])
+        for fact in check.found("alone")
+        if fact["head"] is not None and fact["base"] is None
     ]
-    for fact in check.found("alone"):
-        if fact["head"] is not None and fact["base"] is None:
-            sentence = f"works in base and fails in head: {fact['head']}"
-            found.append(Fact(fact["case"], "fails", Verdict.REGRESSION, sentence))
-    return tuple(found)
+    return tuple(
+        Fact(case, "fails", Verdict.REGRESSION, f"works in base and fails in head: {reason}")
+        for case, reason in found
+    )
 
 
 def failed_in_pairs(check: Check) -> tuple[str, ...]:

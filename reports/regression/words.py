@@ -1,7 +1,7 @@
 """A decision in words, as the terminal, Markdown and JUnit have them alike."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from .. import quantity
 from ..stats import Interval
@@ -131,7 +131,7 @@ def caveats(decision: Decision) -> Iterator[str]:
     ended = list(check.last("end"))
     if ended and ended[-1]["why"] == "budget":
         yield (
-            f"The time was up ({ended[-1]['budget_s']:g} s): {undecided(decision.findings)}; "
+            f"The time was up ({ended[-1]['budget_s']:g} s): {undecided(decision)}; "
             f"go on with --resume, or give it more by --budget."
         )
     if any(check.found("screened")):
@@ -139,7 +139,7 @@ def caveats(decision: Decision) -> Iterator[str]:
             "Screening was ended for want of time, so that what it had flagged could be confirmed; "
             "a new check with more --budget decides about the rest."
         )
-    if any(each.verdict is Verdict.INCONCLUSIVE for each in decision.findings):
+    if decision.inconclusive:
         yield (
             "What is too noisy to tell may be told with a longer --pair-time or a larger "
             "--min-effect, and on a machine that does nothing else."
@@ -148,7 +148,7 @@ def caveats(decision: Decision) -> Iterator[str]:
         if fact["head"] not in {"pass", "fail"}:
             yield f"{fact['cases'][0]}: its parity was not told: {fact['reason']}"
     if ended and ended[-1]["why"] == "interrupted":
-        yield f"The check was interrupted: {undecided(decision.findings)}; go on with --resume."
+        yield f"The check was interrupted: {undecided(decision)}; go on with --resume."
     disturbed = sum(pair.disturbed for pair in check.pairs)
     if disturbed:
         yield (
@@ -157,7 +157,7 @@ def caveats(decision: Decision) -> Iterator[str]:
         )
 
 
-def undecided(findings: Sequence[Finding]) -> str:
+def undecided(decision: Decision) -> str:
     """How many rows were not decided."""
-    number = sum(each.verdict is Verdict.INCONCLUSIVE for each in findings)
+    number = len(decision.inconclusive)
     return f"{count(number, 'row')} inconclusive" if number else "all rows are decided"

@@ -38,7 +38,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @contextmanager
-def finder(repository: Path, *, compiles: bool = False) -> Iterator[FactFinder]:
+def finder(repository: Path, case: Case = CASE) -> Iterator[FactFinder]:
     asked = options.read(
         {
             "stepbench_base": "main", "stepbench_workload": ["train.py:make"],
@@ -49,7 +49,7 @@ def finder(repository: Path, *, compiles: bool = False) -> Iterator[FactFinder]:
     with (
         directory.created(None) as kept,
         sides.opened(asked, kept.path) as both,
-        facts.opened(Comparison(asked, both, kept), compiles=compiles) as found,
+        facts.opened(Comparison(asked, both, kept), [case]) as found,
     ):
         yield found
 
@@ -91,7 +91,7 @@ def test_operators_come_from_a_trace_of_the_side(repository: Path) -> None:
 
 
 def test_compiling_is_timed_from_an_empty_cache_on_both_sides(repository: Path) -> None:
-    with finder(repository, compiles=True) as found:
+    with finder(repository, COMPILED) as found:
         times = found.compile_times(COMPILED, silent)
     assert times
     assert all(each > 0 for pair in times for each in pair)

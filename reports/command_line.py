@@ -1,0 +1,15 @@
+"""What the command lines of stepbench have in common."""
+
+import argparse
+from typing import NoReturn
+
+USAGE_ERROR = 4
+"""The exit code of wrong usage, as pytest has it."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Ends with `USAGE_ERROR` on wrong usage: argparse's own exit code has another meaning here."""
+
+    def error(self, message: str) -> NoReturn:
+        """See `argparse.ArgumentParser`."""
+        self.exit(USAGE_ERROR, f"error: {message}; see {self.prog} --help\n")
