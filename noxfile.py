@@ -73,7 +73,15 @@ def tests(session: nox.Session) -> None:
         run(session, "python", "-m", "pytest", *session.posargs)
         return
     run(session, "python", "-m", "pytest", "-m", "alone")
-    run(session, "python", "-m", "pytest", "-m", "not alone", "-n", "auto", "--dist", "worksteal")
+    others = "not alone and not exhaustive"
+    run(session, "python", "-m", "pytest", "-m", others, "-n", "auto", "--dist", "worksteal")
+
+
+@nox.session
+def workloads(session: nox.Session) -> None:
+    """Compile every shipped workload, and compare it with eager execution (some 6 minutes)."""
+    session.install("-e", ".", "--group", "tests")
+    run(session, "python", "-m", "pytest", "-m", "exhaustive", *session.posargs)
 
 
 @nox.session

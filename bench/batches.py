@@ -5,11 +5,12 @@ That would fall upon whichever lap comes next, so the sampler goes on from one s
 and the cost of a start is measured by itself.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from typing import Any
 
 import torch
-from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, Sampler
 
 from bench.case import Case
 from bench.errors import UsageError
@@ -40,18 +41,53 @@ class EndlessShuffle(Sampler[int]):
             yield from torch.randperm(self._length, generator=generator).tolist()[: self._kept]
 
 
-def length_of(dataset: Dataset[Any], spec: str) -> int:
-    """How many items a data set has.
+class EndlessStream(IterableDataset[Any]):
+    """A stream's items, begun again whenever they have ended.
+
+    So batches are whole ones, and one may span two epochs. In a loader worker it is the worker's
+    part of the stream, if the data set shares it out.
+
+    Args:
+        dataset: Gives its items anew each time it is gone through.
+    """
+
+    def __init__(self, dataset: Iterable[Any]) -> None:
+        self._dataset = dataset
+
+    def __iter__(self) -> Iterator[Any]:
+        """Items, without end; none where the stream has none for this worker.
+
+        Raises:
+            UsageError: The stream gives its items once only.
+        """
+        for epoch in count():
+            given = False
+            for item in self._dataset:
+                given = True
+                yield item
+            if not given and epoch:
+                raise UsageError(
+                    f"Workload(dataset=...): its stream, a {type(self._dataset).__name__}, gave "
+                    f"nothing when it was gone through again; have its __iter__ begin anew"
+                )
+            if not given:
+                return
+
+
+def length_of(dataset: Dataset[Any], spec: str) -> int | None:
+    """How many items a data set has; `None` for a stream, an `IterableDataset`.
 
     Raises:
         UsageError: None, or it cannot tell.
     """
+    if isinstance(dataset, IterableDataset):
+        return None
     try:
         length = len(dataset)  # type: ignore[arg-type]  # that is what is being found out
     except TypeError:
         raise UsageError(
             f"--workload {spec}: its data set, a {type(dataset).__name__}, has no length; "
-            f"give it a __len__"
+            f"give it a __len__, or have it be an IterableDataset"
         ) from None
     if length == 0:
         raise UsageError(
@@ -61,9 +97,19 @@ def length_of(dataset: Dataset[Any], spec: str) -> int:
     return length
 
 
-def refuse_large_batch(case: Case, length: int) -> None:
-    """Raises a `UsageError` where the data set cannot fill one batch."""
-    if case.batch_size > length:
+def refuse_unfit(case: Case, workload: Workload, length: int | None) -> None:
+    """Refuses a case that cannot go with its workload.
+
+    Raises:
+        UsageError: The data set, so many items, cannot fill one batch; or batches are to be
+            accumulated in a step that is the workload's own.
+    """
+    if case.accumulate > 1 and workload.step is not None:
+        raise UsageError(
+            f"--accumulate {case.accumulate}: --workload {case.workload} has a step of its own, "
+            f"which says itself when an optimizer steps; leave the option out"
+        )
+    if length is not None and case.batch_size > length:
         raise UsageError(
             f"--batch-size {case.batch_size}: the data set of --workload {case.workload} has "
             f"{length} items; give {length} or less"
@@ -77,7 +123,7 @@ def make_loader(
     seed: int,
     collate: Callable[[list[Any]], Any] | None = None,
 ) -> DataLoader[Any]:
-    """The case's `DataLoader`, shuffling without end.
+    """The case's `DataLoader`, without end: shuffling, or a stream in its own order.
 
     Args:
         workload: What is trained.
@@ -86,10 +132,16 @@ def make_loader(
         seed: Of the order, and of loader workers.
         collate: Makes a batch in the place of the workload's own way.
     """
-    sampler = EndlessShuffle(length_of(dataset, case.workload), case.batch_size, seed)
+    order: dict[str, Any]
+    if isinstance(dataset, IterableDataset):
+        order = {"dataset": EndlessStream(dataset), "batch_size": case.batch_size}
+    else:
+        length = len(dataset)  # type: ignore[arg-type]  # it was found to have one
+        sampler = EndlessShuffle(length, case.batch_size, seed)
+        batch_sampler = BatchSampler(sampler, case.batch_size, drop_last=True)
+        order = {"dataset": dataset, "batch_sampler": batch_sampler}
     return DataLoader(
-        dataset,
-        batch_sampler=BatchSampler(sampler, case.batch_size, drop_last=True),
+        **order,
         num_workers=case.num_workers,
         prefetch_factor=case.prefetch_factor if case.num_workers else None,
         persistent_workers=case.persistent_workers,

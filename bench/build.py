@@ -4,13 +4,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from bench import batches, compilation, devices, optimizers, precision, settings
 from bench.case import Case
-from bench.cycle import Placement, Training, pair
+from bench.cycle import Training, pair
+from bench.errors import UsageError
+from bench.placement import Placement
 from bench.request import Request
+from bench.update import Update
 from bench.workload import Workload, load
 
 
@@ -23,14 +26,14 @@ class Built:
         model: The model itself, on its device; the training calls it, compiled or not.
         training: All that a step needs.
         dataset: The data.
-        length: How many items it has.
+        length: How many items it has; `None` for a stream.
     """
 
     workload: Workload
     model: nn.Module
     training: Training
     dataset: Dataset[Any]
-    length: int
+    length: int | None
 
 
 def build(request: Request) -> Built:
@@ -52,7 +55,7 @@ def build(request: Request) -> Built:
     model, training = assemble(workload, case)
     dataset = workload.dataset()
     length = batches.length_of(dataset, case.workload)
-    batches.refuse_large_batch(case, length)
+    batches.refuse_unfit(case, workload, length)
     return Built(workload, model, training, dataset, length)
 
 
@@ -64,12 +67,33 @@ def assemble(workload: Workload, case: Case) -> tuple[nn.Module, Training]:
         model = model.to(memory_format=torch.channels_last)
     return model, Training(
         model=compilation.compile_model(model, case),
-        loss=workload.loss,
-        optimizer=optimizers.implemented(workload.optimizer(model.parameters()), case.optimizer),
+        loss=workload.loss or _no_loss,
+        updates=updates_of(workload, model, case),
         placement=Placement(device, case.non_blocking, case.channels_last),
         autocast=precision.autocast(case.precision, device),
         scaler=precision.scaler(case.precision, device) if case.trains else None,
         accumulate=case.accumulate,
         metric=workload.metric,
         split=workload.split or pair,
+        step=workload.step,
+    )
+
+
+def updates_of(workload: Workload, model: nn.Module, case: Case) -> dict[str, Update]:
+    """What changes a model's parameters in a case, by the names of the workload's optimizers."""
+    made = {
+        name: optimizers.implemented(optimizer, case.optimizer)
+        for name, optimizer in workload.made_optimizers(model).items()
+    }
+    schedule = workload.scheduler
+    return {
+        name: Update(optimizer, workload.clip, schedule(optimizer) if schedule else None)
+        for name, optimizer in made.items()
+    }
+
+
+def _no_loss(_: Any, __: Any) -> Tensor:  # noqa: ANN401  # as any loss
+    raise UsageError(
+        "Workload: it has no loss=, and its own step alone is not enough here; give one, or a "
+        "metric= where --loop eval is what lacks it"
     )

@@ -4,66 +4,21 @@ In the training cycle `zero_grad` stands after `step` instead of before `forward
 the optimizer's work is one stretch; the work done and the weights that come out are the same.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sized
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
-from torch.optim import Optimizer
 
 from bench.errors import UsageError
 from bench.phases import Phase
+from bench.placement import Placement, placed
+from bench.update import Update
 
 Autocast = Callable[[], AbstractContextManager[object]]
-
-
-@dataclass(frozen=True)
-class Placement:
-    """How a batch comes to lie where it is computed with.
-
-    Attributes:
-        device: Where that is.
-        non_blocking: Whether the host goes on while a batch is on its way.
-        channels_last: Whether images, tensors (N, C, H, W), are laid out with the channels last.
-    """
-
-    device: torch.device
-    non_blocking: bool = False
-    channels_last: bool = False
-
-    @property
-    def transfers(self) -> bool:
-        """Whether batches move at all."""
-        return self.device.type != "cpu"
-
-    def tensor(self, tensor: Tensor) -> Tensor:
-        """One tensor, in place."""
-        form = torch.preserve_format
-        if self.channels_last and tensor.dim() == 4 and tensor.is_floating_point():
-            form = torch.channels_last
-        return tensor.to(self.device, non_blocking=self.non_blocking, memory_format=form)
-
-
-def placed(batch: Any, placement: Placement) -> Any:  # noqa: ANN401  # a batch is anything
-    """A batch in place: tensors, and tensors in mappings and sequences."""
-    return each_tensor(batch, placement.tensor)
-
-
-def each_tensor(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401  # likewise
-    """A batch with each of its tensors changed, also those in mappings and sequences."""
-    if isinstance(batch, Tensor):
-        return change(batch)
-    if isinstance(batch, Mapping):
-        return {key: each_tensor(value, change) for key, value in batch.items()}
-    if isinstance(batch, tuple):
-        values = [each_tensor(value, change) for value in batch]
-        return type(batch)(*values) if hasattr(batch, "_fields") else tuple(values)
-    if isinstance(batch, Sequence) and not isinstance(batch, str):
-        return [each_tensor(value, change) for value in batch]
-    return batch
 
 
 def pair(batch: Any) -> tuple[Any, Any]:  # noqa: ANN401  # a batch is anything
@@ -97,7 +52,7 @@ class Training:
     Attributes:
         model: As it is called; compiled, where the case is.
         loss: Of the output and the target.
-        optimizer: Over the model's parameters.
+        updates: Of the model's parameters, by name; several are for a step of the workload's own.
         placement: Where and how batches are computed with.
         autocast: Makes the context of the forward pass.
         scaler: Scales the loss of fp16 training; `None` elsewhere.
@@ -105,22 +60,29 @@ class Training:
             that the gradients that add up are those of the mean over all the samples.
         metric: What evaluation adds up, of the output and the target.
         split: Gives a batch's inputs and its target.
+        step: One whole step, where it is the workload's own.
     """
 
     model: Callable[..., Any]
     loss: Callable[[Any, Any], Tensor]
-    optimizer: Optimizer
+    updates: Mapping[str, Update]
     placement: Placement
     autocast: Autocast
     scaler: GradScaler | None = None
     accumulate: int = 1
     metric: Callable[[Any, Any], Tensor] | None = None
     split: Callable[[Any], tuple[Any, Any]] = pair
+    step: "Callable[[Step], Tensor] | None" = None
 
     @property
     def device(self) -> torch.device:
         """Where it runs."""
         return self.placement.device
+
+    @property
+    def update(self) -> Update:
+        """The only one, or the first of several."""
+        return next(iter(self.updates.values()))
 
 
 def no_lap(_: Phase) -> None:
@@ -165,7 +127,10 @@ def train(
     end_step: Callable[[], None] = no_end,
 ) -> Tensor:
     """The training cycle, as `Loop`; a step ends with the optimizer's. Returns the last loss."""
-    scaler, accumulate = training.scaler, training.accumulate
+    if training.step is not None:
+        own = Step(training, batches, lap)
+        return _train_by(training.step, training, own, steps, end_step)
+    scaler, accumulate, update = training.scaler, training.accumulate, training.update
     loss = torch.zeros(())
     for _ in range(steps):
         for _ in range(accumulate):
@@ -179,13 +144,107 @@ def train(
             else:
                 scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # likewise
             lap(Phase.BACKWARD)
-        if scaler is None:
-            training.optimizer.step()
-        else:
-            scaler.step(training.optimizer)
+        update(scaler)
+        if scaler is not None:
             scaler.update()
-        training.optimizer.zero_grad()
         lap(Phase.OPTIMIZER)
+        end_step()
+    return loss.detach()
+
+
+class Step:
+    """One step of training, as a workload's own `step` is given it.
+
+    What its methods do is what the usual step does, laps, precision and gradient scaling included.
+    Work between them counts in the phase of the method that is called next.
+
+    Args:
+        training: What to run.
+        batches: Where the batches come from.
+        lap: Called at each phase boundary with the phase that ended.
+    """
+
+    def __init__(
+        self, training: Training, batches: Iterator[Any], lap: Callable[[Phase], None]
+    ) -> None:
+        self._training = training
+        self._batches = batches
+        self._lap = lap
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self._training.device
+
+    def batch(self) -> tuple[Any, Any]:
+        """The next batch, in place: inputs and target, as `split` gives them. Ends dataload."""
+        return next_batch(self._training, self._batches, self._lap)
+
+    @contextmanager
+    def forward(self) -> Iterator[None]:
+        """A forward pass with its loss, in the case's precision. Its end ends the phase."""
+        with self._training.autocast():
+            yield
+        self._lap(Phase.FORWARD)
+
+    def model(self, *inputs: Any, **named: Any) -> Any:  # noqa: ANN401  # as any model
+        """Calls the model; compiled, where the case is.
+
+        Parts of a model are reached through its `forward` alone: what is called past it would
+        not be compiled.
+        """
+        return self._training.model(*inputs, **named)
+
+    def loss(self, output: Any, target: Any) -> Tensor:  # noqa: ANN401  # as any loss
+        """The workload's loss."""
+        return self._training.loss(output, target)
+
+    def backward(self, loss: Tensor) -> None:
+        """A backward pass. Ends the phase."""
+        scaler = self._training.scaler
+        scaled = loss if scaler is None else scaler.scale(loss)
+        scaled.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self._lap(Phase.BACKWARD)
+
+    def update(self, name: str | None = None) -> None:
+        """Has an optimizer step and clear its parameters' gradients. Ends the phase.
+
+        Args:
+            name: Which; may be left out where there is one.
+
+        Raises:
+            UsageError: There is none of that name.
+        """
+        self.named(name)(self._training.scaler)
+        self._lap(Phase.OPTIMIZER)
+
+    def named(self, name: str | None) -> Update:
+        """The update of an optimizer; see `update`."""
+        known = self._training.updates
+        if name is None and len(known) == 1:
+            return self._training.update
+        if name is None or name not in known:
+            said = "" if name is None else repr(name)
+            raise UsageError(
+                f"Workload(step=...): update({said}) must name one of its optimizers: "
+                f"{', '.join(map(repr, known))}"
+            )
+        return known[name]
+
+
+def _train_by(
+    step: Callable[[Step], Tensor],
+    training: Training,
+    own: Step,
+    steps: int,
+    end_step: Callable[[], None],
+) -> Tensor:
+    """The training cycle with a step of the workload's own. Returns the last one's loss."""
+    loss = torch.zeros(())
+    for _ in range(steps):
+        loss = step(own)
+        if training.scaler is not None:
+            training.scaler.update()
         end_step()
     return loss.detach()
 

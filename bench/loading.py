@@ -8,6 +8,8 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
+from bench.errors import UsageError
+
 LEAST_S = 0.4
 """How long batches are counted at least."""
 MOST_S = 2.0
@@ -60,11 +62,19 @@ class Source:
 
         Returns:
             How long that took, seconds.
+
+        Raises:
+            UsageError: There was none.
         """
         began = time.perf_counter()
         self.batches = iter(())
         iterator = iter(self._loader)
-        first = next(iterator)
+        try:
+            first = next(iterator)
+        except StopIteration:
+            raise UsageError(
+                "Workload(dataset=...): its stream gave no item; is its path right?"
+            ) from None
         elapsed_s = time.perf_counter() - began
         self.batches = chain([first], iterator)
         return elapsed_s

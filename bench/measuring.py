@@ -7,8 +7,10 @@ each in a pass of its own: memory, the work of a step, its fixed cost, an epoch'
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -19,11 +21,13 @@ from bench import batches, compilation, cycle, memory, phases, settings, work
 from bench.build import Built, build
 from bench.case import Case
 from bench.clock import Device, Laps, SynchronizedDevice, device_clock
+from bench.cycle import Training
 from bench.disturbance import MachineWatch, Watch, gauge_of, undisturbed
 from bench.fixed import Fixed, fixed_cost, unknown, unloaded_step_s
 from bench.loading import Source
 from bench.measurement import Findings
 from bench.phases import Phase
+from bench.placement import placed
 from bench.request import Request
 from bench.sampling import Subject, sample, warm_up
 
@@ -136,21 +140,60 @@ def count_work(
     case's own.
     """
     training = built.training
-    inputs, target = training.split(cycle.placed(batch, training.placement))
+    inputs, target = training.split(placed(batch, training.placement))
     own = [*built.model.parameters(), *built.model.buffers(), *tensors((inputs, target))]
     eager = replace(training, model=built.model)
     try:
-        counted = work.count(
-            lambda: cycle.forward(eager, inputs, target), own, backward=case.trains
-        )
+        counted = work.count(_watched(eager, batch, case), own, backward=case.trains)
     except Exception as error:  # noqa: BLE001  # any operator of the user's model may refuse a mode
         reason = " ".join(f"its operators could not be counted: {error!r}".split())
         return {"flops": None, "bytes": None, "operators": None, "reason": reason}, None
     saved_bytes = counted.saved_bytes
     if case.compile != "off" and case.trains:
-        saved_bytes = work.saved_bytes(lambda: cycle.forward(training, inputs, target), own)
+        saved_bytes = work.saved_bytes(_watched(training, batch, case), own)
     facts = {"flops": counted.flops, "bytes": counted.bytes, "operators": counted.operators}
     return {**facts, "reason": None}, saved_bytes
+
+
+def _watched(training: Training, batch: Any, case: Case) -> work.Step:  # noqa: ANN401  # a batch
+    """One step of a training on a batch, its forward passes watched, without its optimizer."""
+
+    def step(saving: work.Saving) -> None:
+        own = training.step
+        if case.trains and own is not None:
+            own(WatchedStep(training, batch, saving))
+            return
+        inputs, target = training.split(placed(batch, training.placement))
+        with saving():
+            loss = cycle.forward(training, inputs, target)
+        if case.trains:
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
+    return step
+
+
+class WatchedStep(cycle.Step):
+    """What a workload's own step is given when its work is counted: no optimizer steps.
+
+    Args:
+        training: What to run.
+        batch: The batch that it is given, again and again.
+        saving: Watches a forward pass.
+    """
+
+    def __init__(self, training: Training, batch: Any, saving: work.Saving) -> None:  # noqa: ANN401
+        super().__init__(training, repeat(batch), cycle.no_lap)
+        self._saving = saving
+
+    @contextmanager
+    def forward(self) -> Iterator[None]:
+        """A forward pass."""
+        with self._saving(), super().forward():
+            yield
+
+    def update(self, name: str | None = None) -> None:
+        """Clears the gradients that an optimizer would have used."""
+        self.named(name).optimizer.zero_grad()
 
 
 def tensors(batch: Any) -> list[Tensor]:  # noqa: ANN401  # a batch is anything

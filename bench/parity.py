@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench import compilation, optimizers, reference
-from bench.build import Built, build
+from bench import compilation, reference
+from bench.build import Built, build, updates_of
 from bench.case import Case
 from bench.checkpoint import reload
 from bench.cycle import Training
@@ -97,8 +97,7 @@ class Examiner:
                 f"--workload {self._case.workload}: its model() gives the same model at each call; "
                 f"have it make a new one, or compare nothing by --no-parity"
             )
-        workload, dataset, length = self._built.workload, self._built.dataset, self._built.length
-        self._subject = Subject(workload, dataset, length, request.case)
+        self._subject = Subject(self._built.workload, self._built.dataset, request.case)
 
     def judge(self, seed: int) -> Judgement:
         """The case's judgement, but for how long it took.
@@ -308,10 +307,8 @@ def _first_step(own: Own) -> float:
 
 def fresh(built: Built, training: Training, case: Case) -> Training:
     """A training as at its start: its optimizer has not stepped, its scaler not scaled."""
-    optimizer = optimizers.implemented(
-        built.workload.optimizer(built.model.parameters()), case.optimizer
-    )
-    return reference.unscaled(replace(training, optimizer=optimizer))
+    updates = updates_of(built.workload, built.model, case)
+    return reference.unscaled(replace(training, updates=updates))
 
 
 def _told(each: Departure) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from bench import batches, devices
 from bench.case import EVERY_DEVICE
 from bench.errors import UsageError
 from bench.request import Request
-from bench.workload import load, told
+from bench.workload import Workload, load, told
 
 
 @dataclass(frozen=True)
@@ -35,24 +35,25 @@ def preflight(report: Callable[[str], None], requests: tuple[Request, ...]) -> P
     for device in dict.fromkeys(request.case.device for request in requests):
         if device != EVERY_DEVICE:
             devices.check(device)
-    lengths: dict[tuple[str, str], int] = {}
+    found: dict[tuple[str, str], tuple[Workload, int | None]] = {}
     for request in requests:
         case = request.case
         key = (case.workload, case.dataset)
-        if key not in lengths:
+        if key not in found:
             report(f"loading {case.workload} and its data")
-            lengths[key] = _length(report, request)
-        batches.refuse_large_batch(case, lengths[key])
+            found[key] = _loaded(report, request)
+        batches.refuse_unfit(case, *found[key])
     return Preflight(devices.present())
 
 
-def _length(report: Callable[[str], None], request: Request) -> int:
+def _loaded(report: Callable[[str], None], request: Request) -> tuple[Workload, int | None]:
+    """A workload, and how many items its data set has."""
     spec = request.case.workload
     workload = load(spec, request.data, request.shipped)
     if workload.data is not None:
         workload.data.prepare(report)
     try:
-        return batches.length_of(workload.dataset(), spec)
+        return workload, batches.length_of(workload.dataset(), spec)
     except UsageError:
         raise
     except Exception as error:

@@ -21,8 +21,9 @@ from torch.amp import GradScaler
 from bench import batches, fixed
 from bench.build import assemble
 from bench.case import Case
-from bench.cycle import Training, each_tensor
+from bench.cycle import Training
 from bench.departure import Errors, Reference
+from bench.placement import each_tensor
 from bench.randomness import InDouble, RandomOperators
 from bench.request import Examination
 from bench.trajectory import Place, follow
@@ -117,13 +118,11 @@ class Subject:
     Attributes:
         workload: What is trained.
         dataset: Its data.
-        length: How many items these have.
         case: Whose batches and loop they are.
     """
 
     workload: Workload
     dataset: Any
-    length: int
     case: Case
 
 

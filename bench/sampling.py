@@ -11,6 +11,7 @@ from bench.clock import Device, Laps, LapTimer
 from bench.cycle import Loop, Training
 from bench.disturbance import MOST_OTHERS, MOST_STEAL, Disturbance, Watch
 from bench.measurement import Block
+from bench.phases import Phase
 from bench.request import Sampling
 from reports.stats import median_interval
 
@@ -66,6 +67,12 @@ class Subject:
     def run(self, steps: int) -> None:
         """Goes through some steps, untimed."""
         self.loop(self.training, self.source.batches, steps)
+
+    def laps(self) -> list[Phase]:
+        """The phases that end in a step, in order: those of one that is run for it."""
+        found: list[Phase] = []
+        self.loop(self.training, self.source.batches, 1, found.append)
+        return found
 
     def bare(self, steps: int) -> Block:
         """A bare block: the plain loop, waited for at its end."""

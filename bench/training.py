@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from statistics import fmean
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from bench import batches, cycle
 from bench.build import Built, build
@@ -15,6 +16,8 @@ from bench.errors import UsageError
 from bench.request import Request
 
 TEST_BATCH = 250
+MOST_STREAMED = 10_000
+"""Of a stream of test data, which may have no end, so many samples are tested on."""
 REPORTED_STEPS = 500
 """After how many steps it is told how far training is."""
 TESTED_SHARE = 0.25
@@ -98,8 +101,13 @@ def accuracy(built: Built, most: int | None = None) -> tuple[float, int]:
     return float(right) / len(data), len(data)
 
 
-def some_of(dataset: Any, most: int | None) -> Any:  # noqa: ANN401  # any map-style data set
-    """A data set, or so many of its samples, drawn at random and always the same ones."""
+def some_of(dataset: Any, most: int | None) -> Any:  # noqa: ANN401  # any data set
+    """A data set, or so many of its samples, drawn at random and always the same ones.
+
+    Of a stream it is the first ones, `MOST_STREAMED` at most.
+    """
+    if isinstance(dataset, IterableDataset):
+        return list(islice(dataset, MOST_STREAMED if most is None else most))
     length = len(dataset)
     if most is None or length <= most:
         return dataset

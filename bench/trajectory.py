@@ -3,6 +3,8 @@
 It is the very loop that is timed. Its model, loss and optimizer are only listened to.
 """
 
+import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -13,7 +15,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from bench import cycle
-from bench.cycle import Training
+from bench.cycle import Step, Training
+from bench.update import Update
 
 
 class Kind(StrEnum):
@@ -70,20 +73,27 @@ def follow(
         model: The model itself, whose parameters the training's optimizer has.
         training: What to run; its model may be the compiled one.
         loop: `train` or `eval`.
-        batches: As many as the steps need, in their loader's form.
+        batches: In their loader's form: as many as usual steps need; there are as many steps.
         seed: Of the random numbers, which start anew at each step, so that what one step draws does
             not shift what the next one does.
         visit: Is shown each tensor.
     """
     ear = _Ear(model, training, visit, seed)
     steps = len(batches) // training.accumulate
-    handle = training.optimizer.register_step_pre_hook(ear.gradients)
-    training.optimizer.zero_grad()
+    hooks = [
+        update.optimizer.register_step_pre_hook(ear.hook(update))
+        for update in training.updates.values()
+    ]
+    for update in training.updates.values():
+        update.optimizer.zero_grad()
     ear.begin_step()
     try:
-        cycle.LOOPS[loop](ear.listened(), iter(batches), steps, end_step=ear.end_step)
+        # Again and again, for a step of the workload's own may take several of them.
+        stream = itertools.cycle(batches)
+        cycle.LOOPS[loop](ear.listened(), stream, steps, end_step=ear.end_step)
     finally:
-        handle.remove()
+        for hook in hooks:
+            hook.remove()
 
 
 class _Ear:
@@ -95,11 +105,11 @@ class _Ear:
         self._visit = visit
         self._seed = seed
         self._step = 0
-        self._batch = 0
+        self._seen: Counter[str] = Counter()
 
     def begin_step(self) -> None:
         self._step += 1
-        self._batch = 0
+        self._seen.clear()
         torch.manual_seed(self._seed + self._step)
 
     def end_step(self) -> None:
@@ -114,33 +124,62 @@ class _Ear:
 
         A metric is not: it follows from the outputs, and counts of right answers are coarser.
         """
-        return replace(self._training, model=self.model, loss=self.loss)
+        own = self._training.step
+        return replace(
+            self._training, model=self.model, loss=self.loss, step=own and self._step_of(own)
+        )
+
+    def _step_of(self, own: Callable[[Step], Tensor]) -> Callable[[Step], Tensor]:
+        """A workload's own step, whose loss need not come from its `loss`."""
+
+        def step(at: Step) -> Tensor:
+            loss = own(at)
+            self._visit(Place(self._step, Kind.LOSS, "step's loss"), loss.detach())
+            return loss
+
+        return step
 
     def model(self, *inputs: Any, **named: Any) -> Any:  # noqa: ANN401  # as any model
-        self._batch += 1
         output = self._training.model(*inputs, **named)
+        which = self._which_call("output")
         for name, tensor in parts(output):
-            self._visit(Place(self._step, Kind.OUTPUT, f"output{name}{self._which}"), tensor)
+            self._visit(Place(self._step, Kind.OUTPUT, f"output{name}{which}"), tensor)
         return output
 
     def loss(self, output: Any, target: Any) -> Tensor:  # noqa: ANN401  # as any loss
         loss = self._training.loss(output, target)
-        self._visit(Place(self._step, Kind.LOSS, f"loss{self._which}"), loss.detach())
+        which = self._which_call("loss")
+        self._visit(Place(self._step, Kind.LOSS, f"loss{which}"), loss.detach())
         return loss
 
-    @property
-    def _which(self) -> str:
-        return f" of batch {self._batch}" if self._training.accumulate > 1 else ""
+    def _which_call(self, what: str) -> str:
+        """Tells apart the outputs, or the losses, of a step that has several."""
+        self._seen[what] += 1
+        if self._training.step is not None:
+            return f" of call {self._seen[what]}"
+        return f" of batch {self._seen[what]}" if self._training.accumulate > 1 else ""
 
-    def gradients(self, optimizer: Optimizer, *_: Any) -> None:  # noqa: ANN401  # a hook of torch's
-        """Shows the gradients that the optimizer is about to use, those computed first first."""
-        # A fused optimizer is given the gradients as the scaler made them, and their scale.
-        scale = getattr(optimizer, "grad_scale", None)
-        for name, parameter in reversed(list(self._model.named_parameters())):
-            if parameter.grad is not None:
-                gradient = parameter.grad.detach()
-                unscaled = gradient if scale is None else gradient / scale
-                self._visit(Place(self._step, Kind.GRADIENT, name), unscaled)
+    def _which_update(self, name: str) -> str:
+        """Tells apart a parameter's gradients in a step that updates it several times."""
+        self._seen[f"gradient of {name}"] += 1
+        number = self._seen[f"gradient of {name}"]
+        return f" of update {number}" if number > 1 else ""
+
+    def hook(self, update: Update) -> Callable[..., None]:
+        """Shows the gradients that an optimizer is about to use, those computed first first."""
+        its = {id(parameter) for parameter in update.parameters}
+
+        def gradients(optimizer: Optimizer, *_: Any) -> None:  # noqa: ANN401  # a hook of torch's
+            # A fused optimizer is given the gradients as the scaler made them, and their scale.
+            scale = getattr(optimizer, "grad_scale", None)
+            for name, parameter in reversed(list(self._model.named_parameters())):
+                if parameter.grad is not None and id(parameter) in its:
+                    gradient = parameter.grad.detach()
+                    unscaled = gradient if scale is None else gradient / scale
+                    shown = name + self._which_update(name)
+                    self._visit(Place(self._step, Kind.GRADIENT, shown), unscaled)
+
+        return gradients
 
 
 DEPTH = 8

@@ -5,7 +5,7 @@ Counting slows every operator, so nothing is timed meanwhile.
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakSet
@@ -55,16 +55,22 @@ class Work:
     saved_bytes: int | None
 
 
-def count(forward: Callable[[], Tensor], own: Iterable[Tensor], *, backward: bool) -> Work:
+Saving = Callable[[], AbstractContextManager[None]]
+"""Makes the context of a forward pass in which it is watched what autograd keeps."""
+Step = Callable[[Saving], None]
+"""Runs forward passes, each in such a context, and backward passes."""
+
+
+def count(step: Step, own: Iterable[Tensor], *, backward: bool) -> Work:
     """Runs one step, and counts.
 
     It is a real step but for the optimizer: batch norm's statistics and the random numbers move on.
     The gradients of `own` are afterwards what they were before.
 
     Args:
-        forward: Runs the forward pass with the loss, in the case's precision; returns the loss.
+        step: Runs the step.
         own: Parameters, buffers and the batch's tensors, which are there anyway.
-        backward: Whether the backward pass follows; without it, forward runs under `no_grad`.
+        backward: Whether the step has a backward pass; one without runs under `no_grad`.
 
     Raises:
         RuntimeError: A part insists on being compiled, as flex attention does, which torch refuses
@@ -76,29 +82,26 @@ def count(forward: Callable[[], Tensor], own: Iterable[Tensor], *, backward: boo
     # The traffic's mode is the outer one, so that it sees what the other takes operators apart to.
     if not backward:
         with torch.no_grad(), traffic, flops:
-            forward()
+            step(nullcontext)
         return Work(flops.get_total_flops(), traffic.bytes, traffic.operators, None)
-    kept = _Kept()
+    kept = _Kept(there)
     with _gradients_set_aside(there), traffic, flops:
-        # Not around backward: what a checkpoint computes again there was not kept from forward.
-        with saved_tensors_hooks(kept.pack, kept.unpack):
-            loss = forward()
-        saved_bytes = kept.bytes_without(there)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    return Work(flops.get_total_flops(), traffic.bytes, traffic.operators, saved_bytes)
+        step(kept.saving)
+    return Work(flops.get_total_flops(), traffic.bytes, traffic.operators, kept.most_bytes)
 
 
-def saved_bytes(forward: Callable[[], Tensor], own: Iterable[Tensor]) -> int:
-    """What autograd keeps of one forward pass, as `Work.saved_bytes`; of a compiled model too.
+def saved_bytes(step: Step, own: Iterable[Tensor]) -> int:
+    """What autograd keeps of a step's forward passes, as `Work.saved_bytes`; of compiled ones too.
 
     Args:
-        forward: Runs the forward pass with the loss; returns the loss.
+        step: Runs the step; needs no backward pass.
         own: Parameters, buffers and the batch's tensors, which are there anyway.
     """
-    kept = _Kept()
-    with saved_tensors_hooks(kept.pack, kept.unpack):
-        forward()
-    return kept.bytes_without(own)
+    there = list(own)
+    kept = _Kept(there)
+    with _gradients_set_aside(there):
+        step(kept.saving)
+    return kept.most_bytes
 
 
 class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -148,10 +151,26 @@ class _Saved:
 
 
 class _Kept:
-    """What autograd has saved and still holds: a graph that was dropped takes its own with it."""
+    """What autograd has saved and still holds: a graph that was dropped takes its own with it.
 
-    def __init__(self) -> None:
+    Attributes:
+        most_bytes: What it held at the end of a forward pass, at most; each storage once.
+
+    Args:
+        own: What is there anyway, and does not count.
+    """
+
+    def __init__(self, own: Iterable[Tensor]) -> None:
+        self._own = list(own)
         self._alive: WeakSet[_Saved] = WeakSet()
+        self.most_bytes = 0
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Around a forward pass alone: what a checkpoint computes again was not kept from it."""
+        with saved_tensors_hooks(self.pack, self.unpack):
+            yield
+        self.most_bytes = max(self.most_bytes, self._bytes())
 
     def pack(self, tensor: Tensor) -> _Saved:
         saved = _Saved(tensor)
@@ -162,10 +181,9 @@ class _Kept:
     def unpack(saved: _Saved) -> Tensor:
         return saved.tensor
 
-    def bytes_without(self, own: Iterable[Tensor]) -> int:
-        """The bytes of the storages that are held, each once, without those of some tensors."""
+    def _bytes(self) -> int:
         held = {storage for saved in self._alive for storage in _storages(saved.tensor)}
-        there = {storage for tensor in own for storage in _storages(tensor)}
+        there = {storage for tensor in self._own for storage in _storages(tensor)}
         return sum(size for _, size in held - there)
 
 

@@ -21,8 +21,8 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 from torchvision.utils import make_grid
 
-from bench import cycle
 from bench.build import Built
+from bench.placement import each_tensor
 from bench.profiling.apart import LeftOut, apart
 from bench.profiling.learning import Curves, Shown
 from bench.request import Figures
@@ -143,7 +143,7 @@ def _graph(writer: SummaryWriter, content: Content) -> None:
     if isinstance(given, Mapping):
         raise LeftOut("its inputs go by name, which tracing cannot do")
     model = copy.deepcopy(content.built.model).to("cpu")
-    inputs = cycle.each_tensor(given, lambda tensor: tensor[:GRAPH_SAMPLES].cpu())
+    inputs = each_tensor(given, lambda tensor: tensor[:GRAPH_SAMPLES].cpu())
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # it cannot be traced
     try:

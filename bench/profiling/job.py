@@ -51,7 +51,7 @@ def profile(report: Callable[[str], None], asked: ProfileRequest) -> Profile:
             curves = learning.learn(built, source.batches, report)
     report("tracing")
     of_step = phases.of(case.loop, case.device)
-    marks = PhaseMarks(of_step, case.accumulate, trace.WARMUP + asked.profiling.steps)
+    marks = PhaseMarks(subject.laps(), trace.WARMUP + asked.profiling.steps)
     exported = scratch / "trace.json"
     trace.take(subject, marks, asked.profiling.steps, asked.profiling, exported)
     content = {**chrome_trace.read(exported), "traceName": case.id}
@@ -98,7 +98,7 @@ def watch_workers(built: Built, asked: ProfileRequest) -> tuple[workers.Worker, 
     workers.time_transforms(built.dataset)
     loader = batches.make_loader(
         built.workload,
-        workers.TimedData(built.dataset),
+        workers.timed(built.dataset),
         request.case,
         request.settings.seed,
         workers.TimedCollation(built.workload.collate),

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from bench import cycle
 from bench.build import Built
+from bench.placement import each_tensor, placed
 from bench.training import accuracy, some_of
 
 STEPS = 2000
@@ -124,12 +125,12 @@ def show(built: Built) -> Shown | None:
     built.model.eval()
     try:
         with torch.no_grad(), training.autocast():
-            scores = cycle.called(built.model, cycle.placed(inputs, training.placement))
+            scores = cycle.called(built.model, placed(inputs, training.placement))
     finally:
         built.model.train(was_training)
         if hook is not None:
             hook.remove()
-    scores = cycle.each_tensor(scores, lambda tensor: tensor.float().cpu())
+    scores = each_tensor(scores, lambda tensor: tensor.float().cpu())
     features = seen[-1].float().cpu() if seen else scores
     if isinstance(features, Tensor) and features.dim() > 1 and len(features) == len(data):
         return Shown(inputs, targets, scores, features.flatten(1))

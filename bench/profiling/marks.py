@@ -1,10 +1,12 @@
 """The phases of a step as `record_function` marks, so that a profiler's trace shows them."""
 
+from collections.abc import Sequence
 from itertools import cycle
 from typing import Any
 
 from torch.autograd.profiler import record_function
 
+from bench.errors import UsageError
 from bench.phases import Phase
 
 
@@ -14,27 +16,35 @@ class PhaseMarks:
     A loop says where a phase *ends*; the next one begins there.
 
     Args:
-        phases: The phases of a step, in order.
-        accumulate: How many batches a step goes through; all phases but the optimizer's repeat.
+        laps: The phases that end in a step, in order.
         steps: How many steps will be marked.
     """
 
-    def __init__(self, phases: tuple[Phase, ...], accumulate: int, steps: int) -> None:
-        repeated = [phase for phase in phases if phase is not Phase.OPTIMIZER]
-        of_step = repeated * accumulate + [phase for phase in phases if phase is Phase.OPTIMIZER]
-        self._next = cycle(of_step)
-        self._laps_left = len(of_step) * steps
-        self._laps_of_step = len(of_step)
+    def __init__(self, laps: Sequence[Phase], steps: int) -> None:
+        self._next = cycle(laps)
+        self._laps_left = len(laps) * steps
+        self._laps_of_step = len(laps)
+        self._phase: Phase | None = None
         self._open: Any = None
 
     def begin(self) -> None:
         """Begins the first step's first phase."""
-        self._open = record_function(str(next(self._next)))
+        self._phase = next(self._next)
+        self._open = record_function(str(self._phase))
         self._open.__enter__()
 
-    def lap(self, _: Phase) -> None:
-        """Ends a phase; the next one of the step begins."""
+    def lap(self, phase: Phase) -> None:
+        """Ends a phase; the next one of the step begins.
+
+        Raises:
+            UsageError: It is another one than ended there in the step before.
+        """
         self._open.__exit__(None, None, None)
+        if phase is not self._phase:
+            raise UsageError(
+                f"--profile: {phase} ended in a step of this workload where {self._phase} did in "
+                f"an earlier one; only steps whose phases come in the same order can be traced"
+            )
         self._laps_left -= 1
         if self._laps_left % self._laps_of_step:
             self.begin()

@@ -14,6 +14,7 @@ from torch.utils.data import (
     ConcatDataset,
     DataLoader,
     Dataset,
+    IterableDataset,
     Subset,
     default_collate,
     get_worker_info,
@@ -95,6 +96,31 @@ class TimedData(Dataset[Any]):
         _WATCH.add(_ITEM, began)
         _WATCH.items += len(indices)
         return items
+
+
+class TimedStream(IterableDataset[Any]):
+    """A stream whose items are timed."""
+
+    def __init__(self, dataset: Any) -> None:  # noqa: ANN401  # any stream
+        self._dataset = dataset
+
+    def __iter__(self) -> Iterator[Any]:
+        """Its items."""
+        items = iter(self._dataset)
+        while True:
+            began = _WATCH.begin()
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            _WATCH.add(_ITEM, began)
+            _WATCH.items += 1
+            yield item
+
+
+def timed(dataset: Any) -> Dataset[Any]:  # noqa: ANN401  # any data set
+    """A data set whose items are timed."""
+    return TimedStream(dataset) if isinstance(dataset, IterableDataset) else TimedData(dataset)
 
 
 class TimedTransform:

@@ -32,7 +32,7 @@ def operators(report: Callable[[str], None], asked: Tracing) -> dict[str, Any]:
     report("tracing")
     subject.run(trace.WARMUP)
     asked.scratch.mkdir(parents=True, exist_ok=True)
-    marks = PhaseMarks(of_step, case.accumulate, trace.WARMUP + STEPS)
+    marks = PhaseMarks(subject.laps(), trace.WARMUP + STEPS)
     exported = asked.scratch / "trace.json"
     trace.take(subject, marks, STEPS, Profiling(steps=STEPS), exported)
     content = chrome_trace.read(exported)

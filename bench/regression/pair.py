@@ -78,7 +78,7 @@ class Turns:
 
     seconds: float = 0.03
     steps: int = 2
-    total_s: float = 4.0
+    total_s: float = 2.0
     least_rounds: int = 4
 
 

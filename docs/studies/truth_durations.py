@@ -15,8 +15,10 @@ from torch.utils.data import DataLoader, Dataset
 from truth_record import Aim, Part, say, span, table
 
 from bench.clock import HostDevice, LapTimer
-from bench.cycle import Placement, Training, train
+from bench.cycle import Training, train
 from bench.phases import STEP, Phase
+from bench.placement import Placement
+from bench.update import Update
 from reports.stats import Interval, median_interval
 
 PHASES = (Phase.DATALOAD, Phase.FORWARD, Phase.BACKWARD, Phase.OPTIMIZER)
@@ -140,7 +142,7 @@ class Workload:
         self._training = Training(
             model=lambda inputs: apply(model(inputs), spin),
             loss=nn.MSELoss(),
-            optimizer=Optimizer(model.parameters(), lr=0.01),
+            updates={"optimizer": Update(Optimizer(model.parameters(), lr=0.01))},
             placement=Placement(torch.device("cpu")),
             autocast=nullcontext,
         )

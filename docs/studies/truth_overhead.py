@@ -19,8 +19,10 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from truth_record import Aim, Part, say, span, table
 
 from bench.clock import HostDevice, LapTimer
-from bench.cycle import Placement, Training, forward, train
+from bench.cycle import Training, forward, train
 from bench.phases import Phase
+from bench.placement import Placement
+from bench.update import Update
 from reports.stats import Interval, median_interval
 
 STEP_S = 1e-3
@@ -56,7 +58,7 @@ def subject(width: int) -> Subject:
     training = Training(
         model=model,
         loss=nn.CrossEntropyLoss(),
-        optimizer=torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9),
+        updates={"optimizer": Update(torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9))},
         placement=Placement(torch.device("cpu")),
         autocast=nullcontext,
     )
@@ -121,8 +123,7 @@ def in_contexts(
         with context(Phase.BACKWARD):
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         with context(Phase.OPTIMIZER):
-            training.optimizer.step()
-            training.optimizer.zero_grad()
+            training.update(None)
     return time.perf_counter() - began
 
 

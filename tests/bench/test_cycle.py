@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from bench.clock import HostDevice, LapTimer, SynchronizedDevice
-from bench.cycle import Placement, Training, evaluate, pair, parameter_count, placed, train
+from bench.cycle import Training, evaluate, pair, parameter_count, train
 from bench.errors import UsageError
 from bench.phases import Phase
+from bench.placement import Placement, placed
+from bench.update import Update
 
 
 class FakeClock:
@@ -81,7 +83,7 @@ def spinning(clock: FakeClock, step: int) -> tuple[Training, Iterator[Any]]:
     training = Training(
         model=forward,
         loss=nn.MSELoss(),
-        optimizer=Optimizer(model.parameters(), lr=0.1),
+        updates={"optimizer": Update(Optimizer(model.parameters(), lr=0.1))},
         placement=Placement(torch.device("cpu")),
         autocast=nullcontext,
     )
@@ -192,7 +194,7 @@ def test_training_is_the_lesson_s_loop() -> None:
     training = Training(
         model=model,
         loss=loss,
-        optimizer=torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
+        updates={"optimizer": Update(torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))},
         placement=Placement(torch.device("cpu")),
         autocast=nullcontext,
     )
@@ -245,13 +247,17 @@ def test_gradients_that_accumulate_are_those_of_the_whole_batch() -> None:
     training = Training(
         model=model,
         loss=nn.CrossEntropyLoss(),
-        optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
+        updates={"optimizer": Update(torch.optim.SGD(model.parameters(), lr=0.1))},
         placement=Placement(torch.device("cpu")),
         autocast=nullcontext,
     )
     parts = zip(torch.split(inputs, 4), torch.split(labels, 4), strict=True)
     train(replace(training, accumulate=3), parts, 1)
-    whole = replace(training, model=twin, optimizer=torch.optim.SGD(twin.parameters(), lr=0.1))
+    whole = replace(
+        training,
+        model=twin,
+        updates={"optimizer": Update(torch.optim.SGD(twin.parameters(), lr=0.1))},
+    )
     train(whole, iter([(inputs, labels)]), 1)
     for mine, its in zip(model.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(mine, its)
@@ -264,7 +270,7 @@ def test_evaluation_is_the_lesson_s_test_loop() -> None:
     training = Training(
         model=model,
         loss=nn.CrossEntropyLoss(),
-        optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
+        updates={"optimizer": Update(torch.optim.SGD(model.parameters(), lr=0.1))},
         placement=Placement(torch.device("cpu")),
         autocast=nullcontext,
         metric=lambda scores, right: (scores.argmax(1) == right).sum(),
@@ -376,7 +382,7 @@ def split_training(model: nn.Module, split: Any, loss: Any) -> Training:
     return Training(
         model=model,
         loss=loss,
-        optimizer=torch.optim.SGD(model.parameters(), lr=0.01),
+        updates={"optimizer": Update(torch.optim.SGD(model.parameters(), lr=0.01))},
         placement=Placement(torch.device("cpu")),
         autocast=nullcontext,
         split=split,

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from bench.clock import HostDevice
-from bench.cycle import Placement, Training, train
+from bench.cycle import Training, train
 from bench.fixed import Repeated, cut, fixed_cost
+from bench.placement import Placement
 from bench.sampling import Subject
+from bench.update import Update
 
 
 class FakeHost(HostDevice):
@@ -39,7 +41,7 @@ def subject(host: FakeHost, model: nn.Module) -> Subject:
     training = Training(
         model=model,
         loss=nn.MSELoss(),
-        optimizer=torch.optim.SGD(model.parameters(), lr=0.0),
+        updates={"optimizer": Update(torch.optim.SGD(model.parameters(), lr=0.0))},
         placement=Placement(torch.device("cpu")),
         autocast=nullcontext,
     )

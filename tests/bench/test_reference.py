@@ -43,7 +43,7 @@ def subject(case: Case) -> Subject:
         loss=nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0])),
         optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1),
     )
-    return Subject(workload, Data(), 64, case)
+    return Subject(workload, Data(), case)
 
 
 def asked(case: Case, place: Path, parity: Parity) -> Examination:

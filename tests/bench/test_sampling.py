@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from bench.clock import HostDevice
-from bench.cycle import Placement, Training, evaluate, train
+from bench.cycle import Training, evaluate, train
 from bench.disturbance import Disturbance
 from bench.fixed import Repeated
+from bench.placement import Placement
 from bench.request import Sampling
 from bench.sampling import (
     AGAIN_BLOCKS,
@@ -23,6 +24,7 @@ from bench.sampling import (
     warm_up,
     why_stop,
 )
+from bench.update import Update
 
 
 def subject(**changes: Any) -> Subject:
@@ -30,7 +32,7 @@ def subject(**changes: Any) -> Subject:
     training = Training(
         model=model,
         loss=nn.MSELoss(),
-        optimizer=torch.optim.SGD(model.parameters(), lr=0.0),
+        updates={"optimizer": Update(torch.optim.SGD(model.parameters(), lr=0.0))},
         placement=Placement(torch.device("cpu")),
         autocast=nullcontext,
     )

@@ -20,20 +20,33 @@ NAMES = sorted(
 OWN = DataChoice("own")
 
 
-def test_each_computes_what_it_should(bench: Bench, tmp_path: Path) -> None:
-    out = tmp_path / "out"
+def verdicts(bench: Bench, out: Path, *arguments: str) -> dict[str, tuple[str, str | None]]:
+    """Whether cases compute what they should, and why not, by their ids."""
     done = bench(
-        "--workload", *NAMES, "--batch-size", "4", "--num-workers", "0", "--device", "cpu",
-        "--compile", "off", "--parity-steps", "2", "--output", str(out), "-k", "parity",
-        timeout=600,
+        *arguments, "--num-workers", "0", "--device", "cpu", "--parity-steps", "2",
+        "--output", str(out), "-k", "parity", timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    verdicts = {
-        path.stem: json.loads(path.read_text())["judgement"]["verdict"]
-        for path in (out / "parity").glob("*.json")
+    told = [json.loads(path.read_text()) for path in (out / "parity").glob("*.json")]
+    return {
+        each["id"]: (each["judgement"]["verdict"], each["judgement"]["reason"]) for each in told
     }
-    assert len(verdicts) == len(NAMES)
-    assert set(verdicts.values()) == {"pass"}
+
+
+def test_each_computes_what_it_should(bench: Bench, tmp_path: Path) -> None:
+    words = ("--workload", *NAMES, "--batch-size", "4", "--compile", "off")
+    found = verdicts(bench, tmp_path / "out", *words)
+    assert len(found) == len(NAMES)
+    assert set(found.values()) == {("pass", None)}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", [*NAMES, "resnet18", "mobilenet_v3_small"])
+def test_each_computes_the_same_compiled(name: str, bench: Bench, tmp_path: Path) -> None:
+    words = ("--workload", name, "--batch-size", "8", "--compile", "off", "default")
+    found = verdicts(bench, tmp_path / "out", *words)
+    assert len(found) == 2
+    assert set(found.values()) == {("pass", None)}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,12 +95,17 @@ def test_frozen_parameters_leave_little_to_go_back_through(bench: Bench, tmp_pat
 
 def test_shared_weights_are_one_parameter_with_the_sum_of_gradients() -> None:
     model: Any = load("shared_weights", OWN).model()
-    assert [name for name, _ in model.named_parameters() if "shared" in name] == [
-        "shared.weight",
-        "shared.bias",
-    ]
-    model(torch.ones(2, 3, 32, 32)).sum().backward()
-    assert model.shared.weight.grad.abs().sum() > 0
+    apart: Any = load("models.shared_weights:apart", OWN).model()
+    assert [len(network.middle) for network in (model, apart)] == [1, 6]
+    state = model.state_dict()
+    for name in apart.state_dict():
+        if name.startswith("middle."):
+            state[name] = model.state_dict()["middle.0." + name.rpartition(".")[2]]
+    apart.load_state_dict(state)
+    for network in (model, apart):
+        network(torch.ones(2, 3, 32, 32)).sum().backward()
+    of_each = torch.stack([layer.weight.grad for layer in apart.middle])
+    torch.testing.assert_close(model.middle[0].weight.grad, of_each.sum(0))
 
 
 @pytest.mark.parametrize("name", ["gpt", "lstm"])

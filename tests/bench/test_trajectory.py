@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
 
-from bench.cycle import Placement, Training
+from bench.cycle import Step, Training
+from bench.placement import Placement
 from bench.trajectory import Kind, Place, follow, parts
+from bench.update import Update
 
 
 class Net(nn.Module):
@@ -25,7 +27,7 @@ def training(model: nn.Module, **changes: Any) -> Training:
     parts: dict[str, Any] = {
         "model": model,
         "loss": nn.CrossEntropyLoss(),
-        "optimizer": torch.optim.SGD(model.parameters(), lr=0.1),
+        "updates": {"optimizer": Update(torch.optim.SGD(model.parameters(), lr=0.1))},
         "placement": Placement(torch.device("cpu")),
         "autocast": nullcontext,
         **changes,
@@ -134,3 +136,26 @@ def test_every_tensor_of_an_output_has_a_name() -> None:
         ".more[0]",
     ]
     assert [name for name, _ in parts(torch.ones(1))] == [""]
+
+
+def test_a_step_of_one_s_own_shows_each_call_and_each_update() -> None:
+    model = Net()
+
+    def step(at: Step) -> Tensor:
+        for _ in range(2):
+            inputs, target = at.batch()
+            with at.forward():
+                loss = at.loss(at.model(inputs), target)
+            at.backward(loss)
+            at.update()
+        return loss
+
+    seen = followed(model, training(model, step=step), 2)
+    names = {kind: [p.name for p in seen if p.kind is kind and p.step == 1] for kind in Kind}
+    assert names[Kind.OUTPUT] == ["output of call 1", "output of call 2"]
+    assert names[Kind.LOSS] == ["loss of call 1", "loss of call 2", "step's loss"]
+    first, second = names[Kind.GRADIENT][:4], names[Kind.GRADIENT][4:]
+    assert second == [f"{name} of update 2" for name in first]
+    assert torch.equal(
+        seen[Place(1, Kind.LOSS, "step's loss")], seen[Place(1, Kind.LOSS, "loss of call 2")]
+    )

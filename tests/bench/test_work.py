@@ -12,7 +12,19 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench import work
-from bench.work import Work, count
+from bench.work import Saving, Work
+
+
+def count(forward: Callable[[], Tensor], own: Iterable[Tensor], *, backward: bool) -> Work:
+    """Of a step that is the forward pass and, in training, one backward pass."""
+
+    def step(saving: Saving) -> None:
+        with saving():
+            loss = forward()
+        if backward:
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
+    return work.count(step, own, backward=backward)
 
 
 def of_model(

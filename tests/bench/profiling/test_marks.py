@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from bench.errors import UsageError
 from bench.phases import Phase
 from bench.profiling.marks import PhaseMarks
 
@@ -11,7 +12,7 @@ STEP = (Phase.DATALOAD, Phase.FORWARD, Phase.BACKWARD, Phase.OPTIMIZER)
 
 
 def marked(accumulate: int, steps: int) -> Iterator[str]:
-    marks = PhaseMarks(STEP, accumulate, steps)
+    marks = PhaseMarks([*STEP[:3] * accumulate, Phase.OPTIMIZER], steps)
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         marks.begin()
         for _ in range(steps):
@@ -33,3 +34,11 @@ def marked(accumulate: int, steps: int) -> Iterator[str]:
 def test_each_phase_is_marked_from_its_begin_to_its_end(accumulate: int, steps: int) -> None:
     of_step = ["dataload", "forward", "backward"] * accumulate + ["optimizer"]
     assert list(marked(accumulate, steps)) == of_step * steps
+
+
+def test_steps_whose_phases_come_in_another_order_are_refused() -> None:
+    marks = PhaseMarks(STEP, steps=2)
+    marks.begin()
+    marks.lap(Phase.DATALOAD)
+    with pytest.raises(UsageError, match=r"backward ended in a step .* where forward did"):
+        marks.lap(Phase.BACKWARD)

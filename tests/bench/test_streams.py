@@ -1,0 +1,134 @@
+"""Data sets that are streams: gone through again and again, in loader workers too."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from bench.batches import EndlessStream, length_of, make_loader
+from bench.case import Case
+from bench.errors import UsageError
+from bench.loading import Source
+from bench.training import MOST_STREAMED, some_of
+from bench.workload import Workload
+
+
+class Numbers(IterableDataset[int]):
+    """Some numbers, shared out among loader workers."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __iter__(self) -> Iterator[int]:
+        info = get_worker_info()
+        first, stride = (0, 1) if info is None else (info.id, info.num_workers)
+        return iter(range(first, self._count, stride))
+
+
+class Once(IterableDataset[int]):
+    """A stream that can be gone through once only."""
+
+    def __init__(self) -> None:
+        self._items = iter(range(5))
+
+    def __iter__(self) -> Iterator[int]:
+        return self._items
+
+
+class WithoutEnd(IterableDataset[int]):
+    def __iter__(self) -> Iterator[int]:
+        while True:
+            yield 1
+
+
+def loader(dataset: Any, batch_size: int = 4, num_workers: int = 0) -> Any:
+    workload = Workload(
+        model=lambda: torch.nn.Linear(1, 1),
+        dataset=lambda: dataset,
+        loss=torch.nn.MSELoss(),
+        optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1),
+    )
+    case = Case(workload="numbers", batch_size=batch_size, num_workers=num_workers)
+    return make_loader(workload, dataset, case, seed=0)
+
+
+def test_a_stream_begins_again_and_batches_are_whole() -> None:
+    found = [batch.tolist() for batch in islice(iter(loader(Numbers(6))), 4)]
+    assert found == [[0, 1, 2, 3], [4, 5, 0, 1], [2, 3, 4, 5], [0, 1, 2, 3]]
+
+
+def test_each_worker_goes_through_its_own_part() -> None:
+    found = [batch.tolist() for batch in islice(iter(loader(Numbers(6), 3, 2)), 4)]
+    assert found == [[0, 2, 4], [1, 3, 5], [0, 2, 4], [1, 3, 5]]
+
+
+def test_a_worker_without_a_part_is_left_out() -> None:
+    found = [batch.tolist() for batch in islice(iter(loader(Numbers(1), 2, 2)), 3)]
+    assert found == [[0, 0]] * 3
+
+
+def test_a_stream_that_has_an_end_for_good_is_told() -> None:
+    with pytest.raises(UsageError, match="a Once, gave nothing when it was gone through again"):
+        list(islice(EndlessStream(Once()), 6))
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_an_empty_stream_is_told(num_workers: int) -> None:
+    with pytest.raises(UsageError, match="its stream gave no item"):
+        Source(loader(Numbers(0), num_workers=num_workers)).start()
+
+
+def test_a_stream_has_no_length() -> None:
+    assert length_of(Numbers(3), "numbers") is None
+
+
+def test_a_stream_of_test_data_is_cut() -> None:
+    assert some_of(Numbers(5), None) == [0, 1, 2, 3, 4]
+    assert some_of(Numbers(5), 2) == [0, 1]
+    assert len(some_of(WithoutEnd(), None)) == MOST_STREAMED
+
+
+STREAM = """
+import torch
+from torch.utils.data import IterableDataset
+from bench import Workload
+
+
+class Lines(IterableDataset):
+    def __iter__(self):
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(50):
+            x = torch.randn(8, generator=generator)
+            yield {"x": x, "sign": (x.sum() > 0).long()}
+
+
+def make():
+    return Workload(
+        model=lambda: torch.nn.Linear(8, 2),
+        dataset=Lines,
+        test_dataset=Lines,
+        metric=lambda scores, sign: (scores.argmax(1) == sign).sum(),
+        split=lambda batch: (batch["x"], batch["sign"]),
+        loss=torch.nn.CrossEntropyLoss(),
+        optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=0.01),
+        clip=lambda parameters: torch.nn.utils.clip_grad_norm_(parameters, 1.0),
+        scheduler=lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 100),
+    )
+"""
+
+
+def test_a_stream_is_measured_compared_and_profiled(bench: Any, tmp_path: Path) -> None:
+    (tmp_path / "stream.py").write_text(STREAM)
+    out = tmp_path / "out"
+    done = bench(
+        "--workload", f"{tmp_path / 'stream.py'}:make", "--batch-size", "4", "--num-workers",
+        "0", "2", "--compile", "off", "--device", "cpu", "--steps", "10", "--parity-steps", "3",
+        "--profile", "--profile-workers", "--output", str(out),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Lines" in done.stdout
+    assert done.stdout.count(" ok ") == 2
