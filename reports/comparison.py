@@ -3,10 +3,11 @@
 Pure functions; `reports.measurement` and `reports.frame` apply them.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .stats import UNKNOWN, Interval, mean_over_blocks, ratio_interval
+from .stats import UNKNOWN, Interval, mean_over_blocks, point, ratio_interval
 
 EAGER = "off"
 """The value of the axis `compile` that stands for eager execution."""
@@ -43,6 +44,27 @@ def speedup(step: Interval, eager_step: Interval) -> Interval:
         eager_step: Its eager twin's, of the same kind, in the same unit.
     """
     return ratio_interval(eager_step, step)
+
+
+def repaid_steps(compile_s: float, step_s: float, speedup: Interval) -> Interval:
+    """After how many steps what compiling took has been saved.
+
+    Args:
+        compile_s: What it took, seconds.
+        step_s: The compiled step, seconds.
+        speedup: How many times as fast as eager it is.
+
+    Returns:
+        The number; infinity where it is no faster, and NaN where that is not sure.
+    """
+    if speedup.high <= 1:
+        return point(math.inf)
+    if not speedup.low > 1:
+        return UNKNOWN
+    steps = (
+        compile_s / (step_s * (ratio - 1)) for ratio in (speedup.value, speedup.high, speedup.low)
+    )
+    return Interval(*steps)
 
 
 def mean_step(blocks: Iterable[Mapping[str, Any]], kind: str) -> Interval:

@@ -1,12 +1,13 @@
 """The folded parts of `report.md`: each only where the run has figures for it."""
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import bound_words, parity, profile_sections, quantity, tables, words
+from . import bound_words, comparison, parity, profile_sections, quantity, tables, words
 from .frame import Run
 from .markup import Grid, code, escaped, grid, within
 from .measurement import Measurement, number
@@ -167,6 +168,7 @@ def _compilation(run: Run, measured: Sequence[Measurement]) -> Section | None:
         "warm": lambda m: quantity.seconds(m.figure("compile", "compile_s")),
         "first step, cold": lambda m: quantity.seconds(m.figure("compile", "cold", "first_step_s")),
         "first step, warm": lambda m: quantity.seconds(m.figure("first_step_s")),
+        "repaid after": lambda m: _repaid(run, m),
         "graphs": lambda m: tables.count(m.figure("compile", "graphs")),
         "breaks": lambda m: tables.count(m.figure("compile", "graph_breaks")),
         "recompiles": lambda m: tables.count(m.figure("compile", "recompiles")),
@@ -175,10 +177,26 @@ def _compilation(run: Run, measured: Sequence[Measurement]) -> Section | None:
     lead = (
         "Cold is from an empty compile cache, in a process of its own, which cases share that "
         "compile the same; warm is from the cache that it left. What torch says that compiling "
-        "took, and the whole first step. The figures above hold none of it."
+        "took, and the whole first step. The figures above hold none of it. Repaid: after how many "
+        "steps a cold compilation has saved what it took; empty where it is not sure to save."
     )
     table = tables.filled(run, compiled, columns, COMPILATION_BYTES)
     return Section("Compilation", lead, table, CASE_FILES, tuple(lines), left_out)
+
+
+def _repaid(run: Run, measurement: Measurement) -> str:
+    """In words; nothing where a speed-up is not sure, or does not count."""
+    speedup = run.speedups.get(measurement.id)
+    if speedup is None or measurement.parity.lost:
+        return quantity.NOTHING
+    step = measurement.bare_step if speedup.of == "mean" else measurement.step
+    cold_s = measurement.figure("compile", "cold", "compile_s")
+    steps = comparison.repaid_steps(cold_s, step.value, speedup.ratio)
+    if math.isinf(steps.value):
+        return "never"
+    half_width = (steps.high - steps.low) / 2
+    told = quantity.number(steps.value, half_width, quantity.DIGITS_UNKNOWN)
+    return f"{told} steps" if told else quantity.NOTHING
 
 
 def _occurrences(run: Run, compiled: Sequence[Measurement]) -> Iterator[str]:

@@ -42,3 +42,20 @@ def test_the_mean_step_is_all_time_over_all_steps_of_one_kind() -> None:
 def test_throughput_is_the_inverse_of_the_mean_step() -> None:
     rate = comparison.samples_per_s(8, Interval(0.04, 0.032, 0.05))
     assert (rate.value, rate.low, rate.high) == pytest.approx((200, 160, 250))
+
+
+@pytest.mark.parametrize(
+    ("speedup", "steps"),
+    [
+        (Interval(1.25, 1.2, 1.5), (1000.0, 500.0, 1250.0)),
+        (Interval(1.25, math.nan, math.nan), (math.nan,) * 3),
+        (Interval(1.25, 0.9, 1.5), (math.nan,) * 3),
+        (Interval(0.9, 0.8, 0.99), (math.inf,)),
+    ],
+)
+def test_after_how_many_steps_compiling_is_repaid(
+    speedup: Interval, steps: tuple[float, ...]
+) -> None:
+    found = comparison.repaid_steps(2.0, 0.008, speedup)
+    for value, wanted in zip((found.value, found.low, found.high), steps, strict=False):
+        assert value == pytest.approx(wanted, nan_ok=True)
