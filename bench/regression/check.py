@@ -155,8 +155,8 @@ class Check:
             line("note: ", note, "yellow")
         cases = "a case" if len(self._cases) == 1 else f"{len(self._cases)} cases"
         line(
-            f"{cases} compared; a slowdown of {question['smallest']:.3g} of the step is looked "
-            f"for; results in {short(self._directory.path)}"
+            f"{cases} compared; a slowdown of {100 * question['smallest']:.3g} % of the step is "
+            f"looked for; results in {short(self._directory.path)}"
         )
         for each in question["failing"]:
             line(f"  {each['case']}: ", f"fails in head: {each['reason']}", "red")

@@ -1,8 +1,8 @@
 """How often is the regression gate wrong? Identical sides, known slowdowns, a noisy neighbour.
 
 Takes five parts, which keep what they measure in `gate.jsonl` beside this file; then decides again
-from that, many times over, and writes `gate.md`: `nox -s study -- gate` (about two hours; nothing
-else should run). `python docs/studies/gate.py suites doses` takes some parts alone, and
+from that, many times over, and writes `gate.md`: `nox -s study -- gate` (two hours and a half;
+nothing else should run). `python docs/studies/gate.py suites doses` takes some parts alone, and
 `python docs/studies/gate.py report` none.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 import gate_live
 import numpy as np
 from gate_live import DOSES, PAIR_S
-from gate_replay import RULES, Trial, alarms, consecutive, pair_of, relabelled, resampled
+from gate_replay import RULES, Trial, alarms, consecutive, pair_of, relabelled, resampled, trial
 from gate_repository import Dose
 from scipy import stats
 from truth_record import table
@@ -34,13 +34,19 @@ TIGHT = 0.015
 """The spread up to which 3 % slowdowns are to be seen in 95 of 100 cases."""
 LEAST_TRIALS = 100
 """A claim about trials of a kind is made from so many, at least."""
+SLOWED, SLOWED_SUITES = Dose(0.05), 12
+"""What whole checks are to see, and how many of them there are."""
 PARTS: Mapping[str, Callable[[Path], Iterator[dict[str, Any]]]] = {
-    "suites": lambda place: gate_live.suites(place, SUITES),
+    "suites": lambda place: gate_live.suites(place, SUITES, Dose(0.0), "suite"),
+    "slowed": lambda place: gate_live.suites(place, SLOWED_SUITES, SLOWED, "slowed"),
     "doses": lambda place: gate_live.doses(place, ROUNDS),
     "neighbour": gate_live.neighbour,
     "times": lambda place: gate_live.times(place, HERE.parents[1]),
 }
-KINDS = {"suites": "suite", "doses": "dose", "neighbour": "neighbour", "times": "time"}
+KINDS = {
+    "suites": "suite", "slowed": "slowed", "doses": "dose", "neighbour": "neighbour",
+    "times": "time",
+}  # fmt: skip
 
 
 def main() -> None:
@@ -60,11 +66,24 @@ def _measure(part: str) -> None:
     with tempfile.TemporaryDirectory(prefix="stepbench-study-") as place:
         for entry in PARTS[part](Path(place)):
             with DATA.open("a") as file:
-                file.write(json.dumps(entry) + "\n")
+                file.write(json.dumps({**entry, "cpu": cpu_name()}) + "\n")
 
 
 def _lines() -> list[dict[str, Any]]:
     return [json.loads(line) for line in DATA.read_text().splitlines()] if DATA.exists() else []
+
+
+def _machines(lines: Sequence[dict[str, Any]]) -> str:
+    """Which processors the parts were measured on."""
+    of_part = {
+        part: {line["cpu"] for line in lines if line["kind"] == kind}
+        for part, kind in KINDS.items()
+    }
+    by_cpu: dict[str, list[str]] = {}
+    for part, names in of_part.items():
+        for name in sorted(names):
+            by_cpu.setdefault(name, []).append(part)
+    return "; ".join(f"{', '.join(parts)} on {name}" for name, parts in by_cpu.items())
 
 
 def _bound(alarms_seen: int, count: int) -> str:
@@ -81,13 +100,13 @@ def _report() -> str:
     lines = _lines()
     by_kind = {kind: [line for line in lines if line["kind"] == kind] for kind in KINDS.values()}
     where = (
-        f"{cpu_name()}, {usable_cores()} cores; torch {packages().get('torch')}. Repeat it with "
-        f"`nox -s study -- gate`; what was measured lies in `gate.jsonl`."
+        f"{usable_cores()} cores: {_machines(lines)}; torch {packages().get('torch')}. Repeat it "
+        f"with `nox -s study -- gate`; what was measured lies in `gate.jsonl`."
     )
     parts = [
         "# The regression gate: false alarms, and what is seen",
         _alike(by_kind["suite"], by_kind["time"]),
-        _doses(by_kind["dose"]),
+        _doses(by_kind["dose"], by_kind["slowed"]),
         _neighbours(by_kind["neighbour"]),
         _peers(by_kind["dose"]),
         _times(by_kind["time"]),
@@ -99,7 +118,7 @@ def _report() -> str:
 def _alike(suites: Sequence[dict[str, Any]], more: Sequence[dict[str, Any]]) -> str:
     if not suites:
         return ""
-    exits = [each["exit"] for each in (*suites, *more)]
+    exits = [*(each.exit for each in _decided(suites)), *(each["exit"] for each in more)]
     seen = exits.count(1)
     pairs = _in_order(suites)
     steps = np.array([pair.changes["step"] for pair in pairs if not pair.disturbed])
@@ -130,6 +149,11 @@ def _alike(suites: Sequence[dict[str, Any]], more: Sequence[dict[str, Any]]) -> 
     return "\n\n".join(["## Identical sides", live, again, table(heads, rows)])
 
 
+def _decided(suites: Sequence[dict[str, Any]]) -> list[Trial]:
+    """Whole checks, decided again from their pairs in the order in which they were taken."""
+    return [trial([iter([pair_of(each) for each in suite["pairs"]])]) for suite in suites]
+
+
 def _in_order(suites: Sequence[dict[str, Any]]) -> list[Pair]:
     """The pairs of suites in the order in which they were taken: round by round."""
     rounds = itertools.zip_longest(*(each["pairs"] for each in suites))
@@ -140,7 +164,7 @@ def _of(lines: Sequence[dict[str, Any]], dose: Dose) -> list[dict[str, Any]]:
     return [line for line in lines if (line["share"], line["phase"]) == (dose.share, dose.phase)]
 
 
-def _doses(lines: Sequence[dict[str, Any]]) -> str:
+def _doses(lines: Sequence[dict[str, Any]], whole: Sequence[dict[str, Any]]) -> str:
     if not lines:
         return ""
     rows = []
@@ -171,7 +195,19 @@ def _doses(lines: Sequence[dict[str, Any]]) -> str:
         *("slowdown", "measured", "spread", "undisturbed pairs", "seen, in order", "seen, drawn"),
         "pairs a check",
     ]
-    return "\n\n".join(["## Slowdowns in head alone", how, table(heads, rows), claim])
+    parts = ["## Slowdowns in head alone", how, table(heads, rows), claim, _whole(whole)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _whole(lines: Sequence[dict[str, Any]]) -> str:
+    if not lines:
+        return ""
+    live = _decided(lines)
+    mean = np.mean([each.pairs for each in live])
+    return (
+        f"Whole checks of {SLOWED.share:.0%} in {SLOWED.phase}, each with pairs of its own: "
+        f"**{_seen(live, SLOWED)} saw it**, with {mean:.0f} pairs in the mean."
+    )
 
 
 def _tight(drawn: Sequence[Trial]) -> str:
@@ -245,7 +281,10 @@ def _times(lines: Sequence[dict[str, Any]]) -> str:
         ]
         for line in lines
     ]
-    how = "Checks of the lesson's net without a regression, with all that they do by default."
+    how = (
+        "Checks of the lesson's net without a regression, with all that they do by default. Where "
+        "there are several cases, the last spread is that of their mean."
+    )
     heads = ["cases", "time", "pairs", "rows", "inconclusive", "spread of each step"]
     return "\n\n".join(["## How long it takes", how, table(heads, rows)])
 

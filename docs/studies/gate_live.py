@@ -36,7 +36,7 @@ DOSES = (
 )
 CASE = Case(workload=WORKLOAD, batch_size=256, num_workers=0)
 PAIR_S = 1.5
-"""How long the turns of a pair last together: less than usual, for many pairs."""
+"""How long the turns of a pair last together: somewhat less than usual, for many pairs."""
 NEIGHBOUR_S = 0.5
 """And those of one beside a neighbour, which makes them several times as long."""
 PACKAGES = ("torch._dynamo",)
@@ -156,18 +156,17 @@ def others(pair: Pair) -> dict[str, float]:
     return {"medians": float(np.median(head) / np.median(base)), "mann_whitney": float(p)}
 
 
-def suites(place: Path, count: int) -> Iterator[dict[str, Any]]:
-    """Whole checks of identical sides, taken side by side: a pair of each in every round."""
-    alike = Dose(0.0)
-    with _comparisons(place, (alike,)) as comparisons:
+def suites(place: Path, count: int, dose: Dose, kind: str) -> Iterator[dict[str, Any]]:
+    """Whole checks with a dose, taken side by side: a pair of each in every round."""
+    with _comparisons(place, (dose,)) as comparisons:
         checks = [_Suite(Random(number)) for number in range(count)]  # noqa: S311  # no secret
 
         def take(taking: rounds.Round, _: _Suite) -> Pair | Failed:
             return taking.pair(CASE, lambda _: None)
 
-        _go_through(comparisons[alike], checks, take)
+        _go_through(comparisons[dose], checks, take)
     for check in checks:
-        yield {**check.to_json(), "kind": "suite", "pairs": [_told(p) for p in check.check.pairs]}
+        yield {**check.to_json(), "kind": kind, "pairs": [_told(p) for p in check.check.pairs]}
 
 
 HOG = """
@@ -294,8 +293,12 @@ def check_of(pairs: Sequence[records.Pair]) -> regression.Check:
 
 SIZES: tuple[tuple[str, int, list[str]], ...] = (
     ("eager", 1, ["--compile", "off", "--batch-size", "32", "--num-workers", "0"]),
-    ("eager", 2, ["--compile", "off", "--batch-size", "32", "--num-workers", "0", "2"]),
-    ("eager", 4, ["--compile", "off", "--batch-size", "4", "32", "--num-workers", "0", "2"]),
+    ("eager", 4, ["--compile", "off", "--batch-size", "4", "8", "16", "32", "--num-workers", "0"]),
+    (
+        "eager, two of them with workers",
+        4,
+        ["--compile", "off", "--batch-size", "4", "32", "--num-workers", "0", "2"],
+    ),
     ("compiled", 1, ["--compile", "default", "--batch-size", "32", "--num-workers", "0"]),
     ("compiled", 2, ["--compile", "default", "--batch-size", "4", "32", "--num-workers", "0"]),
 )
