@@ -451,7 +451,7 @@ def serve(number: int) -> None:
         while True:
             for key, _ in selector.select():
                 if key.fileobj is control:
-                    message, fds, _, _ = socket.recv_fds(control, 65536, 2)
+                    message, fds = _asked(control)
                     if not message:  # the parent is gone
                         for pid in children.values():
                             _end_group(pid)
@@ -469,6 +469,15 @@ def serve(number: int) -> None:
                     _end_group(pid)  # before it is reaped: until then its number is its own
                     _, status = os.waitpid(pid, 0)
                     _send(control, {"code": os.waitstatus_to_exitcode(status)})
+
+
+def _asked(control: socket.socket) -> tuple[bytes, list[int]]:
+    """What the parent asks, with its descriptors; nothing where the parent is gone."""
+    try:
+        message, fds, _, _ = socket.recv_fds(control, 65536, 2)
+    except ConnectionResetError:  # it went and had not read all that it was sent
+        return b"", []
+    return message, list(fds)
 
 
 def _end_group(pid: int) -> None:

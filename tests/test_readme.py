@@ -14,13 +14,17 @@ from reports.__main__ import main as reports_main
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
+DOCS = "".join((ROOT / "docs" / name).read_text() for name in ("lesson.md", "recipes.md"))
 SHELL = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
 LINES = [line for block in SHELL for line in block.splitlines()]
 REPORT = [line.partition(" -- ")[2] for line in LINES if line.startswith("nox -s report -- ")]
-BENCH = [line.partition(" -- ")[2] for line in LINES if line.startswith("nox -s bench -- ")]
+BENCH = [
+    *(line.partition(" -- ")[2] for line in LINES if line.startswith("nox -s bench -- ")),
+    *re.findall(r"^python -m bench (.*)$", DOCS, flags=re.MULTILINE),
+]
 REGRESSION = [
     *(line.partition(" -- ")[2] for line in LINES if line.startswith("nox -s regression -- ")),
-    *re.findall(r"python -m bench\.regression (.*--workload .*)", README),
+    *re.findall(r"python -m bench\.regression (.*--workload .*)", README + DOCS),
 ]
 
 
@@ -45,15 +49,20 @@ def test_each_set_of_options_is_understood(
 
 
 @pytest.mark.parametrize("arguments", REGRESSION)
-def test_each_check_that_is_shown_is_understood(arguments: str, tmp_path: Path) -> None:
+def test_each_check_that_is_shown_is_understood(
+    arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from bench.regression.__main__ import parser
     from bench.regression.options import read
 
-    (tmp_path / "train").mkdir()
-    (tmp_path / "train" / "bench.py").touch()
+    monkeypatch.chdir(tmp_path)
+    for name in ("train/bench.py", "train_bench.py", "old/bin/python"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch(mode=0o755)
     asked = re.sub(r"\$\{\{.*?\}\}", "main", arguments)
     values = vars(parser().parse_args(shlex.split(asked)))
-    assert read(values, tmp_path).base
+    found = read(values, tmp_path)
+    assert found.base or found.base_python
 
 
 def test_the_job_for_a_pull_request_has_ten_lines_at_most() -> None:

@@ -43,18 +43,19 @@ def show(decision: Decision, console: Console) -> None:
 
 def _table(decision: Decision) -> Table:
     table = Table(box=None, pad_edge=False)
-    table.add_column("", overflow="fold")
+    names = words.names(decision.check.cases)
+    table.add_column(Text(names.common), overflow="fold")
     for head in ("base,\nms", "head,\nms", "change, share of\nthe step", "spread", "pairs"):
         table.add_column(Text(head), justify="right", no_wrap=True)
     table.add_column("verdict")
     for each in decision.findings:
-        table.add_row(*map(Text, _cells(each)), _verdict(each), style=_style(each))
+        table.add_row(*map(Text, _cells(each, names)), _verdict(each), style=_style(each))
     return table
 
 
-def _cells(finding: Finding) -> Iterator[str]:
+def _cells(finding: Finding, names: words.Names) -> Iterator[str]:
     row = finding.row
-    yield words.name(row.case) if row.what == STEP else f"  {row.what}"
+    yield names[row.case] if row.what == STEP else f"  {row.what}"
     yield quantity.milliseconds(point(finding.base_s))
     yield quantity.milliseconds(point(finding.head_s))
     yield words.change_range(finding.change)

@@ -1,7 +1,8 @@
 """A decision in words, as the terminal, Markdown and JUnit have them alike."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from .. import quantity
 from ..stats import Interval
@@ -36,6 +37,35 @@ def change_range(interval: Interval) -> str:
 def name(case: str) -> str:
     """A case's name; the suite's."""
     return SUITE_NAME if case == SUITE else case
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names of cases for a column of a table: what they share goes into its head.
+
+    Attributes:
+        common: What they share, with a `*` where they differ: `convnet-cpu-*-w0-off-fp32`; nothing
+            where there is one case, or where they are too unlike.
+        own: What tells each from the others, by case: `b4`.
+    """
+
+    common: str
+    own: Mapping[str, str]
+
+    def __getitem__(self, case: str) -> str:
+        """A case's name in the column; the suite's."""
+        return self.own.get(case) or name(case)
+
+
+def names(cases: Sequence[str]) -> Names:
+    """Names of cases for a column."""
+    parts = [case.split("-") for case in cases]
+    if len(cases) < 2 or len({len(each) for each in parts}) > 1:
+        return Names("", {})
+    differ = [len(set(each)) > 1 for each in zip(*parts, strict=True)]
+    common = "-".join("*" if d else part for d, part in zip(differ, parts[0], strict=True))
+    own = ("-".join(part for d, part in zip(differ, each, strict=True) if d) for each in parts)
+    return Names(common, dict(zip(cases, own, strict=True)))
 
 
 def row_name(finding: Finding) -> str:
