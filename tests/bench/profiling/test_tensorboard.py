@@ -131,12 +131,13 @@ def test_the_scalars_are_what_was_measured(board: Board, case: str, run: str) ->
     shown = scalars(board, run, "samples_per_s/block")
     assert [value for _, value in shown] == pytest.approx(rates)
     losses = profile["curves"]["loss"]
-    assert len(losses) in range(200, 2001, 200)
+    assert 1 < len(losses) <= 2000  # as many as the machine had time for
     shown = scalars(board, run, "training/loss")
-    assert 50 <= len(shown) <= 500
+    assert [step for step, _ in shown] == list(range(0, len(losses), -(-len(losses) // 500)))
     assert [value for _, value in shown] == pytest.approx([losses[step] for step, _ in shown])
     accuracy = profile["curves"]["accuracy"]
-    assert [step for step, _ in accuracy] == list(range(0, len(losses) + 1, 200))
+    assert accuracy
+    assert [step for step, _ in accuracy] == list(range(0, len(losses) + 1, 200))[: len(accuracy)]
     tested = scalars(board, run, "training/test_accuracy")
     assert [step for step, _ in tested] == [step for step, _ in accuracy]
     assert [share for _, share in tested] == pytest.approx([share for _, share in accuracy])
