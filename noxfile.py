@@ -15,7 +15,7 @@ nox.options.sessions = ["tests", "lint", "types"]
 
 STUDIES = ("truth", "disturbance", "bounds", "parity", "gate")
 """Scripts in `docs/studies/`, each with its table beside it; what they share lies there too."""
-REFERENCE = ("bench", "reports", "reports.frame", "reports.regression", "!bench.test_*")
+REFERENCE = ("bench", "bench.cycle", "reports", "reports.frame", "reports.regression")
 """The packages of the reference."""
 INTERRUPT_S, TERMINATE_S = 60, 20
 """On Ctrl-C a run ends its child processes and writes its report; nox would wait for 0.3 s."""

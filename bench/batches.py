@@ -41,7 +41,33 @@ class EndlessShuffle(Sampler[int]):
             yield from torch.randperm(self._length, generator=generator).tolist()[: self._kept]
 
 
-class EndlessStream(IterableDataset[Any]):
+class StreamAround(IterableDataset[Any]):
+    """Stands around a stream, and lets its attributes through.
+
+    A `worker_init_fn` that shares a stream out reads and sets them on `get_worker_info().dataset`.
+
+    Args:
+        dataset: The stream.
+    """
+
+    def __init__(self, dataset: Iterable[Any]) -> None:
+        self._dataset = dataset
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # whatever the stream has
+        """What the stream has."""
+        if name.startswith("_"):  # also while it is made anew in a worker
+            raise AttributeError(name)
+        return getattr(self._dataset, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401  # likewise
+        """Sets it on the stream."""
+        if name.startswith("_"):
+            super().__setattr__(name, value)
+        else:
+            setattr(self._dataset, name, value)
+
+
+class EndlessStream(StreamAround):
     """A stream's items, begun again whenever they have ended.
 
     So batches are whole ones, and one may span two epochs. In a loader worker it is the worker's
@@ -50,9 +76,6 @@ class EndlessStream(IterableDataset[Any]):
     Args:
         dataset: Gives its items anew each time it is gone through.
     """
-
-    def __init__(self, dataset: Iterable[Any]) -> None:
-        self._dataset = dataset
 
     def __iter__(self) -> Iterator[Any]:
         """Items, without end; none where the stream has none for this worker.
@@ -101,9 +124,14 @@ def refuse_unfit(case: Case, workload: Workload, length: int | None) -> None:
     """Refuses a case that cannot go with its workload.
 
     Raises:
-        UsageError: The data set, so many items, cannot fill one batch; or batches are to be
-            accumulated in a step that is the workload's own.
+        UsageError: The data set, so many items, cannot fill one batch; batches are to be
+            accumulated in a step that is the workload's own; or there is nothing to evaluate by.
     """
+    if not case.trains and workload.loss is None and workload.metric is None:
+        raise UsageError(
+            f"--loop {case.loop}: --workload {case.workload} has neither a loss nor a metric, one "
+            f"of which evaluation adds up; give Workload(metric=...), or --loop train"
+        )
     if case.accumulate > 1 and workload.step is not None:
         raise UsageError(
             f"--accumulate {case.accumulate}: --workload {case.workload} has a step of its own, "

@@ -1,8 +1,8 @@
 """Saving and reloading, as the lesson does it: does a fresh model give the same outputs?"""
 
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from bench import cycle
 from bench.build import Built
-from bench.placement import placed
+from bench.cycle import Training
+from bench.placement import each_tensor, placed
 from bench.trajectory import parts
 
 PREFIX = "_orig_mod."
@@ -45,7 +46,7 @@ def reload(built: Built, batch: Any) -> Reload:  # noqa: ANN401  # a batch is an
     training = built.training
     called: Any = training.model
     state = called.state_dict() if isinstance(called, nn.Module) else built.model.state_dict()
-    inputs, _ = training.split(placed(batch, training.placement))
+    calls = _calls(training, placed(batch, training.placement))
     fresh = built.workload.model().to(training.device)
     if training.placement.channels_last:
         fresh = fresh.to(memory_format=torch.channels_last)
@@ -62,12 +63,12 @@ def reload(built: Built, batch: Any) -> Reload:  # noqa: ANN401  # a batch is an
     except RuntimeError as error:
         told = " ".join(str(error).split())[:200]
         return Reload(False, f"a fresh model does not take its saved state: {told}")
-    trained = _outputs(built, built.model, inputs)
+    trained = _outputs(built, built.model, calls)
     if not trained:
-        return Reload(None, "a batch alone gives no outputs to compare")
-    if not _same(trained, _outputs(built, built.model, inputs)):
+        return Reload(None, "its outputs hold no tensors")
+    if not _same(trained, _outputs(built, built.model, calls)):
         return Reload(None, "its outputs differ from call to call, also in evaluation mode")
-    if not _same(trained, _outputs(built, fresh, inputs)):
+    if not _same(trained, _outputs(built, fresh, calls)):
         return Reload(
             False,
             "saved and reloaded it gives other outputs: something that it computes with is not in "
@@ -81,17 +82,33 @@ def without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.replace(PREFIX, ""): tensor for name, tensor in state.items()}
 
 
-def _outputs(built: Built, model: nn.Module, inputs: Any) -> list[Tensor]:  # noqa: ANN401  # any
+Call = Callable[[nn.Module], Any]
+"""Calls a model with what it is given in a step."""
+
+
+def _calls(training: Training, batch: Any) -> list[Call]:  # noqa: ANN401  # a batch is anything
+    """How a step on a batch, in place, calls the model."""
+    if training.step is None:
+        inputs, _ = training.split(batch)
+        return [lambda model: cycle.called(model, inputs)]
+    calls: list[Call] = []
+
+    def model(*inputs: Any, **named: Any) -> Any:  # noqa: ANN401  # as any model
+        given = each_tensor((inputs, named), lambda tensor: tensor.detach().clone())
+        calls.append(lambda model: model(*given[0], **given[1]))
+        return training.model(*inputs, **named)
+
+    training.step(cycle.StillStep(replace(training, model=model), batch))
+    return calls
+
+
+def _outputs(built: Built, model: nn.Module, calls: Iterable[Call]) -> list[Tensor]:
     training = model.training
     model.eval()
     torch.manual_seed(0)
     try:
         with torch.no_grad(), built.training.autocast():
-            return [tensor.clone() for _, tensor in parts(cycle.called(model, inputs))]
-    except Exception:
-        if built.training.step is None:
-            raise
-        return []  # the workload's own step may call it with more than a batch
+            return [tensor.clone() for call in calls for _, tensor in parts(call(model))]
     finally:
         model.train(training)
 

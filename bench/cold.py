@@ -6,6 +6,7 @@ The cases that compile the same share what it leaves in the cache, and start fro
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import repeat
 
 from bench import batches, compilation, cycle
 from bench.build import build
@@ -33,7 +34,7 @@ def compile_cold(report: Callable[[str], None], request: Request) -> ColdStart:
     report("compiling with an empty cache")
     clock.synchronize()
     began = time.perf_counter()
-    cycle.LOOPS[case.loop](replace(built.training, accumulate=1), iter([batch]), 1)
+    cycle.LOOPS[case.loop](replace(built.training, accumulate=1), repeat(batch), 1)
     clock.synchronize()
     first_step_s = time.perf_counter() - began
     told = compilation.facts(case.compile) or {}

@@ -5,8 +5,9 @@ the optimizer's work is one stretch; the work done and the weights that come out
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sized
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Protocol
 
 import torch
@@ -128,8 +129,7 @@ def train(
 ) -> Tensor:
     """The training cycle, as `Loop`; a step ends with the optimizer's. Returns the last loss."""
     if training.step is not None:
-        own = Step(training, batches, lap)
-        return _train_by(training.step, training, own, steps, end_step)
+        return _train_by(training.step, Step(training, batches, lap), steps, end_step)
     scaler, accumulate, update = training.scaler, training.accumulate, training.update
     loss = torch.zeros(())
     for _ in range(steps):
@@ -170,6 +170,7 @@ class Step:
         self._training = training
         self._batches = batches
         self._lap = lap
+        self._stepped: list[Update] = []
 
     @property
     def device(self) -> torch.device:
@@ -206,6 +207,17 @@ class Step:
         scaled.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self._lap(Phase.BACKWARD)
 
+    def clear(self, name: str | None = None) -> None:
+        """Clears the gradients of an optimizer's parameters, which a backward pass left there.
+
+        Args:
+            name: Which; may be left out where there is one.
+
+        Raises:
+            UsageError: There is none of that name.
+        """
+        self._named(name).optimizer.zero_grad()
+
     def update(self, name: str | None = None) -> None:
         """Has an optimizer step and clear its parameters' gradients. Ends the phase.
 
@@ -215,11 +227,24 @@ class Step:
         Raises:
             UsageError: There is none of that name.
         """
-        self.named(name)(self._training.scaler)
+        update = self._named(name)
+        if update in self._stepped:  # a scaler allows one step between its own updates
+            self._update_scaler()
+        update(self._training.scaler)
+        self._stepped.append(update)
         self._lap(Phase.OPTIMIZER)
 
-    def named(self, name: str | None) -> Update:
-        """The update of an optimizer; see `update`."""
+    def end(self) -> None:
+        """Ends the step: what came after its last phase counts as the optimizer's."""
+        self._update_scaler()
+        self._lap(Phase.OPTIMIZER)
+
+    def _update_scaler(self) -> None:
+        if self._training.scaler is not None and self._stepped:
+            self._training.scaler.update()
+        self._stepped.clear()
+
+    def _named(self, name: str | None) -> Update:
         known = self._training.updates
         if name is None and len(known) == 1:
             return self._training.update
@@ -232,9 +257,41 @@ class Step:
         return known[name]
 
 
+class StillStep(Step):
+    """A step that no optimizer takes: what is given to a step of one's own that is looked at.
+
+    Args:
+        training: What to run.
+        batch: The batch that it is given, again and again; in place.
+        around: Makes a context around each forward pass.
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        batch: Any,  # noqa: ANN401  # a batch is anything
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        super().__init__(training, repeat(batch), no_lap)
+        self._around = around
+
+    def batch(self) -> tuple[Any, Any]:
+        """The batch: inputs and target."""
+        return self._training.split(next(self._batches))
+
+    @contextmanager
+    def forward(self) -> Iterator[None]:
+        """A forward pass."""
+        with self._around(), super().forward():
+            yield
+
+    def update(self, name: str | None = None) -> None:
+        """Clears the gradients that an optimizer would have used."""
+        self.clear(name)
+
+
 def _train_by(
     step: Callable[[Step], Tensor],
-    training: Training,
     own: Step,
     steps: int,
     end_step: Callable[[], None],
@@ -243,9 +300,12 @@ def _train_by(
     loss = torch.zeros(())
     for _ in range(steps):
         loss = step(own)
-        if training.scaler is not None:
-            training.scaler.update()
+        own.end()
         end_step()
+    if not isinstance(loss, Tensor):
+        raise UsageError(
+            f"Workload(step=...): it returned {type(loss).__name__}; return a loss, a tensor"
+        )
     return loss.detach()
 
 

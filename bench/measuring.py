@@ -7,10 +7,8 @@ each in a pass of its own: memory, the work of a step, its fixed cost, an epoch'
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -101,8 +99,11 @@ def measure(report: Report, request: Request) -> Findings:
         },
         clock=clock_facts(lap_clock),
         phases=tuple(str(phase) for phase in phases.of(case.loop, case.device)),
-        laps={"host": lists(samples.laps.host), "device": lists(samples.laps.device)},
-        micro_laps=lists(samples.laps.micro) or None,
+        laps={
+            "host": lists(with_phases(samples.laps.host, case)),
+            "device": lists(with_phases(samples.laps.device, case)),
+        },
+        micro_laps=lists(samples.laps.micro) if case.accumulate > 1 else None,
         blocks=samples.blocks,
         sampling=samples.sampling,
         noise=samples.noise,
@@ -115,6 +116,7 @@ def measure(report: Report, request: Request) -> Findings:
             "batches": rate.batches,
             "disturbed": not calm,
             "ready": source.ready,
+            "batches_a_step": subject.laps().count(Phase.DATALOAD),
             "unloaded_step_s": unloaded_s if unloaded_calm else None,
         },
         compile=compiled,
@@ -140,60 +142,37 @@ def count_work(
     case's own.
     """
     training = built.training
-    inputs, target = training.split(placed(batch, training.placement))
+    ready = placed(batch, training.placement)
+    inputs, target = training.split(ready)
     own = [*built.model.parameters(), *built.model.buffers(), *tensors((inputs, target))]
     eager = replace(training, model=built.model)
     try:
-        counted = work.count(_watched(eager, batch, case), own, backward=case.trains)
+        counted = work.count(_watched(eager, ready, case), own, backward=case.trains)
     except Exception as error:  # noqa: BLE001  # any operator of the user's model may refuse a mode
         reason = " ".join(f"its operators could not be counted: {error!r}".split())
         return {"flops": None, "bytes": None, "operators": None, "reason": reason}, None
     saved_bytes = counted.saved_bytes
     if case.compile != "off" and case.trains:
-        saved_bytes = work.saved_bytes(_watched(training, batch, case), own)
+        saved_bytes = work.saved_bytes(_watched(training, ready, case), own)
     facts = {"flops": counted.flops, "bytes": counted.bytes, "operators": counted.operators}
     return {**facts, "reason": None}, saved_bytes
 
 
-def _watched(training: Training, batch: Any, case: Case) -> work.Step:  # noqa: ANN401  # a batch
-    """One step of a training on a batch, its forward passes watched, without its optimizer."""
+def _watched(training: Training, ready: Any, case: Case) -> work.Step:  # noqa: ANN401  # a batch
+    """One step of a training on a batch in place, its forward passes watched; no optimizer's."""
 
     def step(saving: work.Saving) -> None:
         own = training.step
         if case.trains and own is not None:
-            own(WatchedStep(training, batch, saving))
+            own(cycle.StillStep(training, ready, saving))
             return
-        inputs, target = training.split(placed(batch, training.placement))
+        inputs, target = training.split(ready)
         with saving():
             loss = cycle.forward(training, inputs, target)
         if case.trains:
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
     return step
-
-
-class WatchedStep(cycle.Step):
-    """What a workload's own step is given when its work is counted: no optimizer steps.
-
-    Args:
-        training: What to run.
-        batch: The batch that it is given, again and again.
-        saving: Watches a forward pass.
-    """
-
-    def __init__(self, training: Training, batch: Any, saving: work.Saving) -> None:  # noqa: ANN401
-        super().__init__(training, repeat(batch), cycle.no_lap)
-        self._saving = saving
-
-    @contextmanager
-    def forward(self) -> Iterator[None]:
-        """A forward pass."""
-        with self._saving(), super().forward():
-            yield
-
-    def update(self, name: str | None = None) -> None:
-        """Clears the gradients that an optimizer would have used."""
-        self.named(name).optimizer.zero_grad()
 
 
 def tensors(batch: Any) -> list[Tensor]:  # noqa: ANN401  # a batch is anything
@@ -243,6 +222,14 @@ def clock_facts(clock: Device) -> dict[str, Any]:
         "name": clock.clock_name,
         "resolution_s": time.get_clock_info("perf_counter").resolution,
     }
+
+
+def with_phases(laps: Mapping[str, Any] | None, case: Case) -> Mapping[str, Any] | None:
+    """Laps with all phases of a case: 0 for one that its steps, the workload's own, never end."""
+    if laps is None:
+        return None
+    names = [str(phase) for phase in phases.of(case.loop, case.device)]
+    return {**{name: np.zeros_like(laps[phases.STEP]) for name in names}, **laps}
 
 
 def lists(laps: Mapping[str, Any] | None) -> dict[str, Any] | None:

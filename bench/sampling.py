@@ -11,7 +11,7 @@ from bench.clock import Device, Laps, LapTimer
 from bench.cycle import Loop, Training
 from bench.disturbance import MOST_OTHERS, MOST_STEAL, Disturbance, Watch
 from bench.measurement import Block
-from bench.phases import Phase
+from bench.phases import STEP, Phase
 from bench.request import Sampling
 from reports.stats import median_interval
 
@@ -272,14 +272,23 @@ def half_width(steps: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
 
 
 def join(laps: list[Laps]) -> Laps:
-    """The laps of several blocks, one after the other."""
+    """The laps of several blocks, one after the other; 0 for a phase that a block never ended."""
 
     def joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        names = dict.fromkeys(name for part in parts for name in part)
+        return {
+            name: np.concatenate([part.get(name, np.zeros_like(part[STEP])) for part in parts])
+            for name in names
+        }
 
     devices = [part.device for part in laps if part.device is not None]
+    widths = [{name: laps.shape[1] for name, laps in part.micro.items()} for part in laps]
     return Laps(
         host=joined([part.host for part in laps]),
         device=joined(devices) if devices else None,
-        micro=joined([part.micro for part in laps]),
+        micro={
+            name: np.concatenate([part.micro[name] for part in laps])
+            for name, width in widths[0].items()
+            if all(each.get(name) == width for each in widths)
+        },
     )

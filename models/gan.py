@@ -82,6 +82,7 @@ def step(at: Step) -> Tensor:
     with at.forward():
         loss = softplus(-at.model(fake)).mean()
     at.backward(loss)
+    at.clear("discriminator")
     at.update("generator")
     return loss
 

@@ -143,8 +143,10 @@ class Measurement:
 
     @property
     def samples(self) -> int:
-        """How many samples a step goes through."""
-        return int(self.axes["batch_size"]) * self.micro_batches
+        """How many samples a step goes through; one of the workload's own may take more batches."""
+        told = self.figure("loader", "batches_a_step")
+        batches = int(told) if told > 0 else self.micro_batches
+        return int(self.axes["batch_size"]) * batches
 
     @cached_property
     def samples_per_s(self) -> Interval:

@@ -20,6 +20,8 @@ from torch.utils.data import (
     get_worker_info,
 )
 
+from bench.batches import StreamAround
+
 LEAST_S, MOST_S = 0.5, 3.0
 """How long batches are watched, at least and at most."""
 LEAST_BATCHES = 4
@@ -98,11 +100,8 @@ class TimedData(Dataset[Any]):
         return items
 
 
-class TimedStream(IterableDataset[Any]):
+class TimedStream(StreamAround):
     """A stream whose items are timed."""
-
-    def __init__(self, dataset: Any) -> None:  # noqa: ANN401  # any stream
-        self._dataset = dataset
 
     def __iter__(self) -> Iterator[Any]:
         """Its items."""

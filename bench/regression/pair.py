@@ -159,8 +159,8 @@ class Pair:
                 "steps": [turn.steps for turn in self.turns],
                 "elapsed_s": [round(turn.elapsed_s, 9) for turn in self.turns],
                 "phases_s": {
-                    phase: [round(turn.phases_s[phase], 9) for turn in self.turns]
-                    for phase in self.turns[0].phases_s
+                    phase: [round(turn.phases_s.get(phase, 0.0), 9) for turn in self.turns]
+                    for phase in dict.fromkeys(p for turn in self.turns for p in turn.phases_s)
                 },
             },
             "sides": {side: asdict(ended) for side, ended in self.sides.items()},

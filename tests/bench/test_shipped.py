@@ -3,12 +3,18 @@
 import json
 import subprocess
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.functional import softplus
 
+from bench.cycle import Training, train
+from bench.placement import Placement
+from bench.update import Update
 from bench.workload import CLASSIFIERS, SHIPPED, DataChoice, load
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
@@ -125,3 +131,37 @@ def test_a_language_model_takes_no_images() -> None:
 
     with pytest.raises(UsageError, match="--dataset jpeg: this workload trains on tokens"):
         load("gpt", DataChoice("jpeg"))
+
+
+def test_the_gan_trains_as_one_that_is_written_by_hand() -> None:
+    workload = load("gan", OWN)
+    images = [torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(n)) for n in (1, 2)]
+
+    def start() -> tuple[Any, dict[str, torch.optim.Optimizer]]:
+        torch.manual_seed(0)
+        model = workload.model()
+        made = workload.made_optimizers(model)
+        torch.manual_seed(3)  # of the noise
+        return model, made
+
+    ours, optimizers = start()
+    updates = {name: Update(optimizer) for name, optimizer in optimizers.items()}
+    training = Training(
+        model=ours, loss=nn.MSELoss(), updates=updates, placement=Placement(torch.device("cpu")),
+        autocast=nullcontext, step=workload.step,
+    )  # fmt: skip
+    train(training, ((image, None) for image in images), 2)
+
+    theirs, optimizers = start()
+    generate, tell = theirs.generator, theirs.discriminator
+    for real in images:
+        fake = generate(torch.randn(4, 64, 1, 1))
+        optimizers["discriminator"].zero_grad()
+        told = softplus(-tell(real)).mean() + softplus(tell(fake.detach())).mean()
+        torch.autograd.backward(told)
+        optimizers["discriminator"].step()
+        optimizers["generator"].zero_grad()
+        torch.autograd.backward(softplus(-tell(fake)).mean())
+        optimizers["generator"].step()
+    for name, value in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], value)

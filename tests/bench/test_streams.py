@@ -13,6 +13,7 @@ from bench.batches import EndlessStream, length_of, make_loader
 from bench.case import Case
 from bench.errors import UsageError
 from bench.loading import Source
+from bench.profiling.workers import TimedStream
 from bench.training import MOST_STREAMED, some_of
 from bench.workload import Workload
 
@@ -27,6 +28,27 @@ class Numbers(IterableDataset[int]):
         info = get_worker_info()
         first, stride = (0, 1) if info is None else (info.id, info.num_workers)
         return iter(range(first, self._count, stride))
+
+
+class Range(IterableDataset[int]):
+    """Numbers from `start` to `end`, as in the documentation of `IterableDataset`."""
+
+    def __init__(self, start: int, end: int) -> None:
+        self.start = start
+        self.end = end
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.start, self.end))
+
+
+def share_out(worker: int) -> None:
+    """The documentation's own way."""
+    info = get_worker_info()
+    assert info is not None
+    dataset: Any = info.dataset
+    each = (dataset.end - dataset.start) // info.num_workers
+    dataset.start += worker * each
+    dataset.end = dataset.start + each
 
 
 class Once(IterableDataset[int]):
@@ -45,12 +67,13 @@ class WithoutEnd(IterableDataset[int]):
             yield 1
 
 
-def loader(dataset: Any, batch_size: int = 4, num_workers: int = 0) -> Any:
+def loader(dataset: Any, batch_size: int = 4, num_workers: int = 0, **more: Any) -> Any:
     workload = Workload(
         model=lambda: torch.nn.Linear(1, 1),
         dataset=lambda: dataset,
         loss=torch.nn.MSELoss(),
         optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1),
+        loader=more,
     )
     case = Case(workload="numbers", batch_size=batch_size, num_workers=num_workers)
     return make_loader(workload, dataset, case, seed=0)
@@ -64,6 +87,13 @@ def test_a_stream_begins_again_and_batches_are_whole() -> None:
 def test_each_worker_goes_through_its_own_part() -> None:
     found = [batch.tolist() for batch in islice(iter(loader(Numbers(6), 3, 2)), 4)]
     assert found == [[0, 2, 4], [1, 3, 5], [0, 2, 4], [1, 3, 5]]
+
+
+@pytest.mark.parametrize("around", [lambda stream: stream, TimedStream])
+def test_a_worker_init_fn_shares_a_stream_out(around: Any) -> None:
+    batches = loader(around(Range(0, 6)), 3, 2, worker_init_fn=share_out)
+    found = [batch.tolist() for batch in islice(iter(batches), 4)]
+    assert found == [[0, 1, 2], [3, 4, 5], [0, 1, 2], [3, 4, 5]]
 
 
 def test_a_worker_without_a_part_is_left_out() -> None:
