@@ -4,6 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from bench.batches import refuse_unfit
+from bench.case import Case
+from bench.errors import UsageError
+from bench.workload import DataChoice, load
+
 OWN = """
 import torch
 from torch.utils.data import TensorDataset
@@ -21,19 +28,19 @@ class Net(torch.nn.Module):
 
 
 def step(at):
-    # Two batches, and every third time a second update of the same parameters.
     for number in range(2):
         x, y = at.batch()
         with at.forward():
             loss = torch.nn.functional.cross_entropy(at.model(x, scale=number + 1.0), y)
         at.backward(loss)
     at.update()
-    NETS[-1].steps += 1
-    if NETS[-1].steps % 3 == 0:
-        with at.forward():
-            loss = at.model(x, scale=1.0).square().mean()
-        at.backward(loss)
-        at.update()
+    if EVERY:
+        NETS[-1].steps += 1
+        if NETS[-1].steps % EVERY == 0:  # a second update of the same parameters
+            with at.forward():
+                loss = at.model(x, scale=1.0).square().mean()
+            at.backward(loss)
+            at.update()
     return loss
 
 
@@ -49,30 +56,16 @@ def make():
     torch.manual_seed(0)
     data = TensorDataset(torch.randn(64, 8), torch.randint(0, 2, (64,)))
     return Workload(
-        model=Net if PLAIN else model,
+        model=model,
         dataset=lambda: data,
         optimizer=lambda parameters: torch.optim.Adam(parameters),
-        step=plain if PLAIN else step,
+        step=step,
     )
-"""
-PLAIN = """
-
-PLAIN = True
-
-
-def plain(at):
-    for number in range(2):
-        x, y = at.batch()
-        with at.forward():
-            loss = torch.nn.functional.cross_entropy(at.model(x, scale=number + 1.0), y)
-        at.backward(loss)
-    at.update()
-    return loss
 """
 
 
 def test_a_step_of_two_batches_is_measured_and_compared(bench: Any, tmp_path: Path) -> None:
-    (tmp_path / "own.py").write_text(OWN + PLAIN)
+    (tmp_path / "own.py").write_text(OWN + "\n\nEVERY = 0\n")
     out = tmp_path / "out"
     done = bench(
         "--workload", "own.py:make", "--batch-size", "4", "--num-workers", "0", "--device", "cpu",
@@ -92,7 +85,7 @@ def test_a_step_of_two_batches_is_measured_and_compared(bench: Any, tmp_path: Pa
 
 
 def test_steps_that_differ_are_measured(bench: Any, tmp_path: Path) -> None:
-    (tmp_path / "own.py").write_text(OWN + "\n\nPLAIN = False\n")
+    (tmp_path / "own.py").write_text(OWN + "\n\nEVERY = 3\n")
     done = bench(
         "--workload", "own.py:make", "--batch-size", "4", "--num-workers", "0", "--device", "cpu",
         "--compile", "off", "--steps", "20", "--no-parity", "--output", "out",
@@ -100,11 +93,16 @@ def test_steps_that_differ_are_measured(bench: Any, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_what_a_step_of_one_s_own_cannot_do_is_told_first(bench: Any) -> None:
-    for words, told in (
-        (["--loop", "eval"], "has neither a loss nor a metric"),
-        (["--accumulate", "2"], "has a step of its own"),
-    ):
-        done = bench("--workload", "gan", "--compile", "off", "--device", "cpu", *words)
-        assert done.returncode == 4
-        assert told in " ".join((done.stdout + done.stderr).split())
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"loop": "eval"}, "--loop eval: --workload gan has neither a loss nor a metric"),
+        ({"accumulate": 2}, "--accumulate 2: --workload gan has a step of its own"),
+    ],
+)
+def test_what_a_step_of_one_s_own_cannot_do_is_told_first(
+    changes: dict[str, Any], told: str
+) -> None:
+    case = Case(workload="gan", **changes)
+    with pytest.raises(UsageError, match=told):
+        refuse_unfit(case, load("gan", DataChoice("own")), 100)

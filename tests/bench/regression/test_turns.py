@@ -162,5 +162,5 @@ def test_a_turn_outlasts_what_the_loader_had_prepared(
 
 
 def test_long_steps_still_have_rounds_enough() -> None:
-    assert rounds_of(Turns(), 0.03) == 33
+    assert rounds_of(Turns(), 0.03) == 16
     assert rounds_of(Turns(), 2.0) == Turns().least_rounds
