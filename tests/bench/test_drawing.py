@@ -2,9 +2,7 @@ import hashlib
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import TensorDataset
 
 from bench import data
 from bench.drawing import CLASSES, FIGURES, Paper, draw
@@ -56,31 +54,3 @@ def test_pixels_alone_do_not_tell_the_classes_apart(
     by_pixel = LogisticRegression(C=1e-3, max_iter=60).fit(inputs.flatten(1), targets)
     accuracy = by_pixel.score(test_inputs.flatten(1), test_targets)
     assert 0.3 < accuracy < 0.6
-
-
-def test_the_lessons_network_learns_the_classes_as_the_lesson_trains_it(
-    images: tuple[TensorDataset, TensorDataset],
-) -> None:
-    """A batch size of 4, a learning rate of 0.001; two epochs were enough for each seed tried."""
-    torch.manual_seed(0)
-    train, test = images
-    model = nn.Sequential(
-        *(nn.Conv2d(3, 6, 5), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
-        *(nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)),
-    )
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
-    test_inputs, test_targets = test.tensors
-    accuracy = 0.0
-    for _ in range(4):
-        for inputs, targets in DataLoader(train, batch_size=4, shuffle=True):
-            optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(model(inputs), targets)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
-            optimizer.step()
-        with torch.no_grad():
-            right = model(test_inputs).argmax(1) == test_targets
-        accuracy = right.float().mean().item()
-        if accuracy > 0.9:
-            break
-    assert accuracy > 0.9
