@@ -79,7 +79,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def workloads(session: nox.Session) -> None:
-    """Compile every shipped workload, and compare it with eager execution (some 6 minutes)."""
+    """Compile every shipped workload, and compare it with eager execution (some 10 minutes)."""
     session.install("-e", ".", "--group", "tests")
     run(session, "python", "-m", "pytest", "-m", "exhaustive", *session.posargs)
 
