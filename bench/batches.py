@@ -5,7 +5,7 @@ That would fall upon whichever lap comes next, so the sampler goes on from one s
 and the cost of a start is measured by itself.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
@@ -41,33 +41,33 @@ class EndlessShuffle(Sampler[int]):
             yield from torch.randperm(self._length, generator=generator).tolist()[: self._kept]
 
 
-class StreamAround(IterableDataset[Any]):
-    """Stands around a stream, and lets its attributes through.
+class Around:
+    """Stands around a data set, and lets its attributes through.
 
     A `worker_init_fn` that shares a stream out reads and sets them on `get_worker_info().dataset`.
 
     Args:
-        dataset: The stream.
+        dataset: Any data set.
     """
 
-    def __init__(self, dataset: Iterable[Any]) -> None:
+    def __init__(self, dataset: Any) -> None:  # noqa: ANN401
         self._dataset = dataset
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # whatever the stream has
-        """What the stream has."""
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # whatever the data set has
+        """What the data set has."""
         if name.startswith("_"):  # also while it is made anew in a worker
             raise AttributeError(name)
         return getattr(self._dataset, name)
 
     def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401  # likewise
-        """Sets it on the stream."""
+        """Sets it on the data set."""
         if name.startswith("_"):
             super().__setattr__(name, value)
         else:
             setattr(self._dataset, name, value)
 
 
-class EndlessStream(StreamAround):
+class EndlessStream(Around, IterableDataset[Any]):
     """A stream's items, begun again whenever they have ended.
 
     So batches are whole ones, and one may span two epochs. In a loader worker it is the worker's

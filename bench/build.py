@@ -94,6 +94,6 @@ def updates_of(workload: Workload, model: nn.Module, case: Case) -> dict[str, Up
 
 def _no_loss(_: Any, __: Any) -> Tensor:  # noqa: ANN401  # as any loss
     raise UsageError(
-        "Workload: it has no loss=, and its own step alone is not enough here; give one, or a "
-        "metric= where --loop eval is what lacks it"
+        "Workload(step=...): it asks for the workload's loss, and there is none; give loss=, or "
+        "compute it in the step"
     )

@@ -88,6 +88,7 @@ def measure(report: Report, request: Request) -> Findings:
     counted, saved_bytes = count_work(built, case, batch)
     fixed = fixed_of(subject, watch, case, batch, samples.laps)
     unloaded_s, unloaded_calm = undisturbed(watch, lambda: unloaded_step_s(subject, batch))
+    laps_of_step = subject.laps()
     report("restarting the loader")
     restart_s = source.start()
     return Findings(
@@ -116,7 +117,7 @@ def measure(report: Report, request: Request) -> Findings:
             "batches": rate.batches,
             "disturbed": not calm,
             "ready": source.ready,
-            "batches_a_step": subject.laps().count(Phase.DATALOAD),
+            "batches_a_step": laps_of_step.count(Phase.DATALOAD),
             "unloaded_step_s": unloaded_s if unloaded_calm else None,
         },
         compile=compiled,

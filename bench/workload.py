@@ -38,10 +38,10 @@ class Workload:
 
     Attributes:
         model: Makes a fresh model, on the CPU and in training mode.
-        dataset: Makes the data set to train on: map-style, with a length.
+        dataset: Makes the data set to train on: map-style with a length, or a stream.
         loss: Takes the model's output and the target, gives a scalar; a `step` may do without. A
-            model that computes its
-            loss itself has one that picks it out, such as `lambda output, _: output.loss`.
+            model that computes its loss itself has one that picks it out, such as
+            `lambda output, _: output.loss`.
         optimizer: Takes the model's parameters, gives the optimizer. One that takes the model
             itself and gives several, by name, is `optimizers`.
         optimizers: Takes the model, gives its optimizers by name: for a `step` that has several.

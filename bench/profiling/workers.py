@@ -20,7 +20,7 @@ from torch.utils.data import (
     get_worker_info,
 )
 
-from bench.batches import StreamAround
+from bench.batches import Around
 
 LEAST_S, MOST_S = 0.5, 3.0
 """How long batches are watched, at least and at most."""
@@ -64,21 +64,12 @@ _WATCH = Stopwatch()
 _ITEM = "item"
 
 
-class TimedData(Dataset[Any]):
-    """A data set whose items are timed."""
-
-    def __init__(self, dataset: Any) -> None:  # noqa: ANN401  # any map-style data set
-        self._dataset = dataset
+class TimedData(Around, Dataset[Any]):
+    """A map-style data set whose items are timed."""
 
     def __len__(self) -> int:
         """As many as there are."""
         return len(self._dataset)
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # whatever the data set has
-        """What else the data set has, for whoever looks for it."""
-        if name.startswith("_"):  # also while it is made anew in a worker
-            raise AttributeError(name)
-        return getattr(self._dataset, name)
 
     def __getitem__(self, index: Any) -> Any:  # noqa: ANN401  # whatever the sampler gives
         """An item."""
@@ -100,7 +91,7 @@ class TimedData(Dataset[Any]):
         return items
 
 
-class TimedStream(StreamAround):
+class TimedStream(Around, IterableDataset[Any]):
     """A stream whose items are timed."""
 
     def __iter__(self) -> Iterator[Any]:
