@@ -93,7 +93,9 @@ def test_the_table_of_settings_can_be_sorted(board: Board, page: Any, keep: Any)
     rows = page.locator("tf-hparams-table-view vaadin-grid-cell-content")
     rows.filter(has_text="result/samples_per_s").first.wait_for()
     for text in ("fp32", "bf16", "precision", "num_workers", "compile", "result/step_ms"):
-        assert rows.filter(has_text=re.compile(f"^\\s*{text}\\s*$")).count() >= 1
+        cells = rows.filter(has_text=re.compile(f"^\\s*{text}\\s*$"))
+        cells.first.wait_for(state="attached")  # rows are drawn after the head that was waited for
+        assert cells.count() >= 1
     keep("hparams")
 
 
