@@ -15,7 +15,7 @@ nox.options.sessions = ["tests", "lint", "types"]
 
 STUDIES = ("truth", "disturbance", "bounds", "parity", "gate")
 """Scripts in `docs/studies/`, each with its table beside it; what they share lies there too."""
-REFERENCE = ("bench", "bench.cycle", "reports", "reports.frame", "reports.regression")
+REFERENCE = ("stepbench", "stepbench_reports")
 """The packages of the reference."""
 INTERRUPT_S, TERMINATE_S = 60, 20
 """On Ctrl-C a run ends its child processes and writes its report; nox would wait for 0.3 s."""
@@ -30,28 +30,35 @@ def run(session: nox.Session, *command: str) -> None:
 def bench(session: nox.Session) -> None:
     """Time a training step, phase by phase: `nox -s bench -- --help` lists the options."""
     session.install("-e", ".")
-    run(session, "python", "-m", "bench", *session.posargs)
+    run(session, "stepbench", "run", *session.posargs)
 
 
 @nox.session
 def regression(session: nox.Session) -> None:
     """Fail where head trains slower than base: `nox -s regression -- --base main`."""
     session.install("-e", ".")
-    run(session, "python", "-m", "bench.regression", *session.posargs)
+    run(session, "stepbench", "regression", *session.posargs)
 
 
 @nox.session
 def report(session: nox.Session) -> None:
     """Make a run's reports again: `nox -s report -- results/latest`."""
     session.install("-e", ".")
-    session.run("python", "-m", "reports", *(session.posargs or ["results/latest"]))
+    session.run("stepbench", "report", *session.posargs)
+
+
+@nox.session
+def compare(session: nox.Session) -> None:
+    """Compare runs, or cases: `nox -s compare -- RUN --against OTHER`."""
+    session.install("-e", ".")
+    session.run("stepbench", "compare", *session.posargs)
 
 
 @nox.session
 def tensorboard(session: nox.Session) -> None:
     """Open runs with a profile in TensorBoard: `nox -s tensorboard -- [RUN ...] [OPTIONS]`."""
     session.install("-e", ".")
-    run(session, "python", "-m", "bench.tensorboard", *session.posargs)
+    run(session, "stepbench", "tensorboard", *session.posargs)
 
 
 @nox.session
@@ -69,12 +76,15 @@ def study(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests: `nox -s tests -- ARGUMENTS` passes pytest's own, and runs one at a time."""
     session.install("-e", ".", "--group", "tests")
-    if session.posargs:
-        run(session, "python", "-m", "pytest", *session.posargs)
-        return
-    run(session, "python", "-m", "pytest", "-m", "alone")
-    others = "not alone and not exhaustive"
-    run(session, "python", "-m", "pytest", "-m", others, "-n", "auto", "--dist", "worksteal")
+    at_once = ["-n", "auto", "--dist", "loadfile"]
+    run(session, "python", "-m", "pytest", *(session.posargs or at_once))
+
+
+@nox.session
+def integration(session: nox.Session) -> None:
+    """Run models of other libraries, which are large to install: Lightning's, timm's."""
+    session.install("-e", ".", "--group", "tests", "--group", "integration")
+    run(session, "python", "-m", "pytest", "-m", "integration", *session.posargs)
 
 
 @nox.session

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from bench.workload import DataChoice, Workload, right_answers
+from stepbench import DataChoice, Workload, right_answers
 
 
 class ConvNet(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torchvision import models as zoo
 
-from bench.workload import DataChoice, Workload, right_answers
+from stepbench import DataChoice, Workload, right_answers
 
 
 class Frozen(nn.Module):

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 from torch.optim import Adam, Optimizer
 
-from bench.cycle import Step
-from bench.workload import DataChoice, Workload
+from stepbench import DataChoice, Step, Workload
 
 LATENT = 64
 """How many random numbers an image is generated from."""

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import AdamW
 
-from bench.workload import DataChoice, Workload, right_answers
+from stepbench import DataChoice, Workload, right_answers
 
 LENGTH = 64
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """A layer: each token looks at those before it, and then thinks for itself.
 
     Args:
@@ -71,7 +71,7 @@ class GPT(nn.Module):
         super().__init__()
         self.tokens = nn.Embedding(vocabulary, width)
         self.places = nn.Parameter(torch.zeros(length, width))
-        self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(TransformerBlock(width, heads) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
         nn.init.normal_(self.tokens.weight, std=0.02)
 

@@ -8,7 +8,7 @@ once: look at how far from the roofline it stays, and at how little a larger bat
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from bench.workload import DataChoice, Workload, right_answers
+from stepbench import DataChoice, Workload, right_answers
 
 LENGTH = 64
 

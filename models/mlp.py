@@ -9,7 +9,7 @@ ones.
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from bench.workload import DataChoice, Workload, right_answers
+from stepbench import DataChoice, Workload, right_answers
 
 
 class Perceptron(nn.Module):

@@ -14,7 +14,7 @@ from torch.optim import SGD
 from torch.utils.data import Dataset
 from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 
-from bench.workload import DataChoice, Workload, right_answers
+from stepbench import DataChoice, Workload, right_answers
 
 PIXELS = 128
 CLASSES = 3

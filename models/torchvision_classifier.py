@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torchvision import models as zoo
 
-from bench.workload import DataChoice, Workload, right_answers
+from stepbench import DataChoice, Workload, right_answers
 
 _PLAIN_OUTPUT = {
     # In training these two return auxiliary scores as well, unless they are told not to.

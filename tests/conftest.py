@@ -9,10 +9,18 @@ from pathlib import Path
 import psutil
 import pytest
 
+from support import warm
+from support.warm import WarmCommands, WarmInterpreter
+
+# Two tests run at once, and torch's threads would spin while they wait for each other's cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Without compiled files each interpreter that a test starts would compile torch anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 TINY = """
     import os, time
     import torch
-    from bench import Workload
+    from stepbench import Workload
 
     class Data(torch.utils.data.Dataset):
         def __len__(self):
@@ -34,8 +42,35 @@ TINY = """
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache for the whole session, apart from the user's own."""
-    return tmp_path_factory.mktemp("cache")
+    """One cache for all the tests, apart from the user's own."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # which the workers have in common
+    place = base / "stepbench-cache"
+    place.mkdir(exist_ok=True)
+    return place
+
+
+@pytest.fixture(scope="session")
+def warm_servers() -> Iterator[WarmInterpreter]:
+    """An interpreter with all that a server imports."""
+    with warm.interpreter(warm.server_modules()) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def commands(warm_servers: WarmInterpreter) -> Iterator[WarmCommands]:
+    """Runs commands in forks of an interpreter that has imported what they need."""
+    with warm.interpreter(warm.COMMAND_MODULES) as found:
+        yield WarmCommands(found, warm_servers)
+
+
+@pytest.fixture
+def forked_servers(warm_servers: WarmInterpreter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the servers that this process starts forked from a warm interpreter."""
+    from stepbench.process import fork_server
+
+    monkeypatch.setattr(fork_server, "subprocess", warm.warm_subprocess(warm_servers.address))
 
 
 @pytest.fixture(autouse=True)
@@ -52,10 +87,17 @@ def nothing_left_behind() -> Iterator[None]:
         child
         for child in psutil.Process().children(recursive=True)
         # multiprocessing keeps one process of its own for as long as the interpreter lives
-        if child.pid not in before and "resource_tracker" not in " ".join(child.cmdline())
+        if child.pid not in before and "resource_tracker" not in _command(child)
     ]
-    _, alive = psutil.wait_procs(left, timeout=10)
+    _, alive = psutil.wait_procs(left, timeout=60)
     assert not alive
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 @pytest.fixture
@@ -88,30 +130,24 @@ Bench = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    """Runs `python -m bench` in the test's directory, as a user does."""
+def bench(commands: WarmCommands, tmp_path: Path) -> Bench:
+    """Runs `stepbench run` in the test's directory, as a user does."""
 
-    def run(*arguments: str, timeout: float = 180) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "bench", *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+    def run(*arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "stepbench", "run", *arguments]
+        return commands.run(command, cwd=tmp_path, timeout=timeout)
 
     return run
 
 
 @pytest.fixture
 def start_bench(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts `python -m bench` and leaves it running."""
+    """Starts `stepbench run` and leaves it running."""
     started = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "bench", *arguments],
+            [sys.executable, "-m", "stepbench", "run", *arguments],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -8,24 +8,47 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-import synthetic
 
-from reports.__main__ import main as reports_main
+from stepbench_reports import commands as reading
+from support import synthetic
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-DOCS = "".join((ROOT / "docs" / name).read_text() for name in ("lesson.md", "recipes.md"))
+DOCS = "".join(
+    (ROOT / "docs" / name).read_text() for name in ("lesson.md", "recipes.md", "regression.md")
+)
 SHELL = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
 LINES = [line for block in SHELL for line in block.splitlines()]
-REPORT = [line.partition(" -- ")[2] for line in LINES if line.startswith("nox -s report -- ")]
-BENCH = [
-    *(line.partition(" -- ")[2] for line in LINES if line.startswith("nox -s bench -- ")),
-    *re.findall(r"^python -m bench (.*)$", DOCS, flags=re.MULTILINE),
+
+
+def told(session: str) -> list[str]:
+    """The arguments that README gives a session."""
+    shown = [line.partition(" -- ") for line in LINES]
+    return [arguments for name, _, arguments in shown if name == f"nox -s {session}"]
+
+
+def of_docs(subcommand: str) -> list[str]:
+    """The arguments that the documentation gives a subcommand."""
+    lines = re.findall(rf"^stepbench {subcommand}(?: (.*))?$", DOCS, flags=re.MULTILINE)
+    return [line.partition("  #")[0] for line in lines]
+
+
+BENCH = [*told("bench"), *of_docs("run")]
+READING = [
+    *(("report", arguments) for arguments in (*told("report"), *of_docs("report"))),
+    *(("compare", arguments) for arguments in told("compare")),
+    # Cases are named as they are called in the run that is shown there.
+    *(("compare", arguments) for arguments in of_docs("compare") if "--operators" not in arguments),
 ]
 REGRESSION = [
-    *(line.partition(" -- ")[2] for line in LINES if line.startswith("nox -s regression -- ")),
-    *re.findall(r"python -m bench\.regression (.*--workload .*)", README + DOCS),
+    *told("regression"),
+    *of_docs("regression"),
+    *re.findall(r"run: stepbench regression (.*)", README),
 ]
+
+
+def test_commands_are_found() -> None:
+    assert all((BENCH, REGRESSION, told("compare")))
 
 
 def test_the_first_two_commands_set_up_and_test() -> None:
@@ -52,8 +75,8 @@ def test_each_set_of_options_is_understood(
 def test_each_check_that_is_shown_is_understood(
     arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench.regression.__main__ import parser
-    from bench.regression.options import read
+    from stepbench.regression.command import parser
+    from stepbench.regression.options import read
 
     monkeypatch.chdir(tmp_path)
     for name in ("train/bench.py", "train_bench.py", "old/bin/python"):
@@ -71,9 +94,9 @@ def test_the_job_for_a_pull_request_has_ten_lines_at_most() -> None:
     assert "fetch-depth: 0" in job
 
 
-@pytest.mark.parametrize("arguments", REPORT)
-def test_each_report_is_made(
-    arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("subcommand", "arguments"), READING)
+def test_each_report_and_comparison_is_made(
+    subcommand: str, arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("latest", "20261124-123015-k3f9"):
@@ -88,7 +111,8 @@ def test_each_report_is_made(
             profile = {"breakdown": {"steps": 1, "step_s": 0.001, "rows": [row]}}
             told = {"id": content["id"], "status": "ok", "profile": profile}
             (run / "profiles" / file.name).write_text(json.dumps(told))
-    assert reports_main(shlex.split(arguments)) == 0
+    read = {"report": reading.report, "compare": reading.compare}[subcommand]
+    assert read(shlex.split(arguments)) == 0
 
 
 def test_the_workload_that_is_shown_is_one(

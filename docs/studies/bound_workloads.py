@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from bench import Workload
+from stepbench import Workload
 
 WIDTH = 64
 

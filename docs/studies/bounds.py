@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 
-import reports
-from bench.host import cpu_name, packages, usable_cores
+import stepbench_reports
+from stepbench.machine import cpu_name, packages, usable_cores
 
 WORKLOADS = Path(__file__).with_name("bound_workloads.py")
 EXPECTED = {
@@ -35,13 +35,13 @@ def measured(scratch: Path) -> pd.DataFrame:
     place = scratch / "run"
     subprocess.run(
         [
-            sys.executable, "-m", "bench", "--workload", *specs, "--batch-size", "32",
+            sys.executable, "-m", "stepbench", "run", "--workload", *specs, "--batch-size", "32",
             "--num-workers", "0", "--compile", "off", "--device", "cpu", "--max-time", "4",
             "--no-parity", "--output", str(place), "-q",
         ],
         check=True,
     )  # fmt: skip
-    return reports.load(place).cases.set_index("workload")
+    return stepbench_reports.load(place).cases.set_index("workload")
 
 
 def main() -> None:

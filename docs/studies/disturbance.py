@@ -19,14 +19,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import child, run
-from bench.case import Case
-from bench.child import Job, Server, Status
-from bench.host import cpu_name, packages, usable_cores
-from bench.measurement import Findings
-from bench.request import Request, Sampling
-from bench.settings import Settings
-from reports.stats import median_interval
+from stepbench.config.case import Case
+from stepbench.config.requests import Request, Sampling
+from stepbench.config.settings import Settings
+from stepbench.machine import cpu_name, packages, usable_cores
+from stepbench.process import start
+from stepbench.process.job import Job
+from stepbench.process.server import Server
+from stepbench.runner import preload
+from stepbench_reports.analysis.stats import median_interval
+from stepbench_reports.schema.measurement import Findings
+from stepbench_reports.schema.status import Status
 
 ROUNDS = 8
 SAMPLING = Sampling(max_time_s=4.0, rel_error=0.005)
@@ -96,7 +99,7 @@ def neighbour() -> Iterator[None]:
 def measure(server: Server, case: Case, place: Path, *, beside: bool) -> Reading:
     """Measures a case once."""
     request = Request(case, SAMPLING, place, settings=Settings(threads=THREADS))
-    job = Job("bench.measuring:measure", (request,))
+    job = Job("stepbench.measurement.measure:measure", (request,))
     outcome = server.run(job, deadline_s=300, on_progress=lambda _: None)
     if outcome.status is not Status.OK or not isinstance(outcome.result, Findings):
         raise SystemExit(f"{case.id}: {outcome.status}: {outcome.reason}\n{outcome.detail}")
@@ -119,7 +122,7 @@ def main() -> None:
     """Runs the study and writes its table."""
     readings = []
     with tempfile.TemporaryDirectory() as scratch:
-        server = child.start_server(run.PRELOAD, sys.path, Path.cwd())
+        server = start.start_server(preload.PRELOAD, sys.path, Path.cwd())
         try:
             server.wait_until_ready()
             for number in range(ROUNDS):

@@ -22,8 +22,8 @@ from gate_repository import Dose
 from scipy import stats
 from truth_record import table
 
-from bench.host import cpu_name, packages, usable_cores
-from reports.regression.records import Pair
+from stepbench.machine import cpu_name, packages, usable_cores
+from stepbench_reports.regression.records import Pair
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE / "gate.jsonl"

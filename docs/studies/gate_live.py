@@ -19,15 +19,15 @@ from gate_repository import WORKLOAD, Dose
 from scipy import stats
 from truth_record import say
 
-from bench.case import Case
-from bench.child import Job
-from bench.regression import directory, options, rounds
-from bench.regression.comparison import Comparison
-from bench.regression.pair import SIDES, Failed, Pair, PairRequest
-from bench.regression.sides import Side, Sides
-from bench.regression.tree import Tree
-from reports import regression
-from reports.regression import decision, records, screening
+from stepbench.config.case import Case
+from stepbench.process.job import Job
+from stepbench.regression import directory, options, servers
+from stepbench.regression.comparison import Comparison
+from stepbench.regression.pair import SIDES, Failed, PairRequest, TakenPair
+from stepbench.regression.sides import Side, Sides
+from stepbench.regression.tree import Tree
+from stepbench_reports import regression
+from stepbench_reports.regression import decision, records, screening
 
 DOSES = (
     Dose(0.0),
@@ -52,12 +52,12 @@ def _axes(case: Case) -> list[str]:
 
 def _check(repository: Path, output: Path, *words: str) -> int:
     command = [
-        *(sys.executable, "-m", "bench.regression", "--base", "main", "--head", "main"),
+        *(sys.executable, "-m", "stepbench", "regression", "--base", "main", "--head", "main"),
         *("--output", str(output)),
         *words,
     ]
     # Where the check itself is imported from, when the current directory is another.
-    own = {**os.environ, "PYTHONPATH": str(Path(rounds.__file__).resolve().parents[2])}
+    own = {**os.environ, "PYTHONPATH": str(Path(servers.__file__).resolve().parents[2])}
     done = subprocess.run(
         command, cwd=repository, env=own, capture_output=True, text=True, check=False
     )
@@ -109,7 +109,7 @@ def _pilot(comparison: Comparison) -> float:
     """What a step takes, seconds."""
     taken = []
     for _ in range(3):
-        with rounds.opened(comparison, [CASE]) as taking:
+        with servers.opened(comparison, [CASE]) as taking:
             taken.append(_figures(taking.pair(CASE, lambda _: None))["base"]["step"])
     return float(np.median(taken))
 
@@ -120,7 +120,7 @@ def doses(place: Path, count: int) -> Iterator[dict[str, Any]]:
         for number in range(count):
             began = time.perf_counter()
             first = next(iter(comparisons.values()))
-            with rounds.opened(first, [CASE]) as taking:
+            with servers.opened(first, [CASE]) as taking:
                 for dose, comparison in comparisons.items():
                     pair = replace_comparison(taking, comparison).pair(CASE, lambda _: None)
                     yield {
@@ -133,12 +133,12 @@ def doses(place: Path, count: int) -> Iterator[dict[str, Any]]:
             say(f"doses, round {number + 1} of {count}: {time.perf_counter() - began:.0f} s")
 
 
-def replace_comparison(taking: rounds.Round, comparison: Comparison) -> rounds.Round:
+def replace_comparison(taking: servers.PairServers, comparison: Comparison) -> servers.PairServers:
     """The same round's server, for other sides."""
-    return rounds.Round(comparison, taking.servers)
+    return servers.PairServers(comparison, taking.servers)
 
 
-def _figures(found: Pair | Failed) -> dict[str, Any]:
+def _figures(found: TakenPair | Failed) -> dict[str, Any]:
     """A pair as it is decided about, and by the rules of others."""
     if isinstance(found, Failed):
         sys.exit(f"{found.side}: {found.reason}\n{found.detail}")
@@ -146,7 +146,7 @@ def _figures(found: Pair | Failed) -> dict[str, Any]:
     return {**_told(records.pair(entry)), **others(found)}
 
 
-def others(pair: Pair) -> dict[str, float]:
+def others(pair: TakenPair) -> dict[str, float]:
     """What peers' rules look at: the ratio of medians, and the p-value of a Mann-Whitney test."""
     base, head = (
         np.array([turn.elapsed_s / turn.steps for turn in pair.turns if turn.side == side])
@@ -161,7 +161,7 @@ def suites(place: Path, count: int, dose: Dose, kind: str) -> Iterator[dict[str,
     with _comparisons(place, (dose,)) as comparisons:
         checks = [_Suite(Random(number)) for number in range(count)]  # noqa: S311  # no secret
 
-        def take(taking: rounds.Round, _: _Suite) -> Pair | Failed:
+        def take(taking: servers.PairServers, _: _Suite) -> TakenPair | Failed:
             return taking.pair(CASE, lambda _: None)
 
         _go_through(comparisons[dose], checks, take)
@@ -217,14 +217,14 @@ def neighbour(place: Path) -> Iterator[dict[str, Any]]:
         tosses = [Random(number) for number in range(len(names))]  # noqa: S311  # no secret
         checks = [_Suite(toss, name) for name, toss in zip(names, tosses, strict=True)]
 
-        def take(taking: rounds.Round, check: _Suite) -> Pair | Failed:
+        def take(taking: servers.PairServers, check: _Suite) -> TakenPair | Failed:
             _, choose = NEIGHBOURS[check.beside]
             sides = {side: comparison.side(side, CASE) for side in SIDES}
-            turns = replace(comparison.asked.turns, total_s=NEIGHBOUR_S)
+            turns = replace(comparison.options.turns, total_s=NEIGHBOUR_S)
             asked = PairRequest(sides, check.toss.getrandbits(32), turns)
             beside = choose(check.toss, len(check.check.pairs))
             job = Job("gate_neighbour:take_beside", (asked, pids, beside))
-            return rounds.taken(comparison.run(taking.servers["head"], job, lambda _: None))
+            return servers.taken(comparison.run(taking.servers["head"], job, lambda _: None))
 
         _go_through(comparison, checks, take)
     for check in checks:
@@ -239,7 +239,7 @@ class _Suite:
         self.beside = beside
         self._entries: list[dict[str, Any]] = []
 
-    def add(self, number: int, stage: str, found: Pair | Failed) -> None:
+    def add(self, number: int, stage: str, found: TakenPair | Failed) -> None:
         if isinstance(found, Failed):
             sys.exit(f"{found.side}: {found.reason}\n{found.detail}")
         self._entries.append({"case": CASE.id, "round": number, "stage": stage, **found.to_json()})
@@ -266,14 +266,14 @@ class _Suite:
 def _go_through(
     comparison: Comparison,
     checks: Sequence[_Suite],
-    take: Callable[[rounds.Round, _Suite], Pair | Failed],
+    take: Callable[[servers.PairServers, _Suite], TakenPair | Failed],
 ) -> None:
     """Takes checks to their ends, round by round; a round's pairs are forked from one process."""
     number = 0
     while any(check.wanted for check in checks):
         number += 1
         began = time.perf_counter()
-        with rounds.opened(comparison, [CASE]) as taking:
+        with servers.opened(comparison, [CASE]) as taking:
             for check in checks:
                 if check.wanted is not None:
                     check.add(number, check.wanted.stage, take(taking, check))

@@ -1,6 +1,7 @@
 """Takes a pair beside a neighbour that burns every core while a side works, and only then.
 
-Runs in a child, as `bench.regression.pairing` does; the neighbour's processes are the parent's.
+Runs in a child, as `stepbench.regression.worker.pairing` does; the neighbour's processes are the
+parent's.
 """
 
 import os
@@ -8,8 +9,9 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bench.regression import pairing, turns
-from bench.regression.pair import Failed, Pair, PairRequest
+from stepbench.regression import turns
+from stepbench.regression.pair import Failed, PairRequest, TakenPair
+from stepbench.regression.worker import pairing
 
 
 def take_beside(
@@ -17,7 +19,7 @@ def take_beside(
     asked: PairRequest,
     neighbours: Sequence[int],
     beside: Sequence[str],
-) -> Pair | Failed:
+) -> TakenPair | Failed:
     """Takes a pair; the neighbours, stopped till now, go on during the turns of some sides."""
     plain = turns.ask
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from gate_live import check_of
 
-from reports.regression import decision, screening, statistics
-from reports.regression.records import STEP, Pair
+from stepbench_reports.regression import decision, screening, statistics
+from stepbench_reports.regression.records import Pair
+from stepbench_reports.schema.phases import STEP
 
 
 def pair_of(told: Mapping[str, Any], case: str = "case") -> Pair:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset, default_collate
 
-from bench import Workload
+from stepbench import Workload
 from slowdown import spin
 
 

@@ -18,15 +18,18 @@ from typing import Any
 import numpy as np
 from parity_doses import DOSES
 
-from bench import child, run
-from bench.case import Case
-from bench.child import Job, Server, Status
-from bench.host import cpu_name, packages, usable_cores
-from bench.judgement import Judgement, Verdict
-from bench.request import Examination, Parity, Request, Sampling
+from stepbench.config.case import Case
+from stepbench.config.requests import Examination, ParityOptions, Request, Sampling
+from stepbench.machine import cpu_name, packages, usable_cores
+from stepbench.process import start
+from stepbench.process.job import Job
+from stepbench.process.server import Server
+from stepbench.runner import preload
+from stepbench_reports.schema.parity import Judgement, ParityVerdict
+from stepbench_reports.schema.status import Status
 
 SEEDS = 20
-PARITY = Parity(budget_s=120)
+PARITY = ParityOptions(budget_s=120)
 WORKLOADS = ("convnet", "resnet18", "mobilenet_v3_small", "squeezenet1_1")
 """The lesson's net, and of torchvision's: batch norm and depth, dropout and squeezes, dropout
 without batch norm."""
@@ -41,7 +44,7 @@ class Row:
     case: Case
     judgements: tuple[Judgement, ...]
 
-    def count(self, verdict: Verdict) -> int:
+    def count(self, verdict: ParityVerdict) -> int:
         """How many seeds came to a verdict."""
         return sum(each.verdict is verdict for each in self.judgements)
 
@@ -79,7 +82,7 @@ def judge(server: Server, case: Case, seeds: int, scratch: Path) -> Row:
         raise SystemExit(f"{case.id}: {outcome.status}: {outcome.reason}\n{outcome.detail}")
     found: tuple[Judgement, ...] = outcome.result
     for seed, each in enumerate(found):
-        if each.verdict is not Verdict.PASS:
+        if each.verdict is not ParityVerdict.PASS:
             print(f"{case.id}, seed {seed}: {each.reason}", file=sys.stderr, flush=True)
     return Row(case, found)
 
@@ -101,7 +104,7 @@ def doses(server: Server, seeds: int) -> Iterator[tuple[float, int, int]]:
         for dose in DOSES:
             case = Case(workload=spec, batch_size=8, compile=f"backend:dose_{dose:g}")
             row = judge(server, case, seeds, Path(scratch))
-            yield dose, row.count(Verdict.FAIL), seeds
+            yield dose, row.count(ParityVerdict.FAIL), seeds
 
 
 def main() -> None:
@@ -110,7 +113,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--workloads", nargs="+", default=list(WORKLOADS))
     asked = parser.parse_args()
-    server = child.start_server((*run.PRELOAD, *run.PRELOAD_COMPILE), sys.path, Path.cwd())
+    server = start.start_server((*preload.PRELOAD, *preload.PRELOAD_COMPILE), sys.path, Path.cwd())
     try:
         server.wait_until_ready()
         seen = list(doses(server, asked.seeds))
@@ -127,13 +130,14 @@ def main() -> None:
 
 def told(found: list[Row], seen: list[tuple[float, int, int]]) -> tuple[str, bool]:
     """The study's text, and whether its aims were met."""
-    alarms = sum(len(row.judgements) - row.count(Verdict.PASS) for row in found)
+    alarms = sum(len(row.judgements) - row.count(ParityVerdict.PASS) for row in found)
     trials = sum(len(row.judgements) for row in found)
     bound = 1 - 0.05 ** (1 / trials) if alarms == 0 else float("nan")
     lines = [
         f"| {row.case.workload} | {row.case.compile} | {row.case.precision} "
-        f"| {row.count(Verdict.PASS)} of {len(row.judgements)} | {row.steps} | {row.closest:.2f} "
-        f"| {row.confirmed} | {np.median([each.elapsed_s for each in row.judgements]):.1f} s |"
+        f"| {row.count(ParityVerdict.PASS)} of {len(row.judgements)} | {row.steps} "
+        f"| {row.closest:.2f} | {row.confirmed} "
+        f"| {np.median([each.elapsed_s for each in row.judgements]):.1f} s |"
         for row in found
     ]
     dose_lines = [f"| {dose:.0e} | {hits} of {of} |" for dose, hits, of in seen]

@@ -8,8 +8,8 @@ from torch import Tensor, fx
 from torch._dynamo import register_backend
 from torch._dynamo.backends.common import aot_autograd
 
-from bench.workload import DataChoice, Workload
-from models import convnet
+from stepbench import DataChoice, Workload
+from stepbench.workload.loading import load
 
 DOSES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 
@@ -40,4 +40,4 @@ for dose in DOSES:
 
 def make(choice: DataChoice) -> Workload:
     """The lesson's net."""
-    return convnet.make(choice)
+    return load("convnet", choice)

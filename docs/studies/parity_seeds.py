@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from bench.judgement import Judgement
-from bench.parity import Examiner
-from bench.request import Examination
+from stepbench.config.requests import Examination
+from stepbench.parity.examination import Examiner
+from stepbench_reports.schema.parity import Judgement
 
 
 def judge_all(

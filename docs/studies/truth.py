@@ -1,6 +1,6 @@
 """Does stepbench tell the truth? Known durations, overhead, start-up and spread, measured.
 
-Writes `truth.md` and `truth.svg` beside itself: `nox -s study -- truth`. Ends with 1 where an aim
+Writes `truth.md` and `truth.png` beside itself: `nox -s study -- truth`. Ends with 1 where an aim
 is not met. A run of some parts only, or a quick one, writes nothing unless it is told where.
 """
 
@@ -19,7 +19,7 @@ import truth_plot
 import truth_processes
 from truth_record import Aim, Part, table
 
-from bench.host import cpu_name, machine, usable_cores
+from stepbench.machine import cpu_name, machine, usable_cores
 
 QUICK = 7
 """Rounds of a quick run: the fewest that have an interval, and one."""
@@ -96,7 +96,7 @@ def main() -> int:
     place, figure = _place(asked), None
     if place is not None:
         place.mkdir(parents=True, exist_ok=True)
-        figure = place / "truth.svg"
+        figure = place / "truth.png"
         drawn = truth_plot.draw(found, facts(), figure)
         text = page(parts, figure if drawn else None)
         (place / "truth.md").write_text(text, encoding="utf-8")

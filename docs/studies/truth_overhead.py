@@ -18,12 +18,15 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 from truth_record import Aim, Part, say, span, table
 
-from bench.clock import HostDevice, LapTimer
-from bench.cycle import Training, forward, train
-from bench.phases import Phase
-from bench.placement import Placement
-from bench.update import Update
-from reports.stats import Interval, median_interval
+from stepbench.devices.clock import HostClock
+from stepbench.measurement.laps import LapTimer
+from stepbench.training.device_transfer import DeviceTransfer
+from stepbench.training.loop import train
+from stepbench.training.parts import forward
+from stepbench.training.training import Training
+from stepbench.training.update import Update
+from stepbench_reports.analysis.stats import Interval, median_interval
+from stepbench_reports.schema.phases import Phase
 
 STEP_S = 1e-3
 """How long a step is to be, about."""
@@ -59,7 +62,7 @@ def subject(width: int) -> Subject:
         model=model,
         loss=nn.CrossEntropyLoss(),
         updates={"optimizer": Update(torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9))},
-        placement=Placement(torch.device("cpu")),
+        placement=DeviceTransfer(torch.device("cpu")),
         autocast=nullcontext,
     )
     batch = (torch.randn(BATCH, width), torch.randint(10, (BATCH,)))
@@ -90,7 +93,7 @@ def bare(subject: Subject, steps: int) -> float:
 
 def lapped(subject: Subject, steps: int) -> float:
     """The same loop with stepbench's laps."""
-    timer = LapTimer(HostDevice())
+    timer = LapTimer(HostClock())
     began = time.perf_counter()
     timer.begin()
     train(*subject, steps, timer.lap, timer.end_step)

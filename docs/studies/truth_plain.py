@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from bench.workload import DataChoice
-from models.convnet import ConvNet
+from stepbench import DataChoice
+from stepbench.workload.loading import load
 
 WARM_UP = 20
 
@@ -23,10 +23,11 @@ def main() -> None:
     batch_size, steps = map(int, sys.argv[1:])
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    data = DataChoice("cifar10").source()
+    choice = DataChoice("cifar10")
+    data = choice.source()
     loader = DataLoader(data.train(), batch_size=batch_size, shuffle=True, drop_last=True)
     batches = itertools.chain.from_iterable(itertools.repeat(loader))
-    model = ConvNet()
+    model = load("convnet", choice).model()
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
     times = []

@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
-from truth_durations import FLOOR_S, PHASES, SHARE, Durations
+from truth_durations import Durations
 from truth_overhead import METHODS, MOST, STEPBENCH, Overhead
 from truth_processes import Spread, relative_quartiles
+from truth_spins import FLOOR_S, PHASES, SHARE
 
 Panel = Callable[[Axes], None]
 
@@ -133,7 +134,6 @@ def draw(found: list[object], caption: str, place: Path) -> bool:
         return False
     mpl.rcParams.update(
         {
-            "svg.hashsalt": "stepbench",
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.titleweight": "bold",
@@ -143,7 +143,7 @@ def draw(found: list[object], caption: str, place: Path) -> bool:
     for axes, drawn in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         drawn(axes)
     figure.supxlabel(caption, fontsize=8, color="#555555")
-    figure.savefig(place, metadata={"Date": None} if place.suffix == ".svg" else None, dpi=110)
+    figure.savefig(place, dpi=110)
     return True
 
 

@@ -14,12 +14,15 @@ import torch
 from numpy.typing import NDArray
 from truth_record import Aim, Part, say, span, table
 
-from bench import run
-from bench.case import Case
-from bench.child import Job, Outcome, Server, Status, start_server
-from bench.request import Request, Sampling
-from bench.settings import Settings
-from reports.stats import Interval, median_interval, ratio_interval
+from stepbench.config.case import Case
+from stepbench.config.requests import Request, Sampling
+from stepbench.config.settings import Settings
+from stepbench.process.job import Job, Outcome
+from stepbench.process.server import Server
+from stepbench.process.start import start_server
+from stepbench.runner import preload
+from stepbench_reports.analysis.stats import Interval, median_interval, ratio_interval
+from stepbench_reports.schema.status import Status
 
 PLAIN = Path(__file__).with_name("truth_plain.py")
 STARTS, FRESH_STARTS = 20, 5
@@ -47,7 +50,7 @@ def _run(server: Server, function: str, *arguments: Any) -> Outcome:
 
 
 def _server() -> Server:
-    server = start_server(run.PRELOAD, sys.path, Path.cwd())
+    server = start_server(preload.PRELOAD, sys.path, Path.cwd())
     server.wait_until_ready()
     return server
 
@@ -89,13 +92,15 @@ def measure_starts(starts: int) -> Starts:
 
 def fresh_start() -> float:
     """Seconds until a fresh interpreter has imported what a case needs."""
-    code = "import bench.measuring, torchvision; print('here', flush=True)"
+    code = "import stepbench.measurement.measure, torchvision; print('here', flush=True)"
     began = time.perf_counter()
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as child:
         word = child.stdout.readline() if child.stdout else ""
         elapsed_s = time.perf_counter() - began
     if word != "here\n":
-        raise RuntimeError("a fresh interpreter could not import bench.measuring and torchvision")
+        raise RuntimeError(
+            "a fresh interpreter could not import stepbench.measurement.measure and torchvision"
+        )
     return elapsed_s
 
 
@@ -108,8 +113,8 @@ def tell_starts(found: Starts) -> Part:
     ]
     text = f"""\
 From asking for a process to its first word: one forked by stepbench's server, which has imported
-torch and all that a case needs, against a fresh interpreter that imports `bench.measuring` and
-`torchvision`, its files in the page cache.
+torch and all that a case needs, against a fresh interpreter that imports
+`stepbench.measurement.measure` and `torchvision`, its files in the page cache.
 
 {table(["process", "starts", "median", "fastest", "slowest"], rows)}
 
@@ -152,7 +157,7 @@ def measure_spread(processes: int) -> Spread:
             )
             for number in range(processes):
                 say(f"D: process {number + 1} of {processes}")
-                findings = _run(server, "bench.measuring:measure", request).result
+                findings = _run(server, "stepbench.measurement.measure:measure", request).result
                 found["stepbench"].append(float(np.median(findings.laps["host"]["step"])))
                 found["plain"].append(plain_step())
     finally:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.stats import Interval
+from stepbench_reports.analysis.stats import Interval
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What stepbench is to measure of this repository: `python -m bench --matrix small`."""
+"""What stepbench is to measure of this repository: `stepbench run --matrix small`."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import torch
 from signals import CLASSES, Tones
 from torch import Tensor
 
-from bench import Workload
 from models import Listener
+from stepbench import Workload
 
 
 def split(batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:

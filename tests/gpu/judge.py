@@ -14,11 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import reports
-from reports import operators, regression
-from reports.frame import Run
-from reports.measurement import Measurement
-from reports.parity import PASS
+import stepbench_reports
+from stepbench_reports import regression
+from stepbench_reports.read import operators
+from stepbench_reports.read.measurement import Measurement
+from stepbench_reports.read.run import Run
+from stepbench_reports.schema.parity import ParityVerdict
 
 Reference: TypeAlias = Mapping[str, Any]
 """What reference.py measured; seconds, bytes, operations and bytes per second."""
@@ -204,7 +205,7 @@ def every_case(run: Run, _reference: Reference) -> list[Claim]:
         verdict, why = m.parity.verdict, (m.parity.reason or "")[:120]
         claims += [
             Claim(m.ok and abs(ratio - 1) < 0.02, f"{m.id} at no cost", numbers),
-            Claim(verdict == PASS, f"{m.id} parity", (verdict, why)),
+            Claim(verdict == ParityVerdict.PASS, f"{m.id} parity", (verdict, why)),
         ]
     return claims
 
@@ -275,7 +276,7 @@ def judged(directory: Path) -> Iterator[Claim]:
         return found
 
     def of_run(stage: str, part: RunPart) -> list[Claim]:
-        return part(reports.load(directory / stage), reference())
+        return part(stepbench_reports.load(directory / stage), reference())
 
     for name, (stage, part) in RUN_PARTS.items():
         yield from heard(name, partial(of_run, stage, part))

@@ -18,12 +18,18 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from models.convnet import ConvNet
+from stepbench import DataChoice
+from stepbench.workload.loading import load
 
 Batch: TypeAlias = tuple[Tensor, Tensor]
 LAPS = ("transfer", "forward", "backward", "optimizer")
 truth_gpu = importlib.import_module("truth_gpu")
 """The workload of known work, which lies beside this script."""
+
+
+def convnet() -> nn.Module:
+    """The lesson's net."""
+    return load("convnet", DataChoice("own")).model()
 
 
 def event() -> torch.cuda.Event:
@@ -181,9 +187,9 @@ def measured() -> dict[str, Any]:
         "torch": torch.__version__,
         **ceilings(),
         **known_work(),
-        "convnet": Lesson(ConvNet(), images(32)).measured(200),
+        "convnet": Lesson(convnet(), images(32)).measured(200),
         "resnet18_bf16": Lesson(resnet18(num_classes=10), images(512), torch.bfloat16).measured(30),
-        "convnet_kernel_s": kernel_s(Lesson(ConvNet(), images(32))),
+        "convnet_kernel_s": kernel_s(Lesson(convnet(), images(32))),
     }
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import synthetic
-import synthetic_check
+
+from support import synthetic, synthetic_check
 
 JUDGE = runpy.run_path(str(Path(__file__).with_name("judge.py")))
 """It is a script, which nothing imports."""

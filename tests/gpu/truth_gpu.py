@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from bench import Workload
+from stepbench import Workload
 
 CYCLES = {"forward": 4_000_000, "backward": 6_000_000, "optimizer": 2_000_000}
 BYTES = 64 * 2**20

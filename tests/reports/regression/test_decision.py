@@ -3,12 +3,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import synthetic_check as made
 
-from reports.regression.decision import Decision, Finding, decide, to_json
-from reports.regression.records import STEP
-from reports.regression.screening import SUITE, Row
-from reports.regression.verdict import Verdict
+from stepbench_reports.regression.decision import Decision, Finding, decide, to_json
+from stepbench_reports.regression.screening import SUITE, Row
+from stepbench_reports.regression.verdict import Verdict
+from stepbench_reports.schema.phases import STEP
+from support import synthetic_check as made
 
 
 def decided(path: Path, *pairs: dict[str, Any], **more: Any) -> Decision:

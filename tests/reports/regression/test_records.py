@@ -1,12 +1,13 @@
 from pathlib import Path
 
 import pytest
-import synthetic_check as made
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports import ReportError, regression
-from reports.regression.records import STEP, faster_half, pair
+from stepbench_reports import ReportError, regression
+from stepbench_reports.regression.records import faster_half, pair
+from stepbench_reports.schema.phases import STEP
+from support import synthetic_check as made
 
 seconds = st.lists(st.floats(1e-4, 1.0), min_size=2, max_size=12)
 
@@ -73,7 +74,7 @@ def test_pairs_that_failed_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_directory_without_a_check_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ReportError, match=r"holds no check .* python -m bench\.regression"):
+    with pytest.raises(ReportError, match=r"holds no check .* stepbench regression"):
         regression.load(tmp_path)
     (tmp_path / "check.json").write_text('{"schema": 7}')
     with pytest.raises(ReportError, match="schema 7"):

@@ -3,11 +3,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import synthetic_check as made
 
-from reports.regression.records import STEP
-from reports.regression.screening import SUITE_ROW, Row, Screening
-from reports.regression.statistics import Screened
+from stepbench_reports.regression.screening import SUITE_ROW, Row, Screening
+from stepbench_reports.regression.statistics import Screened
+from stepbench_reports.schema.phases import STEP
+from support import synthetic_check as made
 
 STEP_ROW = Row(made.CASE, STEP)
 

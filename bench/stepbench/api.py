@@ -1,0 +1,67 @@
+"""Measuring from a notebook or a script: what `stepbench run` does, without a command line."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stepbench.config.case import Case
+from stepbench.config.matrix import Matrix
+
+if TYPE_CHECKING:
+    from stepbench_reports.read.run import Run as Measured
+
+
+def measure(
+    target: Case | Matrix,
+    *,
+    max_time_s: float = 5.0,
+    parity: bool = True,
+    output: Path | str | None = None,
+) -> "Measured":
+    """Measures a case, or the cases of a matrix, each in a process of its own.
+
+    Args:
+        target: The case or the matrix; its workload is a shipped one, or `path/to/file.py:make`.
+        max_time_s: The longest that each case is sampled, seconds.
+        parity: True to compare each case with eager execution in double precision.
+        output: The run's directory; `None` makes one beneath `results/`.
+
+    Returns:
+        The run as pandas frames: `cases`, `phases` and `samples`; see `stepbench.load`.
+
+    Raises:
+        UsageError: The workload, the device or the directory cannot be used.
+        StoreError: A result could not be written.
+    """
+    # `import stepbench` costs next to nothing; these imports take a second.
+    from rich.console import Console  # noqa: PLC0415
+
+    import stepbench_reports  # noqa: PLC0415
+    from stepbench.config import options  # noqa: PLC0415
+    from stepbench.runner.run import Runner  # noqa: PLC0415
+
+    defaults = options.read({}, Path.cwd())
+    chosen = replace(
+        defaults,
+        matrix=_matrix_of(target) if isinstance(target, Case) else target,
+        sampling=replace(defaults.sampling, max_time_s=max_time_s),
+        parity=defaults.parity if parity else None,
+        output=None if output is None else Path(output).absolute(),
+    )
+    run = Runner(chosen, [], Console())
+    try:
+        run.claim()
+        run.open()
+        run.introduce()
+        run.expect(list(run.cases))
+        for case in run.cases:
+            run.measure(case)
+            if parity:
+                run.judge(case)
+        return stepbench_reports.load(run.directory.path)
+    finally:
+        run.close()
+
+
+def _matrix_of(case: Case) -> Matrix:
+    return Matrix({name: (value,) for name, value in case.values().items()})

@@ -1,0 +1,66 @@
+"""Replays durations measured in a child process into pytest-benchmark, as if measured here."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from stepbench.results.case_measurement import CaseMeasurement
+
+
+class Benchmark(Protocol):
+    """The part of pytest-benchmark's fixture that is used."""
+
+    extra_info: dict[str, Any]
+    group: str | None
+
+    def pedantic(
+        self, target: Callable[[], None], *, setup: Callable[[], None], rounds: int
+    ) -> None:
+        """Runs `target` `rounds` times, each time after `setup`."""
+        ...
+
+
+class LapClock:
+    """A timer for pytest-benchmark that shows durations measured in another process.
+
+    The benchmarked function advances the timer by the next lap; nothing else does.
+    """
+
+    __name__ = "child_process_clock"
+
+    def __init__(self) -> None:
+        self._now_s = 0.0
+
+    def __call__(self) -> float:
+        """The time of the timer, seconds."""
+        return self._now_s
+
+    def replay(self, laps_s: Sequence[float], benchmark: Benchmark) -> None:
+        """Replays laps into a benchmark, bit for bit.
+
+        The clock starts each round at 0, so that a difference of two readings is the lap itself.
+        """
+        remaining_s = iter(laps_s)
+
+        def reset() -> None:
+            self._now_s = 0.0
+
+        def tick() -> None:
+            self._now_s = next(remaining_s)
+
+        benchmark.pedantic(tick, setup=reset, rounds=len(laps_s))
+
+
+CLOCK = LapClock()
+
+
+def enter(measurement: CaseMeasurement, phase: str, benchmark: Benchmark) -> None:
+    """Enters a phase's laps into a benchmark, with the case's axes and the reason of stopping."""
+    benchmark.group = measurement.case.id
+    benchmark.extra_info.update(
+        {
+            **measurement.case.values(),
+            "phase": phase,
+            "stopped": measurement.findings["sampling"]["stopped"],
+        }
+    )
+    CLOCK.replay(measurement.laps[phase], benchmark)

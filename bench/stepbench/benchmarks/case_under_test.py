@@ -1,0 +1,115 @@
+"""A case as the benchmarks' tests use it: measured, compared, profiled; failed or skipped."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from stepbench.config.case import Case
+from stepbench.process.server import ServerGoneError
+from stepbench.results.case_measurement import CaseMeasurement
+from stepbench.results.case_result import CaseResult
+from stepbench.results.writing import StoreError
+from stepbench.runner.run import Runner
+from stepbench_reports.schema.parity import ParityVerdict
+from stepbench_reports.schema.status import Status
+
+_EXPLAINED = pytest.StashKey[set[str]]()
+"""The tracebacks that have been shown."""
+
+
+@dataclass(frozen=True)
+class CaseUnderTest:
+    """A case, with the methods that a test calls.
+
+    Attributes:
+        case: The case.
+        run: The run that the case belongs to.
+        config: pytest's configuration.
+    """
+
+    case: Case
+    run: Runner
+    config: pytest.Config
+
+    @property
+    def id(self) -> str:
+        """The case's id."""
+        return self.case.id
+
+    def measurement(self) -> CaseMeasurement:
+        """The case's measurement; fails or skips the test where measuring failed."""
+        with self._running():
+            measurement = self.run.measure(self.case)
+        self._require(measurement)
+        return measurement
+
+    def _require(self, result: CaseResult) -> None:
+        """Fails or skips the test where a pass over the case failed."""
+        if result.status is Status.OK:
+            return
+        message = f"{self.id}: {result.status}: {result.reason}"
+        if result.status is Status.UNSUPPORTED and not self.run.asked_by_name(result.axis):
+            pytest.skip(message)
+        explained = self.config.stash.setdefault(_EXPLAINED, set())
+        if result.detail and result.detail not in explained:  # once is enough for its phases
+            message += f"\n\n{result.detail}"
+            explained.add(result.detail)
+        pytest.fail(message, pytrace=False)
+
+    def _skip_unmeasured(self) -> None:
+        """Skips the test where measuring failed, which another test has reported."""
+        measured = self.run.measured(self.case)
+        if measured is not None and measured.status is not Status.OK:
+            pytest.skip(f"{self.id}: was not measured ({measured.status})")
+
+    def assert_parity(self) -> None:
+        """Fails the test where tensors are out of tolerance; skips it where that is undecided."""
+        self._skip_unmeasured()
+        with self._running():
+            judged = self.run.judge(self.case)
+        self._require(judged)
+        reason = f"{self.id}: {(judged.judgement or {}).get('reason')}"
+        if judged.verdict is ParityVerdict.UNDECIDED:
+            pytest.skip(reason)
+        if judged.verdict is not ParityVerdict.PASS:
+            pytest.fail(reason, pytrace=False)
+
+    def assert_profile(self) -> None:
+        """Fails the test where the case could not be profiled."""
+        with self._running():
+            measured = self.run.measure(self.case)
+        if measured.status is not Status.OK:
+            pytest.skip(f"{self.id}: was not measured ({measured.status})")
+        with self._running():
+            profiled = self.run.profile(self.case)
+        self._require(profiled)
+
+    def assert_training_parity(self) -> None:
+        """Fails the test where the case trains to another accuracy; skips it where undecided."""
+        self._skip_unmeasured()
+        with self._running():
+            judged = self.run.judge_training(self.case)
+        self._require(judged)
+        if judged.verdict in {"equivalent", "twin"}:
+            return
+        message = f"{self.id}: {judged.verdict}: {judged.sentence}"
+        if judged.verdict == "different":
+            pytest.fail(message, pytrace=False)
+        pytest.skip(message)
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        try:
+            with uncaptured(self.config):
+                yield
+        except (StoreError, ServerGoneError) as error:
+            pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
+
+
+def uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
+    """Lets output reach the terminal while the context lasts."""
+    manager = config.pluginmanager.getplugin("capturemanager")
+    context: AbstractContextManager[None] = manager.global_and_fixture_disabled()
+    return context

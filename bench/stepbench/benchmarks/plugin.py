@@ -1,0 +1,175 @@
+"""stepbench as a pytest plugin: the hooks, which call the runner.
+
+`stepbench run` loads the plugin; it never registers itself.
+"""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from stepbench.benchmarks.case_under_test import CaseUnderTest, uncaptured
+from stepbench.config.case import Case
+from stepbench.config.flags import FLAGS
+from stepbench.config.options import read
+from stepbench.errors import UsageError
+from stepbench.runner.run import Runner
+from stepbench_reports.schema import phases
+from stepbench_reports.schema.phases import STEP
+
+_RUN = pytest.StashKey[Runner]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds stepbench's options to pytest's."""
+    group = parser.getgroup("stepbench")
+    for flag in FLAGS:
+        flag.add_to(group.addoption)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Reads the options and claims the run's directory, both without torch."""
+    console = Console(file=sys.stdout, highlight=False)
+    with _usage_errors():
+        run = Runner(read(vars(config.option), Path.cwd()), sys.argv[1:], console)
+        if config.option.collectonly:
+            run.list_only()
+        else:
+            run.claim()
+            if config.option.benchmark_json is None:
+                config.option.benchmark_json = str(run.directory.benchmark_json)
+    config.stash[_RUN] = run
+    tables = ("benchmark_verbose", "benchmark_compare", "benchmark_histogram")
+    if not any(getattr(config.option, name, None) for name in tables):
+        config.option.benchmark_quiet = True  # stepbench's own table has a row a case
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Opens the run: starts the server, and tries workloads and data."""
+    config = session.config
+    if config.option.collectonly:
+        return
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # so that it ends as Ctrl-C does, with a report
+    run = config.stash[_RUN]
+    with uncaptured(config), _usage_errors():
+        run.open()
+        if config.option.verbose >= 0:
+            run.introduce()
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if config.option.verbose <= 0 and reporter is not None:
+        reporter.showfspath = False  # a finished case has a line of its own
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Makes a test of each phase of each case, and of its parity."""
+    run = metafunc.config.stash[_RUN]
+    cases = [CaseUnderTest(case, run, metafunc.config) for case in run.cases]
+    if "phase" not in metafunc.fixturenames:
+        metafunc.parametrize("training_step", [pytest.param(each, id=each.id) for each in cases])
+        return
+    of_phases = [
+        pytest.param(each, phase, id=f"{each.id}-{phase}")
+        for each in cases
+        for phase in (*phases.phases_of(each.case.loop, each.case.device), STEP)
+    ]
+    metafunc.parametrize(("training_step", "phase"), of_phases)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Drops the tests of passes that are not run, and groups the tests of each case."""
+    run = config.stash[_RUN]
+    is_run = {
+        "test_phase": True,
+        "test_parity": run.compares,
+        "test_training_parity": run.compares_trainings,
+        "test_profile": run.profiles,
+    }
+    order = {case: number for number, case in enumerate(run.cases)}
+    kept = [
+        item
+        for item in items
+        if is_run[item.originalname]  # type: ignore[attr-defined]  # a Function
+        and (_case(item).trains or item.originalname != "test_training_parity")  # type: ignore[attr-defined]  # a Function
+    ]
+    items[:] = sorted(kept, key=lambda item: order[_case(item)])
+
+
+def pytest_report_collectionfinish(
+    config: pytest.Config, items: list[pytest.Item]
+) -> list[str] | None:
+    """Passes the selected cases to the run; lists them for `--collect-only`."""
+    run = config.stash[_RUN]
+    cases = list(dict.fromkeys(_case(item) for item in items))
+    if not config.option.collectonly:
+        run.expect(cases)
+        return None
+    if config.option.verbose < 0:
+        return None
+    return [f"{len(cases)} cases:", *(f"  {case.id}" for case in cases)]
+
+
+def _case(item: pytest.Item) -> Case:
+    under_test: CaseUnderTest = item.callspec.params["training_step"]  # type: ignore[attr-defined]  # a Function
+    return under_test.case
+
+
+def pytest_report_teststatus(
+    report: pytest.TestReport, config: pytest.Config
+) -> tuple[str, str, str] | None:
+    """Counts tests and prints no letters: a finished case has a line of its own."""
+    if config.option.verbose > 0 or (report.when != "call" and report.passed):
+        return None
+    return report.outcome, "", "" if report.passed else report.outcome.upper()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Writes the reports, also of an interrupted run; pytest-benchmark has written its file."""
+    run = session.config.stash[_RUN]
+    if run.has_begun:
+        with uncaptured(session.config):
+            run.report(Path(session.config.option.benchmark_json))
+
+
+def pytest_terminal_summary(config: pytest.Config) -> None:
+    """Shows the table of cases."""
+    run = config.stash[_RUN]
+    if run.has_begun and config.option.verbose >= 0:
+        run.show()
+
+
+def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
+    """Drops the processor's momentary clock, in which any two machines would differ."""
+    for name in ("hz_actual", "hz_actual_friendly"):
+        machine_info.get("cpu", {}).pop(name, None)
+
+
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """Adds the run's facts to each file that pytest-benchmark writes."""
+    output_json["stepbench"] = config.stash[_RUN].facts
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Ends the server with its children."""
+    run = config.stash.get(_RUN, None)
+    if run is not None:
+        run.close()
+
+
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    """Turns wrong usage into pytest's own error, which ends with exit code 4."""
+    try:
+        yield
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None

@@ -1,0 +1,111 @@
+"""The command `stepbench`: a table of subcommands, each in the room that does it."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module, metadata
+
+from stepbench.errors import near
+from stepbench.search_path import leave_out_current_directory
+from stepbench_reports.command_line import USAGE_ERROR
+
+
+@dataclass(frozen=True)
+class Subcommand:
+    """A subcommand.
+
+    Attributes:
+        name: The name as it is typed.
+        help: One line for the list of subcommands.
+        function: `module:function`, imported when it is called; takes the arguments that follow
+            the name and returns the exit code.
+    """
+
+    name: str
+    help: str
+    function: str
+
+    def __call__(self, arguments: list[str]) -> int:
+        """Runs the subcommand."""
+        module, _, function = self.function.partition(":")
+        code: int = getattr(import_module(module), function)(arguments)
+        return code
+
+
+SUBCOMMANDS = (
+    Subcommand(
+        "run",
+        "measure a training step, phase by phase, over a matrix of settings",
+        "stepbench.benchmarks.session:main",
+    ),
+    Subcommand(
+        "regression",
+        "compare two revisions side by side; fail where head is slower",
+        "stepbench.regression.command:main",
+    ),
+    Subcommand(
+        "report",
+        "write the reports of a run, or of a check, again",
+        "stepbench_reports.commands:report",
+    ),
+    Subcommand(
+        "compare",
+        "a run beside others, or its cases side by side",
+        "stepbench_reports.commands:compare",
+    ),
+    Subcommand("tensorboard", "open profiled runs in TensorBoard", "stepbench.tensorboard:main"),
+)
+EXAMPLES = """\
+examples:
+  stepbench run --batch-size 32 128 --num-workers 0 2 4 --compile off
+  stepbench regression --base main --workload train/bench.py:make
+  stepbench compare results/latest --by num_workers
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a subcommand.
+
+    Args:
+        arguments: The command line without the program's name; `None` takes the process's own.
+
+    Returns:
+        The subcommand's exit code; 4 where there is no such subcommand.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    by_name = {subcommand.name: subcommand for subcommand in SUBCOMMANDS}
+    name = words[0] if words else ""
+    if name in by_name:
+        leave_out_current_directory()
+        return by_name[name](words[1:])
+    if name in {"-h", "--help"}:
+        print(help_text())
+        return 0
+    if name == "--version":
+        print(f"stepbench {metadata.version('stepbench')}")
+        return 0
+    if name:
+        error = f"error: stepbench {name}: there is no such subcommand; {near(name, by_name)}"
+        print(error, file=sys.stderr)
+    else:
+        print(help_text(), file=sys.stderr)
+    return USAGE_ERROR
+
+
+def help_text() -> str:
+    """The list of subcommands, with examples."""
+    width = max(len(subcommand.name) for subcommand in SUBCOMMANDS)
+    rows = [f"  {each.name:<{width}}  {each.help}" for each in SUBCOMMANDS]
+    return "\n".join(
+        [
+            "usage: stepbench SUBCOMMAND [OPTIONS]   (python -m stepbench is the same)",
+            "",
+            "Shows where a PyTorch training step's time goes, which settings make it fastest on",
+            "this machine, and whether they still train the same model.",
+            "",
+            "subcommands (each has a --help with examples):",
+            *rows,
+            "",
+            EXAMPLES.rstrip(),
+        ]
+    )

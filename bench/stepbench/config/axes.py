@@ -1,0 +1,265 @@
+"""The axes of a matrix, each with the reading, the label and the help of its values."""
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from stepbench.config.values import option_name
+from stepbench.errors import UsageError, near
+
+DATASETS = ("cifar10", "jpeg")
+"""The data sets' names, as `--dataset` takes them."""
+
+
+EVERY_DEVICE = "all"
+"""Stands for every device present, until these are listed."""
+OWN_DATASET = "own"
+"""The data set that the workload itself trains on."""
+LOOPS = ("train", "eval")
+DYNAMIC = ("auto", "on", "off")
+COMPILE_MODES = ("off", "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+OPTIMIZERS = ("own", "plain", "foreach", "fused")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A dimension of the matrix: reads, labels and explains its values."""
+
+    name: str
+    """The field of `Case`."""
+    parse: Callable[[str], Any]
+    """Reads a word of the command line; raises `ValueError` with the remedy."""
+    default: tuple[Any, ...]
+    label: Callable[[Any], str]
+    """The value's part in a case's id."""
+    metavar: str
+    help: str
+
+    @property
+    def flag(self) -> str:
+        """The command line's option."""
+        return option_name(self.name)
+
+    def read(self, words: Iterable[object]) -> tuple[Any, ...]:
+        """The values that some words stand for, each once, in order.
+
+        Raises:
+            UsageError: A word is no value of this axis.
+        """
+        values = []
+        for word in itertools.chain.from_iterable(_split(word) for word in words):
+            try:
+                values.append(self.parse(word))
+            except ValueError as error:
+                raise UsageError(f"{self.flag} {word}: {error}") from None
+        return tuple(dict.fromkeys(values))
+
+
+def _split(word: object) -> list[str]:
+    return [part.strip() for part in str(word).split(",") if part.strip()] or [""]
+
+
+def workload_label(spec: str) -> str:
+    """A workload's part in a case's id: a shipped name as it is, a file's stem, a module's end."""
+    source, colon, attribute = spec.rpartition(":")
+    if not colon:
+        return spec
+    stem = PurePath(source).stem if source.endswith(".py") else source.rpartition(".")[2]
+    return stem if attribute == "make" else f"{stem}.{attribute}"
+
+
+def _workload(word: str) -> str:
+    if not word or word.startswith(":") or word.endswith(":"):
+        raise ValueError("give a shipped name, path/to/file.py:make or package.module:make")
+    if word.endswith(".py"):
+        raise ValueError(f"say which function of the file makes the workload: {word}:make")
+    return word
+
+
+def _whole_number(at_least: int, reason: str) -> Callable[[str], int]:
+    def parse(word: str) -> int:
+        try:
+            number = int(word)
+        except ValueError:
+            number = at_least - 1
+        if number < at_least:
+            raise ValueError(f"{reason}; give a whole number of {at_least} or more")
+        return number
+
+    return parse
+
+
+def _one_of(choices: tuple[str, ...], noun: str) -> Callable[[str], str]:
+    def parse(word: str) -> str:
+        if word not in choices:
+            raise ValueError(f"is no {noun}; {near(word, choices)}")
+        return word
+
+    return parse
+
+
+def _switch(word: str) -> bool:
+    switches = {"on": True, "true": True, "off": False, "false": False}
+    if word.lower() not in switches:
+        raise ValueError("give on, off, or both")
+    return switches[word.lower()]
+
+
+def _when_on(label: str) -> Callable[[Any], str]:
+    return lambda value: label if value else ""
+
+
+def _device(word: str) -> str:
+    kind, colon, index = word.partition(":")
+    if not kind.isalpha() or (colon and not index.isdigit()):
+        raise ValueError("a device is written cpu, cuda, cuda:1, mps or xpu")
+    return word
+
+
+def _compile(word: str) -> str:
+    if word.startswith("backend:") and len(word) > len("backend:"):
+        return word
+    if word not in COMPILE_MODES:
+        hint = near(word, COMPILE_MODES)
+        raise ValueError(f"is no mode of torch.compile; {hint}; or backend:NAME for a backend")
+    return word
+
+
+AXES: tuple[Axis, ...] = (
+    Axis(
+        name="workload",
+        parse=_workload,
+        default=("convnet",),
+        label=workload_label,
+        metavar="NAME",
+        help="what is trained: convnet, a torchvision classifier (resnet18, vit_b_16, ...), "
+        "path/to/file.py:make or package.module:make",
+    ),
+    Axis(
+        name="dataset",
+        parse=_one_of((OWN_DATASET, *DATASETS), "data set"),
+        default=(OWN_DATASET,),
+        label=lambda value: "" if value == OWN_DATASET else str(value),
+        metavar="NAME",
+        help=f"what it is trained on: {', '.join(DATASETS)}, or own (the workload's own)",
+    ),
+    Axis(
+        name="loop",
+        parse=_one_of(LOOPS, "loop"),
+        default=("train",),
+        label=lambda value: "" if value == "train" else str(value),
+        metavar="NAME",
+        help="train (the default), eval (evaluation mode under no_grad), or both",
+    ),
+    Axis(
+        name="device",
+        parse=_device,
+        default=(EVERY_DEVICE,),
+        label=lambda value: str(value).replace(":", ""),
+        metavar="DEVICE",
+        help="cpu, cuda, cuda:1, mps, xpu",
+    ),
+    Axis(
+        name="batch_size",
+        parse=_whole_number(1, "a batch holds at least one sample"),
+        default=(4, 32),
+        label=lambda value: f"b{value}",
+        metavar="N",
+        help="samples in a batch",
+    ),
+    Axis(
+        name="accumulate",
+        parse=_whole_number(1, "a step has at least one backward pass"),
+        default=(1,),
+        label=lambda value: "" if value == 1 else f"acc{value}",
+        metavar="N",
+        help="backward passes to one step of the optimizer; gradients add up over N batches",
+    ),
+    Axis(
+        name="num_workers",
+        parse=_whole_number(0, "0 loads in the training process itself"),
+        default=(0, 2),
+        label=lambda value: f"w{value}",
+        metavar="N",
+        help="processes that load data; 0 loads in the training process itself",
+    ),
+    Axis(
+        name="prefetch_factor",
+        parse=_whole_number(1, "a worker keeps at least one batch ready"),
+        default=(2,),
+        label=lambda value: "" if value == 2 else f"pf{value}",
+        metavar="N",
+        help="batches that each loader worker keeps ready (default 2)",
+    ),
+    Axis(
+        name="persistent_workers",
+        parse=_switch,
+        default=(False,),
+        label=_when_on("persistent"),
+        metavar="on|off",
+        help="keep loader workers from epoch to epoch: only the restart's time depends on it",
+    ),
+    Axis(
+        name="pin_memory",
+        parse=_switch,
+        default=(False,),
+        label=_when_on("pin"),
+        metavar="on|off",
+        help="load batches into page-locked memory, from which transfers are faster",
+    ),
+    Axis(
+        name="non_blocking",
+        parse=_switch,
+        default=(False,),
+        label=_when_on("nonblocking"),
+        metavar="on|off",
+        help="do not wait for transfers to the device; needs --pin-memory on to take effect",
+    ),
+    Axis(
+        name="compile",
+        parse=_compile,
+        default=("off", "default"),
+        label=lambda value: str(value).replace(":", "."),
+        metavar="MODE",
+        help=f"torch.compile: {', '.join(COMPILE_MODES)}, or backend:NAME",
+    ),
+    Axis(
+        name="dynamic",
+        parse=_one_of(DYNAMIC, "setting of torch.compile's dynamic"),
+        default=("auto",),
+        label=lambda value: {"auto": "", "on": "dynamic", "off": "static"}[value],
+        metavar="HOW",
+        help="shapes that torch.compile takes as variable: on, off, or auto (the default)",
+    ),
+    Axis(
+        name="precision",
+        parse=_one_of(PRECISIONS, "precision"),
+        default=("fp32",),
+        label=str,
+        metavar="NAME",
+        help="fp32, tf32 (matrix products in TF32), bf16 or fp16 (autocast)",
+    ),
+    Axis(
+        name="channels_last",
+        parse=_switch,
+        default=(False,),
+        label=_when_on("channels_last"),
+        metavar="on|off",
+        help="keep images and convolutions' weights in memory with the channels last",
+    ),
+    Axis(
+        name="optimizer",
+        parse=_one_of(OPTIMIZERS, "implementation of an optimizer"),
+        default=("own",),
+        label=lambda value: "" if value == "own" else str(value),
+        metavar="HOW",
+        help="the optimizer's implementation: own (the workload's choice), plain (parameter by "
+        "parameter), foreach, fused",
+    ),
+)
+"""Every axis, in the order of `Case`'s fields and of a case's id."""
+
+AXIS = {axis.name: axis for axis in AXES}

@@ -1,0 +1,86 @@
+"""A matrix: the values of each axis, and the cases that they span."""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from stepbench.config.axes import AXES, AXIS, EVERY_DEVICE, workload_label
+from stepbench.config.case import DEFAULTS, NEEDS, Case
+from stepbench.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The axes and the cases that they span.
+
+    Attributes:
+        axes: The values of each axis.
+        include: Cases to add: each names some axes, and takes the first value of the others.
+        exclude: Cases to leave out: each that agrees with all the axes that one of these names.
+    """
+
+    axes: Mapping[str, tuple[Any, ...]]
+    include: tuple[Mapping[str, Any], ...] = ()
+    exclude: tuple[Mapping[str, Any], ...] = ()
+
+    def on(self, devices: Iterable[str]) -> "Matrix":
+        """The same matrix with `EVERY_DEVICE` replaced by the devices that are present."""
+        if EVERY_DEVICE not in self.axes["device"]:
+            return self
+        return replace(self, axes={**self.axes, "device": tuple(devices)})
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """Every case, each once: the product in the order of the axes, then those included.
+
+        An axis that has no meaning in a case, such as `prefetch_factor` without workers, is at its
+        default there, so that no case is measured twice.
+
+        Raises:
+            UsageError: Nothing is left, two workloads would go by one name, or a value that was
+                asked for has no meaning in any case.
+        """
+        product = (
+            Case(**dict(zip(self.axes, values, strict=True)))
+            for values in itertools.product(*self.axes.values())
+        )
+        first = {name: values[0] for name, values in self.axes.items()}
+        cases = [case for case in product if not self._excludes(case)]
+        cases += [Case(**{**first, **extra}) for extra in self.include]
+        unique = tuple(dict.fromkeys(case.normalized() for case in cases))
+        if not unique:
+            raise UsageError("--matrix: exclude leaves no case; widen an axis or exclude less")
+        _refuse_shared_names(unique)
+        self._refuse_lost_values(cases, unique)
+        return unique
+
+    def _refuse_lost_values(self, cases: list[Case], normalized: tuple[Case, ...]) -> None:
+        """Refuses values that no case has, for an axis that has no meaning in any of them."""
+        for name, (_, remedy) in NEEDS.items():
+            lost = {getattr(case, name) for case in cases} - {getattr(c, name) for c in normalized}
+            for value in lost - {DEFAULTS[name]}:
+                word = {True: "on", False: "off"}.get(value, value)
+                raise UsageError(f"{AXIS[name].flag} {word}: {remedy}")
+
+    def _excludes(self, case: Case) -> bool:
+        return any(
+            all(getattr(case, name) == value for name, value in pattern.items())
+            for pattern in self.exclude
+        )
+
+
+def _refuse_shared_names(cases: tuple[Case, ...]) -> None:
+    by_id: dict[str, Case] = {}
+    for case in cases:
+        other = by_id.setdefault(case.id, case)
+        if other != case:
+            raise UsageError(
+                f"--workload {case.workload}: is called {workload_label(case.workload)!r} in the "
+                f"results, as is {other.workload}; rename one, or measure them in two runs"
+            )
+
+
+def default_matrix() -> Matrix:
+    """The matrix of a run that names no axis."""
+    return Matrix({axis.name: axis.default for axis in AXES})

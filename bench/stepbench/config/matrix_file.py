@@ -1,0 +1,66 @@
+"""Matrices of `[tool.stepbench.matrix.NAME]` in a repository's `pyproject.toml`."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from stepbench.config.axes import AXES, AXIS
+from stepbench.config.matrix import Matrix, default_matrix
+from stepbench.errors import UsageError, near
+
+
+def named_matrix(name: str, directory: Path) -> Matrix:
+    """Reads a matrix from `[tool.stepbench.matrix.NAME]`.
+
+    Raises:
+        UsageError: There is no such matrix, or a value in it cannot be used.
+    """
+    file = directory / "pyproject.toml"
+    try:
+        content = tomllib.loads(file.read_text())
+    except FileNotFoundError:
+        raise UsageError(
+            f"--matrix {name}: there is no pyproject.toml in {directory}; "
+            f"run where it lies, or name the axes as options"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"--matrix {name}: {file} is not valid TOML: {error}") from None
+    matrices = content.get("tool", {}).get("stepbench", {}).get("matrix", {})
+    if name not in matrices:
+        hint = near(name, matrices) if matrices else "add [tool.stepbench.matrix.NAME]"
+        raise UsageError(f"--matrix {name}: {file} has no such matrix; {hint}")
+    table = dict(matrices[name])
+    include = tuple(_point(name, point) for point in table.pop("include", ()))
+    exclude = tuple(_point(name, point) for point in table.pop("exclude", ()))
+    axes = {
+        **default_matrix().axes,
+        **{_axis(name, key): _values(name, key, values) for key, values in table.items()},
+    }
+    return Matrix(axes, include, exclude)
+
+
+def _axis(matrix: str, key: str) -> str:
+    axis = key.replace("-", "_")
+    if axis not in AXIS:
+        known = [*(axis.flag[2:] for axis in AXES), "include", "exclude"]
+        raise UsageError(f"--matrix {matrix}: there is no axis {key!r}; {near(key, known)}")
+    return axis
+
+
+def _values(matrix: str, key: str, values: object) -> tuple[Any, ...]:
+    words = values if isinstance(values, list) else [values]
+    if not words:
+        raise UsageError(f"--matrix {matrix}: {key} has no values; give at least one")
+    try:
+        return AXIS[_axis(matrix, key)].read(words)
+    except UsageError as error:
+        raise UsageError(f"--matrix {matrix}: {error}") from None
+
+
+def _point(matrix: str, point: object) -> dict[str, Any]:
+    if not isinstance(point, dict) or not point:
+        raise UsageError(
+            f"--matrix {matrix}: include and exclude are lists of tables, such as "
+            f"[{{ device = 'cpu', compile = 'max-autotune' }}]; got {point!r}"
+        )
+    return {_axis(matrix, key): _values(matrix, key, value)[0] for key, value in point.items()}

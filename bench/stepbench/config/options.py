@@ -1,0 +1,215 @@
+"""A run's options, read once from the command line into one frozen object."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from stepbench.config.axes import AXES
+from stepbench.config.case import Case
+from stepbench.config.flags import DEADLINE_S, FLAGS
+from stepbench.config.matrix import Matrix, default_matrix
+from stepbench.config.matrix_file import named_matrix
+from stepbench.config.requests import (
+    ParityOptions,
+    ProfilingOptions,
+    Request,
+    Sampling,
+    TrainParityOptions,
+)
+from stepbench.config.settings import Settings
+from stepbench.config.values import count, path, positive, size
+from stepbench.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a run.
+
+    Attributes:
+        matrix: The cases to measure; its devices may still be `stepbench.config.axes.EVERY_DEVICE`.
+        sampling: The rule by which sampling a case stops.
+        settings: Settings of all cases: threads, seed, torch's switches.
+        parity: The comparison of tensors; `None` where they are not compared.
+        train_parity: The comparison of trained models; `None` where they are not compared.
+        profiling: The parts of profiling; `None` where nothing is profiled.
+        cold: True where each compiled case has a compile cache to itself.
+        deadline_s: The time after which a case is given up, seconds.
+        memory_limit_bytes: Host memory that a case may allocate; `None` for no limit.
+        data_dir: The directory of real data; `None` for synthetic data.
+        download: True where the published data set may be fetched.
+        output: The run's directory; `None` for one beneath `results/`.
+        resume: The directory of the run to resume.
+        named: The options that were given on the command line, such as `batch_size`.
+    """
+
+    matrix: Matrix
+    sampling: Sampling
+    settings: Settings
+    parity: ParityOptions | None
+    train_parity: TrainParityOptions | None
+    profiling: ProfilingOptions | None
+    cold: bool
+    deadline_s: float
+    memory_limit_bytes: int | None
+    data_dir: Path | None
+    download: bool
+    output: Path | None
+    resume: Path | None
+    named: frozenset[str]
+
+    def request(self, case: Case, compile_cache: Path) -> Request:
+        """The request that a child process measures a case by.
+
+        Args:
+            case: The case; its device is a real one.
+            compile_cache: The directory in which the compiler keeps its results.
+        """
+        return Request(
+            case=case,
+            sampling=self.sampling,
+            compile_cache=compile_cache,
+            data_dir=self.data_dir,
+            download=self.download,
+            settings=self.settings,
+        )
+
+
+def read(given: Mapping[str, Any], directory: Path) -> Options:
+    """Reads the options of a run, without importing torch.
+
+    Args:
+        given: The values of `FLAGS` by destination; absent and `None` are the same.
+        directory: The directory in which `pyproject.toml` is looked for.
+
+    Raises:
+        UsageError: A value cannot be used.
+    """
+    value = {flag.name: given.get(flag.destination) for flag in FLAGS}
+    named = frozenset(flag.word for flag in FLAGS if value[flag.name])
+    base = (
+        default_matrix()
+        if value["--matrix"] is None
+        else named_matrix(value["--matrix"], directory)
+    )
+    axes = {
+        axis.name: axis.read(value[axis.flag] or ()) if axis.name in named else base.axes[axis.name]
+        for axis in AXES
+    }
+    matrix = replace(base, axes=axes)
+    for case in matrix.cases:  # also raises where there are none
+        _refuse_missing_file(case.workload, directory)
+    if value["--output"] is not None and value["--resume"] is not None:
+        raise UsageError("--output and --resume: a resumed run stays where it is; give one of them")
+    data_dir = path(value["--data-dir"])
+    if data_dir is not None and not data_dir.is_dir() and not value["--download"]:
+        raise UsageError(
+            f"--data-dir {data_dir}: is no directory; name one, add --download to fill it, "
+            f"or leave it out for data that stepbench generates"
+        )
+    return Options(
+        matrix=matrix,
+        sampling=Sampling(
+            steps=None if value["--steps"] is None else count("--steps", value["--steps"]),
+            max_time_s=positive("--max-time", value["--max-time"], Sampling.max_time_s, "seconds"),
+            rel_error=positive("--rel-error", value["--rel-error"], Sampling.rel_error, "a share"),
+            sync_phases=bool(value["--sync-phases"]),
+        ),
+        settings=_settings(value),
+        parity=_parity(value),
+        train_parity=_train_parity(value),
+        profiling=_profiling(value),
+        cold=bool(value["--cold"]),
+        deadline_s=positive("--deadline", value["--deadline"], DEADLINE_S, "seconds"),
+        memory_limit_bytes=size("--memory-limit", value["--memory-limit"]),
+        data_dir=data_dir,
+        download=bool(value["--download"]),
+        output=path(value["--output"]),
+        resume=path(value["--resume"]),
+        named=named,
+    )
+
+
+def _parity(value: Mapping[str, Any]) -> ParityOptions | None:
+    steps, budget = value["--parity-steps"], value["--parity-budget"]
+    if value["--no-parity"]:
+        if steps is not None or budget is not None:
+            raise UsageError("--no-parity: leave it out, or --parity-steps and --parity-budget")
+        return None
+    return ParityOptions(
+        steps=ParityOptions.steps if steps is None else count("--parity-steps", steps),
+        budget_s=positive("--parity-budget", budget, ParityOptions.budget_s, "seconds"),
+    )
+
+
+def _train_parity(value: Mapping[str, Any]) -> TrainParityOptions | None:
+    details = {name: value[name] for name in ("--train-steps", "--train-margin", "--train-budget")}
+    if not value["--train-parity"]:
+        needless = next((name for name, word in details.items() if word is not None), None)
+        if needless is not None:
+            raise UsageError(
+                f"{needless} {details[needless]}: is for trainings; add --train-parity"
+            )
+        return None
+    steps, margin, budget = details.values()
+    return TrainParityOptions(
+        steps=TrainParityOptions.steps if steps is None else count("--train-steps", steps),
+        margin=positive("--train-margin", margin, TrainParityOptions.margin, "a share"),
+        budget_s=positive("--train-budget", budget, TrainParityOptions.budget_s, "seconds"),
+    )
+
+
+def _profiling(value: Mapping[str, Any]) -> ProfilingOptions | None:
+    steps = value["--profile-steps"]
+    options = ("--profile-stack", "--profile-workers", "--memory-snapshot")
+    if not value["--profile"]:
+        needless = next((name for name in options if value[name]), None)
+        if steps is not None:
+            needless = f"--profile-steps {steps}"
+        if needless is not None:
+            raise UsageError(f"{needless}: is for profiling; add --profile")
+        return None
+    stack, workers, snapshot = (bool(value[name]) for name in options)
+    return ProfilingOptions(
+        steps=ProfilingOptions.steps if steps is None else count("--profile-steps", steps),
+        stack=stack,
+        workers=workers,
+        memory_snapshot=snapshot,
+    )
+
+
+def _settings(value: Mapping[str, Any]) -> Settings:
+    counts = {
+        option: None if value[option] is None else count(option, value[option])
+        for option in ("--threads", "--interop-threads")
+    }
+    seed, allocator = value["--seed"], value["--allocator"]
+    if seed is not None and not seed.isdecimal():
+        raise UsageError(f"--seed {seed}: give a whole number of 0 or more")
+    if allocator is not None and not _ALLOCATOR.fullmatch(allocator):
+        raise UsageError(
+            f"--allocator {allocator}: give name:value pairs with commas between them, such as "
+            f"expandable_segments:True,max_split_size_mb:128"
+        )
+    return Settings(
+        threads=counts["--threads"],
+        interop_threads=counts["--interop-threads"],
+        seed=int(seed or 0),
+        cudnn_benchmark=bool(value["--cudnn-benchmark"]),
+        deterministic=bool(value["--deterministic"]),
+        allocator=allocator,
+    )
+
+
+_ALLOCATOR = re.compile(r"\w+:[^,]+(,\w+:[^,]+)*")
+
+
+def _refuse_missing_file(workload: str, directory: Path) -> None:
+    file, colon, _ = workload.rpartition(":")
+    if colon and file.endswith(".py") and not (directory / file).is_file():
+        beside = [path.name for path in directory.glob("*.py")]
+        matches = difflib.get_close_matches(Path(file).name, beside, n=1)
+        hint = f"did you mean {matches[0]}?" if matches else "give the path of a .py file"
+        raise UsageError(f"--workload {workload}: there is no file {file}; {hint}")

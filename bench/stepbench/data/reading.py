@@ -1,0 +1,122 @@
+"""Readers of data sets: torchvision's own classes, with the lesson's transforms.
+
+Imports torch, and so is imported by functions alone; all in it can be pickled for loader workers.
+"""
+
+from pathlib import Path
+
+from torchvision.datasets import CIFAR10, ImageFolder
+from torchvision.transforms import (
+    CenterCrop,
+    Compose,
+    Normalize,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    Resize,
+    ToTensor,
+)
+
+from stepbench.data import cache, synthetic_images
+from stepbench.errors import UsageError
+
+_TO_TENSOR = (ToTensor(), Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
+
+
+class GeneratedCIFAR10(CIFAR10):  # type: ignore[misc]  # torchvision ships no types
+    """Torchvision's CIFAR-10, reading what stepbench drew in the same format.
+
+    The files are checked as the published ones are, against the MD5s in the manifest.
+
+    Args:
+        root: The kept directory that `synthetic_images.write_cifar10` filled.
+        train: The training part, or else the test part.
+        transform: As in torchvision's own.
+
+    Raises:
+        RuntimeError: A file is not as it was drawn.
+    """
+
+    base_folder = synthetic_images.BATCHES_FOLDER
+
+    def __init__(self, root: Path, *, train: bool, transform: Compose | None = None) -> None:
+        drawn = cache.digests(root)
+
+        def listed(name: str) -> list[str]:
+            return [name, drawn[f"{self.base_folder}/{name}"]]
+
+        self.train_list = [listed(name) for name in synthetic_images.TRAIN_BATCHES]
+        self.test_list = [listed(synthetic_images.TEST_BATCH)]
+        self.meta = {
+            "filename": synthetic_images.META,
+            "key": "label_names",
+            "md5": listed(synthetic_images.META)[1],
+        }
+        super().__init__(root, train=train, transform=transform)
+
+
+def generated_cifar10(directory: Path, image_size: int, *, train: bool) -> GeneratedCIFAR10:
+    """Reads generated data: images (3, image_size, image_size) from -1 to 1, and class numbers."""
+    return GeneratedCIFAR10(directory, train=train, transform=_lesson(image_size))
+
+
+def published_cifar10(directory: Path, image_size: int, *, train: bool) -> CIFAR10:
+    """CIFAR-10 itself: images (3, image_size, image_size) from -1 to 1, and class numbers.
+
+    Raises:
+        UsageError: A file is missing or damaged.
+    """
+    try:
+        return CIFAR10(directory, train=train, transform=_lesson(image_size))
+    except RuntimeError as error:
+        raise UsageError(
+            f"--data-dir {directory}: {CIFAR10.base_folder} lacks a file, or one is damaged; "
+            f"add --download to fetch it again, or leave out --data-dir for generated data"
+        ) from error
+
+
+def download_cifar10(directory: Path) -> None:
+    """Fetches CIFAR-10 into a directory, where it is not there yet.
+
+    Raises:
+        UsageError: It could not be fetched.
+    """
+    try:
+        CIFAR10(directory, download=True)
+    # Whatever ends a download ends it with the same remedy: URLs, sockets, HTTP, archives and
+    # disks each raise exceptions of their own.
+    except Exception as error:
+        raise UsageError(
+            f"--download: {CIFAR10.url} could not be fetched into {directory} ({error}); "
+            f"connect to the network and try again, or leave out --download for generated data"
+        ) from error
+
+
+def image_folder(directory: Path, image_size: int, *, train: bool) -> ImageFolder:
+    """Image files in a folder per class: images (3, image_size, image_size) from -1 to 1.
+
+    Training images are cropped and flipped at random, as they are for ImageNet; test images are
+    scaled and cropped around their centre.
+
+    Raises:
+        UsageError: A class has no image.
+    """
+    try:
+        return ImageFolder(directory, _augmented(image_size) if train else _centred(image_size))
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"--data-dir {directory.parent}: {error}; each folder in {directory.name}/ is a class: "
+            f"give it images, or remove it"
+        ) from error
+
+
+def _lesson(image_size: int) -> Compose:
+    scaled = [] if image_size == 32 else [Resize(image_size)]
+    return Compose([*scaled, *_TO_TENSOR])
+
+
+def _augmented(image_size: int) -> Compose:
+    return Compose([RandomResizedCrop(image_size), RandomHorizontalFlip(), *_TO_TENSOR])
+
+
+def _centred(image_size: int) -> Compose:
+    return Compose([Resize(image_size * 8 // 7), CenterCrop(image_size), *_TO_TENSOR])

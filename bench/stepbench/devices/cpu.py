@@ -1,0 +1,83 @@
+"""The CPU."""
+
+from typing import TYPE_CHECKING
+
+from stepbench import machine
+from stepbench.devices.accelerator import lacks_tf32
+from stepbench.devices.clock import DeviceClock, HostClock
+from stepbench.devices.kind import Gauge, PeakMemory
+from stepbench.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from torch.profiler import ProfilerActivity
+
+
+class CPU:
+    """The CPU: always there, one device however many cores it has."""
+
+    name = "cpu"
+    records_allocations = False
+
+    def seems_present(self) -> bool:
+        """Always true."""
+        return True
+
+    def model_name(self) -> str:
+        """The processor's name."""
+        return machine.cpu_name()
+
+    def count(self) -> int:
+        """One."""
+        return 1
+
+    def absence_reason(self) -> str | None:
+        """No reason: the CPU is never absent."""
+        return None
+
+    def select(self, index: int) -> None:
+        """Nothing to select: there is one."""
+
+    def clock(self, device: str) -> DeviceClock:  # noqa: ARG002  # as DeviceKind
+        """The host's clock."""
+        return HostClock()
+
+    def reset_peak_memory(self, device: str) -> None:
+        """Nothing to forget: no peak is kept."""
+
+    def peak_memory(self, device: str) -> PeakMemory:  # noqa: ARG002  # as DeviceKind
+        """No peak: the host's memory is watched otherwise."""
+        return PeakMemory()
+
+    def gauge(self, device: str) -> Gauge | None:  # noqa: ARG002  # as DeviceKind
+        """No gauge."""
+        return None
+
+    def require_precision(self, precision: str, device: str) -> None:
+        """Refuses TF32.
+
+        Raises:
+            UnsupportedError: With the reason.
+        """
+        if precision == "tf32":
+            raise lacks_tf32(device)
+
+    def require_compiler(self) -> None:
+        """Refuses `torch.compile` where there is no C++ compiler.
+
+        Raises:
+            UnsupportedError: With what to install.
+        """
+        from torch._inductor import cpp_builder, exc  # noqa: PLC0415  # slow to import
+
+        try:
+            cpp_builder.get_cpp_compiler()
+        except exc.InvalidCxxCompiler:
+            raise UnsupportedError(
+                "compile",
+                "torch.compile needs a C++ compiler on the CPU and found none; install g++ "
+                "(Debian: apt-get install g++), or set CXX, or use --compile off",
+            ) from None
+
+    def profiler_activity(self) -> "ProfilerActivity | None":
+        """Nothing beside the host's side, which is always recorded."""
+        return None

@@ -1,0 +1,111 @@
+"""CUDA devices: NVIDIA's GPUs."""
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, ClassVar
+
+from stepbench.devices.accelerator import MemoryTrackingAccelerator, lacks_tf32
+from stepbench.devices.kind import Gauge
+from stepbench.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from torch.profiler import ProfilerActivity
+
+_THROTTLING = {
+    "nvmlClocksThrottleReasonHwSlowdown": "hardware slowdown",
+    "nvmlClocksThrottleReasonHwThermalSlowdown": "heat",
+    "nvmlClocksThrottleReasonHwPowerBrakeSlowdown": "power brake",
+    "nvmlClocksThrottleReasonSwThermalSlowdown": "heat",
+}
+"""NVML's reasons for a lower clock, in words. The power limit is not among them: a busy device is
+at that limit all the time."""
+
+
+class NvidiaGauge:
+    """The state of an NVIDIA GPU, by NVML.
+
+    Args:
+        index: The device's index, as CUDA counts.
+    """
+
+    def __init__(self, index: int) -> None:
+        import pynvml  # noqa: PLC0415  # only where there is such a GPU
+        import torch  # noqa: PLC0415
+
+        pynvml.nvmlInit()
+        self._nvml = pynvml
+        uuid = str(torch.cuda.get_device_properties(index).uuid)
+        self._handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+
+    def read(self) -> tuple[float | None, str | None]:
+        """The multiprocessors' clock in Hz, and why it is held down."""
+        nvml = self._nvml
+        clock_mhz = nvml.nvmlDeviceGetClockInfo(self._handle, nvml.NVML_CLOCK_SM)
+        reasons = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(self._handle)
+        words = [word for name, word in _THROTTLING.items() if reasons & getattr(nvml, name)]
+        return clock_mhz * 1e6, ", ".join(dict.fromkeys(words)) or None
+
+
+class CUDA(MemoryTrackingAccelerator):
+    """CUDA devices."""
+
+    records_allocations: ClassVar[bool] = True
+
+    def seems_present(self) -> bool:
+        """Tells if `nvidia-smi` lists a GPU."""
+        tool = shutil.which("nvidia-smi")
+        if tool is None:
+            return False
+        listing = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)
+        return listing.returncode == 0 and "GPU" in listing.stdout
+
+    def absence_reason(self) -> str | None:
+        """The installed torch, where it knows no CUDA."""
+        import torch  # noqa: PLC0415  # the parent imports this module, and never torch
+
+        return None if torch.version.cuda else "the installed torch is built without CUDA"
+
+    def gauge(self, device: str) -> Gauge | None:
+        """The GPU's gauge; `None` where NVML cannot be asked."""
+        import pynvml  # noqa: PLC0415
+
+        try:
+            return NvidiaGauge(int(device.partition(":")[2] or 0))
+        except pynvml.NVMLError:
+            return None
+
+    def require_precision(self, precision: str, device: str) -> None:
+        """Refuses TF32 and bfloat16 on a GPU that does not have them.
+
+        Raises:
+            UnsupportedError: With the reason.
+        """
+        import torch  # noqa: PLC0415
+
+        if precision == "tf32" and torch.cuda.get_device_capability(device) < (8, 0):
+            raise lacks_tf32(device)
+        if precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
+            raise UnsupportedError(
+                "precision", f"{device} has no bfloat16 of its own; use --precision fp16"
+            )
+
+    def require_compiler(self) -> None:
+        """Refuses `torch.compile` where there is no Triton.
+
+        Raises:
+            UnsupportedError: With what to install.
+        """
+        from torch.utils._triton import has_triton  # noqa: PLC0415
+
+        if not has_triton():
+            raise UnsupportedError(
+                "compile",
+                "torch.compile needs Triton for this GPU and found none; install triton, "
+                "or use --compile off",
+            )
+
+    def profiler_activity(self) -> "ProfilerActivity | None":
+        """Kernels, copies and calls of CUDA's runtime."""
+        from torch.profiler import ProfilerActivity  # noqa: PLC0415
+
+        return ProfilerActivity.CUDA

@@ -1,0 +1,72 @@
+"""The table of kinds, and which devices there are.
+
+Only `listed_without_torch` and `kind_of` may be used by the parent: asking torch can start a
+device's runtime, which a forked child could then not use.
+"""
+
+from stepbench.devices.accelerator import Accelerator
+from stepbench.devices.cpu import CPU
+from stepbench.devices.cuda import CUDA
+from stepbench.devices.kind import DeviceKind
+from stepbench.devices.mps import MPS
+from stepbench.devices.xpu import XPU
+from stepbench.errors import UsageError
+
+_KINDS: tuple[DeviceKind, ...] = (CPU(), CUDA("cuda"), MPS("mps"), XPU("xpu"))
+KINDS = {kind.name: kind for kind in _KINDS}
+"""The kinds that have a file of their own, by the names that torch gives them."""
+
+
+def kind_of(device: str) -> DeviceKind:
+    """The kind of a device: one of `KINDS`, or else an accelerator as torch knows any.
+
+    Args:
+        device: As torch writes it, with or without an index.
+    """
+    name = device.partition(":")[0]
+    return KINDS.get(name) or Accelerator(name)
+
+
+def listed_without_torch() -> tuple[str, ...]:
+    """The kinds that this machine seems to have, found without importing torch."""
+    return tuple(name for name, kind in KINDS.items() if kind.seems_present())
+
+
+def present() -> dict[str, str]:
+    """The kinds that torch can use, with the names of the devices' models."""
+    import torch  # noqa: PLC0415  # the parent imports this module, and never torch
+
+    kinds: list[DeviceKind] = [KINDS["cpu"]]
+    if torch.accelerator.is_available():
+        accelerator = torch.accelerator.current_accelerator()
+        if accelerator is not None:
+            kinds.append(kind_of(accelerator.type))
+    return {kind.name: kind.model_name() for kind in kinds}
+
+
+def check(device: str) -> None:
+    """Refuses a device that is not there.
+
+    Raises:
+        UsageError: With those that are.
+    """
+    devices = present()
+    name, _, index = device.partition(":")
+    kind = kind_of(device)
+    if name not in devices:
+        reason = kind.absence_reason()
+        remedy = f"there is {', '.join(devices)}" + (f"; {reason}" if reason else "")
+        raise UsageError(f"--device {device}: this machine has no such device; {remedy}")
+    count = kind.count()
+    if index and int(index) >= count:
+        raise UsageError(
+            f"--device {device}: there are {count} of the kind, counted from 0; "
+            f"give {name}:{count - 1} or less"
+        )
+
+
+def select(device: str) -> None:
+    """Makes a device the current one of its kind, for what asks for no device by name."""
+    index = device.partition(":")[2]
+    if index:
+        kind_of(device).select(int(index))

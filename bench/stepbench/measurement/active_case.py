@@ -1,0 +1,55 @@
+"""A case set to work: built, with its loader started. What is done with it is up to the caller."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from stepbench.config.requests import Request
+from stepbench.devices.kinds import kind_of
+from stepbench.measurement.loader import LoaderSource
+from stepbench.measurement.subject import Subject
+from stepbench.training import dataloader
+from stepbench.training.build import Built, build
+from stepbench.training.loop import LOOPS
+
+
+@dataclass(frozen=True)
+class ActiveCase:
+    """A case at work.
+
+    Attributes:
+        built: The case, built.
+        source: Its loader, started.
+        subject: Its loop on the batches of that loader.
+        loader_start_s: From the loader's start to its first batch, seconds.
+    """
+
+    built: Built
+    source: LoaderSource
+    subject: Subject
+    loader_start_s: float
+
+
+def start_case(request: Request, report: Callable[[str], None] | None = None) -> ActiveCase:
+    """Builds a case in this process and starts its loader.
+
+    Args:
+        request: What to build.
+        report: Takes a few words on what is being done.
+
+    Raises:
+        UsageError: The case asks for something that is not there.
+        UnsupportedError: This machine cannot run it.
+    """
+    case = request.case
+    if report is not None:
+        report("building")
+    built = build(request)
+    source = LoaderSource(
+        dataloader.make_loader(built.workload, built.dataset, case, request.settings.seed)
+    )
+    clock = kind_of(case.device).clock(case.device)
+    if report is not None:
+        report("starting the loader" if case.num_workers else "loading")
+    loader_start_s = source.start()
+    subject = Subject(LOOPS[case.loop], built.training, source, clock)
+    return ActiveCase(built, source, subject, loader_start_s)

@@ -1,0 +1,157 @@
+"""Laps: the durations of a step's phases. A lap ends where the next one begins."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepbench.devices.clock import DeviceClock
+from stepbench_reports.schema.phases import STEP, Phase
+
+Seconds = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Laps:
+    """The laps of a block, seconds: an array (steps,) for each phase, and `step` for the whole.
+
+    Attributes:
+        host: By the host's clock.
+        device: By the device's own; `None` where it is synchronous.
+        micro: Where a phase has several laps in each step, these by themselves, an array
+            (steps, laps): by the device's clock where it has one, else by the host's.
+    """
+
+    host: dict[str, Seconds]
+    device: dict[str, Seconds] | None
+    micro: dict[str, Seconds]
+
+    @property
+    def steps(self) -> Seconds:
+        """The whole steps by the clock that tells how long the work took."""
+        return (self.device or self.host)[STEP]
+
+
+class LapTimer:
+    """Takes the laps of one block of training steps.
+
+    In the loop it only notes clock readings; durations are worked out by `read`.
+
+    Args:
+        device: The device that the steps run on.
+    """
+
+    lap: Callable[[Phase], None]
+    """Ends a lap and begins the next. A phase may have several laps in a step."""
+
+    def __init__(self, device: DeviceClock) -> None:
+        self._device = device
+        self._phases: list[Phase | None] = []
+        self._host: list[int] = []
+        self._events: list[object] = []
+        self._steps: list[int] = []
+        self._note = self._noting()
+        self.lap = self._note
+
+    def begin(self) -> None:
+        """Starts the first step."""
+        self._note(None)
+
+    def end_step(self) -> None:
+        """Ends a step where its last lap ended, and begins the next there."""
+        self._steps.append(len(self._phases) - 1)
+
+    def _noting(self) -> Callable[[Phase | None], None]:
+        """Makes the call at a boundary, which does as little as can be."""
+        now_ns, record = self._device.now_ns, self._device.record
+        name, note, mark = self._phases.append, self._host.append, self._events.append
+
+        def synchronous(phase: Phase | None) -> None:
+            note(now_ns())
+            name(phase)
+
+        def asynchronous(phase: Phase | None) -> None:
+            mark(record())
+            note(now_ns())
+            name(phase)
+
+        return asynchronous if self._device.asynchronous else synchronous
+
+    def read(self) -> Laps:
+        """The laps; waits for the device first."""
+        self._device.synchronize()
+        stamps: NDArray[np.int64] = np.array(self._host, dtype=np.int64)
+        durations: Seconds = (stamps[1:] - stamps[:-1]) / 1e9
+        host, device = self._sum(durations), None
+        if self._device.asynchronous:
+            pairs = zip(self._events, self._events[1:], strict=False)
+            durations = np.array([self._device.elapsed_s(*pair) for pair in pairs])
+            device = self._sum(durations)
+            self._device.release(self._events)
+            self._events.clear()
+        return Laps(host, device, self._micro(durations))
+
+    def _of_phase(self) -> dict[Phase, NDArray[np.bool_]]:
+        """Marks the laps of each phase."""
+        phases = self._phases[1:]
+        return {
+            phase: np.array([other is phase for other in phases], dtype=bool)
+            for phase in dict.fromkeys(phase for phase in phases if phase is not None)
+        }
+
+    def _of_step(self, laps: int) -> NDArray[np.intp]:
+        """The step of each lap; one that has not ended counts as the last plus one."""
+        return np.searchsorted(self._steps, np.arange(1, laps + 1))
+
+    def _sum(self, durations: Seconds) -> dict[str, Seconds]:
+        """Durations of single laps (laps,) to the sum per step and phase."""
+        steps = len(self._steps)
+        of_step = self._of_step(len(durations))
+        inside = of_step < steps
+        sums: dict[str, Seconds] = {}
+        for phase, its in self._of_phase().items():
+            mine = inside & its
+            sums[str(phase)] = _summed(of_step[mine], durations[mine], steps)
+        sums[STEP] = _summed(of_step[inside], durations[inside], steps)
+        return sums
+
+    def _micro(self, durations: Seconds) -> dict[str, Seconds]:
+        """Durations (laps,) of the phases that have several laps in every step: (steps, laps)."""
+        steps = len(self._steps)
+        of_step = self._of_step(len(durations))
+        found: dict[str, Seconds] = {}
+        for phase, its in self._of_phase().items():
+            mine = its & (of_step < steps)
+            counts = set(np.bincount(of_step[mine], minlength=steps).tolist())
+            if len(counts) == 1 and max(counts) > 1:
+                found[str(phase)] = durations[mine].reshape(steps, -1)
+        return found
+
+
+def _summed(groups: NDArray[np.intp], durations: Seconds, count: int) -> Seconds:
+    return np.bincount(groups, weights=durations, minlength=count).astype(np.float64)
+
+
+def join(laps: list[Laps]) -> Laps:
+    """The laps of several blocks, one after the other; 0 for a phase that a block never ended."""
+
+    def joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
+        names = dict.fromkeys(name for part in parts for name in part)
+        return {
+            name: np.concatenate([part.get(name, np.zeros_like(part[STEP])) for part in parts])
+            for name in names
+        }
+
+    devices = [part.device for part in laps if part.device is not None]
+    widths = [{name: laps.shape[1] for name, laps in part.micro.items()} for part in laps]
+    return Laps(
+        host=joined([part.host for part in laps]),
+        device=joined(devices) if devices else None,
+        micro={
+            name: np.concatenate([part.micro[name] for part in laps])
+            for name, width in widths[0].items()
+            if all(each.get(name) == width for each in widths)
+        },
+    )

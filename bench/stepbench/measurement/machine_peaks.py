@@ -1,0 +1,263 @@
+"""Peak throughput of this machine, measured and never taken from a data sheet.
+
+A ceiling is a maximum, and whatever disturbs a trial can only lower it: so the best of many short
+trials counts. It is measured once per device, torch and number of threads, and kept in the cache;
+but what was measured beside a busy neighbour is not kept, since it would stay too low for ever.
+"""
+
+import functools
+import hashlib
+import io
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+import torch
+from PIL import Image
+
+from stepbench import machine
+from stepbench.data import cache, synthetic_images
+from stepbench.devices import kinds
+from stepbench.devices.clock import DeviceClock, HostClock
+from stepbench.errors import UnsupportedError, UsageError
+from stepbench.interference.watch import MachineWatch
+from stepbench.training import precision
+from stepbench_reports.schema.files import write_json
+
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+VERSION = 1
+"""Part of the key; raised when the figures come to be measured in another way."""
+
+_SIDES = (512, 1024, 2048, 4096, 8192)
+"""Of the square matrices that are multiplied."""
+_GREATEST_ON_CPU = 2048
+_COPIED_BYTES = 256 * 2**20
+"""Read, and written elsewhere: more than most caches hold."""
+_PICTURE_SIDE = 288
+"""The mean side of the JPEG files that stepbench draws, in pixels."""
+_TRIAL_S = 0.01
+"""The least that a trial lasts, so that neither the clock nor the waiting for the device counts."""
+_BUDGET_S = 0.15
+"""How long trials of one thing go on."""
+
+
+@dataclass(frozen=True)
+class MachinePeaks:
+    """The peak throughput of a device.
+
+    Attributes:
+        matmul_flops_per_s: Of a matrix product, by precision, 2 operations for a multiply-add;
+            `None` where the device does not have the precision.
+        copy_bytes_per_s: Of a copy within the device's memory, bytes read and bytes written.
+        decoded_images_per_s: JPEG files that one core decodes; `None` but for the CPU.
+        threads: That torch computes with on the host.
+        measured: When, in UTC.
+    """
+
+    matmul_flops_per_s: dict[str, float | None]
+    copy_bytes_per_s: float
+    decoded_images_per_s: float | None
+    threads: int
+    measured: str
+
+
+def machine_peaks(
+    report: Callable[[str], None], used: tuple[str, ...], threads: int | None
+) -> dict[str, dict[str, Any]]:
+    """The ceilings of devices, from the cache or measured now. Runs in a process of its own.
+
+    Args:
+        report: Takes a few words on what is being done.
+        used: The devices.
+        threads: That torch is to compute with; `None` leaves its own choice.
+
+    Returns:
+        By device, the fields of `MachinePeaks`. Where others kept the machine busy meanwhile, they
+        are measured anew the next time.
+
+    Raises:
+        UsageError: The cache cannot be written.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return {device: asdict(_of(report, device)) for device in used}
+
+
+def _of(report: Callable[[str], None], device: str) -> MachinePeaks:
+    key = _key(device)
+    place = _place(key)
+    found = _read(place, key)
+    if found is None:
+        watch = MachineWatch(kinds.kind_of(device).gauge(device))
+        watch.begin()
+        found = _measured(report, device)
+        if not watch.end().disturbed:
+            _write(place, key, found)
+    return found
+
+
+# --- the cache -----------------------------------------------------------------------------------
+
+
+def _key(device: str) -> dict[str, Any]:
+    """All that a device's peak throughput depends on."""
+    kinds.select(device)  # several GPUs need not be alike
+    return {
+        "device": kinds.present()[device.partition(":")[0]],
+        "torch": str(torch.__version__),
+        "threads": torch.get_num_threads(),
+        "cores": machine.usable_cores(),
+        "pillow": PIL.__version__,
+        "version": VERSION,
+    }
+
+
+def _place(key: dict[str, Any]) -> Path:
+    name = "{device}-torch{torch}-{threads}threads-{cores}cores".format_map(key)
+    readable = re.sub(r"[^A-Za-z0-9.]+", "-", name).lower()
+    whole = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    return cache.location() / "ceilings" / f"{readable}-{whole[:8]}.json"
+
+
+def _read(place: Path, key: dict[str, Any]) -> MachinePeaks | None:
+    """The ceilings that are kept; `None` where there are none, or damaged ones."""
+    try:
+        content = json.loads(place.read_text(encoding="utf-8"))
+        ceilings = MachinePeaks(**content["ceilings"])
+        intact = content["key"] == key and _plausible(ceilings)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return ceilings if intact else None
+
+
+def _plausible(ceilings: MachinePeaks) -> bool:
+    figures = [*ceilings.matmul_flops_per_s.values(), ceilings.decoded_images_per_s]
+    there = [ceilings.copy_bytes_per_s, *(figure for figure in figures if figure is not None)]
+    return tuple(ceilings.matmul_flops_per_s) == PRECISIONS and all(
+        0 < figure < math.inf for figure in there
+    )
+
+
+def _write(place: Path, key: dict[str, Any], ceilings: MachinePeaks) -> None:
+    """Keeps a machine's ceilings."""
+    try:
+        write_json(place, {"key": key, "ceilings": asdict(ceilings)}, indent=1)
+    except OSError as error:
+        raise UsageError(
+            f"{cache.VARIABLE}={cache.location()}: this machine's ceilings cannot be "
+            f"kept there ({error}); set {cache.VARIABLE} to a directory with room that you "
+            f"may write"
+        ) from error
+
+
+# --- measuring -----------------------------------------------------------------------------------
+
+
+def _measured(report: Callable[[str], None], device: str) -> MachinePeaks:
+    products: dict[str, float | None] = {}
+    for wanted in PRECISIONS:
+        try:
+            kinds.kind_of(device).require_precision(wanted, device)
+        except UnsupportedError:
+            products[wanted] = None
+        else:
+            report(f"what {device} reaches: {wanted} matrix products")
+            products[wanted] = _product_flops_per_s(device, wanted)
+    report(f"what {device} reaches: copies")
+    copied = _copied_bytes_per_s(device)
+    decoded = None
+    if device == "cpu":
+        report("what a core reaches: JPEG files")
+        decoded = _decoded_per_s()
+    return MachinePeaks(
+        products, copied, decoded, torch.get_num_threads(),
+        datetime.now(UTC).isoformat(timespec="seconds"),
+    )  # fmt: skip
+
+
+def _product_flops_per_s(device: str, wanted: str) -> float:
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(wanted, torch.float32)
+    clock = kinds.kind_of(device).clock(device)
+    best = 0.0
+    with _in_precision(wanted):
+        for side in _SIDES:
+            operations = 2 * side**3
+            too_slow = best > 0 and operations / best > _BUDGET_S
+            if too_slow or (device == "cpu" and side > _GREATEST_ON_CPU):
+                break
+            left, right = torch.rand(2, side, side, device=device).to(dtype)
+            multiply = functools.partial(torch.mm, left, right, out=torch.empty_like(left))
+            best = max(best, operations / _fastest_s(multiply, clock))
+    return best
+
+
+@contextmanager
+def _in_precision(wanted: str) -> Iterator[None]:
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    precision.apply(wanted)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
+def _copied_bytes_per_s(device: str) -> float:
+    source = torch.ones(_COPIED_BYTES // 4, dtype=torch.float32, device=device)
+    copy = torch.empty_like(source)
+    clock = kinds.kind_of(device).clock(device)
+    return 2 * _COPIED_BYTES / _fastest_s(lambda: copy.copy_(source), clock)
+
+
+def _decoded_per_s() -> float:
+    files = _jpegs()
+
+    def decode() -> None:
+        for file in files:
+            with Image.open(io.BytesIO(file)) as image:
+                image.convert("RGB")  # as torchvision's image folder does
+
+    return len(files) / _fastest_s(decode, HostClock())
+
+
+def _jpegs() -> list[bytes]:
+    """A JPEG file of each class, like those of the image folder that stepbench draws."""
+    rng = np.random.default_rng(synthetic_images.SEED)
+    paper = synthetic_images.Paper(_PICTURE_SIDE, _PICTURE_SIDE, samples=1, noise=12)
+    files = []
+    for figure in synthetic_images.FIGURES.values():
+        file = io.BytesIO()
+        Image.fromarray(synthetic_images.draw(figure, 1, paper, rng)[0]).save(
+            file, "JPEG", quality=90
+        )
+        files.append(file.getvalue())
+    return files
+
+
+def _fastest_s(call: Callable[[], object], clock: DeviceClock) -> float:
+    """Seconds that a call takes in the best of the trials, each of as many calls as it needs."""
+    call()  # touches its memory, and chooses its kernel
+    clock.synchronize()
+    calls, best = 1, math.inf
+    began = clock.now_ns()
+    while True:
+        start = clock.now_ns()
+        for _ in range(calls):
+            call()
+        clock.synchronize()
+        end = clock.now_ns()
+        trial_s = (end - start) / 1e9
+        if trial_s < _TRIAL_S:
+            calls *= 2
+            continue
+        best = min(best, trial_s / calls)
+        if (end - began) / 1e9 > _BUDGET_S:
+            return best

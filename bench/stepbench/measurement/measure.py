@@ -1,0 +1,227 @@
+"""One case, from build to findings.
+
+Runs in the case's own child process. The order matters: what happens once (the loader's start, the
+first step) is timed by itself; the loader shows its own rate while nothing else runs; warm-up goes
+on until steps have settled; then blocks are sampled. What would disturb the timing comes after it,
+each in a pass of its own: memory, the work of a step, its fixed cost, an epoch's end.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stepbench.config.requests import Request
+from stepbench.devices.clock import DeviceClock, SynchronizedClock
+from stepbench.devices.kind import PeakMemory
+from stepbench.devices.kinds import kind_of
+from stepbench.interference.watch import MachineWatch, Watch, undisturbed
+from stepbench.measurement.active_case import ActiveCase, start_case
+from stepbench.measurement.facts import (
+    clock_facts,
+    data_facts,
+    lists,
+    model_facts,
+    peak_facts,
+    with_phases,
+)
+from stepbench.measurement.launch_overhead import (
+    LaunchOverhead,
+    launch_overhead_of,
+    unloaded_step_s,
+)
+from stepbench.measurement.loader import Rate
+from stepbench.measurement.memory import HostPeak
+from stepbench.measurement.sampling import Samples, sample
+from stepbench.measurement.step_operations import count_work
+from stepbench.measurement.warm_up import WarmUp, warm_up
+from stepbench.training import compilation, settings
+from stepbench_reports.schema import phases
+from stepbench_reports.schema.measurement import Findings
+from stepbench_reports.schema.phases import Phase
+
+MEMORY_PASS_S = 0.2
+"""How long steps run while memory is watched."""
+
+Report = Callable[[str], None]
+
+
+def measure(report: Report, request: Request) -> Findings:
+    """Measures a case in this process.
+
+    Args:
+        report: Is told in a word what is being done.
+        request: What to measure.
+
+    Raises:
+        UsageError: The case asks for something that is not there.
+        UnsupportedError: This machine cannot run it.
+    """
+    active = start_case(request, report)
+    case = request.case
+    # Made now that the loader's workers run, of which it knows thereby.
+    watch = MachineWatch(kind_of(case.device).gauge(case.device))
+    rate, quiet = undisturbed(watch, active.source.own_rate)
+    clock = active.subject.clock
+    lap_clock = SynchronizedClock(clock) if request.sampling.sync_phases else clock
+    timed = _time_steps(report, request, active, watch, lap_clock)
+    passes = _take_passes(report, request, active, watch, timed)
+    loader = _loader_facts(active, request, rate, passes, disturbed=not quiet)
+    return _findings(request, active, lap_clock, timed, passes, loader=loader)
+
+
+@dataclass(frozen=True)
+class _TimedSteps:
+    """The timing of steps, from the first one to the last that was sampled.
+
+    Attributes:
+        first_step_s: The first step, with what it compiles, seconds.
+        warmup: The warm-up.
+        warmup_peak: The device's peak memory up to its end.
+        samples: The sampled blocks.
+        device_peak: The device's peak memory while they were sampled.
+        compiled: The facts of compilation until then.
+    """
+
+    first_step_s: float
+    warmup: WarmUp
+    warmup_peak: PeakMemory
+    samples: Samples
+    device_peak: PeakMemory
+    compiled: dict[str, Any] | None
+
+
+def _time_steps(
+    report: Report, request: Request, active: ActiveCase, watch: Watch, lap_clock: DeviceClock
+) -> _TimedSteps:
+    """Takes the first step, warms up and samples."""
+    case, subject = request.case, active.subject
+    kind = kind_of(case.device)
+    report("first step" if case.compile == "off" else "compiling")
+    first_step_s = subject.bare(1).elapsed_s
+    report("warming up")
+    warmup = warm_up(subject, request.sampling)
+    warmup_peak = kind.peak_memory(case.device)
+    kind.reset_peak_memory(case.device)
+    report("sampling")
+    samples = sample(
+        subject,
+        request.sampling,
+        watch,
+        lap_clock,
+        ready=-(-active.source.ready // case.accumulate),
+        step_s=warmup.step_s,
+        report=report,
+    )
+    device_peak = kind.peak_memory(case.device)
+    compiled = compilation.facts(case.compile)
+    return _TimedSteps(first_step_s, warmup, warmup_peak, samples, device_peak, compiled)
+
+
+@dataclass(frozen=True)
+class _Passes:
+    """The findings of the passes after the timing, which would have disturbed it.
+
+    Attributes:
+        host_peak_bytes: The peak memory of the process tree.
+        work: The run directory's `work`.
+        saved_bytes: Kept by autograd from forward for backward, bytes.
+        overhead: The fixed cost of a step.
+        unloaded_step_s: A step with nothing to load, seconds; `None` where others disturbed it.
+        batches_a_step: Batches that a step takes from the loader.
+        loader_restart_s: From the end of an epoch to the first batch of the next, seconds.
+    """
+
+    host_peak_bytes: int
+    work: dict[str, Any]
+    saved_bytes: int | None
+    overhead: LaunchOverhead
+    unloaded_step_s: float | None
+    batches_a_step: int
+    loader_restart_s: float
+
+
+def _take_passes(
+    report: Report, request: Request, active: ActiveCase, watch: Watch, timed: _TimedSteps
+) -> _Passes:
+    """Watches memory, counts operations, and times what is not a usual step."""
+    case, subject = request.case, active.subject
+    report("watching memory")
+    with HostPeak() as host:
+        subject.run(max(1, round(MEMORY_PASS_S / timed.warmup.step_s)))
+        subject.clock.synchronize()
+    report("counting its work")
+    batch = next(active.source.batches)
+    work, saved_bytes = count_work(active.built, case, batch)
+    overhead = launch_overhead_of(subject, watch, case, batch, timed.samples.laps)
+    unloaded_s, quiet = undisturbed(watch, lambda: unloaded_step_s(subject, batch))
+    batches_a_step = subject.laps().count(Phase.DATALOAD)
+    report("restarting the loader")
+    return _Passes(
+        host_peak_bytes=host.peak_bytes,
+        work=work,
+        saved_bytes=saved_bytes,
+        overhead=overhead,
+        unloaded_step_s=unloaded_s if quiet else None,
+        batches_a_step=batches_a_step,
+        loader_restart_s=active.source.start(),
+    )
+
+
+def _loader_facts(
+    active: ActiveCase, request: Request, rate: Rate, passes: _Passes, *, disturbed: bool
+) -> dict[str, Any]:
+    """The run directory's `loader`."""
+    return {
+        "start_s": active.loader_start_s,
+        "restart_s": passes.loader_restart_s,
+        "samples_per_s": rate.batches_per_s * request.case.batch_size,
+        "batches": rate.batches,
+        "disturbed": disturbed,
+        "ready": active.source.ready,
+        "batches_a_step": passes.batches_a_step,
+        "unloaded_step_s": passes.unloaded_step_s,
+    }
+
+
+def _findings(
+    request: Request,
+    active: ActiveCase,
+    lap_clock: DeviceClock,
+    timed: _TimedSteps,
+    passes: _Passes,
+    *,
+    loader: dict[str, Any],
+) -> Findings:
+    """Puts the findings into the form of the run directory."""
+    case, samples = request.case, timed.samples
+    laps = samples.laps
+    return Findings(
+        data=data_facts(active.built),
+        model=model_facts(active.built),
+        settings={
+            **settings.record(request.settings),
+            "sync_phases": request.sampling.sync_phases,
+        },
+        clock=clock_facts(lap_clock),
+        phases=tuple(str(phase) for phase in phases.phases_of(case.loop, case.device)),
+        laps={
+            "host": lists(with_phases(laps.host, case)),
+            "device": lists(with_phases(laps.device, case)),
+        },
+        micro_laps=lists(laps.micro) if case.accumulate > 1 else None,
+        blocks=samples.blocks,
+        sampling=samples.sampling,
+        noise=samples.noise,
+        warmup=asdict(timed.warmup),
+        first_step_s=timed.first_step_s,
+        loader=loader,
+        compile=timed.compiled,
+        memory={
+            "host_peak_bytes": passes.host_peak_bytes,
+            "saved_bytes": passes.saved_bytes,
+            **peak_facts(timed.device_peak),
+            "warmup": peak_facts(timed.warmup_peak),
+        },
+        work=passes.work,
+        fixed=asdict(passes.overhead),
+    )

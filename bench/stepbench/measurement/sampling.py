@@ -1,0 +1,221 @@
+"""Samples blocks of steps, lapped and bare in turn, until the median step is precise."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from stepbench.config.requests import Sampling
+from stepbench.devices.clock import DeviceClock
+from stepbench.interference.watch import MOST_OTHERS, MOST_STEAL, Disturbance, Watch
+from stepbench.measurement.laps import Laps, join
+from stepbench.measurement.subject import Subject
+from stepbench_reports.analysis.stats import median_interval
+from stepbench_reports.schema.measurement import Block
+
+BLOCK_S = 0.2
+"""How long a block lasts at least."""
+BLOCK_STEPS = 5
+"""How many steps a block has at least."""
+BLOCK_READY = 8
+"""How many times what the loader keeps ready a block consumes at least, time allowing."""
+LEAST_BLOCKS = 6
+"""How many blocks are measured at least, half of them lapped, unless the time is up."""
+LEAST_STEPS = 30
+"""How many lapped steps an interval is believed from."""
+AGAIN_S = 1.0
+"""Disturbed blocks are measured again for so many times the time for sampling, at most."""
+AGAIN_BLOCKS = 3
+"""Disturbed blocks are measured again for so many times the blocks that counted so far, at most."""
+
+
+MOST_SET_ASIDE = 0.2
+"""A case is marked as disturbed where more than this share of its blocks had to be set aside: what
+a neighbour does reaches beyond the blocks that it is seen in. Fewer than ten count as ten."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The result of sampling.
+
+    Attributes:
+        laps: Of all the lapped blocks that counted, one after the other.
+        blocks: Every block that counted, in order.
+        sampling: The run directory's `sampling`.
+        noise: The run directory's `noise`.
+    """
+
+    laps: Laps
+    blocks: tuple[Block, ...]
+    sampling: dict[str, Any]
+    noise: dict[str, Any]
+
+
+def sample(
+    subject: Subject,
+    sampling: Sampling,
+    watch: Watch,
+    lap_clock: DeviceClock,
+    *,
+    ready: int,
+    step_s: float,
+    report: Callable[[str], None],
+) -> Samples:
+    """Measures blocks, lapped and bare in turn, until the median step is precise.
+
+    A block that was disturbed is set aside and measured again, while `may_repeat` allows it.
+
+    Args:
+        subject: What to measure.
+        sampling: How long.
+        watch: Tells what went on around a block.
+        lap_clock: What the laps are taken by.
+        ready: For how many steps the loader keeps batches ready. Each block goes through as many
+            untimed first (though never longer than it lasts itself), so that it does not feed on
+            what was prepared while nothing was measured.
+        step_s: What a step takes, roughly.
+        report: Is told in a word how far it is.
+    """
+    began = time.perf_counter()
+    record = _Record(sampling)
+    while True:
+        size = block_size(sampling, ready, step_s)
+        subject.run(min(ready, size))
+        watch.begin()
+        block, laps = record.take_next(subject, size, lap_clock)
+        disturbance = watch.end()
+        step_s = min(step_s, block.elapsed_s / block.steps)  # warm-up may have been disturbed
+        elapsed_s = time.perf_counter() - began
+        if disturbance.disturbed and may_repeat(
+            sampling, len(record.blocks), record.discarded, elapsed_s
+        ):
+            record.discard(block, disturbance)
+            report(f"sampling ({record.discarded} disturbed blocks set aside)")
+            continue
+        record.keep(block, laps, disturbance)
+        stopped = why_stop(sampling, record.rel_error, record.lapped, len(record.blocks), elapsed_s)
+        if stopped is not None:
+            return record.samples(stopped, elapsed_s)
+
+
+class _Record:
+    """The blocks so far.
+
+    Attributes:
+        blocks: Those that count, in order.
+        lapped: Steps of the lapped ones among them.
+        discarded: The number of those that were disturbed and are measured again.
+        rel_error: Half the width of the median step's interval, as a share of the median.
+    """
+
+    def __init__(self, sampling: Sampling) -> None:
+        self.blocks: list[Block] = []
+        self.lapped = 0
+        self.discarded = 0
+        self.rel_error: float | None = None
+        self._sampling = sampling
+        self._laps: list[Laps] = []
+        self._noise: list[dict[str, Any]] = []
+        self._forced = False
+
+    def take_next(
+        self, subject: Subject, size: int, lap_clock: DeviceClock
+    ) -> tuple[Block, Laps | None]:
+        """Times the next block: a lapped one, or a bare one of as many steps as that had."""
+        if len(self.blocks) % 2:
+            return subject.bare(self.blocks[-1].steps), None
+        steps = self._sampling.steps
+        return subject.lapped(size if steps is None else min(size, steps - self.lapped), lap_clock)
+
+    def discard(self, block: Block, disturbance: Disturbance) -> None:
+        """Notes a block that does not count."""
+        self.discarded += 1
+        self._noise.append(_noise_of(block, disturbance, kept=False))
+
+    def keep(self, block: Block, laps: Laps | None, disturbance: Disturbance) -> None:
+        """Adds a block that counts, disturbed or not."""
+        self._noise.append(_noise_of(block, disturbance, kept=True))
+        self._forced = self._forced or disturbance.disturbed
+        self.blocks.append(block)
+        if laps is not None:
+            self._laps.append(laps)
+            self.lapped += block.steps
+        self.rel_error = half_width(np.concatenate([part.steps for part in self._laps]))
+
+    def samples(self, stopped: str, elapsed_s: float) -> Samples:
+        """Gives the samples taken.
+
+        Args:
+            stopped: Why sampling is over.
+            elapsed_s: How long it took, seconds.
+        """
+        limit = MOST_SET_ASIDE * max(10, len(self._noise))
+        return Samples(
+            laps=join(self._laps),
+            blocks=tuple(self.blocks),
+            sampling={
+                "stopped": stopped,
+                "rel_error": self.rel_error,
+                "target": self._sampling.rel_error,
+                "elapsed_s": elapsed_s,
+            },
+            noise={
+                "disturbed": self._forced or self.discarded > limit,
+                "set_aside": self.discarded,
+                "limits": {"others": MOST_OTHERS, "steal": MOST_STEAL},
+                "blocks": self._noise,
+            },
+        )
+
+
+def _noise_of(block: Block, disturbance: Disturbance, *, kept: bool) -> dict[str, Any]:
+    return {"kind": block.kind, "kept": kept, **asdict(disturbance)}
+
+
+def may_repeat(sampling: Sampling, counted: int, set_aside: int, elapsed_s: float) -> bool:
+    """Decides if a disturbed block may be measured again, or must count after all."""
+    return (
+        elapsed_s < sampling.max_time_s * (1 + AGAIN_S)
+        and set_aside < (counted + LEAST_BLOCKS) * AGAIN_BLOCKS
+    )
+
+
+def block_size(sampling: Sampling, ready: int, step_s: float) -> int:
+    """The number of steps in a block.
+
+    Enough for its time and its count, and for consuming many times what the loader keeps ready,
+    unless that would leave too few blocks in the time there is.
+    """
+    wanted = max(BLOCK_STEPS, round(BLOCK_S / step_s), BLOCK_READY * ready)
+    if sampling.steps is not None:
+        return max(1, min(wanted, sampling.steps))
+    affordable = int(sampling.max_time_s / LEAST_BLOCKS / step_s) - ready
+    return max(1, min(wanted, affordable))
+
+
+def why_stop(
+    sampling: Sampling, rel_error: float | None, lapped: int, blocks: int, elapsed_s: float
+) -> str | None:
+    """The reason why sampling is over: `steps`, `precise` or `time`; `None` while it is not."""
+    if blocks % 2:  # a lapped block whose bare twin is still to come
+        return None
+    if sampling.steps is not None:
+        return "steps" if lapped >= sampling.steps else None
+    if (
+        blocks >= LEAST_BLOCKS
+        and lapped >= LEAST_STEPS
+        and rel_error is not None
+        and rel_error <= sampling.rel_error
+    ):
+        return "precise"
+    return "time" if elapsed_s >= sampling.max_time_s else None
+
+
+def half_width(steps: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
+    """Half the width of the median step's 95 % interval as a share of it; `None` if unknown."""
+    interval = median_interval(steps)
+    if not np.isfinite(interval.low) or not np.isfinite(interval.high):
+        return None
+    return float((interval.high - interval.low) / 2 / interval.value)

@@ -1,0 +1,57 @@
+"""Counts the operations of a case's step, and what autograd keeps of it."""
+
+from dataclasses import replace
+from typing import Any
+
+from stepbench.config.case import Case
+from stepbench.measurement import operations
+from stepbench.training import parts
+from stepbench.training.batch import tensors
+from stepbench.training.build import Built
+from stepbench.training.device_transfer import to_device
+from stepbench.training.step import DryRunStep
+from stepbench.training.training import Training
+
+
+def count_work(
+    built: Built,
+    case: Case,
+    batch: Any,  # noqa: ANN401  # a batch is anything
+) -> tuple[dict[str, Any], int | None]:
+    """The run directory's `work`, and what autograd keeps of a forward pass of the case, bytes.
+
+    Operators are counted on the eager model, since compiled code shows none; what is kept is the
+    case's own.
+    """
+    training = built.training
+    ready = to_device(batch, training.placement)
+    inputs, target = training.split(ready)
+    own = [*built.model.parameters(), *built.model.buffers(), *tensors((inputs, target))]
+    eager = replace(training, model=built.model)
+    try:
+        counted = operations.count(_watched(eager, ready, case), own, backward=case.trains)
+    except Exception as error:  # noqa: BLE001  # any operator of the user's model may refuse a mode
+        reason = " ".join(f"its operators could not be counted: {error!r}".split())
+        return {"flops": None, "bytes": None, "operators": None, "reason": reason}, None
+    saved_bytes = counted.saved_bytes
+    if case.compile != "off" and case.trains:
+        saved_bytes = operations.saved_bytes(_watched(training, ready, case), own)
+    facts = {"flops": counted.flops, "bytes": counted.bytes, "operators": counted.operators}
+    return {**facts, "reason": None}, saved_bytes
+
+
+def _watched(training: Training, ready: Any, case: Case) -> operations.Step:  # noqa: ANN401  # a batch
+    """One step of a training on a batch in place, its forward passes watched; no optimizer's."""
+
+    def step(saving: operations.Saving) -> None:
+        own = training.step
+        if case.trains and own is not None:
+            own(DryRunStep(training, ready, saving))
+            return
+        inputs, target = training.split(ready)
+        with saving():
+            loss = parts.forward(training, inputs, target)
+        if case.trains:
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
+    return step

@@ -1,0 +1,73 @@
+"""A loop at work on a stream of batches, timed in blocks."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any, Protocol
+
+from stepbench.devices.clock import DeviceClock
+from stepbench.measurement.laps import Laps, LapTimer
+from stepbench.training.loop import Loop
+from stepbench.training.training import Training
+from stepbench_reports.schema.measurement import Block
+from stepbench_reports.schema.phases import Phase
+
+
+class Batches(Protocol):
+    """A source of batches."""
+
+    batches: Iterator[Any]
+
+
+class Repeated:
+    """A source of one and the same batch."""
+
+    def __init__(self, batch: Any) -> None:  # noqa: ANN401  # a batch is anything
+        self.batches: Iterator[Any] = repeat(batch)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The subject of a measurement: a loop at work on a stream of batches.
+
+    Attributes:
+        loop: The loop.
+        training: What it runs.
+        source: Where its batches come from, without end.
+        clock: The device's clock.
+    """
+
+    loop: Loop
+    training: Training
+    source: Batches
+    clock: DeviceClock
+
+    def run(self, steps: int) -> None:
+        """Goes through some steps, untimed."""
+        self.loop(self.training, self.source.batches, steps)
+
+    def laps(self) -> list[Phase]:
+        """The phases that end in a step, in order: those of one that is run for it."""
+        found: list[Phase] = []
+        self.loop(self.training, self.source.batches, 1, found.append)
+        return found
+
+    def bare(self, steps: int) -> Block:
+        """A bare block: the plain loop, waited for at its end."""
+        self.clock.synchronize()
+        began = time.perf_counter()
+        self.loop(self.training, self.source.batches, steps)
+        self.clock.synchronize()
+        return Block(kind="bare", steps=steps, elapsed_s=time.perf_counter() - began)
+
+    def lapped(self, steps: int, clock: DeviceClock | None = None) -> tuple[Block, Laps]:
+        """A lapped block and its laps, by the device's clock or another."""
+        timer = LapTimer(clock or self.clock)
+        self.clock.synchronize()
+        began = time.perf_counter()
+        timer.begin()
+        self.loop(self.training, self.source.batches, steps, timer.lap, timer.end_step)
+        self.clock.synchronize()
+        elapsed_s = time.perf_counter() - began
+        return Block(kind="lapped", steps=steps, elapsed_s=elapsed_s), timer.read()

@@ -1,0 +1,48 @@
+"""Warm-up: runs steps until they have stopped getting faster."""
+
+import time
+from dataclasses import dataclass
+
+from stepbench.config.requests import Sampling
+from stepbench.measurement.subject import Subject
+
+WARMUP_WINDOW_S = 0.1
+"""How long a window of warm-up lasts at least."""
+WARMUP_SETTLED = 0.05
+"""Warm-up has settled once a window's mean step is no more than this below the last one's."""
+WARMUP_SHARE = 0.5
+"""Warm-up ends, settled or not, after this share of the time for sampling."""
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """The steps before sampling. The fields are those of `docs/run-directory.md`."""
+
+    steps: int
+    elapsed_s: float
+    settled: bool
+    step_s: float
+
+
+def warm_up(subject: Subject, sampling: Sampling) -> WarmUp:
+    """Runs until steps have stopped getting faster, or the time for it is up.
+
+    Steps run in windows. The rule looks at the last two: warm-up is over once the later one's mean
+    step is less than `WARMUP_SETTLED` below the earlier one's.
+    """
+    began = time.perf_counter()
+    steps, size = 0, 1
+    earlier: float | None = None
+    while True:
+        window = subject.bare(size)
+        steps += size
+        step_s = window.elapsed_s / size
+        settled = earlier is not None and step_s > earlier * (1 - WARMUP_SETTLED)
+        elapsed_s = time.perf_counter() - began
+        if settled or elapsed_s > sampling.max_time_s * WARMUP_SHARE:
+            break
+        # The first window was a single step: from it, find how many fill a window.
+        if steps > 1:
+            earlier = step_s
+        size = max(2, round(WARMUP_WINDOW_S / step_s))
+    return WarmUp(steps, elapsed_s, settled, step_s)

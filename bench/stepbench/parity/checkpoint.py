@@ -1,0 +1,121 @@
+"""Saves and reloads a model, as the lesson does, and compares the outputs of a fresh one."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stepbench.parity.trajectory import parts
+from stepbench.training import step
+from stepbench.training.batch import each_tensor
+from stepbench.training.build import Built
+from stepbench.training.device_transfer import to_device
+from stepbench.training.training import Training, call_model
+
+PREFIX = "_orig_mod."
+"""What `torch.compile` puts into a parameter's name, once for each module that was compiled."""
+
+
+@dataclass(frozen=True)
+class Reload:
+    """The outcome of saving and reloading a model.
+
+    Attributes:
+        identical: Whether its outputs are the same, bit for bit; `None` where they could not be
+            compared.
+        reason: Why not, in one sentence.
+    """
+
+    identical: bool | None
+    reason: str | None = None
+
+
+def reload(built: Built, batch: Any) -> Reload:  # noqa: ANN401  # a batch is anything
+    """Saves a trained model's `state_dict` and gives it to a fresh model.
+
+    It is written by `torch.save` and read with `weights_only=True`. A compiled model's state is
+    saved as it names it. Outputs are compared in evaluation mode, without `torch.compile`.
+
+    Args:
+        built: The case, trained.
+        batch: A batch of it, in its loader's form.
+    """
+    training = built.training
+    called: Any = training.model
+    state = called.state_dict() if isinstance(called, nn.Module) else built.model.state_dict()
+    calls = _calls(training, to_device(batch, training.placement))
+    fresh = built.workload.model().to(training.device)
+    if training.placement.channels_last:
+        fresh = fresh.to(memory_format=torch.channels_last)
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch, "state.pt")
+        torch.save(state, place)
+        try:
+            loaded = torch.load(place, weights_only=True, map_location=training.device)
+        except Exception as error:  # noqa: BLE001  # whatever the unpickler refuses it with
+            told = " ".join(str(error).split())[:200]
+            return Reload(False, f"its saved state cannot be read with weights_only=True: {told}")
+    try:
+        fresh.load_state_dict(without_prefixes(loaded))
+    except RuntimeError as error:
+        told = " ".join(str(error).split())[:200]
+        return Reload(False, f"a fresh model does not take its saved state: {told}")
+    trained = _outputs(built, built.model, calls)
+    if not trained:
+        return Reload(None, "its outputs hold no tensors")
+    if not _same(trained, _outputs(built, built.model, calls)):
+        return Reload(None, "its outputs differ from call to call, also in evaluation mode")
+    if not _same(trained, _outputs(built, fresh, calls)):
+        return Reload(
+            False,
+            "saved and reloaded it gives other outputs: something that it computes with is not in "
+            "its state_dict",
+        )
+    return Reload(True)
+
+
+def without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state with the names that the model has when it is not compiled."""
+    return {name.replace(PREFIX, ""): tensor for name, tensor in state.items()}
+
+
+Call = Callable[[nn.Module], Any]
+"""Calls a model with what it is given in a step."""
+
+
+def _calls(training: Training, batch: Any) -> list[Call]:  # noqa: ANN401  # a batch is anything
+    """Records how a step on a batch, in place, calls the model."""
+    if training.step is None:
+        inputs, _ = training.split(batch)
+        return [lambda model: call_model(model, inputs)]
+    calls: list[Call] = []
+
+    def model(*inputs: Any, **named: Any) -> Any:  # noqa: ANN401  # as any model
+        given = each_tensor((inputs, named), lambda tensor: tensor.detach().clone())
+        calls.append(lambda model: model(*given[0], **given[1]))
+        return training.model(*inputs, **named)
+
+    training.step(step.DryRunStep(replace(training, model=model), batch))
+    return calls
+
+
+def _outputs(built: Built, model: nn.Module, calls: Iterable[Call]) -> list[Tensor]:
+    training = model.training
+    model.eval()
+    torch.manual_seed(0)
+    try:
+        with torch.no_grad(), built.training.autocast():
+            return [tensor.clone() for call in calls for _, tensor in parts(call(model))]
+    finally:
+        model.train(training)
+
+
+def _same(left: list[Tensor], right: list[Tensor]) -> bool:
+    return len(left) == len(right) and all(
+        a.dtype == b.dtype and torch.equal(a.nan_to_num(), b.nan_to_num())
+        for a, b in zip(left, right, strict=True)
+    )

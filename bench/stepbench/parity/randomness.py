@@ -1,0 +1,149 @@
+"""The random numbers of a model: which operators draw, and how to make them draw alike.
+
+The seed is the same at every step of every trajectory. On the CPU, dropout's masks are then the
+same in every precision; but a uniform or normal number is drawn from other bits in double precision
+than in single. So the reference draws these in single precision, too.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+_aten = torch.ops.aten
+
+_BY_COIN = {"bernoulli", "bernoulli_", "native_dropout", "dropout", "feature_dropout"}
+"""Operators that draw the same in every precision, by their names."""
+_CHANCES = {"dropout_p", "dropout"}
+"""What operators call the chance that they drop something with: attention, recurrent layers."""
+
+
+def _draws(
+    func: Any,  # noqa: ANN401  # operators come in several classes
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> bool:
+    """Tells if a call draws: attention, for one, is marked as random, and only is with dropout."""
+    if torch.Tag.nondeterministic_seeded not in func.tags:
+        return False
+    for place, argument in enumerate(func._schema.arguments):
+        if argument.name in _CHANCES:
+            default = kwargs.get(argument.name, argument.default_value)
+            return bool(args[place] if place < len(args) else default)
+    return True
+
+
+class RandomOperators(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    """Notes the operators that draw.
+
+    Attributes:
+        seen: Their names.
+        unlike: Those whose numbers differ between a reference in double precision on the CPU and
+            the tensors that were seen here.
+        by_layout: Those whose numbers come in another order where the channels come last.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # likewise
+        self.seen: set[str] = set()
+        self.unlike: set[str] = set()
+        self.by_layout: set[str] = set()
+
+    def __torch_dispatch__(
+        self,
+        func: Any,  # noqa: ANN401  # operators come in several classes
+        types: Any,  # noqa: ANN401
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401  # whatever the operator returns
+        """Calls an operator, and notes whether it draws."""
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if _draws(func, args, kwargs):
+            name = str(func.overloadpacket.__name__)
+            self.seen.add(name)
+            tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+            on_cpu = all(tensor.device.type == "cpu" for tensor in tensors)
+            single = all(
+                tensor.dtype is torch.float32 or not tensor.is_floating_point()
+                for tensor in tensors
+            )
+            if not on_cpu or not (single or name in _BY_COIN):
+                self.unlike.add(name)
+            if name not in _BY_COIN and any(tensor.dim() == 4 for tensor in tensors):
+                self.by_layout.add(name)
+        return result
+
+
+class InDouble(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    """Has a reference be in double precision where its model asks for single by name.
+
+    Only uniform and normal numbers are drawn in single precision where double is asked for.
+    """
+
+    def __torch_dispatch__(
+        self,
+        func: Any,  # noqa: ANN401  # operators come in several classes
+        types: Any,  # noqa: ANN401
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401  # whatever the operator returns
+        """Calls an operator: what makes single precision, in double; what draws, in single."""
+        kwargs = kwargs or {}
+        if func is _aten._to_copy.default and kwargs.get("dtype") is torch.float32:
+            return func(*args, **{**kwargs, "dtype": torch.float64})
+        if not _draws(func, args, kwargs) or func.overloadpacket.__name__ in _BY_COIN:
+            return func(*args, **kwargs)
+        if func.overloadpacket.__name__.endswith("_"):
+            return _drawn_in_place(func, args, kwargs)
+        if not _asks_for_double(args, kwargs):
+            return func(*args, **kwargs)
+        single = {**kwargs, **({"dtype": torch.float32} if kwargs.get("dtype") else {})}
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
+        try:
+            result = func(*tree_map(_single, args), **tree_map(_single, single))
+        finally:
+            torch.set_default_dtype(before)
+        return tree_map(_doubled, result)
+
+
+def _drawn_in_place(
+    func: Callable[..., Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Tensor:
+    target: Tensor = args[0]
+    if target.dtype is not torch.float64:
+        return func(*args, **kwargs)
+    drawn = func(_single(target), *args[1:], **kwargs)
+    return target.copy_(drawn)
+
+
+def _single(value: Any) -> Any:  # noqa: ANN401  # any argument of an operator
+    if isinstance(value, Tensor) and value.dtype is torch.float64:
+        return value.to(torch.float32)
+    return value
+
+
+def _doubled(value: Any) -> Any:  # noqa: ANN401  # any result of an operator
+    if isinstance(value, Tensor) and value.dtype is torch.float32:
+        return value.to(torch.float64)
+    return value
+
+
+def _asks_for_double(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    if kwargs.get("dtype") is not None:
+        return kwargs["dtype"] is torch.float64
+    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    if tensors:
+        return any(tensor.dtype is torch.float64 for tensor in tensors)
+    return torch.get_default_dtype() is torch.float64
+
+
+def drawn_as_in_eager() -> None:
+    """Has Inductor draw by torch's own generators, in torch's own order; before it compiles."""
+    import torch._inductor.config as inductor  # noqa: PLC0415  # slow to import
+
+    inductor.fallback_random = True

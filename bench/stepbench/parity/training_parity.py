@@ -1,0 +1,54 @@
+"""A whole training and its test, as the lesson has them: what training parity compares."""
+
+from collections.abc import Callable
+from statistics import fmean
+
+import torch
+
+from stepbench.config.requests import Request
+from stepbench.errors import UsageError
+from stepbench.measurement.active_case import start_case
+from stepbench.training import loop
+from stepbench.training.accuracy import accuracy
+from stepbench_reports.schema.parity import Trained
+
+REPORTED_STEPS = 500
+"""After how many steps it is told how far training is."""
+TESTED_SHARE = 0.25
+"""In the last part of training, of this share, accuracy is taken at each report and averaged: at a
+single moment it is off by whatever the last few batches did to the weights."""
+
+
+def train_and_test(report: Callable[[str], None], request: Request, steps: int) -> Trained:
+    """Trains a case from its seed's weights and tests it under `no_grad`.
+
+    Args:
+        report: Is told how far it is.
+        request: What to train; its settings hold the seed.
+        steps: How many steps.
+
+    Raises:
+        UsageError: The workload has no test data, or no metric.
+        UnsupportedError: This machine cannot run the case.
+    """
+    active = start_case(request, report)
+    built, workload, case = active.built, active.built.workload, request.case
+    if workload.test_dataset is None or workload.metric is None:
+        lacking = "test_dataset" if workload.test_dataset is None else "metric"
+        raise UsageError(
+            f"--train-parity: --workload {case.workload} has no {lacking}; give "
+            f"Workload({lacking}=...), or leave --train-parity out"
+        )
+    loss = torch.zeros(())
+    tests: list[float] = []
+    samples = 0
+    for begun in range(0, steps, REPORTED_STEPS):
+        report(f"training, step {begun} of {steps}")
+        more = min(REPORTED_STEPS, steps - begun)
+        loss = loop.train(built.training, active.source.batches, more)
+        if begun + more >= (1 - TESTED_SHARE) * steps:
+            report(f"testing after {begun + more} steps")
+            found, samples = accuracy(built)
+            built.model.train()
+            tests.append(found)
+    return Trained(fmean(tests), samples, float(loss) * built.training.accumulate)

@@ -1,0 +1,28 @@
+"""Messages between the fork server and its parent, a packet each."""
+
+import json
+import socket
+from typing import Any
+
+from stepbench.process.server import ServerGoneError
+
+
+def send(control: socket.socket, message: dict[str, Any]) -> None:
+    """Sends a message, JSON in one packet."""
+    control.send(json.dumps(message).encode())
+
+
+def receive(control: socket.socket) -> dict[str, Any]:
+    """Receives a message.
+
+    Raises:
+        ServerGoneError: The other end has closed.
+    """
+    packet = control.recv(65536)
+    if not packet:
+        raise ServerGoneError(
+            "the fork server has ended; was it killed, or was there no memory left? "
+            "What was measured is kept: go on with --resume"
+        )
+    message: dict[str, Any] = json.loads(packet)
+    return message

@@ -1,0 +1,114 @@
+"""The parent's end of the fork server, a fresh interpreter that imports torch and forks children.
+
+A child starts in milliseconds, because the server has imported torch and touched no device. It
+leads a process group of its own, so that its loader and compile workers end with it, whatever ends
+it. The parent blocks on the child and never polls.
+"""
+
+import json
+import multiprocessing
+import multiprocessing.util
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from stepbench.process.control import receive, send
+from stepbench.process.job import Job, Outcome
+from stepbench.process.server import ServerGoneError
+from stepbench.process.supervision import ChildExit, supervise
+
+_SERVE = (
+    "import json, sys; path, number = sys.argv[1:]; sys.path[:] = json.loads(path); "
+    "from stepbench.process.fork_loop import serve; serve(int(number))"
+)
+
+
+class _ForkedExit(ChildExit):
+    """The end of a child of the fork server, as the server tells it."""
+
+    def __init__(self, control: socket.socket, pid: int) -> None:
+        self._control = control
+        self.pid = pid
+
+    def fileno(self) -> int:
+        return self._control.fileno()
+
+    def code(self) -> int:
+        return int(receive(self._control)["code"])
+
+
+class ForkServer:
+    """A fresh interpreter that imports what children need, and then forks them.
+
+    Imports go on while the caller does other things; the first child waits for them.
+
+    Args:
+        preload: Modules that children need.
+        search_path: Where it finds modules.
+        directory: Where it works.
+        python: The interpreter; this one, unless children are to have another environment.
+        extras: Modules that it imports as well, where it can.
+    """
+
+    def __init__(
+        self,
+        preload: tuple[str, ...],
+        search_path: list[str],
+        directory: Path,
+        python: str = sys.executable,
+        extras: tuple[str, ...] = (),
+    ) -> None:
+        self._control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with far:
+            self._process = subprocess.Popen(
+                [python, "-P", "-c", _SERVE, json.dumps(search_path), str(far.fileno())],
+                pass_fds=(far.fileno(),),
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                # Compile workers are started by the child that compiles, not by the import.
+                env={**os.environ, "TORCH_WARM_POOL": "0"},
+            )
+        send(self._control, {"preload": preload, "extras": extras})
+        self._import_s: float | None = None
+
+    def wait_until_ready(self) -> float:
+        """Waits for the imports; see `Server.wait_until_ready`."""
+        if self._import_s is None:
+            ready = receive(self._control)
+            if "error" in ready:
+                raise ServerGoneError(
+                    f"the fork server could not import what it needs\n{ready['error']}"
+                )
+            self._import_s = float(ready["import_s"])
+        return self._import_s
+
+    def run(self, job: Job, *, deadline_s: float, on_progress: Callable[[str], None]) -> Outcome:
+        """Runs a job in a forked child; see `Server.run`."""
+        self.wait_until_ready()  # the deadline is the case's, not the import's
+        asked = time.perf_counter()
+        near, far = multiprocessing.Pipe()
+        with tempfile.TemporaryFile() as log:
+            with far:
+                fds = [far.fileno(), log.fileno()]
+                socket.send_fds(self._control, [json.dumps({"fork": True}).encode()], fds)
+            end = _ForkedExit(self._control, int(receive(self._control)["pid"]))
+            return supervise(
+                job,
+                near,
+                end,
+                log=cast("BinaryIO", log),
+                asked=asked,
+                deadline_s=deadline_s,
+                on_progress=on_progress,
+            )
+
+    def close(self) -> None:
+        """Ends the server; it takes its children along."""
+        self._control.close()
+        self._process.wait()

@@ -1,0 +1,85 @@
+"""Starts a fresh interpreter for each child, where there is no safe fork (macOS, Windows)."""
+
+import multiprocessing
+import multiprocessing.util
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from stepbench.process.child import child_main
+from stepbench.process.job import Job, Outcome
+from stepbench.process.supervision import ChildExit, supervise
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+
+class _SpawnedExit(ChildExit):
+    """The end of a child of multiprocessing."""
+
+    def __init__(self, process: multiprocessing.process.BaseProcess) -> None:
+        self._process = process
+        self.pid = process.pid or 0
+
+    def fileno(self) -> int:
+        return self._process.sentinel
+
+    def code(self) -> int:
+        self._process.join()
+        return self._process.exitcode or 0
+
+
+class SpawnServer:
+    """A fresh interpreter for each child, where there is no safe fork.
+
+    Args:
+        search_path: The children's `sys.path`.
+        directory: Where children work.
+    """
+
+    def __init__(self, search_path: list[str], directory: Path) -> None:
+        self._search_path = search_path
+        self._directory = directory
+
+    def wait_until_ready(self) -> None:
+        """Returns at once: each child imports what it needs."""
+
+    def run(self, job: Job, *, deadline_s: float, on_progress: Callable[[str], None]) -> Outcome:
+        """Runs a job in a spawned child; see `Server.run`."""
+        asked = time.perf_counter()
+        near, far = multiprocessing.Pipe()
+        with tempfile.NamedTemporaryFile() as log:
+            process = multiprocessing.get_context("spawn").Process(
+                target=_spawned, args=(far, log.name, self._search_path, str(self._directory))
+            )
+            process.start()
+            far.close()
+            return supervise(
+                job,
+                near,
+                _SpawnedExit(process),
+                log=cast("BinaryIO", log),
+                asked=asked,
+                deadline_s=deadline_s,
+                on_progress=on_progress,
+            )
+
+    def close(self) -> None:
+        """Does nothing: there is no server, and each child has ended with its `run`."""
+
+
+def _spawned(
+    connection: "Connection[Any, Any]", log: str, search_path: list[str], directory: str
+) -> None:
+    sys.path[:] = search_path
+    os.chdir(directory)
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    child_main(connection)

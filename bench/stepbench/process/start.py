@@ -1,0 +1,27 @@
+"""The choice of a server: forking where that is safe, else spawning."""
+
+import platform
+from pathlib import Path
+
+from stepbench.process.fork_server import ForkServer
+from stepbench.process.server import Server
+from stepbench.process.spawn_server import SpawnServer
+
+
+def start_server(
+    preload: tuple[str, ...],
+    search_path: list[str],
+    directory: Path,
+    extras: tuple[str, ...] = (),
+) -> Server:
+    """Starts the server that suits this machine.
+
+    Args:
+        preload: Modules that children need; imported once where children are forked.
+        search_path: The children's `sys.path`.
+        directory: The children's working directory.
+        extras: Modules that children will import; the server may, and need not, do so for them.
+    """
+    if platform.system() == "Linux":
+        return ForkServer(preload, search_path, directory, extras=extras)
+    return SpawnServer(search_path, directory)

@@ -1,0 +1,141 @@
+"""Supervision of a child, from its job to its end: an answer, a deadline or a crash."""
+
+import contextlib
+import os
+import signal
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import psutil
+
+from stepbench.process.job import Job, Outcome
+from stepbench_reports.schema.status import Status
+
+LOG_TAIL_BYTES = 8192
+"""How much of what a child printed is kept with a failure."""
+
+
+class ChildExit(ABC):
+    """The end of a child, to be waited for.
+
+    Attributes:
+        pid: The child's process id.
+    """
+
+    pid: int
+
+    @abstractmethod
+    def fileno(self) -> int:
+        """A descriptor that is readable once the child has ended."""
+
+    @abstractmethod
+    def code(self) -> int:
+        """Waits for the end; returns the exit code, or less than 0 for a signal."""
+
+    def kill(self) -> None:
+        """Ends the child and all that it started."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child = psutil.Process(self.pid)
+            for process in (*child.children(recursive=True), child):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+
+def supervise(
+    job: Job,
+    connection: "Connection[Any, Any]",
+    end: ChildExit,
+    *,
+    log: BinaryIO,
+    asked: float,
+    deadline_s: float,
+    on_progress: Callable[[str], None],
+) -> Outcome:
+    """Gives a child its job and waits for the outcome.
+
+    Args:
+        job: What the child is to do.
+        connection: To the child.
+        end: The child's end.
+        log: Where the child prints to.
+        asked: When the child was asked for, by `time.perf_counter`.
+        deadline_s: How long the child may take from then, seconds.
+        on_progress: Takes the child's few words on what it is doing.
+    """
+    start_s: float | None = None
+    answer: Outcome | None = None
+    kills_before = _oom_kills()
+    try:
+        with contextlib.suppress(BrokenPipeError):  # died at once: its end tells why
+            connection.send(job)
+        while answer is None:
+            left = asked + deadline_s - time.perf_counter()
+            ready = wait([connection, end.fileno()], timeout=max(left, 0))
+            if not ready:
+                reason = (
+                    f"not done after {deadline_s:g} s; raise --deadline, or make the case smaller"
+                )
+                answer = Outcome(Status.TIMEOUT, reason=reason)
+            elif connection in ready:
+                try:
+                    kind, value = connection.recv()
+                except (EOFError, ConnectionResetError):
+                    break
+                if kind == "started":
+                    start_s = time.perf_counter() - asked
+                elif kind == "progress":
+                    on_progress(value)
+                else:
+                    answer = value
+            else:
+                break
+    finally:
+        # Also on Ctrl-C. After an answer the child has nothing left to do but to clean up.
+        unfinished = answer is None or answer.status is Status.TIMEOUT
+        if unfinished or not wait([end.fileno()], timeout=10.0):
+            end.kill()
+        connection.close()
+    code = end.code()
+    if answer is None:
+        answer = _ended_early(code, _oom_kills() > kills_before)
+    if answer.status is not Status.OK and answer.detail is None:
+        answer = replace(answer, detail=_tail(log))
+    return replace(answer, start_s=start_s, elapsed_s=time.perf_counter() - asked)
+
+
+def _ended_early(code: int, out_of_memory: bool) -> Outcome:
+    if code >= 0:
+        return Outcome(
+            Status.CRASHED, reason=f"its process left with exit code {code} before it was done"
+        )
+    name = signal.Signals(-code).name
+    if out_of_memory and -code == signal.SIGKILL:
+        return Outcome(
+            Status.OOM,
+            reason="the machine ran out of memory and the kernel ended the case; "
+            "lower --batch-size or --num-workers",
+        )
+    return Outcome(
+        Status.CRASHED,
+        reason=f"its process was ended by {name}; the end of what it printed is kept with the case",
+    )
+
+
+def _oom_kills() -> int:
+    """Counts the processes that this machine's kernel has ended for want of memory."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
+
+def _tail(log: BinaryIO) -> str | None:
+    log.seek(0, os.SEEK_END)
+    log.seek(max(0, log.tell() - LOG_TAIL_BYTES))
+    return log.read().decode(errors="replace").strip() or None

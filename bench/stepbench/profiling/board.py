@@ -1,0 +1,204 @@
+"""TensorBoard's tabs other than the profiler's, for one case.
+
+All of it goes into the case's own directory: scalars, settings and results, a batch of images, the
+model's graph, the projector's embeddings, precision against recall. What a workload does not have
+(no images, no classes) is left out, and said.
+"""
+
+import contextlib
+import copy
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+from torchvision.utils import make_grid
+
+from stepbench.config.requests import Figures
+from stepbench.profiling.apart import LeftOut, apart
+from stepbench.profiling.learning import Curves, Shown
+from stepbench.training.batch import each_tensor
+from stepbench.training.build import Built
+
+MOST_POINTS = 500
+"""Points of a curve at most; TensorBoard keeps 1,000 of each."""
+IMAGES = 16
+"""How many images of a batch are shown."""
+SPRITE_PIXELS = 32
+"""The projector's pictures are so wide: all together may have 8,192 pixels."""
+GRAPH_SAMPLES = 2
+"""A graph is drawn from so many samples; it is the same for any."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """The content to show of a case.
+
+    Attributes:
+        built: The case, trained for its curves.
+        batch: A batch of its training data, as its loader gives it.
+        curves: How training went; `None` where the case does not train.
+        shown: What the model makes of test data; `None` where there are none.
+        figures: What was measured.
+    """
+
+    built: Built
+    batch: Any
+    curves: Curves | None
+    shown: Shown | None
+    figures: Figures
+
+
+def write(content: Content, place: Path) -> dict[str, str]:
+    """Writes event files.
+
+    Args:
+        content: What to show.
+        place: The directory to write to.
+
+    Returns:
+        What was left out, and why, by tab.
+    """
+    tabs: dict[str, Callable[[SummaryWriter, Content], None]] = {
+        "scalars": _scalars,
+        "hparams": _hparams,
+        "images": _images,
+        "graph": _graph,
+        "projector": _projector,
+        "pr_curves": _pr_curves,
+    }
+    left_out: dict[str, str] = {}
+    with contextlib.closing(SummaryWriter(str(place))) as writer, _quiet():
+        for name, show in tabs.items():
+            with apart(name, left_out):
+                show(writer, content)
+    return left_out
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps tracing's warnings from a log in which they would say nothing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def thinned(values: Sequence[float]) -> Iterator[tuple[int, float]]:
+    """Values by their number: all of them, or `MOST_POINTS` that are evenly apart."""
+    stride = max(1, math.ceil(len(values) / MOST_POINTS))
+    return ((number, values[number]) for number in range(0, len(values), stride))
+
+
+def _scalars(writer: SummaryWriter, content: Content) -> None:
+    figures, curves = content.figures, content.curves
+    for phase, laps in figures.laps_s.items():
+        for step, lap_s in thinned(laps):
+            writer.add_scalar(f"laps_ms/{phase}", lap_s * 1e3, step)
+    for block, rate in enumerate(figures.samples_per_s):
+        writer.add_scalar("samples_per_s/block", rate, block)
+    if curves is None:
+        return
+    for step, loss in thinned(curves.loss):
+        writer.add_scalar("training/loss", loss, step)
+    for step, accuracy in curves.accuracy:
+        writer.add_scalar("training/test_accuracy", accuracy, step)
+
+
+def _hparams(writer: SummaryWriter, content: Content) -> None:
+    """The case as a row of the table of all: its settings, and what they came to.
+
+    `SummaryWriter.add_hparams` would make a run of its own for it.
+    """
+    figures = content.figures
+    results = {f"result/{name}": value for name, value in figures.results.items()}
+    experiment, start, end = hparams(  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        dict(figures.settings),
+        results,
+        {name: list(values) for name, values in figures.choices.items()},
+    )
+    events: Any = writer.file_writer
+    for summary in (experiment, start, end):
+        events.add_summary(summary)
+    for name, value in results.items():
+        writer.add_scalar(name, value, 0)
+
+
+def _images(writer: SummaryWriter, content: Content) -> None:
+    images = _pictures(_inputs(content))
+    if images is None:
+        raise LeftOut("its batches hold no images (N, 1 or 3, H, W)")
+    writer.add_image("batch", make_grid(images[:IMAGES], nrow=math.isqrt(IMAGES)), 0)
+
+
+def _graph(writer: SummaryWriter, content: Content) -> None:
+    """The model without `torch.compile`, drawn from a copy: tracing runs it."""
+    given = _inputs(content)
+    if isinstance(given, Mapping):
+        raise LeftOut("its inputs go by name, which tracing cannot do")
+    model = copy.deepcopy(content.built.model).to("cpu")
+    inputs = each_tensor(given, lambda tensor: tensor[:GRAPH_SAMPLES].cpu())
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # it cannot be traced
+    try:
+        writer.add_graph(model, inputs, use_strict_trace=False)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+
+
+def _projector(writer: SummaryWriter, content: Content) -> None:
+    shown = content.shown
+    if shown is None or shown.features is None:
+        raise LeftOut("it has no test data" if shown is None else "its outputs are no vectors")
+    pictures = _pictures(shown.inputs)
+    sprites = None if pictures is None else functional.interpolate(pictures, (SPRITE_PIXELS,) * 2)
+    labels = _class_names(content.built, shown.targets)
+    writer.add_embedding(shown.features, labels, sprites, 0, "test_samples")
+
+
+def _pr_curves(writer: SummaryWriter, content: Content) -> None:
+    shown = content.shown
+    if shown is None:
+        raise LeftOut("it has no test data")
+    scores, targets = shown.scores, shown.targets
+    classes = (
+        isinstance(scores, Tensor) and isinstance(targets, Tensor) and scores.dim() == 2
+        and targets.dim() == 1 and not targets.is_floating_point()
+    )  # fmt: skip
+    if not classes:
+        raise LeftOut("its outputs are no scores of classes (N, classes)")
+    probabilities = scores.softmax(1)
+    for number in range(scores.shape[1]):
+        name = _class_names(content.built, torch.tensor([number]))
+        label = str(number) if name is None else name[0]
+        writer.add_pr_curve(f"class/{label}", targets == number, probabilities[:, number], 0)
+
+
+def _inputs(content: Content) -> Any:  # noqa: ANN401  # whatever its model takes
+    inputs, _ = content.built.training.split(content.batch)
+    return inputs
+
+
+def _pictures(batch: Any) -> Tensor | None:  # noqa: ANN401  # a batch is anything
+    """Images with their values from 0 to 1; `None` where the batch holds none."""
+    if not isinstance(batch, Tensor) or batch.dim() != 4 or batch.shape[1] not in {1, 3}:
+        return None
+    images = batch.detach().float().cpu()
+    low, high = images.amin(), images.amax()
+    return (images - low) / (high - low).clamp_min(1e-12)
+
+
+def _class_names(built: Built, targets: Any) -> list[str] | None:  # noqa: ANN401  # likewise
+    if not isinstance(targets, Tensor) or targets.dim() != 1 or targets.is_floating_point():
+        return None
+    classes = () if built.workload.data is None else built.workload.data.classes
+    return [
+        classes[number] if 0 <= number < len(classes) else str(number)
+        for number in targets.tolist()
+    ]

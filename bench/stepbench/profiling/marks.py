@@ -1,0 +1,55 @@
+"""The phases of a step as `record_function` marks, so that a profiler's trace shows them."""
+
+from collections.abc import Sequence
+from itertools import cycle
+from typing import Any
+
+from torch.autograd.profiler import record_function
+
+from stepbench.errors import UsageError
+from stepbench_reports.schema.phases import Phase
+
+
+class PhaseMarks:
+    """Marks each phase from its beginning to its end, at the calls by which laps are taken.
+
+    A loop says where a phase *ends*; the next one begins there.
+
+    Args:
+        laps: The phases that end in a step, in order.
+        steps: How many steps will be marked.
+    """
+
+    def __init__(self, laps: Sequence[Phase], steps: int) -> None:
+        self._next = cycle(laps)
+        self._laps_left = len(laps) * steps
+        self._laps_of_step = len(laps)
+        self._phase: Phase | None = None
+        self._open: Any = None
+
+    def begin(self) -> None:
+        """Begins the first step's first phase."""
+        self._phase = next(self._next)
+        self._open = record_function(str(self._phase))
+        self._open.__enter__()
+
+    def lap(self, phase: Phase) -> None:
+        """Ends a phase; the next one of the step begins.
+
+        Raises:
+            UsageError: It is another one than ended there in the step before.
+        """
+        self._open.__exit__(None, None, None)
+        if phase is not self._phase:
+            raise UsageError(
+                f"--profile: {phase} ended in a step of this workload where {self._phase} did in "
+                f"an earlier one; only steps whose phases come in the same order can be traced"
+            )
+        self._laps_left -= 1
+        if self._laps_left % self._laps_of_step:
+            self.begin()
+
+    def end_step(self) -> None:
+        """Begins the next step's first phase, where there is one."""
+        if self._laps_left:
+            self.begin()

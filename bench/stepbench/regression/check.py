@@ -1,0 +1,307 @@
+"""A check from beginning to end: survey, facts, rounds of pairs, attribution, verdict.
+
+This is the parent's side. It never imports torch, nor any code of the repository.
+"""
+
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from stepbench.errors import UsageError
+from stepbench.regression import environments, facts, git, servers
+from stepbench.regression.comparison import Comparison
+from stepbench.regression.directory import CheckDirectory
+from stepbench.regression.options import CheckOptions
+from stepbench.regression.pair import SIDES, TakenPair
+from stepbench.regression.progress import CheckProgress
+from stepbench.regression.sides import opened
+from stepbench.regression.survey import check_spec, not_its_own, refuse_another, survey
+from stepbench.regression.survey import fatal as fatal_of
+from stepbench.runner.terminal import relative_path
+from stepbench_reports import regression
+from stepbench_reports.regression.decision import Decision, decide
+from stepbench_reports.regression.facts import failed_in_pairs
+from stepbench_reports.regression.records import Pair as RecordedPair
+from stepbench_reports.regression.screening import Screening
+
+if TYPE_CHECKING:
+    from stepbench.config.case import Case
+
+MOST_ATTRIBUTED = 4
+"""The largest number of cases whose operators are traced, the slowest first."""
+FACTS_SHARE, SCREEN_SHARE = 0.3, 0.6
+"""The shares of the budget after which no more facts are collected, and no more rows screened where
+some are flagged: the rest is for confirming these."""
+DONE, OUT_OF_TIME, INTERRUPTED, FATAL = "done", "budget", "interrupted", "fatal"
+
+
+def run(
+    options: CheckOptions, directory: CheckDirectory, arguments: Sequence[str], console: Console
+) -> Decision:
+    """Runs or resumes a check, and writes its reports.
+
+    Args:
+        options: The check's options.
+        directory: The check's directory.
+        arguments: The command line, for the record.
+        console: The terminal that shows progress.
+
+    Raises:
+        UsageError: An option cannot be satisfied.
+    """
+    if platform.system() != "Linux":
+        raise UsageError(
+            f"stepbench regression: both sides of a pair are forked from one process, which "
+            f"{platform.system()} cannot do safely; run the check on Linux"
+        )
+    progress = CheckProgress(console, options.budget_s, time.monotonic() + options.budget_s)
+    with opened(options, directory.path) as sides, _base_environment(options) as environment:
+        comparison = Comparison(
+            options, sides, directory, None if environment is None else environment.server
+        )
+        return CheckRunner(comparison, arguments, progress, environment).run()
+
+
+def _base_environment(
+    options: CheckOptions,
+) -> AbstractContextManager[environments.Environment | None]:
+    python = options.base_python
+    return nullcontext() if python is None else environments.other(python)
+
+
+class CheckRunner:
+    """A check under way.
+
+    Args:
+        comparison: Both sides, the cases and the directory.
+        arguments: The command line, for the record.
+        progress: Shows the progress in the terminal.
+        environment: Base's environment, where it is not head's.
+    """
+
+    def __init__(
+        self,
+        comparison: Comparison,
+        arguments: Sequence[str],
+        progress: CheckProgress,
+        environment: environments.Environment | None,
+    ) -> None:
+        self._comparison = comparison
+        self._arguments = arguments
+        self._progress = progress
+        self._environment = environment
+        self._began = time.monotonic()
+        self._cases: dict[str, Case] = {}
+
+    @property
+    def _directory(self) -> CheckDirectory:
+        return self._comparison.directory
+
+    def run(self) -> Decision:
+        """Runs all parts of the check; Ctrl-C ends it early, with a report of what is known."""
+        ended, fatal = INTERRUPTED, None
+        try:
+            fatal = self._prepare()
+            if fatal is None:
+                self._find_facts()
+                ended, fatal = self._take_rounds()
+            if fatal is None:
+                self._settle_failures()
+                self._attribute()
+        except KeyboardInterrupt:
+            if self._directory.read_spec() is None:
+                raise
+            self._progress.line("interrupted: ", f"resume with --resume {self._directory.path}")
+        if fatal is not None:
+            ended = FATAL
+            self._directory.add_fact("fatal", reason=fatal)
+        self._directory.add_fact(
+            "end",
+            why=ended,
+            elapsed_s=time.monotonic() - self._began,
+            budget_s=self._comparison.options.budget_s,
+        )
+        return regression.write(self._directory.path)
+
+    # --- before anything is measured -------------------------------------------------------------
+
+    def _prepare(self) -> str | None:
+        """Surveys both sides; returns the reason where nothing can be compared."""
+        comparison, progress = self._comparison, self._progress
+        cases = comparison.options.run.matrix.cases
+        with progress.shown(), facts.opened(comparison, cases) as finder:
+            surveyed = survey(comparison, finder, progress)
+        self._comparison = comparison.with_packages(surveyed.surveys)
+        base_packages = None if self._environment is None else self._environment.facts
+        spec = check_spec(self._comparison, surveyed, self._arguments, base_packages)
+        stored = self._directory.read_spec()
+        if stored is None:
+            self._directory.write_spec(spec)
+        else:
+            refuse_another(self._directory.path, stored, spec)
+        self._directory.add_fact("begin")
+        self._cases = {case.id: case for case in surveyed.comparable}
+        self._introduce(spec)
+        return fatal_of(self._comparison, surveyed)
+
+    def _introduce(self, spec: Mapping[str, Any]) -> None:
+        line = self._progress.line
+        torch = {side: spec["sides"][side]["packages"].get("torch", "?") for side in SIDES}
+        for side in SIDES:
+            described = spec["sides"][side]["described"]
+            line(f"{side}: ", f"{described}, torch {torch[side]}", "bold")
+        for note in spec["notes"]:
+            line("note: ", note, "yellow")
+        cases = "a case" if len(self._cases) == 1 else f"{len(self._cases)} cases"
+        line(
+            f"{cases} compared; a slowdown of {100 * spec['smallest']:.3g} % of the step is "
+            f"looked for; results in {relative_path(self._directory.path)}"
+        )
+        for each in spec["failing"]:
+            line(f"  {each['case']}: ", f"fails in head: {each['reason']}", "red")
+        for each in spec["unmeasured"]:
+            line(f"  {each['case']}: ", f"not compared: {each['reason']}", "yellow")
+
+    # --- apart from the pairs --------------------------------------------------------------------
+
+    def _find_facts(self) -> None:
+        known = regression.load(self._directory.path)
+        judged = {case for fact in known.found("parity") for case in fact["cases"]}
+        compiled = {fact["case"] for fact in known.found("compile")}
+        alike: dict[Case, list[Case]] = {}
+        for case in self._cases.values():
+            if self._comparison.options.run.parity is not None and case.id not in judged:
+                alike.setdefault(case.numerics_key, []).append(case)
+        to_compile = [
+            case
+            for case in {c.compile_key: c for c in reversed(self._cases.values())}.values()
+            if case.has_compile_cache and case.id not in compiled
+        ]
+        if not alike and not to_compile:
+            return
+        progress, every = self._progress, tuple(self._cases.values())
+        with progress.shown(), facts.opened(self._comparison, every) as finder:
+            for cases in alike.values():
+                if progress.spent > FACTS_SHARE:
+                    break
+                progress.at(f"parity of {cases[0].id}")
+                found = finder.parity(cases, progress.doing)
+                self._directory.add_fact("parity", **found)
+                if found["head"] != "pass":
+                    progress.line(
+                        f"  {cases[0].id}: parity: ",
+                        f"{found['head']} in head, {found['base']} in base: {found['reason']}",
+                        "red" if found["base"] == "pass" else "yellow",
+                    )
+            for case in to_compile:
+                if progress.spent > FACTS_SHARE:
+                    break
+                progress.at(f"compiling {case.id}")
+                times = finder.compile_times(case, progress.doing)
+                if times:
+                    self._directory.add_fact("compile", case=case.id, seconds=times)
+
+    def _attribute(self) -> None:
+        """Takes traces of the cases that became slower, on both sides."""
+        decision = decide(regression.load(self._directory.path))
+        known = {(fact["case"], fact["side"]) for fact in decision.check.found("operators")}
+        worst = dict.fromkeys(each.row.case for each in decision.regressions)
+        cases = [self._cases[name] for name in worst if name in self._cases][:MOST_ATTRIBUTED]
+        wanted = [(c, side) for c in cases for side in SIDES if (c.id, side) not in known]
+        if not wanted:
+            return
+        with self._progress.shown(), facts.opened(self._comparison, cases) as finder:
+            for case, side in wanted:
+                self._progress.at(f"{case.id}, {side}")
+                found = finder.operators(side, case, self._progress.doing)
+                if found is not None:
+                    self._directory.add_fact("operators", case=case.id, side=side, breakdown=found)
+
+    def _settle_failures(self) -> None:
+        """Runs each side alone where pairs failed, to tell a failing side from a lack of room."""
+        check = regression.load(self._directory.path)
+        known = {fact["case"] for fact in check.found("alone")}
+        names = [name for name in failed_in_pairs(check) if name not in known]
+        if not names:
+            return
+        cases = [self._cases[name] for name in names]
+        with self._progress.shown(), facts.opened(self._comparison, cases) as finder:
+            for case in cases:
+                found = {}
+                for side in SIDES:
+                    self._progress.at(f"{case.id}, {side} alone")
+                    found[side] = finder.alone(side, case, self._progress.doing)
+                self._directory.add_fact("alone", case=case.id, **found)
+
+    # --- pairs -----------------------------------------------------------------------------------
+
+    def _take_rounds(self) -> tuple[str, str | None]:
+        """Takes pairs until every row is decided, or the budget is spent.
+
+        Returns:
+            `DONE` or `OUT_OF_TIME`; and the reason where nothing can be compared any more.
+        """
+        screening = self._standing()
+        while True:
+            check = screening.check
+            if self._progress.spent > SCREEN_SHARE and screening.to_close:
+                self._directory.add_fact("screened", pairs=len(check.pairs))
+                self._progress.line("screening ends here, for time to confirm what was flagged")
+                screening = self._standing()
+            wanted, fatal = screening.wanted, self._strayed(check.pairs)
+            if wanted is None or fatal is not None:
+                return DONE, fatal
+            number = 1 + max((pair.round for pair in check.pairs), default=0)
+            if not self._round(number, wanted.stage, wanted.cases):
+                return OUT_OF_TIME, None
+            screening = self._standing()
+            self._progress.round(number, wanted.stage, wanted.cases, screening)
+
+    def _standing(self) -> Screening:
+        """The screening so far, by the recorded pairs."""
+        return Screening(regression.load(self._directory.path))
+
+    def _strayed(self, pairs: Sequence[RecordedPair]) -> str | None:
+        """The reason why nothing can be compared any more, where pairs have shown one."""
+        for pair in pairs:
+            for side, facts_of_side in pair.told.items():
+                if facts_of_side["foreign"]:
+                    return not_its_own(side, facts_of_side["foreign"])
+        sides = self._comparison.sides
+        if sides.fingerprint is None:
+            return None
+        if git.fingerprint(sides.head.tree.root, self._directory.path) != sides.fingerprint:
+            return "head's files changed while they were measured; check again, and leave them be"
+        return None
+
+    def _round(self, number: int, stage: str, names: Sequence[str]) -> bool:
+        """Takes a pair of each case named; false where the budget did not last for all."""
+        progress = self._progress
+        cases = [self._cases[name] for name in names]
+        if time.monotonic() + progress.longest_s() > progress.until:
+            return False
+        with progress.shown():
+            progress.at(f"round {number}")
+            progress.doing("importing torch")
+            with servers.opened(self._comparison, cases) as taking:
+                for case in cases:
+                    if time.monotonic() + progress.longest_s() > progress.until:
+                        return False
+                    progress.at(f"round {number}, {case.id}")
+                    began = time.monotonic()
+                    found = taking.pair(case, progress.doing)
+                    self._directory.add_pair(
+                        {"case": case.id, "round": number, "stage": stage, **found.to_json()}
+                    )
+                    if isinstance(found, TakenPair):
+                        self._comparison = self._comparison.with_packages(found.sides)
+                    else:
+                        progress.line(
+                            f"  {case.id}: ", f"{found.side} failed: {found.reason}", "red"
+                        )
+                    progress.took(time.monotonic() - began)
+        return True

@@ -1,0 +1,75 @@
+"""The comparison of a check: both sides, and the servers and jobs that measure them."""
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stepbench.config.case import Case
+from stepbench.process.job import Job, Outcome
+from stepbench.process.server import Server
+from stepbench.process.start import start_server
+from stepbench.regression.directory import CheckDirectory
+from stepbench.regression.options import CheckOptions
+from stepbench.regression.pair import Ended, SideRequest, Survey
+from stepbench.regression.sides import Sides
+from stepbench.runner.preload import PRELOAD_COMPILE
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both sides of a check, its options and its directory.
+
+    Attributes:
+        options: The check's options.
+        sides: Base and head.
+        directory: The check's directory.
+        other: Starts a server in base's environment, where that is not head's.
+        packages: The installed packages that the workloads import, so that both sides of a pair
+            find them in their server.
+    """
+
+    options: CheckOptions
+    sides: Sides
+    directory: CheckDirectory
+    other: Callable[[tuple[str, ...], tuple[str, ...]], Server] | None = None
+    packages: tuple[str, ...] = ()
+
+    def side(self, name: str, case: Case) -> SideRequest:
+        """The request that a side builds a case by."""
+        request = self.options.run.request(case, self.compile_cache(name, case))
+        return SideRequest(self.sides[name].tree, request)
+
+    def compile_cache(self, name: str, case: Case) -> Path:
+        """The compile cache of a side, shared by all cases that compile to the same code."""
+        return self.directory.scratch("compile-cache", name, case.compile_key.id)
+
+    def server(self, name: str, preload: tuple[str, ...], cases: Iterable[Case]) -> Server:
+        """Starts a server in a side's environment.
+
+        Args:
+            name: `base` or `head`.
+            preload: The modules that it imports, besides those of the workloads.
+            cases: The cases that are to be run there.
+        """
+        compiles = any(case.compile != "off" for case in cases)
+        modules = (*preload, *(PRELOAD_COMPILE if compiles else ()))
+        if name == "base" and self.other is not None:
+            return self.other(modules, self.packages)
+        return start_server(modules, sys.path, Path.cwd(), self.packages)
+
+    def with_packages(self, sides: Mapping[str, Survey | Ended]) -> "Comparison":
+        """Adds the packages that both sides had to import, for the next servers to preload."""
+        new = {*sides["base"].packages} & {*sides["head"].packages}
+        return replace(self, packages=tuple(sorted({*self.packages, *new})))
+
+    def run(
+        self, server: Server, job: Job, on_progress: Callable[[str], None], more_s: float = 0.0
+    ) -> Outcome:
+        """Runs a job in a child of a server, with the limits of a case."""
+        limits = self.options.run
+        return server.run(
+            replace(job, memory_limit_bytes=limits.memory_limit_bytes),
+            deadline_s=limits.deadline_s + more_s,
+            on_progress=on_progress,
+        )

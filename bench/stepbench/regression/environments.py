@@ -1,0 +1,156 @@
+"""A side in another Python environment: its server, and pairs across two of them.
+
+stepbench itself is taken from here on both sides; all else is each environment's own.
+"""
+
+import contextlib
+import json
+import os
+import pickle
+import platform
+import secrets
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from multiprocessing.connection import Client, Listener
+from pathlib import Path
+from typing import Any
+
+from stepbench.errors import UsageError
+from stepbench.interference.watch import MachineWatch
+from stepbench.process.fork_server import ForkServer
+from stepbench.process.job import Job, Outcome
+from stepbench.process.server import Server
+from stepbench.regression.pair import SIDES, Failed, PairRequest, SideError, TakenPair
+from stepbench.regression.tree import MEASURING
+from stepbench.regression.turns import Ends, take_turns
+from stepbench.regression.worktree import temporary_directory
+from stepbench_reports.schema.status import Status
+
+_TRY = """\
+import json, pickle, sys
+own = list(sys.path)
+sys.path.insert(0, sys.argv[1])
+import torch
+import stepbench.regression.worker.operators, stepbench.regression.worker.pairing
+import stepbench.parity.examination
+pickle.loads(bytes.fromhex(sys.argv[2]))
+print(json.dumps({"path": own, "torch": torch.__version__, "python": sys.version.split()[0]}))
+"""
+
+
+@contextlib.contextmanager
+def other(python: Path) -> Iterator["Environment"]:
+    """Opens another environment, with this environment's stepbench, while the context lasts.
+
+    Raises:
+        UsageError: The environment lacks a package that stepbench needs.
+    """
+    with temporary_directory("environment") as directory:
+        for package in MEASURING:
+            (directory / package.name).symlink_to(package, target_is_directory=True)
+        yield Environment(python, directory, _tried(python, directory))
+
+
+def _tried(python: Path, directory: Path) -> Mapping[str, Any]:
+    """Imports stepbench and torch in the environment; returns its facts."""
+    # Requests go there pickled, which not any two releases of Python can read.
+    sent = pickle.dumps(Path("some", "where")).hex()
+    command = [str(python), "-P", "-c", _TRY, str(directory), sent]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise UsageError(f"--base-python {python}: cannot be run ({error.strerror})") from None
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [f"it left with {done.returncode}"]
+        raise UsageError(
+            f"--base-python {python}: cannot run stepbench there: {last[0]}; it needs the same "
+            f"release of Python as head, {platform.python_version()}, or one near it, and "
+            f"stepbench's dependencies, such as by: uv pip install --python {python} stepbench"
+        )
+    found: Mapping[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+class Environment:
+    """Another Python environment.
+
+    Args:
+        python: The interpreter.
+        directory: The directory with stepbench's packages, and no others.
+        facts: The environment's search path, and the releases of Python and torch.
+    """
+
+    def __init__(self, python: Path, directory: Path, facts: Mapping[str, Any]) -> None:
+        self._python = python
+        self.facts = {"torch": facts["torch"], "python": facts["python"]}
+        self._search_path = [str(directory), *(entry for entry in facts["path"] if entry)]
+
+    def server(self, preload: tuple[str, ...], extras: tuple[str, ...] = ()) -> Server:
+        """Starts a server in the environment."""
+        return ForkServer(preload, self._search_path, Path.cwd(), str(self._python), extras)
+
+
+def pair_apart(
+    asked: PairRequest,
+    servers: Mapping[str, Server],
+    deadline_s: float,
+    on_progress: Callable[[str], None],
+) -> TakenPair | Failed:
+    """Takes a pair whose sides are children of two servers.
+
+    Args:
+        asked: The pair.
+        servers: The server of each side.
+        deadline_s: The longest that the pair may take, seconds.
+        on_progress: Called with a few words on the current activity.
+    """
+    # A name in Linux's own space of sockets: nothing of it is left, however this ends.
+    address = f"\0stepbench-{os.getpid()}-{secrets.token_hex(8)}"
+    threads = [
+        threading.Thread(
+            target=_attend,
+            args=(servers[side], side, asked, address, deadline_s),
+            daemon=True,  # where this ends early, the servers' end is theirs
+        )
+        for side in SIDES
+    ]
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(Listener(address, family="AF_UNIX", backlog=4))
+        for thread in threads:
+            thread.start()
+        ends = {}
+        for _ in SIDES:
+            end = stack.enter_context(listener.accept())
+            word, value = end.recv()
+            if word == "gone":
+                found: TakenPair | Failed = value
+                break
+            ends[value] = end
+        else:
+            found = _taken(asked, ends, on_progress)
+    for thread in threads:  # the connections are closed, on which their sides leave
+        thread.join()
+    return found
+
+
+def _taken(
+    asked: PairRequest, ends: Ends, on_progress: Callable[[str], None]
+) -> TakenPair | Failed:
+    try:
+        return take_turns(on_progress, asked, ends, MachineWatch)
+    except SideError as error:
+        return error.failed
+
+
+def _attend(server: Server, side: str, asked: PairRequest, address: str, deadline_s: float) -> None:
+    """Runs a side's child, and reports its failure to the listener."""
+    job = Job("stepbench.regression.worker.side:answer", (address, asked.sides[side]))
+    try:
+        outcome = server.run(job, deadline_s=deadline_s, on_progress=lambda _: None)
+    except Exception as error:  # noqa: BLE001  # the one that waits for it must not wait forever
+        outcome = Outcome(Status.CRASHED, reason=str(error))
+    if outcome.status is not Status.OK:
+        failed = Failed(side, outcome.reason or str(outcome.status), outcome.detail)
+        with contextlib.suppress(OSError), Client(address, family="AF_UNIX") as end:
+            end.send(("gone", failed))

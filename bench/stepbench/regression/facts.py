@@ -1,0 +1,152 @@
+"""Facts taken apart from the pairs: parity, compiling from an empty cache, operators."""
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from stepbench.config.case import Case
+from stepbench.config.requests import Examination
+from stepbench.process.job import Job, Outcome
+from stepbench.process.server import Server
+from stepbench.regression.comparison import Comparison
+from stepbench.regression.pair import SIDES, Survey, Tracing
+from stepbench_reports.regression.facts import COMPILE_PAIRS, agreed_so_far
+from stepbench_reports.schema.status import Status
+
+PRELOAD = (
+    "stepbench.regression.worker.operators",
+    "stepbench.regression.worker.side",
+    "stepbench.parity.examination",
+)
+PREFLIGHT_S = 1800.0
+"""The deadline of a survey, seconds: data may have to be downloaded or generated first."""
+RUN_IN = "stepbench.regression.worker.side:run_in"
+MORE_S = 120.0
+"""The time that a trace may take beyond a case's deadline, seconds."""
+
+
+@contextlib.contextmanager
+def opened(comparison: Comparison, cases: Sequence[Case]) -> Iterator["FactFinder"]:
+    """Opens a server for each side while the context lasts, to find facts about some cases."""
+    servers: dict[str, Server] = {}
+    try:
+        for side in SIDES:
+            if side == "head" or comparison.sides.environments:
+                servers[side] = comparison.server(side, PRELOAD, cases)
+        yield FactFinder(comparison, servers)
+    finally:
+        for server in servers.values():
+            server.close()
+
+
+class FactFinder:
+    """Takes facts of the sides, one side at a time.
+
+    Args:
+        comparison: Both sides, the cases and the directory.
+        servers: The server of each side; head's alone where both share it.
+    """
+
+    def __init__(self, comparison: Comparison, servers: dict[str, Server]) -> None:
+        self._comparison = comparison
+        self._servers = servers
+
+    def survey(
+        self, side: str, cases: Sequence[Case], on_progress: Callable[[str], None]
+    ) -> Survey | str:
+        """Tries a side's workloads and data; returns the reason where its process died."""
+        asked = tuple(self._comparison.side(side, case) for case in cases)
+        job = Job("stepbench.regression.worker.side:survey", (asked,))
+        outcome = self._run(side, job, on_progress, PREFLIGHT_S)
+        if outcome.status is not Status.OK:
+            return outcome.reason or str(outcome.status)
+        found: Survey = outcome.result
+        return found
+
+    def parity(self, cases: Sequence[Case], on_progress: Callable[[str], None]) -> dict[str, Any]:
+        """Takes head's parity, and where it does not pass, base's.
+
+        Args:
+            cases: Cases with the same numerics.
+            on_progress: Called with a few words on the current activity.
+        """
+        case = cases[0].numerics_key
+        head, reason = self._judged("head", case, on_progress)
+        found = {"cases": [each.id for each in cases], "head": head, "reason": reason}
+        if head != "pass":
+            found["base"], _ = self._judged("base", case, on_progress)
+        return found
+
+    def _judged(
+        self, side: str, case: Case, on_progress: Callable[[str], None]
+    ) -> tuple[str, str | None]:
+        parity = self._comparison.options.run.parity
+        if parity is None:
+            raise RuntimeError("a check with --no-parity judges nothing")
+        wrap = partial(
+            Examination,
+            parity=parity,
+            references=self._comparison.directory.scratch("references", side),
+        )
+        asked = (self._comparison.side(side, case), "stepbench.parity.examination:judge", wrap)
+        outcome = self._run(side, Job(RUN_IN, asked), on_progress, parity.budget_s)
+        if outcome.status is not Status.OK:
+            return str(outcome.status), outcome.reason
+        return str(outcome.result.verdict), outcome.result.reason
+
+    def compile_times(self, case: Case, on_progress: Callable[[str], None]) -> list[list[float]]:
+        """Times a first step with an empty compile cache, base and head in turn, seconds.
+
+        Pairs are taken while all so far differ by more than the margin: most often, one.
+        """
+        found: list[list[float]] = []
+        for number in range(COMPILE_PAIRS):
+            times = {}
+            for side in SIDES if number % 2 == 0 else reversed(SIDES):
+                shutil.rmtree(self._comparison.compile_cache(side, case), ignore_errors=True)
+                asked = (
+                    self._comparison.side(side, case),
+                    "stepbench.measurement.cold_start:compile_cold",
+                )
+                outcome = self._run(side, Job(RUN_IN, asked), on_progress)
+                if outcome.status is not Status.OK:  # the pairs will say so
+                    return found
+                times[side] = outcome.result.first_step_s
+            found.append([times[side] for side in SIDES])
+            if not agreed_so_far(found):
+                break
+        return found
+
+    def alone(self, side: str, case: Case, on_progress: Callable[[str], None]) -> str | None:
+        """Runs a side with nothing beside it; returns the reason where it fails, or `None`."""
+        asked = self._comparison.side(side, case)
+        outcome = self._run(
+            side, Job("stepbench.regression.worker.side:work_alone", (asked,)), on_progress
+        )
+        return None if outcome.status is Status.OK else outcome.reason or str(outcome.status)
+
+    def operators(
+        self, side: str, case: Case, on_progress: Callable[[str], None]
+    ) -> dict[str, Any] | None:
+        """A side's operators by phase; `None` where the trace failed."""
+        scratch = self._comparison.directory.scratch("trace", side)
+        wrap = partial(Tracing, scratch=scratch)
+        asked = (
+            self._comparison.side(side, case),
+            "stepbench.regression.worker.operators:operators",
+            wrap,
+        )
+        outcome = self._run(side, Job(RUN_IN, asked), on_progress, MORE_S)
+        if outcome.status is not Status.OK:
+            self._comparison.directory.log(f"{case.id}: {side}: no trace: {outcome.reason}")
+            return None
+        found: dict[str, Any] = outcome.result
+        return found
+
+    def _run(
+        self, side: str, job: Job, on_progress: Callable[[str], None], more_s: float = 0.0
+    ) -> Outcome:
+        server = self._servers.get(side, self._servers["head"])
+        return self._comparison.run(server, job, on_progress, more_s)

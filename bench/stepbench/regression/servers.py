@@ -1,0 +1,81 @@
+"""Takes pairs in rounds. For each round a fresh server is executed in each environment.
+
+So the addresses of libraries, and all else that is fixed when a process begins, are the same for
+both sides of a pair, and differ from round to round.
+"""
+
+import contextlib
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from stepbench.config.case import Case
+from stepbench.process.job import Job, Outcome
+from stepbench.process.server import Server
+from stepbench.regression.comparison import Comparison
+from stepbench.regression.environments import pair_apart
+from stepbench.regression.pair import SIDES, Failed, PairRequest, TakenPair
+from stepbench_reports.schema.status import Status
+
+TOGETHER = ("stepbench.regression.worker.pairing",)
+"""The modules that the server imports from which both sides are forked."""
+APART = ("stepbench.regression.worker.side",)
+"""The modules that each of two servers imports."""
+
+
+@contextlib.contextmanager
+def opened(comparison: Comparison, cases: Sequence[Case]) -> Iterator["PairServers"]:
+    """Opens the servers of a round while the context lasts.
+
+    Raises:
+        ServerGoneError: A server could not import what it needs.
+    """
+    if comparison.sides.environments:
+        servers = {side: comparison.server(side, APART, cases) for side in reversed(SIDES)}
+    else:
+        servers = {"head": comparison.server("head", TOGETHER, cases)}
+    try:
+        for server in servers.values():
+            server.wait_until_ready()
+        yield PairServers(comparison, servers)
+    finally:
+        for server in servers.values():
+            server.close()
+
+
+class PairServers:
+    """Takes the pairs of one round.
+
+    Args:
+        comparison: Both sides, the cases and the directory.
+        servers: The server of each side; head's alone where both share it.
+    """
+
+    def __init__(self, comparison: Comparison, servers: Mapping[str, Server]) -> None:
+        self._comparison = comparison
+        self.servers = servers
+
+    def pair(self, case: Case, on_progress: Callable[[str], None]) -> TakenPair | Failed:
+        """Takes a pair of a case."""
+        comparison = self._comparison
+        request = PairRequest(
+            {side: comparison.side(side, case) for side in SIDES},
+            secrets.randbits(32),
+            comparison.options.turns,
+        )
+        if comparison.sides.environments:
+            deadline_s = comparison.options.run.deadline_s
+            return pair_apart(request, self.servers, deadline_s, on_progress)
+        job = Job("stepbench.regression.worker.pairing:take", (request,))
+        return taken(comparison.run(self.servers["head"], job, on_progress))
+
+
+def taken(outcome: Outcome) -> TakenPair | Failed:
+    """Reads the outcome of the child that took a pair.
+
+    A failure of both sides at once, such as the deadline, counts as base's, and so as no
+    regression: it would be head's only where base works.
+    """
+    if outcome.status is Status.OK:
+        pair: TakenPair | Failed = outcome.result
+        return pair
+    return Failed("base", outcome.reason or str(outcome.status), outcome.detail)

@@ -1,0 +1,211 @@
+"""The survey of both sides before anything is measured, and the check's specification."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from stepbench import machine
+from stepbench.config.axes import EVERY_DEVICE
+from stepbench.config.case import Case
+from stepbench.errors import UsageError
+from stepbench.regression.comparison import Comparison
+from stepbench.regression.facts import FactFinder
+from stepbench.regression.pair import SIDES, Survey
+from stepbench.regression.progress import CheckProgress
+
+_SAME = ("cases", "smallest", "turns", "settings", "fingerprint", "machine", "directory")
+_SAME_OF_SIDE = ("commit", "packages")
+
+
+@dataclass(frozen=True)
+class SurveyResult:
+    """The surveys of both sides.
+
+    Attributes:
+        cases: The cases of the matrix on the devices present.
+        surveys: The survey of each side.
+        problems: The reason why a side cannot run a case, by side and case.
+    """
+
+    cases: tuple[Case, ...]
+    surveys: Mapping[str, Survey]
+    problems: Mapping[str, Mapping[str, str]]
+
+    @property
+    def comparable(self) -> tuple[Case, ...]:
+        """The cases that both sides can run."""
+        return tuple(
+            case for case in self.cases if not any(case.id in self.problems[side] for side in SIDES)
+        )
+
+
+def survey(comparison: Comparison, finder: FactFinder, progress: CheckProgress) -> SurveyResult:
+    """Tries both sides' workloads and data.
+
+    Raises:
+        UsageError: Neither side can run any case.
+    """
+    matrix = comparison.options.run.matrix
+    surveys = {side: _surveyed(side, matrix.cases, finder, progress) for side in ("head", "base")}
+    # A case that head alone cannot run is tried once more: a download may have failed.
+    doubtful = [c for c in matrix.cases if c.id in {*surveys["head"].problems}]
+    doubtful = [case for case in doubtful if case.id not in surveys["base"].problems]
+    if doubtful:
+        again = _surveyed("head", tuple(doubtful), finder, progress)
+        mended = {case.id for case in doubtful} - set(again.problems)
+        problems = {k: v for k, v in surveys["head"].problems.items() if k not in mended}
+        surveys["head"] = replace(surveys["head"], problems=problems)
+    devices = {**surveys["base"].devices, **surveys["head"].devices}
+    cases = matrix.on(devices).cases
+    problems_of = {
+        side: {case.id: why for case in cases if (why := _problem(survey, case)) is not None}
+        for side, survey in surveys.items()
+    }
+    if all(case.id in problems_of[side] for case in cases for side in SIDES):
+        raise UsageError(problems_of["head"][cases[0].id])
+    return SurveyResult(cases, surveys, problems_of)
+
+
+def _surveyed(
+    side: str, cases: Sequence[Case], finder: FactFinder, progress: CheckProgress
+) -> Survey:
+    """A side's survey; taken case by case where the process of all cases failed."""
+    progress.at(side)
+    progress.doing("importing torch")
+    whole = finder.survey(side, cases, progress.doing)
+    if isinstance(whole, Survey):
+        return whole
+    parts = {case.id: finder.survey(side, (case,), progress.doing) for case in cases}
+    surveys = [part for part in parts.values() if isinstance(part, Survey)]
+    died = {name: part for name, part in parts.items() if not isinstance(part, Survey)}
+    return Survey(
+        devices={name: model for part in surveys for name, model in part.devices.items()},
+        problems={**{k: v for part in surveys for k, v in part.problems.items()}, **died},
+        packages=tuple(sorted({name for part in surveys for name in part.packages})),
+        modules=sum(part.modules for part in surveys),
+        foreign=tuple(sorted({name for part in surveys for name in part.foreign})),
+    )
+
+
+def _problem(survey: Survey, case: Case) -> str | None:
+    """The reason why a side cannot run a case; surveys name the matrix's device, such as `all`."""
+    anywhere = replace(case, device=EVERY_DEVICE).id
+    return survey.problems.get(case.id) or survey.problems.get(anywhere)
+
+
+def check_spec(
+    comparison: Comparison,
+    surveyed: SurveyResult,
+    arguments: Sequence[str],
+    base_packages: Mapping[str, str] | None,
+) -> dict[str, Any]:
+    """Makes the content of `check.json`.
+
+    Args:
+        comparison: Both sides, the cases and the directory.
+        surveyed: The surveys of both sides.
+        arguments: The command line, for the record.
+        base_packages: Base's packages, where base has an environment of its own.
+    """
+    options, problems = comparison.options, surveyed.problems
+    packages = {"head": machine.packages(), "base": base_packages or machine.packages()}
+    return {
+        "id": comparison.directory.path.name,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["stepbench", "regression", *arguments]),
+        "arguments": list(arguments),
+        "directory": str(Path.cwd()),
+        "stepbench": metadata.version("stepbench"),
+        "machine": machine.machine(),
+        "devices": dict(surveyed.surveys["head"].devices),
+        "sides": {
+            side: {**comparison.sides[side].to_json(), "packages": dict(packages[side])}
+            for side in SIDES
+        },
+        "fingerprint": comparison.sides.fingerprint,
+        "environments": comparison.sides.environments,
+        "notes": list(comparison.sides.notes),
+        "smallest": options.smallest,
+        "turns": asdict(options.turns),
+        "settings": asdict(options.run.settings),
+        "axes": {case.id: case.values() for case in surveyed.cases},
+        "cases": [case.id for case in surveyed.comparable],
+        "failing": [
+            {"case": case.id, "reason": problems["head"][case.id]}
+            for case in surveyed.cases
+            if case.id in problems["head"] and case.id not in problems["base"]
+        ],
+        "unmeasured": [
+            {"case": case.id, "reason": _of_base(problems["base"][case.id])}
+            for case in surveyed.cases
+            if case.id in problems["base"]
+        ],
+    }
+
+
+def _of_base(problem: str) -> str:
+    """The reason why base cannot run a case, with a remedy where ignored files are missing."""
+    missing = "FileNotFoundError" in problem or "No such file" in problem
+    hint = "; files that git ignores and both sides need are shared with --share" if missing else ""
+    return f"base: {problem}{hint}"
+
+
+def refuse_another(path: Path, stored: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
+    """Refuses to resume a check that is no longer the same.
+
+    Args:
+        path: The check's directory.
+        stored: The specification that the check was begun with.
+        spec: The specification of this invocation.
+
+    Raises:
+        UsageError: The specifications differ.
+    """
+    differing = [name for name in _SAME if stored.get(name) != spec[name]]
+    differing += [
+        f"{side}'s {name}"
+        for side in SIDES
+        for name in _SAME_OF_SIDE
+        if stored["sides"][side][name] != spec["sides"][side][name]
+    ]
+    if "directory" in differing:
+        raise UsageError(
+            f"--resume {path}: it was begun in {stored.get('directory')}; resume it there"
+        )
+    if "fingerprint" in differing:
+        raise UsageError(f"--resume {path}: head's files have changed since; begin a new check")
+    if differing:
+        raise UsageError(
+            f"--resume {path}: it was another check ({', '.join(differing)} differ); "
+            f"begin a new one"
+        )
+
+
+def fatal(comparison: Comparison, surveyed: SurveyResult) -> str | None:
+    """The reason where nothing can be compared; `None` where something can."""
+    for side in SIDES:
+        if surveyed.surveys[side].foreign:
+            return not_its_own(side, surveyed.surveys[side].foreign)
+    if comparison.sides.same_files:
+        return None
+    if surveyed.comparable and not any(surveyed.surveys[side].modules for side in SIDES):
+        return (
+            "the workload uses no file of this repository, so that base and head are the same "
+            "code; run the check in the repository that holds what has changed"
+        )
+    if all(case.id in surveyed.problems["base"] for case in surveyed.cases):
+        return "there is no case that base can run"
+    return None
+
+
+def not_its_own(side: str, modules: Sequence[str]) -> str:
+    """The reason where a side has loaded files that are not its own, or installed copies."""
+    return (
+        f"{side} would run code that is not its own: {'; '.join(modules[:3])}, and be compared "
+        f"with itself; install the repository's packages in editable mode, or not at all, and run "
+        f"the check where their sources lie"
+    )

@@ -1,0 +1,124 @@
+"""A stored run as base: measures head as that run was measured, and compares the two runs.
+
+The machine's state differs between two times of day, so that this shows a trend and confirms no
+regression.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from stepbench import machine
+from stepbench.config.axes import AXES
+from stepbench.config.flags import DEADLINE_S
+from stepbench.config.requests import Sampling
+from stepbench.config.settings import Settings
+from stepbench.config.values import option_name
+from stepbench.errors import UsageError
+from stepbench.regression.options import CheckOptions
+from stepbench.results import claim
+
+_MACHINE = ("cpu", "usable_cores", "memory_bytes")
+PREFIX = "trend-"
+REPORT = "trend.md"
+CAVEAT = (
+    "A trend, and no verdict: noise between runs is not controlled, and nothing was confirmed. To "
+    "know whether head is slower, compare with a revision: --base main."
+)
+
+
+class TrendError(Exception):
+    """Head could not be measured."""
+
+
+def run(options: CheckOptions, stored: Path, console: Console) -> Path:
+    """Measures head as a stored run was, and compares.
+
+    Args:
+        options: The check's options.
+        stored: The run's directory.
+        console: The terminal.
+
+    Returns:
+        The file with the comparison, in Markdown.
+
+    Raises:
+        UsageError: The run cannot be read, or was measured on another machine.
+        TrendError: Head could not be measured.
+    """
+    try:
+        facts: dict[str, Any] = json.loads((stored / "run.json").read_text())
+    except (OSError, ValueError):
+        raise UsageError(f"--base {stored}: its run.json is damaged; name another run") from None
+    _refuse_others(options, stored)
+    there, here = facts.get("machine", {}), machine.machine()
+    differing = [f"{there.get(n)}, here {here[n]}" for n in _MACHINE if there.get(n) != here[n]]
+    if differing and not options.other_machine:
+        raise UsageError(
+            f"--base {stored}: was measured on another machine ({'; '.join(differing)}), so that "
+            f"machines would be compared; add --other-machine to do so all the same"
+        )
+    output = options.run.output or claim.fresh_path(PREFIX)
+    if options.run.output is None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        claim.keep_out_of_git(output.parent)
+    command = [
+        *(sys.executable, "-m", "stepbench", "run"),
+        *_axes(facts["axes"]),
+        *_unusual(facts["settings"], vars(Settings())),
+        *_unusual(facts["sampling"], {**vars(Sampling()), "deadline_s": DEADLINE_S}),
+        *(() if facts["data_dir"] is None else ("--data-dir", facts["data_dir"])),
+        "--no-parity",
+        *("--output", str(output)),
+    ]
+    done = subprocess.run(command, check=False)
+    if not (output / "report.md").is_file():
+        raise TrendError(f"stepbench run left with {done.returncode} and no report")
+    from stepbench_reports import load  # noqa: PLC0415  # pandas takes a second, --help need not
+    from stepbench_reports.comparing import against  # noqa: PLC0415  # pandas takes a second, --help need not
+
+    text = f"{against.markdown(load(output), [load(stored)])}\n> {CAVEAT}\n"
+    place = output / REPORT
+    place.write_text(text)
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    return place
+
+
+def _refuse_others(options: CheckOptions, stored: Path) -> None:
+    """Refuses options that would measure head otherwise than the stored run."""
+    given = {
+        "--head": options.head is not None,
+        "--base-python": options.base_python is not None,
+        "--share": bool(options.shared),
+        **{option_name(name): True for name in sorted(options.run.named - {"output"})},
+    }
+    for option, is_given in given.items():
+        if is_given:
+            raise UsageError(
+                f"{option}: with --base {stored}, a run, head is measured as that run was; leave "
+                f"it out, or compare with a revision"
+            )
+
+
+def _axes(axes: Mapping[str, list[Any]]) -> Iterator[str]:
+    """A run's axes as options."""
+    words = {True: "on", False: "off"}
+    for axis in AXES:
+        if axes.get(axis.name):
+            yield axis.flag
+            for value in axes[axis.name]:
+                yield words[value] if isinstance(value, bool) else str(value)
+
+
+def _unusual(stored: Mapping[str, Any], usual: Mapping[str, Any]) -> Iterator[str]:
+    """A run's options that differ from the defaults."""
+    for name, value in stored.items():
+        if name in usual and value != usual[name]:
+            yield option_name(name.removesuffix("_s"))
+            if value is not True:
+                yield str(value)

@@ -1,0 +1,108 @@
+"""Gives the two sides of a pair their turns, without torch.
+
+One side waits while the other works, in an order that a coin decides. The use of the machine by
+others is watched all the time.
+"""
+
+import contextlib
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from stepbench.interference.watch import Watch
+from stepbench.regression.pair import ORDERS, SIDES, PairRequest, SideError, TakenPair, Turn, Turns
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+Ends = Mapping[str, "Connection[Any, Any]"]
+"""The connection to each side, by name."""
+
+
+def take_turns(
+    report: Callable[[str], None], asked: PairRequest, ends: Ends, watch: Callable[[], Watch]
+) -> TakenPair:
+    """Gives two sides their turns.
+
+    Args:
+        report: Called with a few words on the current activity.
+        asked: The pair.
+        ends: The connection to each side.
+        watch: Begins to watch the machine, once the processes of both sides exist.
+
+    Raises:
+        SideError: A side failed.
+    """
+    began = time.perf_counter()
+    order = first_and_second(asked)
+    report("building both sides")
+    for name in order:
+        _answer(ends, name)
+    report("warming up")
+    warm = {name: ask(ends, name, "warm up") for name in order}
+    step_s = max(each[0] for each in warm.values())
+    ready = max(each[1] for each in warm.values())
+    report("taking turns")
+    steps = steps_of(asked.turns, step_s, ready)
+    toss = random.Random(asked.seed)  # noqa: S311  # an order, and no secret
+    turns: list[Turn] = []
+    watching = watch()
+    for _ in range(rounds_of(asked.turns, steps * step_s)):
+        turns += [ask(ends, name, "turn", steps) for name in toss.choice(ORDERS)]
+    disturbance = watching.end()
+    # Both sides still exist: memory that they share is shared alike when it is read.
+    ended = {name: ask(ends, name, "tell") for name in order}
+    for name in SIDES:
+        with contextlib.suppress(OSError):  # its process has ended already
+            ends[name].send(("leave", 0))
+    return TakenPair(tuple(turns), ended, disturbance, time.perf_counter() - began)
+
+
+def first_and_second(asked: PairRequest) -> tuple[str, ...]:
+    """The order in which sides are forked, warmed up and asked, by a toss apart from the turns'.
+
+    A resource that both share, such as a device's memory, is short for the second side.
+    """
+    toss = random.Random(asked.seed + 1)  # noqa: S311  # an order, and no secret
+    return SIDES if toss.random() < 0.5 else SIDES[::-1]
+
+
+def steps_of(turns: Turns, step_s: float, ready: int) -> int:
+    """The number of steps of a turn.
+
+    Args:
+        turns: The number and length of the turns.
+        step_s: The rough time of a step, seconds.
+        ready: The number of steps whose batches the loader prepares while the other side works.
+            They are used up before a turn, which has to be longer than they would last.
+    """
+    return max(turns.steps, 2 * ready, round(turns.seconds / step_s))
+
+
+def rounds_of(turns: Turns, turn_s: float) -> int:
+    """The number of rounds of four turns, where a turn takes `turn_s` seconds."""
+    return max(turns.least_rounds, int(turns.total_s / (4 * turn_s)))
+
+
+def ask(ends: Ends, name: str, word: str, steps: int = 0) -> Any:  # noqa: ANN401  # by the word
+    """Sends a command to a side, and waits for its answer.
+
+    Raises:
+        SideError: The side failed.
+    """
+    try:
+        ends[name].send((word, steps))
+    except (BrokenPipeError, ConnectionResetError):
+        raise SideError(name, "its process ended before it was done") from None
+    return _answer(ends, name)
+
+
+def _answer(ends: Ends, name: str) -> Any:  # noqa: ANN401  # likewise
+    try:
+        word, value = ends[name].recv()
+    except (EOFError, ConnectionResetError):
+        raise SideError(name, "its process ended before it was done") from None
+    if word == "failed":
+        raise SideError(name, *value)
+    return value

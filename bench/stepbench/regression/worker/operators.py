@@ -1,0 +1,38 @@
+"""Takes a side's operators by phase from a short trace. Runs as a side."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from stepbench.config.requests import ProfilingOptions
+from stepbench.measurement.active_case import start_case
+from stepbench.profiling import chrome_trace, trace
+from stepbench.profiling.breakdown import breakdown
+from stepbench.profiling.marks import PhaseMarks
+from stepbench.regression.pair import Tracing
+from stepbench_reports.schema import phases
+
+STEPS = 10
+"""The number of steps traced: the first ones are slower than the others."""
+
+
+def operators(report: Callable[[str], None], asked: Tracing) -> dict[str, Any]:
+    """Operators by phase, over `STEPS` steps: the fields of a `Breakdown`.
+
+    Args:
+        report: Called with a few words on the current activity.
+        asked: The trace to take.
+    """
+    request, case = asked.request, asked.request.case
+    if case.compile != "off" and case.device == "cpu":
+        trace.name_compiled_kernels()
+    subject = start_case(request, report).subject
+    of_step = phases.phases_of(case.loop, case.device)
+    report("tracing")
+    subject.run(trace.WARMUP)
+    asked.scratch.mkdir(parents=True, exist_ok=True)
+    marks = PhaseMarks(subject.laps(), trace.WARMUP + STEPS)
+    exported = asked.scratch / "trace.json"
+    trace.take(subject, marks, ProfilingOptions(steps=STEPS), exported)
+    content = chrome_trace.read(exported)
+    return asdict(breakdown(content["traceEvents"], [str(phase) for phase in of_step]))

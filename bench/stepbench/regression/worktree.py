@@ -1,0 +1,169 @@
+"""A revision's files, beside the repository for as long as a check takes.
+
+They lie in temporary directories, which are removed when the check ends, also by Ctrl-C or SIGTERM.
+What a killed check left, the next check removes. It knows such a directory by the lock in it, which
+the system has released.
+"""
+
+import contextlib
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from stepbench.errors import UsageError
+from stepbench.regression import git
+from stepbench.results.lock import try_lock
+
+PREFIX = "stepbench-check-"
+"""The beginning of the name of a check's temporary directory."""
+FILES = "files"
+"""The folder of a temporary directory that holds a revision's files."""
+REPOSITORY = "repository"
+"""The file of a temporary directory that names the repository whose worktree may lie there."""
+LOCK = "lock"
+"""The file of a temporary directory that its check has locked."""
+REMOVAL_S = 20.0
+"""The longest that removing a directory is tried, seconds."""
+UNLOCKED_S = 60.0
+"""The age from which a directory without a lock is left over, and not about to be locked."""
+
+
+@contextlib.contextmanager
+def temporary_directory(name: str, repository: Path | None = None) -> Iterator[Path]:
+    """A temporary directory, removed when the context ends; left-over ones are removed first.
+
+    Args:
+        name: A part of the directory's name.
+        repository: The repository of which a worktree may be put there.
+    """
+    sweep(repository)
+    directory, lock = _locked_directory(name)
+    with lock:
+        try:
+            if repository is not None:
+                (directory / REPOSITORY).write_text(str(repository))
+            yield directory
+        finally:
+            remove(directory, repository)
+
+
+def _locked_directory(name: str) -> tuple[Path, IO[str]]:
+    """Makes a directory and locks it before another check's sweep does."""
+    while True:
+        directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{name}-")).resolve()
+        with contextlib.suppress(FileNotFoundError):  # it has been swept
+            lock = try_lock(directory / LOCK, "")
+            if lock is not None:
+                return directory, lock
+
+
+@contextlib.contextmanager
+def checked_out(
+    repository: Path, commit: str, side: str, shared: Sequence[Path] = ()
+) -> Iterator[Path]:
+    """A commit's files in a temporary directory.
+
+    Args:
+        repository: The repository that has the commit.
+        commit: The commit's full name.
+        side: `base` or `head`.
+        shared: Files and folders of the repository that git ignores and that both sides need, such
+            as data: linked from the repository.
+
+    Raises:
+        UsageError: git cannot check the commit out.
+    """
+    with temporary_directory(side, repository) as directory:
+        files = directory / FILES
+        try:
+            git.ask(repository, "worktree", "add", "--detach", "--force", str(files), commit)
+        except subprocess.CalledProcessError as error:
+            raise UsageError(
+                f"--{side}: git could not check out {commit[:12]}: {error.stderr.strip()}"
+            ) from None
+        for path in shared:
+            _link(path, files / path.relative_to(repository))
+        yield files
+
+
+def _link(path: Path, link: Path) -> None:
+    if link.exists():
+        raise UsageError(
+            f"--share {path}: git keeps this, and so each side has its own; share what it ignores"
+        )
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(path, target_is_directory=path.is_dir())
+
+
+def remove(directory: Path, repository: Path | None) -> None:
+    """Removes a temporary directory, and git's records of a worktree in it.
+
+    Where a killed check left git at work on the worktree, this may take a few attempts.
+
+    Args:
+        directory: The temporary directory; it may be gone already.
+        repository: The repository of which a worktree may lie there.
+    """
+    until_s = time.monotonic() + REMOVAL_S
+    while True:
+        shutil.rmtree(directory, ignore_errors=True)
+        records = [] if repository is None else _records(repository, directory)
+        for record in records:
+            shutil.rmtree(record, ignore_errors=True)
+        if (not directory.exists() and not records) or time.monotonic() > until_s:
+            return
+        time.sleep(0.2)
+
+
+def _records(repository: Path, directory: Path) -> list[Path]:
+    """Finds git's records of the worktrees in a directory; a repository that is gone has none.
+
+    `git worktree prune` would also drop the user's worktrees that are not mounted just now, and
+    would leave one whose checkout was cut off.
+    """
+    try:
+        common = git.ask(repository, "rev-parse", "--path-format=absolute", "--git-common-dir")
+    except subprocess.CalledProcessError:
+        return []
+    records = []
+    for record in (Path(common) / "worktrees").glob("*/gitdir"):
+        with contextlib.suppress(OSError):
+            if Path(record.read_text().strip()).is_relative_to(directory):
+                records.append(record.parent)
+    return records
+
+
+def sweep(repository: Path | None) -> None:
+    """Removes the temporary directories of checks whose processes are gone.
+
+    Args:
+        repository: A repository whose worktrees are looked through as well: their directories may
+            have been made under another `TMPDIR`, or be gone since the machine was restarted.
+    """
+    directories = set(Path(tempfile.gettempdir()).resolve().glob(f"{PREFIX}*"))
+    if repository is not None:
+        for line in git.ask(repository, "worktree", "list", "--porcelain").splitlines():
+            word, _, path = line.partition(" ")
+            if word == "worktree" and Path(path).parent.name.startswith(PREFIX):
+                directories.add(Path(path).parent)
+    for directory in sorted(directories):
+        with contextlib.suppress(OSError):  # another user's
+            _remove_left_over(directory, repository)
+
+
+def _remove_left_over(directory: Path, repository: Path | None) -> None:
+    if not directory.exists():
+        remove(directory, repository)
+    elif not (directory / LOCK).exists():
+        if time.time() - directory.stat().st_mtime > UNLOCKED_S:
+            remove(directory, repository)
+    else:
+        lock = try_lock(directory / LOCK, "")
+        if lock is not None:
+            with lock:
+                named = directory / REPOSITORY
+                remove(directory, Path(named.read_text()) if named.exists() else repository)

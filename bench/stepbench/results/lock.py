@@ -1,0 +1,70 @@
+"""File locks, which the system releases however the process that holds them ends."""
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import IO
+
+from stepbench.errors import UsageError
+
+
+def lock_of(path: Path, option: str) -> IO[str]:
+    """Locks a directory for as long as the returned file is open.
+
+    Args:
+        path: The directory.
+        option: The option that named the directory.
+
+    Raises:
+        UsageError: Another process holds the lock.
+        OSError: The lock file cannot be written.
+    """
+    file = path / ".lock"
+    handle = try_lock(file, str(os.getpid()))
+    if handle is None:
+        owner = file.read_text().strip() or "unknown"
+        raise UsageError(
+            f"{option} {path}: another run (process {owner}) is writing there; "
+            f"wait for it, or name another directory"
+        )
+    return handle
+
+
+def try_lock(file: Path, content: str) -> IO[str] | None:
+    """Locks a file for as long as the returned handle is open.
+
+    Args:
+        file: The file; it is made where there is none.
+        content: Words about the owner that the file then holds.
+
+    Returns:
+        The open file; `None` where another process holds the lock.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    handle = file.open("a+")
+    try:
+        _lock_handle(handle)
+    except OSError as error:
+        handle.close()
+        if error.errno in {errno.EACCES, errno.EAGAIN, errno.EDEADLK}:
+            return None
+        raise
+    handle.truncate(0)
+    handle.write(content)
+    handle.flush()
+    return handle
+
+
+def _lock_handle(handle: IO[str]) -> None:
+    if sys.platform == "win32":
+        import msvcrt  # noqa: PLC0415
+
+        handle.seek(0)
+        msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl  # noqa: PLC0415
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

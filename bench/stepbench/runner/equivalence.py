@@ -1,0 +1,108 @@
+"""Tests whether two ways of training reach the same accuracy, adding seeds until it is decided.
+
+Equivalence is shown by two one-sided tests (Schuirmann, Journal of Pharmacokinetics and
+Biopharmaceutics 15, 1987): the interval of the mean difference lies within the margin. The pairs
+share their seed, and with it weights and batches. The difference is tested after 3, 6 and 12
+seeds, each time with a third of the chance of error (Bonferroni), so that the repeated tests keep
+the confidence.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from stepbench.config.requests import TrainParityOptions
+from stepbench_reports.analysis.stats import UNKNOWN, Interval, mean_interval
+
+ERROR = 0.05
+"""The largest chance of a wrong verdict, `equivalent` or `different`."""
+
+
+class Equivalence(StrEnum):
+    """The verdict on two ways of training."""
+
+    EQUIVALENT = "equivalent"
+    DIFFERENT = "different"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True)
+class AccuracyComparison:
+    """The comparison of some pairs of trainings.
+
+    Attributes:
+        verdict: The verdict so far.
+        difference: The mean difference of accuracies, case minus twin, with its interval.
+        confidence: The two-sided confidence of the interval.
+        margin: The largest difference that counts as equivalent.
+    """
+
+    verdict: Equivalence
+    difference: Interval
+    confidence: float
+    margin: float
+
+
+def seed_counts(options: TrainParityOptions) -> tuple[int, ...]:
+    """The numbers of seeds after which is tested: the least, doubled up to the most."""
+    points = [options.least_seeds]
+    while points[-1] * 2 <= options.most_seeds:
+        points.append(points[-1] * 2)
+    return tuple(points)
+
+
+def compare(
+    case: Sequence[float], twin: Sequence[float], options: TrainParityOptions
+) -> AccuracyComparison:
+    """Compares pairs of accuracies.
+
+    Args:
+        case: The case's accuracies, one for each seed.
+        twin: The eager twin's accuracies, for the same seeds.
+        options: The margin and the numbers of seeds.
+    """
+    # Each of the two one-sided tests has the whole chance of error, shared among the tests.
+    margin, confidence = options.margin, 1 - 2 * ERROR / len(seed_counts(options))
+    verdict = Equivalence.INCONCLUSIVE
+    if not all(map(math.isfinite, (*case, *twin))):
+        if all(map(math.isfinite, twin)):  # the case alone has diverged
+            verdict = Equivalence.DIFFERENT
+        return AccuracyComparison(verdict, UNKNOWN, confidence, margin)
+    differences = [of_case - of_twin for of_case, of_twin in zip(case, twin, strict=True)]
+    interval = mean_interval(differences, confidence)
+    if -margin < interval.low and interval.high < margin:
+        verdict = Equivalence.EQUIVALENT
+    elif interval.low > margin or interval.high < -margin:
+        verdict = Equivalence.DIFFERENT
+    return AccuracyComparison(verdict, interval, confidence, margin)
+
+
+def decide(
+    train: Callable[[int], tuple[float, float] | None], options: TrainParityOptions
+) -> tuple[list[float], list[float], AccuracyComparison | None]:
+    """Trains pairs until the verdict is clear, or seeds or time are used up.
+
+    Args:
+        train: Trains a pair with a seed and returns the accuracies of case and twin; `None` where
+            no time is left.
+        options: The margin and the numbers of seeds.
+
+    Returns:
+        The accuracies of the case, those of its twin, and their comparison; `None` where there
+        were too few seeds to compare.
+    """
+    case: list[float] = []
+    twin: list[float] = []
+    comparison: AccuracyComparison | None = None
+    for seeds in seed_counts(options):
+        while len(case) < seeds:
+            accuracies = train(len(case))
+            if accuracies is None:
+                return case, twin, comparison
+            case.append(accuracies[0])
+            twin.append(accuracies[1])
+        comparison = compare(case, twin, options)
+        if comparison.verdict is not Equivalence.INCONCLUSIVE:
+            break
+    return case, twin, comparison

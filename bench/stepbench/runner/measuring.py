@@ -1,0 +1,73 @@
+"""Measures cases, each once; a compiled case is first compiled with an empty cache."""
+
+import shutil
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from stepbench.config.case import Case
+from stepbench.process.job import Job, Outcome
+from stepbench.results.case_measurement import CaseMeasurement
+from stepbench.runner import outcomes
+from stepbench.runner.jobs import CaseJobs
+from stepbench_reports.schema.status import Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class CaseMeasurer:
+    """Measures the cases of a run, and keeps the measurements in the run directory.
+
+    Args:
+        jobs: Runs jobs in children.
+    """
+
+    def __init__(self, jobs: CaseJobs) -> None:
+        self._jobs = jobs
+        self._measured: dict[Case, CaseMeasurement] = {}
+        self._compiled: dict[Path, Outcome] = {}
+
+    def adopt(self, cases: Iterable[Case]) -> None:
+        """Takes over the measurements of the run that is resumed."""
+        for case in cases:
+            measurement = self._jobs.directory.read(CaseMeasurement, case)
+            if measurement is not None and measurement.is_final:
+                self._measured[case] = measurement
+
+    @property
+    def count(self) -> int:
+        """The number of cases measured so far."""
+        return len(self._measured)
+
+    def measured(self, case: Case) -> CaseMeasurement | None:
+        """A case's measurement; `None` where it has not been taken yet."""
+        return self._measured.get(case)
+
+    def measure(self, case: Case) -> CaseMeasurement:
+        """Takes a case's measurement and writes it.
+
+        Raises:
+            StoreError: The measurement cannot be written.
+        """
+        measurement = self._measurement(case)
+        self._jobs.directory.write(measurement)
+        self._measured[case] = measurement
+        return measurement
+
+    def _measurement(self, case: Case) -> CaseMeasurement:
+        request = self._jobs.request(case)
+        cold = self._compile_cold(case) if case.has_compile_cache else None
+        if cold is not None and cold.status is not Status.OK:
+            return outcomes.case_measurement(case, cold)
+        outcome = self._jobs.run(Job("stepbench.measurement.measure:measure", (request,)))
+        return outcomes.case_measurement(case, outcome, None if cold is None else cold.result)
+
+    def _compile_cold(self, case: Case) -> Outcome:
+        """Compiles a case with an empty cache; once for all cases that share the cache."""
+        cache = self._jobs.compile_cache(case)
+        if cache not in self._compiled:
+            # A run that was cut off may have left part of it.
+            shutil.rmtree(cache, ignore_errors=True)
+            function = "stepbench.measurement.cold_start:compile_cold"
+            self._compiled[cache] = self._jobs.run(Job(function, (self._jobs.request(case),)))
+        return self._compiled[cache]

@@ -1,0 +1,20 @@
+"""The modules that a server imports before it forks children."""
+
+PRELOAD = (
+    "stepbench.measurement.measure",
+    "stepbench.parity.examination",
+    "stepbench.parity.training_parity",
+    "stepbench.training.preflight",
+    "stepbench.measurement.machine_peaks",
+    "torchvision.datasets",
+)
+"""The modules that every child needs."""
+PRELOAD_COMPILE = (
+    "stepbench.measurement.cold_start",
+    "torch._dynamo",
+    "torch._inductor.compile_fx",
+    "torch._inductor.codegen.cpp",
+)
+"""The further modules of a child that compiles."""
+PRELOAD_PROFILE = ("stepbench.profiling.job",)
+"""The further modules of a child that profiles."""

@@ -1,0 +1,114 @@
+"""The parent's side of profiling: asks a child for each case, and keeps the result."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from stepbench.config.axes import AXES
+from stepbench.config.case import Case
+from stepbench.config.requests import Figures, ProfileRequest, ProfilingOptions
+from stepbench.process.job import Job
+from stepbench.results.case_measurement import CaseMeasurement
+from stepbench.results.case_result import ProfileResult
+from stepbench.runner import outcomes
+from stepbench.runner.jobs import CaseJobs
+from stepbench_reports.schema.files import TRACE_SUFFIX
+
+ALWAYS_SHOWN = {"workload", "device", "batch_size", "num_workers", "compile", "precision"}
+"""Settings that the table of all cases shows even where all cases have the same value."""
+MORE_S = 120.0
+"""The time that profiling may take beyond a measurement's, seconds: it also trains and tests."""
+STEP_MS = "step_ms"
+"""The first result: the table of all cases shows five, and the others on request."""
+
+
+class Profiler:
+    """Profiles the cases of a run.
+
+    Args:
+        jobs: Runs jobs in children.
+        options: The parts of profiling.
+        cases: All cases of the run.
+    """
+
+    def __init__(self, jobs: CaseJobs, options: ProfilingOptions, cases: tuple[Case, ...]) -> None:
+        self._jobs = jobs
+        self._directory = jobs.directory
+        self._options = options
+        self._cases = cases
+
+    def profile(self, case: Case) -> ProfileResult:
+        """Profiles a measured case, at the first call.
+
+        Raises:
+            StoreError: The result cannot be written.
+        """
+        earlier = self._directory.read(ProfileResult, case)
+        if earlier is not None and earlier.is_final:
+            return earlier
+        request = ProfileRequest(
+            request=self._jobs.request(case),
+            profiling=self._options,
+            figures=self._figures(case),
+            trace=self._directory.traces / f"{case.id}{TRACE_SUFFIX}",
+            board=self._directory.board / board_name(case),
+            snapshot=self._directory.snapshots / f"{case.id}.pickle",
+            scratch=self._directory.scratch,
+        )
+        outcome = self._jobs.run(Job("stepbench.profiling.job:profile", (request,)), MORE_S)
+        result = outcomes.profile_result(case, outcome)
+        self._directory.write(result)
+        return result
+
+    def _figures(self, case: Case) -> Figures:
+        """The measured figures of a case, read by the code that reports use."""
+        from stepbench_reports.read import run_directory  # noqa: PLC0415  # pandas takes a second
+
+        choices = self._choices()
+        measurement = run_directory.read_case(self._directory.file(CaseMeasurement, case), case.id)
+        blocks = measurement.entries("blocks")
+        medians = {f"{name}_ms": median.value * 1e3 for name, median in measurement.medians.items()}
+        results = {"samples_per_s": measurement.samples_per_s.value}
+        results |= {name: medians[name] for name in sorted(medians, key=lambda n: n != STEP_MS)}
+        peak_bytes = measurement.figure("memory", "host_peak_bytes")
+        results["host_peak_mib"] = peak_bytes / 2**20
+        return Figures(
+            laps_s={
+                name: tuple(laps.tolist())
+                for name, laps in measurement.laps[measurement.clock].items()
+            },
+            samples_per_s=tuple(
+                block["steps"] * case.samples / block["elapsed_s"]
+                for block in blocks
+                if block["kind"] == "bare"
+            ),
+            settings={name: settings(case)[name] for name in choices},
+            choices=choices,
+            results={name: value for name, value in results.items() if math.isfinite(value)},
+        )
+
+    def _choices(self) -> Mapping[str, tuple[str | float, ...]]:
+        """All values of each setting, without the settings in which all cases have the default."""
+        rows = [settings(case) for case in self._cases]
+        values = {axis.name: tuple(dict.fromkeys(row[axis.name] for row in rows)) for axis in AXES}
+        usual = settings(Case(workload=self._cases[0].workload))
+        return {
+            name: chosen
+            for name, chosen in values.items()
+            if name in ALWAYS_SHOWN or len(chosen) > 1 or chosen != (usual[name],)
+        }
+
+
+def board_name(case: Case) -> str:
+    """The name of a case in TensorBoard, such as `convnet/cpu-b32-w2-default-fp32`."""
+    workload = AXES[0].label(case.workload)
+    return f"{workload}/{case.id.removeprefix(workload).lstrip('-')}"
+
+
+def settings(case: Case) -> dict[str, str | float]:
+    """A case's values for the table of settings, which shows switches as numbers."""
+    shown: dict[str, Any] = case.values()
+    return {
+        name: {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+        for name, value in shown.items()
+    }

@@ -1,0 +1,145 @@
+"""The progress of a run in the terminal: the case, its activity, the time left.
+
+The line is redrawn only when the child has sent a message, which it does between blocks of steps.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.text import Text
+
+from stepbench.config.case import Case
+from stepbench.results.case_measurement import CaseMeasurement
+from stepbench.runner.terminal import LiveLine, format_duration
+from stepbench_reports.schema.phases import STEP
+from stepbench_reports.schema.status import Status
+
+COMPILE_GUESS_S = 20.0
+"""The estimated time of compiling until a compiled case has been measured."""
+OVERHEAD_GUESS_S = 2.0
+"""The estimated time of building, warming up and ending until a case has been measured."""
+
+
+@dataclass
+class Progress:
+    """Draws the progress of a run.
+
+    Attributes:
+        console: The terminal.
+        total: The number of cases of the run.
+        max_time_s: The longest that a case is sampled, seconds; the first estimate of its time.
+    """
+
+    console: Console
+    total: int
+    max_time_s: float
+    _finished: int = 0
+    _elapsed_s: dict[bool, list[float]] = field(default_factory=lambda: {False: [], True: []})
+    _remaining: list[Case] = field(default_factory=list)
+    _examined_s: dict[str, list[float]] = field(default_factory=dict)
+    _case: Case | None = None
+
+    def __post_init__(self) -> None:
+        """Begins with nothing drawn."""
+        self._line = LiveLine(self.console)
+
+    def expect(self, cases: list[Case]) -> None:
+        """Sets the cases that will be measured, for the time left."""
+        self._remaining = cases
+        self.total = len(cases)
+
+    @contextmanager
+    def preparing(self) -> Iterator[None]:
+        """Shows the work that comes before the first case."""
+        with self._line.shown():
+            yield
+
+    @contextmanager
+    def measuring(self, case: Case) -> Iterator[None]:
+        """Shows the case that is being measured."""
+        self._case = case
+        with self._line.shown():
+            self.doing("starting")
+            yield
+        self._case = None
+
+    @contextmanager
+    def examining(self, case: Case, subject: str) -> Iterator[None]:
+        """Shows the case that is being compared or profiled.
+
+        Args:
+            case: The case.
+            subject: `parity`, `training parity` or `profile`, for the time left.
+        """
+        self._case, began_s = case, time.perf_counter()
+        with self._line.shown():
+            self.doing(subject)
+            yield
+        self._examined_s.setdefault(subject, []).append(time.perf_counter() - began_s)
+        self._case = None
+
+    def doing(self, word: str) -> None:
+        """Shows the current activity, where there is a terminal to redraw."""
+        if not self._line.drawn:
+            return
+        if self._case is None:
+            text = Text(f"{word} ...")
+        else:
+            text = Text.assemble(
+                (f"[{self._finished + 1}/{self.total}] ", "bold"),
+                self._case.id,
+                (f"  {word}", "cyan"),
+                (f"  {format_duration(self.left_s())} left", "dim"),
+            )
+        self._line.draw(text)
+
+    def done(self, measurement: CaseMeasurement) -> None:
+        """Adds a line for a finished case."""
+        self._finished += 1
+        case = measurement.case
+        self._remaining = [other for other in self._remaining if other != case]
+        self._elapsed_s[case.compile != "off"].append(measurement.elapsed_s)
+        left = f", {format_duration(self.left_s())} left" if self._remaining else ""
+        self.console.print(
+            Text.assemble(
+                (f"[{self._finished}/{self.total}] ", "bold"),
+                case.id,
+                "  ",
+                _summary(measurement),
+                (f"  ({measurement.elapsed_s:.1f} s{left})", "dim"),
+            ),
+            soft_wrap=True,
+        )
+
+    def add_line(self, case: Case, subject: str, words: str, style: str) -> None:
+        """Adds a line for a result of comparing or profiling a case."""
+        self.console.print(
+            Text.assemble(f"      {case.id}  ", f"{subject}: ", (words, style)), soft_wrap=True
+        )
+
+    def left_s(self) -> float:
+        """Estimates the time left, seconds: the mean time of finished cases of the same kind."""
+        examining_s = sum(sum(times) / len(times) for times in self._examined_s.values())
+        return sum(self._expected_s(case) + examining_s for case in self._remaining)
+
+    def _expected_s(self, case: Case) -> float:
+        compiled = case.compile != "off"
+        like = self._elapsed_s[compiled]
+        if like:
+            return sum(like) / len(like)
+        other = self._elapsed_s[not compiled]
+        if other and compiled:
+            return sum(other) / len(other) + COMPILE_GUESS_S
+        return self.max_time_s + OVERHEAD_GUESS_S + (COMPILE_GUESS_S if compiled else 0)
+
+
+def _summary(measurement: CaseMeasurement) -> Text:
+    if measurement.status is not Status.OK:
+        style = "yellow" if measurement.status is Status.UNSUPPORTED else "red"
+        return Text.assemble((str(measurement.status), style))
+    steps = measurement.laps[STEP]
+    mean_s = sum(steps) / len(steps)
+    return Text(f"{mean_s * 1e3:.4g} ms a step, {measurement.case.samples / mean_s:,.0f} samples/s")

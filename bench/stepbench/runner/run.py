@@ -1,0 +1,261 @@
+"""The life of a run: claimed, opened, measured case by case, reported and closed.
+
+This is the parent's side. It never imports torch and never touches a device.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from stepbench.config.case import Case
+from stepbench.config.options import Options
+from stepbench.devices import kinds
+from stepbench.process.server import Server
+from stepbench.results.case_measurement import CaseMeasurement
+from stepbench.results.case_result import ParityResult, ProfileResult, TrainingParityResult
+from stepbench.results.claim import create, point_latest_at, reopen
+from stepbench.results.run_directory import RunDirectory
+from stepbench.runner import prepare, resume
+from stepbench.runner.jobs import CaseJobs
+from stepbench.runner.measuring import CaseMeasurer
+from stepbench.runner.parity import ParityJudge
+from stepbench.runner.profiling import Profiler
+from stepbench.runner.progress import Progress
+from stepbench.runner.run_log import RunLog
+
+
+@dataclass(frozen=True)
+class _OpenRun:
+    """The parts of a run that exist while its server runs."""
+
+    server: Server
+    log: RunLog
+    measurer: CaseMeasurer
+    judge: ParityJudge
+    profiler: Profiler | None
+
+
+class Runner:
+    """Measures the cases of a matrix and keeps the results in a run directory.
+
+    Args:
+        options: The run's options.
+        arguments: The command line, for the record.
+        console: The terminal that shows progress.
+    """
+
+    def __init__(self, options: Options, arguments: list[str], console: Console) -> None:
+        self._options = options
+        self._arguments = arguments
+        self._console = console
+        self._directory: RunDirectory | None = None
+        self._server: Server | None = None
+        self._open: _OpenRun | None = None
+        self.facts: dict[str, Any] = {}
+        self.progress = Progress(console, 0, options.sampling.max_time_s)
+        self.cases: tuple[Case, ...] = ()
+
+    # --- begin and end ---------------------------------------------------------------------------
+
+    def list_only(self) -> None:
+        """Lists the cases without measuring any: no torch, no child, no new directory.
+
+        Raises:
+            UsageError: The run cannot be resumed.
+        """
+        if self._options.resume is not None:
+            self.claim()
+            self.directory.close()
+        self.cases = self._options.matrix.on(kinds.listed_without_torch()).cases
+
+    def claim(self) -> None:
+        """Claims the run's directory.
+
+        Raises:
+            UsageError: The directory cannot be had, or the run cannot be resumed.
+        """
+        path = self._options.resume
+        if path is None:
+            self._directory = create(self._options.output)
+        else:
+            self._directory = reopen(path)
+            stored = self.directory.read_run() or {}
+            self._options = resume.adopt(self._options, stored, path)
+
+    def open(self) -> None:
+        """Starts the server and tries what can be tried before anything is measured.
+
+        Raises:
+            UsageError: An option cannot be satisfied.
+        """
+        options, directory = self._options, self.directory
+        self._server = prepare.start_server(options)
+        jobs = CaseJobs(options, directory, self._server, self.progress.doing)
+        with self.progress.preparing():
+            devices = prepare.preflight(jobs)
+        self.cases = options.matrix.on(devices).cases
+        self._open = _OpenRun(
+            self._server,
+            RunLog(directory, self.progress, self._console),
+            CaseMeasurer(jobs),
+            ParityJudge(jobs),
+            None if options.profiling is None else Profiler(jobs, options.profiling, self.cases),
+        )
+        self._open.judge.adopt(self.cases)
+        if options.resume is not None:
+            self._open.measurer.adopt(self.cases)
+            self.facts = directory.read_run() or {}
+            return
+        with self.progress.preparing():
+            self.facts = prepare.run_facts(jobs, self._arguments, devices)
+        directory.write_run(self.facts)
+        if options.output is None:
+            point_latest_at(directory.path)
+
+    def introduce(self) -> None:
+        """Says what is going to be measured, and on which devices."""
+        opened = self._opened
+        opened.log.begin(
+            len(self.cases),
+            opened.measurer.count,
+            self.facts["machine"]["devices"],
+            opened.server.wait_until_ready(),
+        )
+
+    def expect(self, cases: list[Case]) -> None:
+        """Says which cases will be asked for, so that the time left can be estimated."""
+        measurer = self._opened.measurer
+        self.progress.expect([case for case in cases if measurer.measured(case) is None])
+
+    def close(self) -> None:
+        """Ends the server with its children, and releases the directory."""
+        if self._server is not None:
+            self._server.close()
+            self._server = self._open = None
+        directory = self._directory
+        if directory is None:
+            return
+        directory.remove_temporary()
+        if not self.has_begun and self._options.resume is None:
+            directory.discard()
+        else:
+            directory.close()
+
+    # --- cases -----------------------------------------------------------------------------------
+
+    def measured(self, case: Case) -> CaseMeasurement | None:
+        """A case's measurement; `None` where it has not been taken yet."""
+        return self._opened.measurer.measured(case)
+
+    def measure(self, case: Case) -> CaseMeasurement:
+        """A case's measurement, taken at the first call.
+
+        Raises:
+            StoreError: The measurement cannot be written.
+        """
+        opened = self._opened
+        measurement = opened.measurer.measured(case)
+        if measurement is None:
+            with self.progress.measuring(case):
+                measurement = opened.measurer.measure(case)
+            opened.log.measured(measurement)
+        return measurement
+
+    def judge(self, case: Case) -> ParityResult:
+        """Compares a case's tensors with the reference.
+
+        Raises:
+            StoreError: The result cannot be written.
+        """
+        with self.progress.examining(case, "parity"):
+            result = self._opened.judge.judge(case)
+        self._opened.log.judged(result)
+        return result
+
+    def judge_training(self, case: Case) -> TrainingParityResult:
+        """Compares the accuracy of a case's trainings with that of its eager twin's.
+
+        Raises:
+            StoreError: The result cannot be written.
+        """
+        with self.progress.examining(case, "training parity"):
+            result = self._opened.judge.judge_training(case)
+        self._opened.log.training_judged(result)
+        return result
+
+    def profile(self, case: Case) -> ProfileResult:
+        """Profiles a measured case.
+
+        Raises:
+            StoreError: The result cannot be written.
+        """
+        opened = self._opened
+        if opened.profiler is None:
+            raise RuntimeError("only --profile profiles")
+        with self.progress.examining(case, "profile"):
+            result = opened.profiler.profile(case)
+        opened.log.profiled(result)
+        return result
+
+    # --- reports ---------------------------------------------------------------------------------
+
+    def report(self, benchmark_json: Path) -> None:
+        """Writes the reports from the run's directory.
+
+        Args:
+            benchmark_json: The file that pytest-benchmark wrote; it is copied to the directory.
+        """
+        own = self.directory.benchmark_json
+        if benchmark_json.exists() and benchmark_json.resolve() != own:
+            shutil.copyfile(benchmark_json, own)
+        import stepbench_reports  # noqa: PLC0415  # pandas takes a second, which --help need not
+
+        stepbench_reports.write(self.directory.path)
+
+    def show(self) -> None:
+        """Prints the table of cases."""
+        import stepbench_reports  # noqa: PLC0415  # as above
+
+        stepbench_reports.show(self.directory.path, self._console)
+
+    # --- facts -----------------------------------------------------------------------------------
+
+    @property
+    def directory(self) -> RunDirectory:
+        """The run's directory."""
+        if self._directory is None:
+            raise RuntimeError("claim() comes first")
+        return self._directory
+
+    @property
+    def _opened(self) -> _OpenRun:
+        if self._open is None:
+            raise RuntimeError("open() comes first")
+        return self._open
+
+    @property
+    def has_begun(self) -> bool:
+        """True once something could have been measured."""
+        return bool(self.facts)
+
+    @property
+    def compares(self) -> bool:
+        """True where tensors are compared (no `--no-parity`)."""
+        return self._options.parity is not None
+
+    @property
+    def compares_trainings(self) -> bool:
+        """True where trained models are compared (`--train-parity`)."""
+        return self._options.train_parity is not None
+
+    @property
+    def profiles(self) -> bool:
+        """True where cases are profiled (`--profile`)."""
+        return self._options.profiling is not None
+
+    def asked_by_name(self, axis: str | None) -> bool:
+        """True where an axis's values were given on the command line."""
+        return axis in self._options.named

@@ -1,0 +1,95 @@
+"""Lines about a run: written to its log, and those that a reader waits for to the terminal."""
+
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+
+from rich.console import Console
+
+from stepbench import machine
+from stepbench.config.case import Case
+from stepbench.results.case_measurement import CaseMeasurement
+from stepbench.results.case_result import ParityResult, ProfileResult, TrainingParityResult
+from stepbench.results.run_directory import RunDirectory
+from stepbench.runner.progress import Progress
+from stepbench.runner.terminal import relative_path
+from stepbench_reports.schema.parity import ParityVerdict
+from stepbench_reports.schema.status import Status
+
+
+class RunLog:
+    """Says how a run begins and what each case gave.
+
+    Args:
+        directory: The run's directory, whose log has every line.
+        progress: Prints the lines that belong between those of the cases.
+        console: The terminal.
+    """
+
+    def __init__(self, directory: RunDirectory, progress: Progress, console: Console) -> None:
+        self._directory = directory
+        self._progress = progress
+        self._console = console
+
+    def begin(
+        self, cases: int, measured: int, devices: Mapping[str, str], import_s: float | None
+    ) -> None:
+        """Says what is going to be measured.
+
+        Args:
+            cases: The number of cases.
+            measured: The number of cases that an earlier run has measured.
+            devices: The devices present, and the model of each.
+            import_s: Seconds that the server's imports took; `None` where it imports nothing.
+        """
+        models = ", ".join(f"{name} ({model})" for name, model in devices.items())
+        imported = "" if import_s is None else f", imported in {import_s:.1f} s"
+        torch, cores = machine.packages().get("torch", "?"), machine.usable_cores()
+        lines = [
+            f"stepbench {metadata.version('stepbench')}: {cases} cases on {models}",
+            f"torch {torch}{imported}; Python {platform.python_version()}; {cores} cores",
+            f"results in {relative_path(self._directory.path)}",
+        ]
+        if measured:
+            lines.append(f"{measured} of {cases} cases are there already")
+        for line in lines:
+            self._console.print(line, soft_wrap=True)
+            self._directory.log(line)
+
+    def measured(self, measurement: CaseMeasurement) -> None:
+        """Says how a case's measurement ended."""
+        self._progress.done(measurement)
+        start_s = measurement.start_s
+        started = "not started" if start_s is None else f"started in {start_s * 1e3:.1f} ms"
+        reason = "" if measurement.reason is None else f": {measurement.reason}"
+        self._directory.log(
+            f"{measurement.case.id}: process {started}, {measurement.status} after "
+            f"{measurement.elapsed_s:.1f} s{reason}"
+        )
+
+    def judged(self, result: ParityResult) -> None:
+        """Says the verdict on a case's tensors; on the terminal only where it is not `pass`."""
+        word = str(result.verdict or result.status)
+        reason = result.reason or (result.judgement or {}).get("reason")
+        quiet = result.verdict is ParityVerdict.PASS
+        self._passed(result.case, "parity", word, reason, quiet=quiet)
+
+    def training_judged(self, result: TrainingParityResult) -> None:
+        """Says the verdict on a case's trained model."""
+        word = result.verdict or str(result.status)
+        reason = result.sentence if "accuracies" in result.facts else result.reason
+        self._passed(result.case, "training parity", word, reason, quiet=word == "twin")
+
+    def profiled(self, result: ProfileResult) -> None:
+        """Says how profiling ended; on the terminal only where it failed."""
+        quiet = result.status is Status.OK
+        self._passed(result.case, "profile", str(result.status), result.reason, quiet=quiet)
+
+    def _passed(
+        self, case: Case, subject: str, word: str, reason: str | None, *, quiet: bool
+    ) -> None:
+        line = word if reason is None else f"{word}: {reason}"
+        self._directory.log(f"{case.id}: {subject}: {line}")
+        if not quiet:
+            style = "green" if word == "equivalent" else "red"
+            self._progress.add_line(case, subject, line, style)

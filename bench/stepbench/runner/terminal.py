@@ -1,0 +1,58 @@
+"""A line that is redrawn in a terminal, and the notation of durations and paths there."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+
+class LiveLine:
+    """A line that is redrawn in place, where there is a terminal.
+
+    Args:
+        console: The terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+
+    @property
+    def drawn(self) -> bool:
+        """True while the line is visible."""
+        return self._live is not None
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Shows the line while the context lasts."""
+        if not self._console.is_terminal:
+            yield
+            return
+        with Live(console=self._console, auto_refresh=False, transient=True) as live:
+            self._live = live
+            try:
+                yield
+            finally:
+                self._live = None
+
+    def draw(self, text: Text) -> None:
+        """Redraws the line; does nothing while it is not shown."""
+        if self._live is not None:
+            self._live.update(text, refresh=True)
+
+
+def format_duration(seconds: float) -> str:
+    """A rough duration, in words."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    return f"about {round(seconds / 60)} min"
+
+
+def relative_path(path: Path) -> str:
+    """A path as it is typed in the current directory."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

@@ -1,0 +1,123 @@
+"""`stepbench tensorboard [RUN ...]`: opens profiled runs in TensorBoard.
+
+Several runs stand side by side, each under its own name, so that none mixes with another.
+"""
+
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from stepbench.errors import UsageError
+from stepbench.results.claim import LATEST, RESULTS
+from stepbench.results.run_directory import BOARD
+
+USAGE_ERROR, INTERRUPTED = 4, 130
+END_S = 10
+"""The time that TensorBoard has to end by itself, seconds."""
+HELP = f"""\
+usage: stepbench tensorboard [RUN ...] [TENSORBOARD OPTIONS]
+       (in this repository also: nox -s tensorboard -- [RUN ...] [TENSORBOARD OPTIONS])
+
+Opens the profiles of `stepbench run --profile` in TensorBoard. RUN is a run's directory, by default
+{RESULTS / LATEST}; several are shown side by side, each under its own name. Options begin with a
+dash and go to TensorBoard, such as --port 6007 or --bind_all.
+
+examples:
+  stepbench tensorboard
+  stepbench tensorboard results/20261124-123015-k3f9 --port 6007
+  stepbench tensorboard results/before results/after
+
+The PyTorch Profiler tab loads two scripts from public hosts; without network it spins for ever,
+and the other tabs and the reports, which have the operators as well, do not need it.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Starts TensorBoard and waits for its end.
+
+    Args:
+        arguments: The command line after `stepbench tensorboard`.
+
+    Returns:
+        TensorBoard's exit code; 4 for wrong usage, 130 after Ctrl-C.
+    """
+    if {"-h", "--help"} & set(arguments):
+        print(HELP, end="")
+        return 0
+    runs, options = split(arguments)
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # so that TensorBoard ends with this process
+    with tempfile.TemporaryDirectory(prefix="stepbench-tensorboard-") as scratch:
+        try:
+            logdir = lay_out(runs or [RESULTS / LATEST], Path(scratch))
+        except UsageError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return USAGE_ERROR
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "tensorboard.main",
+            "--logdir",
+            str(logdir),
+            *options,
+        ]
+        with subprocess.Popen(command) as board:
+            try:
+                return board.wait()
+            except KeyboardInterrupt:
+                _end(board)
+                return INTERRUPTED
+
+
+def _end(board: subprocess.Popen[bytes]) -> None:
+    """Ends TensorBoard; kills it where it does not end by itself."""
+    board.terminate()
+    try:
+        board.wait(timeout=END_S)
+    except subprocess.TimeoutExpired:
+        board.kill()
+
+
+def split(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Splits the arguments into runs, which come first, and TensorBoard's options."""
+    first = next((i for i, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    return [Path(word) for word in arguments[:first]], list(arguments[first:])
+
+
+def lay_out(runs: Sequence[Path], scratch: Path) -> Path:
+    """Makes the directory that TensorBoard shows.
+
+    Args:
+        runs: The runs' directories.
+        scratch: An empty directory, for links to the runs where there are several.
+
+    Raises:
+        UsageError: A directory holds no run, or a run was not profiled.
+    """
+    for run in runs:
+        if not (run / "run.json").is_file():
+            raise UsageError(
+                f"{run}: holds no run (it has no run.json); name a run's directory, such as "
+                f"{RESULTS / LATEST}, or make one by stepbench run --profile"
+            )
+        if not (run / BOARD).is_dir():
+            raise UsageError(f"{run}: was not profiled; run it with --profile")
+    if len(runs) == 1:
+        return runs[0] / BOARD
+    for run in dict.fromkeys(run.resolve() for run in runs):
+        link = scratch / run.name
+        if link.exists():
+            raise UsageError(f"{run}: two runs are called {link.name}; rename one")
+        try:
+            link.symlink_to(run / BOARD, target_is_directory=True)
+        except OSError as error:
+            raise UsageError(
+                f"{run}: cannot be shown beside another, as this system makes no links "
+                f"({error.strerror}); open one run at a time"
+            ) from None
+    return scratch

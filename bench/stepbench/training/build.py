@@ -1,0 +1,101 @@
+"""Builds a training that is ready to go from a request."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from stepbench.config.case import Case
+from stepbench.config.requests import Request
+from stepbench.devices import kinds
+from stepbench.errors import UsageError
+from stepbench.training import compilation, dataloader, optimizers, precision, settings
+from stepbench.training.device_transfer import DeviceTransfer
+from stepbench.training.training import Training, split_pair
+from stepbench.training.update import Update
+from stepbench.workload.loading import load_requested
+from stepbench.workload.workload import Workload
+
+
+@dataclass(frozen=True)
+class Built:
+    """A case, built.
+
+    Attributes:
+        workload: What is trained.
+        model: The model itself, on its device; the training calls it, compiled or not.
+        training: All that a step needs.
+        dataset: The data.
+        length: How many items it has; `None` for a stream.
+    """
+
+    workload: Workload
+    model: nn.Module
+    training: Training
+    dataset: Dataset[Any]
+    length: int | None
+
+
+def build(request: Request) -> Built:
+    """Sets this process up for a case and builds what it needs.
+
+    Raises:
+        UsageError: The case asks for something that is not there.
+        UnsupportedError: This machine cannot run it.
+    """
+    case = request.case
+    settings.apply(request.settings)
+    kinds.check(case.device)
+    kinds.kind_of(case.device).require_precision(case.precision, case.device)
+    kinds.select(case.device)
+    compilation.use_cache(request.compile_cache)
+    precision.apply(case.precision)
+    workload = load_requested(request)
+    torch.manual_seed(request.settings.seed)  # whatever loading the workload has drawn
+    model, training = assemble(workload, case)
+    dataset = workload.dataset()
+    length = dataloader.length_of(dataset, case.workload)
+    dataloader.refuse_unfit(case, workload, length)
+    return Built(workload, model, training, dataset, length)
+
+
+def assemble(workload: Workload, case: Case) -> tuple[nn.Module, Training]:
+    """The workload's model, and all that a step of the case needs."""
+    device = torch.device(case.device)
+    model = workload.model().to(device).train(case.trains)
+    if case.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    return model, Training(
+        model=compilation.compile_model(model, case),
+        loss=workload.loss or _no_loss,
+        updates=updates_of(workload, model, case),
+        placement=DeviceTransfer(device, case.non_blocking, case.channels_last),
+        autocast=precision.autocast(case.precision, device),
+        scaler=precision.scaler(case.precision, device) if case.trains else None,
+        accumulate=case.accumulate,
+        metric=workload.metric,
+        split=workload.split or split_pair,
+        step=workload.step,
+    )
+
+
+def updates_of(workload: Workload, model: nn.Module, case: Case) -> dict[str, Update]:
+    """Makes the updates of a model's parameters, by the names of the workload's optimizers."""
+    made = {
+        name: optimizers.implemented(optimizer, case.optimizer)
+        for name, optimizer in workload.made_optimizers(model).items()
+    }
+    schedule = workload.scheduler
+    return {
+        name: Update(optimizer, workload.clip, schedule(optimizer) if schedule else None)
+        for name, optimizer in made.items()
+    }
+
+
+def _no_loss(_: Any, __: Any) -> Tensor:  # noqa: ANN401  # as any loss
+    raise UsageError(
+        "Workload(step=...): it asks for the workload's loss, and there is none; give loss=, or "
+        "compute it in the step"
+    )

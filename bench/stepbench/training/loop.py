@@ -1,0 +1,123 @@
+"""The lesson's two loops: training, and testing in evaluation mode under `no_grad`.
+
+In the training loop `zero_grad` stands after `step` instead of before `forward`, so that all of the
+optimizer's work is one stretch; the work done and the weights that come out are the same.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from stepbench.errors import UsageError
+from stepbench.training.parts import forward, next_batch, no_end, no_lap
+from stepbench.training.step import Step
+from stepbench.training.training import Training, call_model
+from stepbench_reports.schema.phases import Phase
+
+
+class Loop(Protocol):
+    """A loop over batches: `train` or `evaluate`."""
+
+    def __call__(
+        self,
+        training: Training,
+        batches: Iterator[Any],
+        steps: int,
+        lap: Callable[[Phase], None] = ...,
+        end_step: Callable[[], None] = ...,
+    ) -> Tensor:
+        """Goes through some steps.
+
+        Args:
+            training: What to run.
+            batches: Where the batches come from; must not end before the steps do.
+            steps: How many.
+            lap: Called at each phase boundary with the phase that ended.
+            end_step: Called where a step has ended.
+
+        Returns:
+            A scalar that all the work went into, on the device.
+        """
+        ...
+
+
+def train(
+    training: Training,
+    batches: Iterator[Any],
+    steps: int,
+    lap: Callable[[Phase], None] = no_lap,
+    end_step: Callable[[], None] = no_end,
+) -> Tensor:
+    """The training cycle, as `Loop`; a step ends with the optimizer's. Returns the last loss."""
+    if training.step is not None:
+        return _train_by(training.step, Step(training, batches, lap), steps, end_step)
+    scaler, accumulate, update = training.scaler, training.accumulate, training.update
+    loss = torch.zeros(())
+    for _ in range(steps):
+        for _ in range(accumulate):
+            inputs, target = next_batch(training, batches, lap)
+            loss = forward(training, inputs, target)
+            if accumulate > 1:
+                loss = loss / accumulate
+            lap(Phase.FORWARD)
+            if scaler is None:
+                loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            else:
+                scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # likewise
+            lap(Phase.BACKWARD)
+        update(scaler)
+        if scaler is not None:
+            scaler.update()
+        lap(Phase.OPTIMIZER)
+        end_step()
+    return loss.detach()
+
+
+def _train_by(
+    step: Callable[[Step], Tensor],
+    own: Step,
+    steps: int,
+    end_step: Callable[[], None],
+) -> Tensor:
+    """The training cycle with a step of the workload's own. Returns the last one's loss."""
+    loss = torch.zeros(())
+    for _ in range(steps):
+        loss = step(own)
+        own.end()
+        end_step()
+    if not isinstance(loss, Tensor):
+        raise UsageError(
+            f"Workload(step=...): it returned {type(loss).__name__}; return a loss, a tensor"
+        )
+    return loss.detach()
+
+
+def evaluate(
+    training: Training,
+    batches: Iterator[Any],
+    steps: int,
+    lap: Callable[[Phase], None] = no_lap,
+    end_step: Callable[[], None] = no_end,
+) -> Tensor:
+    """The lesson's test loop, as `Loop`. Returns the sum of the metric.
+
+    The sum stays on the device: reading it after every batch, as `.item()` does, would make the
+    host wait each time. The model must be in evaluation mode.
+    """
+    placement = training.placement
+    metric = training.metric or training.loss
+    total = torch.zeros((), device=placement.device)
+    with torch.no_grad():
+        for _ in range(steps):
+            inputs, target = next_batch(training, batches, lap)
+            with training.autocast():
+                total = total + metric(call_model(training.model, inputs), target)
+            lap(Phase.FORWARD)
+            end_step()
+    return total
+
+
+LOOPS: dict[str, Loop] = {"train": train, "eval": evaluate}
+"""By the value of the axis `loop`."""

@@ -1,0 +1,39 @@
+"""The parts of a step that every loop shares: the next batch, the forward pass."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import Tensor
+
+from stepbench.training.device_transfer import to_device
+from stepbench.training.training import Training, call_model
+from stepbench_reports.schema.phases import Phase
+
+
+def no_lap(_: Phase) -> None:
+    """Stands where a lap would end, in a loop that takes none."""
+
+
+def no_end() -> None:
+    """Stands where a step would end, likewise."""
+
+
+def next_batch(
+    training: Training, batches: Iterator[Any], lap: Callable[[Phase], None]
+) -> tuple[Any, Any]:
+    """The next batch, inputs and target, in place."""
+    placement = training.placement
+    batch = next(batches)
+    lap(Phase.DATALOAD)
+    if placement.transfers:
+        batch = to_device(batch, placement)
+        lap(Phase.TRANSFER)
+    elif placement.channels_last:  # on the CPU, a part of the forward pass
+        batch = to_device(batch, placement)
+    return training.split(batch)
+
+
+def forward(training: Training, inputs: Any, target: Any) -> Tensor:  # noqa: ANN401  # a batch
+    """The forward pass with the loss, in the case's precision."""
+    with training.autocast():
+        return training.loss(call_model(training.model, inputs), target)

@@ -1,0 +1,47 @@
+"""Applies a run's settings to this process, and records those in force."""
+
+import os
+import random
+from typing import Any
+
+from stepbench.config.settings import Settings
+
+ALLOCATOR_VARIABLE = "PYTORCH_ALLOC_CONF"
+"""Where torch reads its device allocators' settings, when it first uses them."""
+_CUBLAS_VARIABLE = "CUBLAS_WORKSPACE_CONFIG"
+
+
+def apply(settings: Settings) -> None:
+    """Sets this process up; before it has touched a device or computed anything in parallel."""
+    import numpy as np  # noqa: PLC0415  # the parent imports this module, and none of these
+    import torch  # noqa: PLC0415
+
+    if settings.allocator is not None:
+        os.environ[ALLOCATOR_VARIABLE] = settings.allocator
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    if settings.interop_threads is not None:
+        torch.set_num_interop_threads(settings.interop_threads)
+    torch.backends.cudnn.benchmark = settings.cudnn_benchmark
+    if settings.deterministic:
+        # cuBLAS is deterministic only with a workspace of fixed size, and reads this once.
+        os.environ.setdefault(_CUBLAS_VARIABLE, ":4096:8")
+    torch.use_deterministic_algorithms(settings.deterministic)
+    random.seed(settings.seed)
+    np.random.seed(settings.seed)  # noqa: NPY002  # the generator that users' transforms draw from
+    torch.manual_seed(settings.seed)
+
+
+def record(settings: Settings) -> dict[str, Any]:
+    """Records the settings in force in this process."""
+    import torch  # noqa: PLC0415
+
+    return {
+        "threads": torch.get_num_threads(),
+        "interop_threads": torch.get_num_interop_threads(),
+        "seed": settings.seed,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "allocator": os.environ.get(ALLOCATOR_VARIABLE),
+    }

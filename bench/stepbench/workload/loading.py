@@ -1,0 +1,125 @@
+"""Finds and makes the workload that a name or a place stands for."""
+
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+from stepbench.config.requests import Request
+from stepbench.errors import UsageError, near
+from stepbench.workload import shipped
+from stepbench.workload.data_choice import DataChoice
+from stepbench.workload.workload import Workload
+
+
+def load_requested(request: Request) -> Workload:
+    """The workload of a request's case, on the data that the request names.
+
+    Raises:
+        UsageError: There is no such workload, or what its `make` does is not to be used.
+    """
+    case = request.case
+    choice = DataChoice(case.dataset, request.data_dir, request.download)
+    return load(case.workload, choice, request.shipped or shipped.SHIPPED)
+
+
+def load(spec: str, choice: DataChoice, directory: Path = shipped.SHIPPED) -> Workload:
+    """The workload that a name or a place stands for.
+
+    Args:
+        spec: A shipped name (`convnet`, `resnet18`), `path/to/file.py:make` or
+            `package.module:make`.
+        choice: The data for shipped workloads, and for a `make` that takes one argument.
+        directory: The directory of the shipped workloads.
+
+    Raises:
+        UsageError: There is no such workload, or what its `make` does is not to be used.
+    """
+    make = _find(spec, directory)
+    try:
+        made = make(choice) if _takes_data(make) else make()
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(failure_message(spec, "raised", error)) from error
+    if not isinstance(made, Workload):
+        raise UsageError(
+            f"--workload {spec}: it returned {type(made).__name__}; return a stepbench.Workload"
+        )
+    return made
+
+
+def _find(spec: str, directory: Path) -> Callable[..., object]:
+    place, colon, attribute = spec.rpartition(":")
+    if not colon:
+        return shipped.shipped(spec, directory)
+    try:
+        module = _module_at(Path(place)) if place.endswith(".py") else _module_named(place, spec)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(failure_message(spec, "could not be imported:", error)) from error
+    found = getattr(module, attribute, None)
+    if not callable(found):
+        own = [
+            name
+            for name, value in vars(module).items()
+            if inspect.isfunction(value) and value.__module__ == module.__name__
+        ]
+        hint = near(attribute, own) if own else "define one: def make() -> stepbench.Workload"
+        raise UsageError(f"--workload {spec}: {place} has no function {attribute!r}; {hint}")
+    return found  # type: ignore[no-any-return]  # callable() tells mypy nothing of what it returns
+
+
+def _takes_data(make: Callable[..., object]) -> bool:
+    required = [
+        parameter
+        for parameter in inspect.signature(make).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    return len(required) == 1
+
+
+def failure_message(spec: str, what: str, error: BaseException) -> str:
+    """Says what went wrong in a user's own code, and where."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
+    said = "".join(traceback.format_exception_only(error)).strip()
+    return f"--workload {spec}: it {what} {said}{where}; it must run on its own first"
+
+
+def _module_at(path: Path) -> ModuleType:
+    """A file imported as a plain script's neighbour would import it: by its stem.
+
+    So its own imports find the files beside it, and what it defines can be pickled for loader
+    workers.
+    """
+    path = path.resolve()
+    if not path.is_file():
+        raise UsageError(f"--workload {path}: there is no such file; give the path of a .py file")
+    known = sys.modules.get(path.stem)
+    if known is not None and Path(getattr(known, "__file__", None) or "").resolve() == path:
+        return known
+    if known is not None or path.stem in sys.stdlib_module_names:
+        raise UsageError(
+            f"--workload {path}: a module called {path.stem!r} is loaded already; rename the file"
+        )
+    sys.path.insert(0, str(path.parent))
+    return importlib.import_module(path.stem)
+
+
+def _module_named(name: str, spec: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
+            raise
+        raise UsageError(
+            f"--workload {spec}: there is no module {name!r} here; is its package installed, "
+            f"or its folder beneath the current directory?"
+        ) from None

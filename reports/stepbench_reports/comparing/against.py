@@ -1,0 +1,255 @@
+"""A run against others: which cases became faster or slower, and what else differs.
+
+Cases are paired by their values on every axis. A ratio is above 1 where this run is faster.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from stepbench_reports.analysis.stats import Interval, geometric_mean
+from stepbench_reports.read.measurement import Measurement
+from stepbench_reports.read.run import Run, axes_key
+from stepbench_reports.read.speedup import speedup_over
+from stepbench_reports.wording import quantity, summary
+from stepbench_reports.wording.markup import escaped, grid
+
+AGAINST_BYTES = 40_000
+"""What the table of pairs may take."""
+MOST_NAMED = 10
+"""How many cases that only one run has are named."""
+_MACHINE = ("cpu", "usable_cores", "memory_bytes", "devices")
+"""What makes another machine of it."""
+_SOFTWARE = ("system", "python")
+
+
+@dataclass(frozen=True)
+class CasePair:
+    """A case that both runs have measured.
+
+    Attributes:
+        case: As this run measured it.
+        other: As the other did.
+        ratio: How many times as fast it is here: the other's step / this one's.
+        of: `mean` steps of bare blocks, or `median` ones where these are too few.
+    """
+
+    case: Measurement
+    other: Measurement
+    ratio: Interval
+    of: str
+
+    @property
+    def lost(self) -> bool:
+        """Whether one of them trains another model, so that their speeds are no comparison."""
+        return self.case.parity.lost or self.other.parity.lost
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether others on the machine disturbed one of them."""
+        return self.case.disturbed or self.other.disturbed
+
+    @property
+    def decided(self) -> bool:
+        """Whether the interval leaves 1 out."""
+        return self.ratio.low > 1 or self.ratio.high < 1
+
+
+@dataclass(frozen=True)
+class Against:
+    """A run beside another.
+
+    Attributes:
+        run: The run.
+        other: What it is compared with.
+        pairs: The cases that both have measured, in this run's order.
+        here: Cases that only this run has measured.
+        there: Cases that only the other has.
+        differences: What else differs, a sentence each.
+        machines: Whether the machines differ, so that it is them that are compared.
+    """
+
+    run: Run
+    other: Run
+    pairs: tuple[CasePair, ...]
+    here: tuple[Measurement, ...]
+    there: tuple[Measurement, ...]
+    differences: tuple[str, ...]
+    machines: bool
+
+    @property
+    def mean_ratio(self) -> float:
+        """The geometric mean of the ratios of pairs that count; NaN where there is none."""
+        ratios = [pair.ratio.value for pair in self.counted]
+        return geometric_mean(ratios) if ratios else math.nan
+
+    @property
+    def counted(self) -> list[CasePair]:
+        """The pairs that say whether anything became faster: neither lost nor disturbed."""
+        return [pair for pair in self.pairs if not pair.lost and not pair.disturbed]
+
+
+def against(run: Run, other: Run) -> Against:
+    """Pairs the cases of two runs."""
+    there = {axes_key(m.axes): m for m in other.measured}
+    here = {axes_key(m.axes): m for m in run.measured}
+    pairs = tuple(_pair(m, there[key]) for key, m in here.items() if key in there)
+    return Against(
+        run,
+        other,
+        pairs,
+        tuple(m for key, m in here.items() if key not in there),
+        tuple(m for key, m in there.items() if key not in here),
+        tuple(differences(run, other)),
+        any(run.about("machine").get(n) != other.about("machine").get(n) for n in _MACHINE),
+    )
+
+
+def _pair(case: Measurement, other: Measurement) -> CasePair:
+    found = speedup_over(case, other)
+    return CasePair(case, other, found.ratio, found.of)
+
+
+def differences(run: Run, other: Run) -> Iterator[str]:
+    """What differs beside the figures: machine, packages, settings, sampling."""
+    for part, names in (
+        ("machine", (*_MACHINE, *_SOFTWARE)),
+        ("packages", None),
+        ("settings", None),
+        ("sampling", None),
+    ):
+        mine, others = run.about(part), other.about(part)
+        for name in names or dict.fromkeys([*mine, *others]):
+            if mine.get(name) != others.get(name):
+                yield (
+                    f"{name.replace('_', ' ')}: {_shown(mine.get(name))}, "
+                    f"there {_shown(others.get(name))}"
+                )
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "not set"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {part}" for name, part in value.items())
+    return str(value)
+
+
+# --- in words ------------------------------------------------------------------------------------
+
+
+def name(run: Run) -> str:
+    """A run's own name, also where it was reached by another, such as `latest`."""
+    return str(run.facts.get("id") or run.path.name)
+
+
+def headline(found: Against) -> str:
+    """What came of it, in a sentence or two."""
+    if not found.pairs:
+        return "No case was measured in both runs."
+    counted = found.counted
+    faster = sum(pair.decided and pair.ratio.value > 1 for pair in counted)
+    slower = sum(pair.decided and pair.ratio.value < 1 for pair in counted)
+    parts = [
+        f"{faster} faster", f"{slower} slower",
+        f"{len(counted) - faster - slower} whose interval holds 1",
+    ]  # fmt: skip
+    lost = sum(pair.lost for pair in found.pairs)
+    parts += [f"{lost} that train another model"] if lost else []
+    disturbed = len(found.pairs) - len(counted) - lost
+    parts += [f"{disturbed} disturbed"] if disturbed else []
+    what = "This machine against the other: " if found.machines else ""
+    mean = quantity.number(found.mean_ratio, 0.05, 3)
+    told = f"; {mean}{quantity.TIMES} as fast in the geometric mean" if mean else ""
+    return f"{what}{summary.cases(len(found.pairs))} in both: {', '.join(parts)}{told}."
+
+
+def markdown(run: Run, others: Sequence[Run]) -> str:
+    """A run against others as Markdown, for a pull request."""
+    if len(others) > 1:
+        return _trend(run, others)
+    found = against(run, others[0])
+    lines = [
+        f"### stepbench: {escaped(name(run))} against {escaped(name(found.other))}",
+        "",
+        f"**{escaped(headline(found))}**",
+        "",
+    ]
+    if found.machines:
+        lines += ["> The machines differ, so this compares machines, and not what was changed.", ""]
+    lines += [f"- {escaped(difference)}" for difference in found.differences] or [
+        "Machine, packages and settings are the same."
+    ]
+    lines.append("")
+    rows = [
+        [
+            escaped(summary.name(run, pair.case)),
+            quantity.milliseconds(_step(pair.other, pair.of)),
+            quantity.milliseconds(_step(pair.case, pair.of)),
+            f"~~{quantity.times_range(pair.ratio)}~~"
+            if pair.lost
+            else quantity.times_range(pair.ratio),
+            _verdict(pair),
+        ]
+        for pair in found.pairs
+    ]
+    if rows:
+        heads = ["case", "there, ms", "here, ms", "times as fast", ""]
+        table = grid(heads, "lrrrl", rows, AGAINST_BYTES)
+        lines += table.lines
+        if table.left_out:
+            lines += ["", f"_{table.left_out} more cases do not fit here._"]
+    for side, only in (("this run", found.here), ("the other", found.there)):
+        if only:
+            lines += ["", f"Only in {side}: {escaped(_named(only))}."]
+    return "\n".join(lines) + "\n"
+
+
+def _step(measurement: Measurement, of: str) -> Interval:
+    return measurement.bare_step if of == "mean" else measurement.step
+
+
+def _verdict(pair: CasePair) -> str:
+    if pair.lost:
+        return "trains another model"
+    if pair.disturbed:
+        return f"{summary.DISTURBED} disturbed"
+    if not pair.decided:
+        return ""
+    return "faster" if pair.ratio.value > 1 else "**slower**"
+
+
+def _named(measurements: Sequence[Measurement]) -> str:
+    ids = [m.id for m in measurements]
+    more = f" and {len(ids) - MOST_NAMED} more" if len(ids) > MOST_NAMED else ""
+    return ", ".join(ids[:MOST_NAMED]) + more
+
+
+def _trend(run: Run, others: Sequence[Run]) -> str:
+    """Several runs in the order in which they were begun: samples/s of each case."""
+    runs = sorted([run, *others], key=lambda each: str(each.facts.get("started") or ""))
+    found = [{axes_key(m.axes): m for m in each.measured} for each in runs]
+    keys = list(dict.fromkeys(key for cases in found for key in cases))
+    rows = []
+    for key in keys:
+        seen = [cases.get(key) for cases in found]
+        first, last = (next((m for m in order if m), None) for order in (seen, seen[::-1]))
+        assert first is not None  # noqa: S101  # the key came from one of them
+        assert last is not None  # noqa: S101
+        change = speedup_over(last, first).ratio
+        rows.append(
+            [
+                escaped(first.id),
+                *("" if m is None else quantity.rate(m.samples_per_s) for m in seen),
+                "" if last is first else quantity.times_range(change),
+            ]
+        )
+    heads = ["case", *(escaped(name(each)) for each in runs), "last against first"]
+    table = grid(heads, "l" + "r" * (len(runs) + 1), rows, AGAINST_BYTES)
+    lead = [f"### stepbench: a trend of {len(runs)} runs", ""]
+    if any(against(each, runs[0]).machines for each in runs[1:]):
+        lead += ["> The machines differ, so this compares machines as well.", ""]
+    left_out = ["", f"_{table.left_out} more cases do not fit here._"] if table.left_out else []
+    return (
+        "\n".join([*lead, "samples/s, the oldest run first:", "", *table.lines, *left_out]) + "\n"
+    )

@@ -1,0 +1,106 @@
+"""The operators that account for the difference of two cases."""
+
+import difflib
+from collections.abc import Sequence
+
+import pandas as pd
+from rich.table import Table
+from rich.text import Text
+
+from stepbench_reports.analysis.operators import between
+from stepbench_reports.errors import ReportError
+from stepbench_reports.read.measurement import Measurement, varying
+from stepbench_reports.read.operators import frame
+from stepbench_reports.read.run import Run
+from stepbench_reports.wording import naming, quantity
+from stepbench_reports.wording.quantity import micro
+
+MOST_ROWS = 25
+"""How many operators a difference shows, unless all are asked for."""
+
+
+def find(run: Run, word: str) -> Measurement:
+    """A profiled case by its id, or by a part of it that no other has.
+
+    Raises:
+        ReportError: There is none, there are several, or it was not profiled.
+    """
+    named = [m for m in run.measurements if m.id == word]
+    named = named or [m for m in run.measurements if word in m.id]
+    ids = [m.id for m in run.measurements]
+    if not named:
+        near = difflib.get_close_matches(word, ids, n=3, cutoff=0.3) or ids[:3]
+        raise ReportError(f"--operators {word}: no case is called so; there is {', '.join(near)}")
+    if len(named) > 1:
+        raise ReportError(
+            f"--operators {word}: {len(named)} cases are called so, such as {named[0].id} and "
+            f"{named[1].id}; give more of the name"
+        )
+    if not named[0].profile.steps:
+        raise ReportError(
+            f"--operators {word}: {named[0].id} was not profiled; run it with --profile"
+        )
+    return named[0]
+
+
+def difference(run: Run, a: Measurement, b: Measurement, *, shapes: bool = False) -> pd.DataFrame:
+    """Which operators account for the difference between two cases, the largest first.
+
+    Args:
+        run: Their run.
+        a: What is compared with.
+        b: What is compared.
+        shapes: Whether the shapes of inputs tell operators apart.
+
+    Returns:
+        A row for each phase and operator (and shapes): calls and self seconds per step of both, `a`
+        and `b`, and `difference_s`, b less a. Their sum is the difference of the profiled steps'
+        phases. Seconds are the device's where both have any, else the host's.
+    """
+    all_rows = frame(run)
+    keys = ["phase", "operator", *(["shapes"] if shapes else [])]
+    return between(*(all_rows[all_rows["case"] == m.id] for m in (a, b)), keys=keys)
+
+
+def told(
+    run: Run, a: Measurement, b: Measurement, *, shapes: bool = False, most: int = MOST_ROWS
+) -> Table:
+    """The difference of two cases as a table for a terminal: per step, in µs."""
+    found = difference(run, a, b, shapes=shapes)
+    names = [naming.label(m.axes, varying(run.axis_names, [a, b])) or m.id for m in (a, b)]
+    whole = found[["a_s", "b_s", "difference_s"]].sum()
+    table = Table(
+        title=Text(
+            f"{names[1]} against {names[0]}: self time by the {found.attrs['clock']}'s clock, "
+            f"µs a step; {a.profile.steps} and {b.profile.steps} profiled steps"
+        ),
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    table.add_column("phase")
+    table.add_column("operator", overflow="fold")
+    if shapes:
+        table.add_column("shapes", overflow="fold")
+    heads = ("calls", names[0], names[1], "difference", "ratio")
+    for head in heads:
+        table.add_column(Text(head), justify="right")
+    blank = [""] if shapes else []
+    table.add_row("all", "", *blank, "", *_times(*whole), style="bold")
+    for row in found.head(most).to_dict("records"):
+        calls = f"{row['calls_a']:g}/{row['calls_b']:g}"
+        cells = [str(row["phase"]), str(row["operator"])]
+        cells += [str(row["shapes"])] if shapes else []
+        table.add_row(
+            *map(Text, cells), calls, *_times(row["a_s"], row["b_s"], row["difference_s"])
+        )
+    rest = found.iloc[most:]
+    if len(rest):
+        sums = rest[["a_s", "b_s", "difference_s"]].sum()
+        table.add_row("", f"{len(rest)} others", *blank, "", *_times(*sums), style="dim")
+    return table
+
+
+def _times(a_s: float, b_s: float, difference_s: float) -> Sequence[str]:
+    ratio = f"{b_s / a_s:.2f}{quantity.TIMES}" if a_s > 0 and b_s > 0 else ""
+    return micro(a_s), micro(b_s), f"{difference_s * 1e6:+,.0f}", ratio

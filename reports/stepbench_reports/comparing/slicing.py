@@ -1,0 +1,185 @@
+"""Parts of a run, and its cases side by side: `--where`, `--by`, `--baseline`."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from stepbench_reports.analysis import comparison
+from stepbench_reports.analysis.stats import UNKNOWN, Interval, geometric_mean, ratio_interval
+from stepbench_reports.errors import ReportError
+from stepbench_reports.read import measurement
+from stepbench_reports.read.measurement import Measurement
+from stepbench_reports.read.run import Run, axes_key
+from stepbench_reports.wording import naming, quantity
+from stepbench_reports.wording.markup import Grid, escaped, grid
+
+SLICE_BYTES = 1_000_000
+"""What a table of a slice may take."""
+MEAN = "geometric mean of the ratios"
+"""The only mean over unlike cases that there is, and what it is called."""
+
+
+def where(run: Run, condition: str) -> Run:
+    """The cases of which a condition holds.
+
+    Args:
+        run: The run.
+        condition: An expression of pandas over the columns of `Run.cases`, such as
+            `device == "cpu" and batch_size >= 32`.
+
+    Raises:
+        ReportError: It cannot be understood, or holds of no case.
+    """
+    found = matching(run, condition)
+    if not found.measurements:
+        raise ReportError(f"--where {condition}: holds of none of {len(run.measurements)} cases")
+    return found
+
+
+def matching(run: Run, condition: str) -> Run:
+    """The same, also where it holds of no case."""
+    try:
+        kept = set(run.cases.query(condition)["id"])
+    except Exception as error:
+        told = " ".join(str(error).split())[:200]
+        raise ReportError(
+            f"--where {condition}: {told}; give a condition over the columns of cases, such as "
+            f"'device == \"cpu\" and batch_size >= 32'"
+        ) from error
+    return replace(run, measurements=tuple(m for m in run.measurements if m.id in kept))
+
+
+def by(run: Run, axis: str) -> Grid:
+    """Samples/s with a column for each value of an axis, and how they compare with the first.
+
+    Cases that train another model are struck through, and are in no mean.
+
+    Raises:
+        ReportError: There is no such axis.
+    """
+    axis = _axis(run, "--by", axis)
+    measured = run.measured
+    values = list(dict.fromkeys(m.axes.get(axis) for m in measured))
+    rows = _rows(measured, axis, values)
+    others = [name for name in measurement.varying(run.axis_names, measured) if name != axis]
+    cells = []
+    ratios: dict[Any, list[float]] = {value: [] for value in values}
+    for row in rows:
+        first = row.get(values[0])
+        for value, m in row.items():
+            if first is not None and not (m.parity.lost or first.parity.lost):
+                ratios[value].append(_ratio(m, first).value)
+        last = _ratio(row.get(values[-1]), first) if len(values) > 1 else UNKNOWN
+        rates = [_rate(row[value]) if value in row else quantity.NOTHING for value in values]
+        cells.append([_name(row, others), *rates, quantity.times_range(last)])
+    cells.append([f"**{MEAN}**", *(_mean(known) for known in ratios.values()), ""])
+    heads = ["case", *(escaped(naming.setting({axis: value}, [axis])) for value in values)]
+    heads.append("last against first")
+    return grid(heads, "l" + "r" * (len(heads) - 1), cells, SLICE_BYTES)
+
+
+def baseline(run: Run, told: str) -> Grid:
+    """Every case against the same one with another value of one axis: how many times as fast.
+
+    Args:
+        run: The run.
+        told: The axis and the value, such as `compile=off`.
+
+    Raises:
+        ReportError: There is no such axis or value.
+    """
+    word, equals, wanted = told.partition("=")
+    if not equals:
+        raise ReportError(f"--baseline {told}: give an axis and its value, such as compile=off")
+    axis = _axis(run, "--baseline", word)
+    measured = run.measured
+    values = list(dict.fromkeys(m.axes.get(axis) for m in measured))
+    chosen = [value for value in values if wanted.lower() in _spellings(value)]
+    if not chosen:
+        raise ReportError(
+            f"--baseline {told}: no case has it; {axis} is "
+            f"{', '.join(_spellings(value)[0] for value in values)}"
+        )
+    by_axes = {axes_key(m.axes): m for m in measured}
+    others = [name for name in measurement.varying(run.axis_names, measured) if name != axis]
+    cells, ratios = [], []
+    for m in measured:
+        if m.axes.get(axis) == chosen[0]:
+            continue
+        base = by_axes.get(axes_key(comparison.with_value(m.axes, axis, chosen[0])))
+        ratio = _ratio(m, base)
+        shown = quantity.times_range(ratio)
+        lost = m.parity.lost or (base is not None and base.parity.lost)
+        cells.append(
+            [
+                _name({None: m}, others),
+                escaped(naming.setting(m.axes, [axis])),
+                "" if base is None else _rate(base),
+                _rate(m),
+                f"~~{shown}~~" if lost and shown else shown,
+            ]
+        )
+        if not lost:
+            ratios.append(ratio.value)
+    cells.append([f"**{MEAN}**", "", "", "", _mean(ratios)])
+    heads = ["case", axis.replace("_", " "), f"{escaped(told)}, samples/s", "samples/s", "ratio"]
+    return grid(heads, "llrrr", cells, SLICE_BYTES)
+
+
+def _axis(run: Run, option: str, word: str) -> str:
+    name = word.strip().removeprefix("--").replace("-", "_")
+    if name in run.axis_names:
+        return name
+    near = difflib.get_close_matches(name, run.axis_names, n=3, cutoff=0.4) or run.axis_names
+    raise ReportError(f"{option} {word}: there is no such axis; there is {', '.join(near)}")
+
+
+def _spellings(value: object) -> tuple[str, ...]:
+    """How a value may be written, as the command line has it first; in small letters."""
+    if isinstance(value, bool):
+        return ("on", "true") if value else ("off", "false")
+    return (str(value).lower(),)
+
+
+def _rows(
+    measured: Iterable[Measurement], axis: str, values: Sequence[Any]
+) -> list[dict[Any, Measurement]]:
+    """Cases that differ in one axis, and in what follows from it, by its value."""
+    by_axes = {axes_key(m.axes): m for m in measured}
+    rows: dict[str, dict[Any, Measurement]] = {}
+    for m in by_axes.values():
+        others = {name: value for name, value in m.axes.items() if name != axis}
+        found = {
+            value: by_axes.get(axes_key(comparison.with_value(m.axes, axis, value)))
+            for value in values
+        }
+        rows[axes_key(others)] = {value: each for value, each in found.items() if each is not None}
+    together = {m.id for row in rows.values() if len(row) > 1 for m in row.values()}
+    return [
+        row for row in rows.values() if len(row) > 1 or not {m.id for m in row.values()} & together
+    ]
+
+
+def _name(row: Mapping[Any, Measurement], others: Sequence[str]) -> str:
+    axes = list(row.values())[-1].axes  # the last value is the one that other axes belong to
+    return escaped(naming.label(axes, others) or naming.workload_name(str(axes["workload"])))
+
+
+def _rate(m: Measurement) -> str:
+    shown = quantity.rate(m.samples_per_s)
+    return f"~~{shown}~~" if m.parity.lost else shown
+
+
+def _ratio(m: Measurement | None, base: Measurement | None) -> Interval:
+    """How many times as many samples/s a case has as another."""
+    if m is None or base is None:
+        return UNKNOWN
+    return ratio_interval(m.samples_per_s, base.samples_per_s)
+
+
+def _mean(ratios: Iterable[float]) -> str:
+    known = [ratio for ratio in ratios if ratio > 0]
+    if not known:
+        return quantity.NOTHING
+    return f"{quantity.number(geometric_mean(known), 0.05, 3)}{quantity.TIMES}"

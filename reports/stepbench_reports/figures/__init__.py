@@ -1,0 +1,54 @@
+"""The figures of a report, each a file of its own as well; one module for each kind of plot."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import matplotlib as mpl
+
+from stepbench_reports.figures import (
+    compile_break_even,
+    distribution,
+    memory,
+    phases,
+    roofline,
+    scaling,
+)
+from stepbench_reports.figures.style import SETTINGS, Drawing, svg
+from stepbench_reports.read.run import Run
+
+DRAWN: dict[str, Callable[[Run], Drawing | None]] = {
+    "phases": phases.draw,
+    "batch-size": scaling.by_batch_size,
+    "workers": scaling.by_workers,
+    "compiled": compile_break_even.draw,
+    "memory": memory.draw,
+    "roofline": roofline.draw,
+    "distribution": distribution.draw,
+}
+"""Every figure by the name of its file, in the order of the report."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure, drawn.
+
+    Attributes:
+        name: Of its file, without the ending.
+        title: What it is of.
+        caption: How it is to be read; it stands for the picture where that cannot be seen.
+        svg: The file's content.
+    """
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+
+
+def pictures(run: Run) -> Iterator[Picture]:
+    """Every figure that the run has data for."""
+    for name, draw in DRAWN.items():
+        with mpl.rc_context(SETTINGS):
+            drawing = draw(run)
+        if drawing is not None:
+            yield Picture(name, drawing.title, drawing.caption, svg(drawing, name))

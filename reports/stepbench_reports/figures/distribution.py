@@ -1,0 +1,73 @@
+"""How a case's steps are distributed, and how they went over time."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from stepbench_reports.figures.style import FAINT, INK, WIDTH_IN, Drawing, colour
+from stepbench_reports.read.run import Run
+from stepbench_reports.schema.phases import STEP
+from stepbench_reports.wording import summary
+
+MOST = 16
+"""How many cases are drawn."""
+ROW_IN, HEAD_IN, FOOT_IN = 0.5, 0.35, 0.25
+LETTER_IN = 0.075
+"""How wide a letter of a label is, about."""
+BINS = 40
+MOST_DOTS = 1000
+SHOWN = (0.01, 0.99)
+"""Of which quantiles a row shows the span: single long steps would press all others together."""
+
+
+def draw(run: Run) -> Drawing | None:
+    """A row for each case: the histogram of its steps, and the steps in their order."""
+    measured = run.measured
+    shown = measured[:MOST]
+    if not shown:
+        return None
+    names = [summary.name(run, m) for m in shown]
+    height = HEAD_IN + FOOT_IN + ROW_IN * len(shown)
+    figure = Figure(figsize=(WIDTH_IN, height))
+    rows = figure.subplots(
+        len(shown), 2, squeeze=False, gridspec_kw={"width_ratios": (1, 1.4), "wspace": 0.12}
+    )
+    # Laying this many axes out by their contents would take seconds.
+    left = min(0.4, (0.1 + LETTER_IN * max(map(len, names))) / WIDTH_IN)
+    figure.subplots_adjust(
+        left=left, right=0.99, bottom=FOOT_IN / height, top=1 - HEAD_IN / height, hspace=0.6
+    )
+    for (histogram, order), m, name in zip(rows, shown, names, strict=True):
+        steps = np.asarray(m.laps[m.clock][STEP], dtype=np.float64) * 1e3
+        _row(histogram, order, steps, name)
+    for axes, title in zip(rows[0], ("how often, over ms", "in their order"), strict=True):
+        axes.set_title(title, fontsize=9, fontweight="normal")
+    left_out = f" The first {MOST} of {len(measured)} cases." if len(measured) > MOST else ""
+    return Drawing(
+        "How steps are distributed",
+        "Each case's lapped steps: on the left how often each duration was seen, from the 1st to "
+        "the 99th percentile, where a second hill is a second mode; on the right one after the "
+        f"other, where a slope is a drift. The line marks the median.{left_out}",
+        figure,
+    )
+
+
+def _row(histogram: Axes, order: Axes, steps: NDArray[np.float64], name: str) -> None:
+    low, high = (float(end) for end in np.quantile(steps, SHOWN))
+    span = (low, high) if high > low else (low * 0.99, low * 1.01)
+    median = float(np.median(steps))
+    histogram.hist(steps, bins=BINS, range=span, color=colour(0))
+    histogram.axvline(median, color=INK, linewidth=0.8)
+    histogram.set_yticks([])
+    histogram.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    histogram.locator_params(axis="x", nbins=4)
+    stride = -(-len(steps) // MOST_DOTS)
+    order.plot(range(0, len(steps), stride), steps[::stride], ".", markersize=2, color=colour(0))
+    order.axhline(median, color=INK, linewidth=0.8)
+    order.set_ylim(span)
+    order.set_xticks([])
+    order.locator_params(axis="y", nbins=3)
+    for axes in (histogram, order):
+        axes.tick_params(labelsize=7, pad=1)
+        axes.spines[:].set_color(FAINT)

@@ -1,0 +1,69 @@
+"""The roofline: what cases reach, below what this machine reaches at best.
+
+Williams, Waterman, Patterson: Roofline, Communications of the ACM 52 (4), 2009.
+"""
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from stepbench_reports.figures.style import FAINT, INK, Drawing, canvas, colour, marker
+from stepbench_reports.read.measurement import Measurement
+from stepbench_reports.read.run import Run
+from stepbench_reports.wording import summary
+
+MOST_NAMED = 12
+"""Up to how many points are named in a legend."""
+LINES = ("-", "--", ":", "-.")
+
+
+def draw(run: Run) -> Drawing | None:
+    """Achieved operations per second against operations per byte; `None` where unknown."""
+    counted = [m for m in run.measured if m.intensity > 0 and m.flops_per_s > 0]
+    roofs = {
+        (str(m.axes.get("device")), str(m.axes.get("precision"))): m
+        for m in counted
+        if run.ceiling(m.axes.get("device"), m.axes.get("precision")) > 0
+    }
+    if not counted or not roofs:
+        return None
+    figure, (axes,) = canvas(4.4)
+    _points(run, counted, axes)
+    intensities = [m.intensity for m in counted]
+    ridges = [ridge for d, p in roofs if math.isfinite(ridge := run.ridge(d, p))]
+    low, high = min([*intensities, *ridges]) / 3, max([*intensities, *ridges]) * 3
+    reach = np.geomspace(low, high, 100)
+    for number, (device, precision) in enumerate(roofs):
+        top, copied = run.ceiling(device, precision), run.copy_bytes_per_s(device)
+        roof = np.minimum(top, reach * copied) if copied > 0 else np.full_like(reach, top)
+        line = LINES[number % len(LINES)]
+        axes.plot(reach, roof / 1e9, color=INK, linewidth=1, linestyle=line)
+        named = f"{device} {precision}"
+        axes.annotate(named, (high, top / 1e9), ha="right", va="bottom", fontsize=9)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("operations per byte")
+    axes.set_ylabel("GFLOP/s")
+    axes.grid(color=FAINT)
+    if len(counted) <= MOST_NAMED:
+        axes.legend(fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    return Drawing(
+        "Roofline",
+        "Operations per second of forward and backward over the whole step, below this "
+        "machine's own ceilings: matrix products on the right, copying memory on the left. Bytes "
+        "are an upper bound, so points may lie further to the right than they are drawn.",
+        figure,
+    )
+
+
+def _points(run: Run, counted: list[Measurement], axes: Axes) -> None:
+    if len(counted) > MOST_NAMED:
+        reached = [(m.intensity, m.flops_per_s / 1e9) for m in counted]
+        axes.plot(*zip(*reached, strict=True), "o", markersize=4, color=colour(0), alpha=0.6)
+        return
+    for number, m in enumerate(counted):
+        axes.plot(
+            m.intensity, m.flops_per_s / 1e9, marker(number), color=colour(number),
+            label=summary.name(run, m),
+        )  # fmt: skip

@@ -1,0 +1,114 @@
+"""Throughput against batch size, and against loader workers, with what would be ideal."""
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from stepbench_reports.figures.style import (
+    FAINT,
+    Drawing,
+    canvas,
+    colour,
+    counts,
+    marker,
+    thousands,
+    whiskers,
+)
+from stepbench_reports.read import measurement
+from stepbench_reports.read.measurement import Measurement
+from stepbench_reports.read.run import Run
+from stepbench_reports.wording import naming
+
+MOST = 8
+"""How many lines a plot has; more cannot be told apart."""
+Line = list[Measurement]
+
+
+def by_batch_size(run: Run) -> Drawing | None:
+    """Samples/s against batch size; `None` where there are not two batch sizes."""
+
+    def ideal(axes: Axes, line: Line, number: int) -> None:
+        first, last = line[0], line[-1]
+        begin, end = (m.axes["batch_size"] for m in (first, last))
+        rate = first.samples_per_s.value
+        axes.plot([begin, end], [rate, rate * end / begin], ":", color=colour(number), alpha=0.6)
+
+    return _draw(
+        run, "batch_size", ideal, "Scaling over batch size",
+        "Samples/s of the mean step with 95 % intervals. Dotted: as much faster as the batch is "
+        "larger, from each line's first point, which is what a step would give that costs the same "
+        "whatever it holds.",
+    )  # fmt: skip
+
+
+def by_workers(run: Run) -> Drawing | None:
+    """Samples/s against loader workers; `None` where there are not two numbers of them."""
+
+    def ideal(axes: Axes, line: Line, number: int) -> None:
+        steps = [m.figure("loader", "unloaded_step_s") for m in line]
+        rates = [m.samples / step_s for m, step_s in zip(line, steps, strict=True) if step_s > 0]
+        if rates:
+            axes.axhline(max(rates), linestyle=":", color=colour(number), alpha=0.6)
+
+    return _draw(
+        run, "num_workers", ideal, "Scaling over loader workers",
+        "Samples/s of the mean step with 95 % intervals. Dotted: what the same step reaches on one "
+        "batch again and again, with nothing to load.",
+    )  # fmt: skip
+
+
+def _draw(
+    run: Run, axis: str, ideal: Callable[[Axes, Line, int], None], title: str, caption: str
+) -> Drawing | None:
+    found = lines(run, axis)
+    if not found:
+        return None
+    shown = dict(list(found.items())[:MOST])
+    figure, (axes,) = canvas(4.2)
+    everywhere = [m for line in found.values() for m in line]
+    varying = [n for n in measurement.varying(run.axis_names, everywhere) if n != axis]
+    for number, line in enumerate(shown.values()):
+        rates = [m.samples_per_s for m in line]
+        axes.errorbar(
+            [m.axes[axis] for m in line],
+            [rate.value for rate in rates],
+            yerr=whiskers(rates),
+            color=colour(number),
+            marker=marker(number),
+            capsize=2,
+            label=naming.label(line[0].axes, varying) or line[0].id,
+        )
+        ideal(axes, line, number)
+    values = [m.axes[axis] for m in everywhere]
+    if min(values) > 0:
+        counts(axes, values)
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_xticks(sorted({*values}))
+        axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(FuncFormatter(thousands))
+    axes.set_xlabel(naming.head(axis))
+    axes.set_ylabel("samples/s")
+    axes.grid(color=FAINT)
+    axes.legend(fontsize=9, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    left_out = f" The first {MOST} of {len(found)} lines." if len(found) > MOST else ""
+    return Drawing(title, caption + left_out, figure)
+
+
+def lines(run: Run, axis: str) -> Mapping[Hashable, Line]:
+    """Measured cases that differ in one axis alone, in its order; those of two cases or more."""
+    found: dict[Hashable, Line] = {}
+    for m in run.measurements:
+        if m.ok and isinstance(m.axes.get(axis), int) and m.samples_per_s.value > 0:
+            found.setdefault(_others(m.axes, axis), []).append(m)
+    ordered = {key: sorted(line, key=lambda m: int(m.axes[axis])) for key, line in found.items()}
+    return {key: line for key, line in ordered.items() if len(line) > 1}
+
+
+def _others(axes: Mapping[str, Any], axis: str) -> Hashable:
+    """All the other axes; prefetching means nothing without workers."""
+    moot = {axis, *(["prefetch_factor", "persistent_workers"] if axis == "num_workers" else [])}
+    return tuple((name, str(value)) for name, value in axes.items() if name not in moot)

@@ -1,0 +1,71 @@
+"""Reads the JSON of pytest-benchmark that stepbench did not write, as if it were a run.
+
+Each benchmark is a case: its rounds are its steps, and a round counts as one sample, so that
+samples/s are rounds per second.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stepbench_reports.errors import ReportError
+from stepbench_reports.read.measurement import Measurement
+from stepbench_reports.read.run import Run
+from stepbench_reports.schema.phases import STEP
+from stepbench_reports.schema.status import Status
+
+NO_ROUNDS = "no rounds"
+"""The status of a benchmark whose file holds its summary alone."""
+
+
+def load(file: Path) -> Run:
+    """Reads a file of pytest-benchmark.
+
+    Raises:
+        ReportError: It cannot be read, or is none.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        entries = content["benchmarks"]
+        measurements = tuple(_measurement(entry) for entry in entries)
+    except OSError as error:
+        raise ReportError(f"{file}: cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ReportError(
+            f"{file}: is no file of pytest-benchmark ({error!r}); give one that "
+            f"--benchmark-json or --benchmark-save wrote"
+        ) from None
+    machine = content.get("machine_info") or {}
+    facts = {
+        "id": file.stem,
+        "started": content.get("datetime"),
+        "axes": {"workload": [], "batch_size": []},
+        "cases": [m.id for m in measurements],
+        "machine": {
+            "cpu": (machine.get("cpu") or {}).get("brand_raw"),
+            "python": machine.get("python_version"),
+            "system": " ".join(filter(None, (machine.get("system"), machine.get("release")))),
+        },
+    }
+    return Run(file, facts, measurements, ())
+
+
+def _measurement(entry: Mapping[str, Any]) -> Measurement:
+    name = str(entry["fullname"])
+    axes = {"workload": name, "batch_size": 1}
+    rounds = np.asarray(entry["stats"].get("data") or (), dtype=np.float64)
+    if not rounds.size:
+        reason = "its file holds a summary alone; save it with --benchmark-save-data"
+        return Measurement(name, axes, NO_ROUNDS, reason)
+    blocks = [{"kind": "bare", "steps": 1, "elapsed_s": float(each)} for each in rounds]
+    return Measurement(
+        name,
+        axes,
+        Status.OK.value,
+        None,
+        {"blocks": blocks},
+        {"host": {"round": rounds, STEP: rounds}},
+    )

@@ -1,0 +1,37 @@
+"""Which operators grew, from a trace of each side."""
+
+import pandas as pd
+
+from stepbench_reports.analysis import operators
+from stepbench_reports.regression.records import SIDES, Check
+
+MOST_OPERATORS = 5
+"""So many are told of in a case."""
+LEAST_SHARE = 0.05
+"""An operator is told of where it grew by this share of what the one that grew most did."""
+LEAST_S = 1e-6
+
+
+def grown(check: Check, case: str, phase: str | None) -> pd.DataFrame | None:
+    """The few operators of a case that grew most, of the phase that is blamed where they are in it.
+
+    Returns:
+        Columns `phase`, `operator`, `base_s`, `head_s` and `grown_s`, self seconds per step;
+        `None` where a side was not traced.
+    """
+    found = {
+        fact["side"]: operators.per_step(fact["breakdown"]["rows"], fact["breakdown"]["steps"])
+        for fact in check.found("operators")
+        if fact["case"] == case
+    }
+    if set(found) != set(SIDES):
+        return None
+    both = operators.between(*(found[side] for side in SIDES), keys=["phase", "operator"])
+    both = both.rename(columns={"a_s": "base_s", "b_s": "head_s", "difference_s": "grown_s"})
+    both = both[both["grown_s"] > LEAST_S]  # the largest of them first already
+    own = both[both["phase"] == phase]
+    both = own if len(own) else both
+    if both.empty:
+        return both
+    least_s = LEAST_SHARE * both["grown_s"].iloc[0]
+    return pd.DataFrame(both[both["grown_s"] >= least_s]).head(MOST_OPERATORS)

@@ -1,0 +1,295 @@
+"""Comes to a verdict: about each row, about each fact, and about the check.
+
+`docs/regression.md` says how, and why so.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from stepbench_reports.analysis.stats import UNKNOWN, Interval, known
+from stepbench_reports.regression import facts
+from stepbench_reports.regression.facts import Fact
+from stepbench_reports.regression.records import CONFIRM, SCREEN, Check
+from stepbench_reports.regression.screening import LEAST_SHARE, SUITE, Row, Screening, phases, share
+from stepbench_reports.regression.statistics import (
+    ALPHA,
+    Screened,
+    centre,
+    holm,
+    p_faster,
+    p_slower,
+    spread,
+)
+from stepbench_reports.regression.verdict import Verdict
+from stepbench_reports.schema.phases import STEP
+
+PASS, REGRESSION, NOT_MEASURED = 0, 1, 2
+"""Exit codes."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found about a row.
+
+    Attributes:
+        row: The row.
+        verdict: The verdict; `None` for a phase too small to be decided about.
+        change: The Hodges-Lehmann estimate with its 95 % interval, a share of the step.
+        spread: The standard deviation of a pair's change, a share of the step.
+        pairs: How many pairs the estimate is from.
+        p: Holm's p-value, of a row that was confirmed; else `None`.
+        base_s: What base takes, seconds; NaN for the suite.
+        head_s: What head takes.
+        reason: Why it is inconclusive, where it is.
+        unconfirmed: Whether it looked slower, and there was no time to confirm that.
+    """
+
+    row: Row
+    verdict: Verdict | None
+    change: Interval
+    spread: float
+    pairs: int
+    p: float | None
+    base_s: float
+    head_s: float
+    reason: str | None = None
+    unconfirmed: bool = False
+
+
+@dataclass(frozen=True)
+class Unmeasured:
+    """A case that could not be compared.
+
+    Attributes:
+        case: Its id.
+        reason: Why, in a sentence.
+    """
+
+    case: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a check came to.
+
+    Attributes:
+        check: The check.
+        findings: Of each row, the suite's last.
+        facts: What is no matter of noise, and differs.
+        unmeasured: Cases that could not be compared.
+        fatal: Why the check as a whole says nothing; `None` where it does.
+    """
+
+    check: Check
+    findings: tuple[Finding, ...]
+    facts: tuple[Fact, ...]
+    unmeasured: tuple[Unmeasured, ...]
+    fatal: str | None
+
+    @property
+    def regressions(self) -> list[Finding]:
+        """Rows that are slower, the worst first."""
+        found = [each for each in self.findings if each.verdict is Verdict.REGRESSION]
+        return sorted(found, key=lambda each: -each.change.value)
+
+    @property
+    def improvements(self) -> list[Finding]:
+        """Rows that are faster, the best first."""
+        found = [each for each in self.findings if each.verdict is Verdict.IMPROVEMENT]
+        return sorted(found, key=lambda each: each.change.value)
+
+    @property
+    def inconclusive(self) -> list[Finding]:
+        """Rows of which nothing could be decided."""
+        return [each for each in self.findings if each.verdict is Verdict.INCONCLUSIVE]
+
+    @property
+    def exit_code(self) -> int:
+        """0 for no regression, 1 for one, 2 where the check could not tell of a single step."""
+        if self.fatal is not None:
+            return NOT_MEASURED
+        if self.regressions or any(fact.verdict is Verdict.REGRESSION for fact in self.facts):
+            return REGRESSION
+        if self.cut_short:
+            return NOT_MEASURED
+        steps = [each for each in self.findings if each.row.what == STEP]
+        decided = any(each.verdict is not Verdict.INCONCLUSIVE for each in steps)
+        return PASS if decided else NOT_MEASURED
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether it ended by Ctrl-C, or before a step that looked slower was measured again."""
+        interrupted = any(fact["why"] == "interrupted" for fact in self.check.last("end"))
+        return interrupted or any(
+            each.row.what == STEP and each.unconfirmed for each in self.findings
+        )
+
+    def blamed(self, case: str) -> Finding | None:
+        """The phase of a case that grew most; `None` where the case has no regression."""
+        own = [each for each in self.findings if each.row.case == case]
+        if not any(each.verdict is Verdict.REGRESSION for each in own):
+            return None
+        of_phases = [each for each in own if each.row.what != STEP]
+        return max(of_phases, key=lambda each: each.change.value, default=None)
+
+
+def decide(check: Check) -> Decision:
+    """Comes to a verdict from what a check has recorded."""
+    screening = Screening(check)
+    given_up = [(case, screening.given_up(case)) for case in check.cases]
+    failing = facts.failing(check)
+    unmeasured = [Unmeasured(**each) for each in check.question["unmeasured"]]
+    named = {fact.case for fact in failing}
+    unmeasured += [
+        Unmeasured(case, reason) for case, reason in given_up if reason and case not in named
+    ]
+    fatal = next((str(fact["reason"]) for fact in check.last("fatal")), None)
+    return Decision(
+        check,
+        tuple(_findings(screening)),
+        (*failing, *facts.exact(check, screening.cases), *facts.grown(check, screening.cases)),
+        tuple(unmeasured),
+        fatal,
+    )
+
+
+def _findings(screening: Screening) -> Iterator[Finding]:
+    p_values = _p_values(screening)
+    for case in screening.cases:
+        for row in [row for row in screening.rows if row.case == case]:
+            yield _finding(screening, row, p_values.get(row))
+        yield from _small(screening, case)
+    for row in screening.rows:
+        if row.case == SUITE:
+            yield _finding(screening, row, p_values.get(row))
+
+
+def _p_values(screening: Screening) -> Mapping[Row, float]:
+    """Holm's p-values, of those families of rows that have been confirmed in full."""
+    found: dict[Row, float] = {}
+    for direction, p_value in ((Screened.SLOWER, p_slower), (Screened.FASTER, p_faster)):
+        family = screening.family(direction)
+        # A row with too few pairs keeps its place in the family, and cannot pass.
+        complete = {
+            row: p_value(screening.confirming(row)) if _complete(screening, row) else 1.0
+            for row in family
+        }
+        found |= {row: p for row, p in holm(complete).items() if _complete(screening, row)}
+    return found
+
+
+def _complete(screening: Screening, row: Row) -> bool:
+    return len(screening.confirming(row)) >= screening.to_confirm[row]
+
+
+def _finding(screening: Screening, row: Row, p: float | None) -> Finding:
+    flagged = screening.screened[row] in {Screened.SLOWER, Screened.FASTER}
+    verdict, reason = _flagged(screening, row, p) if flagged else _unflagged(screening, row)
+    confirming = screening.confirming(row) if flagged else []
+    stage = CONFIRM if confirming else SCREEN
+    changes = confirming or screening.changes(row, SCREEN)
+    slower = screening.screened[row] is Screened.SLOWER
+    return replace(
+        _told(screening.check, row, changes, stage),
+        verdict=verdict,
+        p=p,
+        reason=reason,
+        unconfirmed=slower and p is None,
+    )
+
+
+def _unflagged(screening: Screening, row: Row) -> tuple[Verdict, str | None]:
+    """The verdict on a row that the screen alone decides about."""
+    taken = len(screening.changes(row, SCREEN))
+    return {
+        Screened.CLEAR: (Verdict.PASS, None),
+        Screened.TOO_NOISY: (Verdict.INCONCLUSIVE, f"too noisy to tell from {taken} pairs"),
+        Screened.UNDECIDED: (
+            Verdict.INCONCLUSIVE,
+            f"not decided after {taken} {'pair' if taken == 1 else 'pairs'}",
+        ),
+    }[screening.screened[row]]
+
+
+def _flagged(screening: Screening, row: Row, p: float | None) -> tuple[Verdict, str | None]:
+    """The verdict on a row that fresh pairs were to confirm."""
+    slower = screening.screened[row] is Screened.SLOWER
+    looked = f"looked {'slower' if slower else 'faster'}"
+    if p is None:
+        got, needed = len(screening.confirming(row)), screening.to_confirm[row]
+        return Verdict.INCONCLUSIVE, f"{looked}, and was measured again in {got} of {needed} pairs"
+    if p <= ALPHA:
+        return Verdict.REGRESSION if slower else Verdict.IMPROVEMENT, None
+    interval, smallest = centre(screening.confirming(row)), screening.check.smallest
+    if -smallest < interval.low and interval.high < smallest:
+        return Verdict.PASS, None
+    return Verdict.INCONCLUSIVE, f"{looked}, and fresh pairs did not confirm it (p {p:.2g})"
+
+
+def _small(screening: Screening, case: str) -> Iterator[Finding]:
+    """The phases that are told of, and not decided about."""
+    pairs = screening.check.kept(case, SCREEN)
+    for phase in phases(pairs):
+        if share(pairs, phase) < LEAST_SHARE:
+            changes = [pair.changes[phase] for pair in pairs]
+            yield _told(screening.check, Row(case, phase), changes, SCREEN)
+
+
+def _told(check: Check, row: Row, changes: Sequence[float], stage: str) -> Finding:
+    """What some pairs say of a row, without a verdict."""
+    pairs = [] if row.case == SUITE else check.kept(row.case, stage)[: len(changes)]
+    base_s, head_s = (
+        float(np.median([figures[row.what] for figures in side])) if pairs else math.nan
+        for side in ([p.base for p in pairs], [p.head for p in pairs])
+    )
+    return Finding(
+        row=row,
+        verdict=None,
+        change=centre(changes) if changes else UNKNOWN,
+        spread=spread(changes) if len(changes) > 1 else math.nan,
+        pairs=len(changes),
+        p=None,
+        base_s=base_s,
+        head_s=head_s,
+    )
+
+
+def to_json(decision: Decision) -> dict[str, Any]:
+    """For `verdict.json`: NaN becomes `None`."""
+    return {
+        "schema": 1,
+        "exit_code": decision.exit_code,
+        "fatal": decision.fatal,
+        "rows": [
+            {
+                "case": each.row.case,
+                "row": each.row.what,
+                "verdict": None if each.verdict is None else str(each.verdict),
+                "change": known(each.change.value),
+                "low": known(each.change.low),
+                "high": known(each.change.high),
+                "spread": known(each.spread),
+                "pairs": each.pairs,
+                "p": each.p,
+                "base_s": known(each.base_s),
+                "head_s": known(each.head_s),
+                "reason": each.reason,
+            }
+            for each in decision.findings
+        ],
+        "facts": [
+            {
+                "case": fact.case,
+                "what": fact.what,
+                "verdict": str(fact.verdict),
+                "sentence": fact.sentence,
+            }
+            for fact in decision.facts
+        ],
+        "unmeasured": [{"case": u.case, "reason": u.reason} for u in decision.unmeasured],
+    }

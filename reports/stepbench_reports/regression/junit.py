@@ -1,0 +1,57 @@
+"""A decision as JUnit's XML, which every CI shows: a test case for each row and each fact."""
+
+from xml.etree import ElementTree as ET
+
+from stepbench_reports.regression import words
+from stepbench_reports.regression.decision import NOT_MEASURED, Decision, Finding
+from stepbench_reports.regression.verdict import Verdict
+
+
+def render(decision: Decision) -> bytes:
+    """The file's content.
+
+    A regression is a failure, what was told inconclusive or not compared is skipped with its
+    reason, and a check that could not compare at all is an error.
+    """
+    suite = ET.Element("testsuite", name="stepbench.regression")
+    for finding in decision.findings:
+        if finding.verdict is not None:
+            _add_row(suite, finding)
+    for fact in decision.facts:
+        case = ET.SubElement(suite, "testcase", classname=fact.case, name=fact.what)
+        if fact.verdict is Verdict.REGRESSION:
+            ET.SubElement(case, "failure", message=fact.sentence)
+    for each in decision.unmeasured:
+        case = ET.SubElement(suite, "testcase", classname=each.case, name="compared")
+        ET.SubElement(case, "skipped", message=each.reason)
+    if decision.exit_code == NOT_MEASURED:
+        case = ET.SubElement(suite, "testcase", classname="stepbench", name="check")
+        ET.SubElement(case, "error", message=words.headline(decision))
+    for kind, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(kind, str(len(suite.findall(f"testcase/{tag}"))))
+    suite.set("tests", str(len(suite)))
+    whole = ET.Element("testsuites")
+    whole.append(suite)
+    ET.indent(whole)
+    for element in whole.iter():
+        element.attrib.update({k: _printable(v) for k, v in element.attrib.items()})
+    document: bytes = ET.tostring(whole, encoding="utf-8", xml_declaration=True)
+    return document
+
+
+def _printable(text: str) -> str:
+    """Without what XML has no way to write, such as a compiler's colours."""
+    return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
+
+
+def _add_row(suite: ET.Element, finding: Finding) -> None:
+    case = ET.SubElement(
+        suite, "testcase", classname=words.name(finding.row.case), name=finding.row.what
+    )
+    told = words.change_range(finding.change)
+    if finding.verdict is Verdict.REGRESSION:
+        message = f"{told} of the step slower (p {finding.p:.2g}, {finding.pairs} pairs)"
+        ET.SubElement(case, "failure", message=message)
+    elif finding.verdict is Verdict.INCONCLUSIVE:
+        ET.SubElement(case, "skipped", message=f"inconclusive: {finding.reason}")
+    ET.SubElement(case, "system-out").text = told

@@ -1,0 +1,226 @@
+"""How far a check has got: which rows are flagged, and which cases need more pairs.
+
+A *row* is what is decided about: the step of a case, each of its phases that is not tiny, and the
+suite's mean.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from stepbench_reports.regression.records import CONFIRM, SCREEN, Check, Pair
+from stepbench_reports.regression.statistics import (
+    LEAST_PAIRS,
+    MOST_PAIRS,
+    Screened,
+    pairs_to_confirm,
+    screen,
+)
+from stepbench_reports.schema.phases import STEP
+
+SUITE = "suite"
+"""Stands for all cases in a row's place of a case."""
+LEAST_SHARE = 0.02
+"""A phase that takes less of the step is told of, and not decided about."""
+MOST_OF_PHASE = 12
+"""How many pairs are taken in a stage at most for the sake of a phase."""
+MOST_FAILURES = 2
+"""A case is given up after so many pairs in which a side failed."""
+MORE_DISTURBED = 12
+"""A case is given up once so many more of its pairs were disturbed than not."""
+
+
+@dataclass(frozen=True, order=True)
+class Row:
+    """What is decided about.
+
+    Attributes:
+        case: The case's id, or `SUITE`.
+        what: `step` or a phase.
+    """
+
+    case: str
+    what: str
+
+    def __str__(self) -> str:
+        """Both, where they differ."""
+        return f"{self.case} {self.what}"
+
+
+SUITE_ROW = Row(SUITE, STEP)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be measured next.
+
+    Attributes:
+        stage: `screen` or `confirm`.
+        cases: A pair of each.
+    """
+
+    stage: str
+    cases: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Screening:
+    """A check's standing; a pure function of what it has recorded.
+
+    Attributes:
+        check: The check.
+    """
+
+    check: Check
+
+    @cached_property
+    def cases(self) -> tuple[str, ...]:
+        """The cases that are not given up."""
+        return tuple(case for case in self.check.cases if self.given_up(case) is None)
+
+    def given_up(self, case: str) -> str | None:
+        """Why a case is given up; `None` where it is not."""
+        failed = [failure for failure in self.check.failures if failure.case == case]
+        if len(failed) >= MOST_FAILURES:
+            return self._why_failed(case) or f"{failed[-1].side}: {failed[-1].reason}"
+        pairs = [pair for pair in self.check.pairs if pair.case == case]
+        disturbed = sum(pair.disturbed for pair in pairs)
+        if disturbed > MORE_DISTURBED + len(pairs) - disturbed:
+            return (
+                f"the machine was too busy: others disturbed {disturbed} of {len(pairs)} pairs; "
+                f"check again when it is idle"
+            )
+        return None
+
+    def _why_failed(self, case: str) -> str | None:
+        """What running each side alone said of a case whose pairs failed."""
+        for fact in self.check.found("alone"):
+            if fact["case"] == case:
+                if fact["base"] is not None:
+                    return f"base: {fact['base']}"
+                if fact["head"] is None:
+                    return (
+                        "each side can run by itself, and both at once cannot: do they share a "
+                        "port, a file or a device's memory? Lower --batch-size, or check them apart"
+                    )
+        return None
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows that are decided about."""
+        found = [Row(case, what) for case in self.cases for what in self._judged(case)]
+        return (*found, SUITE_ROW) if len(self.cases) > 1 else tuple(found)
+
+    def _judged(self, case: str) -> Iterator[str]:
+        pairs = self.check.kept(case, SCREEN)
+        yield STEP
+        for phase in phases(pairs):
+            if share(pairs, phase) >= LEAST_SHARE:
+                yield phase
+
+    def changes(self, row: Row, stage: str) -> list[float]:
+        """A row's change in each pair of a stage; of the suite in each round that has all cases."""
+        if row.case != SUITE:
+            return [pair.changes[row.what] for pair in self.check.kept(row.case, stage)]
+        by_case = [
+            {pair.round: pair.changes[STEP] for pair in self.check.kept(case, stage)}
+            for case in self.cases
+        ]
+        common = set.intersection(*map(set, by_case)) if by_case else set()
+        return [float(np.mean([each[number] for each in by_case])) for number in sorted(common)]
+
+    @cached_property
+    def screened(self) -> dict[Row, Screened]:
+        """What the screen says of each row."""
+        return {
+            row: screen(self.changes(row, SCREEN), self.check.smallest, _most(row))
+            for row in self.rows
+        }
+
+    @property
+    def to_close(self) -> bool:
+        """Whether the screen goes on while rows are flagged already, which are to be confirmed."""
+        return bool(self.undecided and self.family(Screened.SLOWER))
+
+    @cached_property
+    def undecided(self) -> tuple[str, ...]:
+        """The cases that the screen needs more pairs of, unless it was ended for want of time."""
+        if any(self.check.found("screened")):
+            return ()
+        rows = [row for row, found in self.screened.items() if found is Screened.UNDECIDED]
+        if SUITE_ROW in rows:
+            return self.cases
+        return tuple(case for case in self.cases if any(row.case == case for row in rows))
+
+    def family(self, direction: Screened) -> tuple[Row, ...]:
+        """The rows that were flagged in one direction: they are confirmed together."""
+        return tuple(row for row, found in self.screened.items() if found is direction)
+
+    @cached_property
+    def to_confirm(self) -> dict[Row, int]:
+        """How many fresh pairs each flagged row takes."""
+        families = [self.family(direction) for direction in (Screened.SLOWER, Screened.FASTER)]
+        return {
+            row: pairs_to_confirm(
+                self.changes(row, SCREEN), self.check.smallest, len(family), _most(row)
+            )
+            for family in families
+            for row in family
+        }
+
+    def confirming(self, row: Row) -> list[float]:
+        """A flagged row's changes in the fresh pairs: as many as were fixed, or as there are."""
+        return self.changes(row, CONFIRM)[: self.to_confirm[row]]
+
+    @cached_property
+    def wanted(self) -> Wanted | None:
+        """What is to be measured next; `None` once all is decided."""
+        if not self.cases:
+            return None
+        if self.undecided:
+            return Wanted(SCREEN, self.undecided)
+        short = [row for row, count in self.to_confirm.items() if len(self.confirming(row)) < count]
+        if not short:
+            return None
+        if SUITE_ROW in short:
+            return Wanted(CONFIRM, self.cases)
+        return Wanted(
+            CONFIRM, tuple(case for case in self.cases if case in {r.case for r in short})
+        )
+
+    @cached_property
+    def least_left(self) -> int:
+        """How many pairs are still to be taken, at least."""
+        if self.undecided:
+            return sum(
+                max(1, LEAST_PAIRS - len(self.check.kept(case, SCREEN))) for case in self.undecided
+            )
+        return sum(
+            max(0, count - len(self.confirming(row)))
+            for row, count in self.to_confirm.items()
+            if row.what == STEP
+        )
+
+
+def _most(row: Row) -> int:
+    return MOST_PAIRS if row.what == STEP else MOST_OF_PHASE
+
+
+def phases(pairs: Sequence[Pair]) -> tuple[str, ...]:
+    """The phases that all of some pairs have."""
+    if not pairs:
+        return ()
+    return tuple(
+        name
+        for name in pairs[0].base
+        if name != STEP and all(name in p.base and name in p.head for p in pairs)
+    )
+
+
+def share(pairs: Sequence[Pair], phase: str) -> float:
+    """What a phase takes of the step, on the side where it takes more: the median over pairs."""
+    return float(
+        np.median([max(p.base[phase] / p.base[STEP], p.head[phase] / p.head[STEP]) for p in pairs])
+    )

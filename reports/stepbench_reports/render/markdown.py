@@ -1,0 +1,136 @@
+"""`report.md`: a run as a pull request shows it.
+
+GitHub takes 65,536 characters. The parts that grow with the number of cases share what there is,
+and say how much they leave out and where it is found.
+"""
+
+import html
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from stepbench_reports import sections
+from stepbench_reports.read.measurement import Measurement, number
+from stepbench_reports.read.run import Run
+from stepbench_reports.sections import tables
+from stepbench_reports.wording import caveats, summary
+from stepbench_reports.wording.headline import headline
+from stepbench_reports.wording.markup import code, escaped, fenced, within
+
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+FAILURES_BYTES = 4_000
+"""What the list of failed cases may take."""
+DETAIL_CHARACTERS = 3_000
+"""What the ends of failed cases' output may take together."""
+HEADLINE_CHARACTERS = 1_600
+"""What the headline may take."""
+
+
+def render(run: Run, told: Mapping[str, Any] | None = None) -> str:
+    """A run as Markdown, of less than 65,000 characters.
+
+    Args:
+        run: The run.
+        told: Its `content`, where that has been worked out already.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701  # for Markdown, others' words are escaped by `escaped`
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    text = environment.get_template("report.md.j2").render(content(run) if told is None else told)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def content(run: Run) -> dict[str, Any]:
+    """What a report says, each piece as Markdown, others' words escaped."""
+    measured = run.measured
+    failed = summary.failed(run)
+    reasons, untold = within(FAILURES_BYTES, [_failure(m) for m in failed])
+    return {
+        "title": escaped(summary.title(run)),
+        "headline": escaped(headline(run), HEADLINE_CHARACTERS),
+        "machine": escaped(f"{summary.machine(run)}; {summary.packages(run)}"),
+        "stopping": escaped(summary.stopping(run) or ""),
+        "missing": summary.missing(run),
+        "resume": code(summary.resume(run)),
+        "cases": tables.cases(run) if any(m.axes for m in run.measurements) else None,
+        "medians": summary.MEDIANS,
+        "speedups": bool(run.speedups),
+        "bounds": any(m.bound is not None for m in measured),
+        "notes": [escaped(note) for note in caveats.caveats(run)],
+        "failed": reasons,
+        "untold": untold,
+        "outputs": _outputs(failed),
+        "sections": sections.collect(run),
+        "clocks": {m.clock for m in measured},
+        "isolated": any(m.isolated for m in measured),
+        "overhead": _overhead([m for m in measured if not m.isolated]),
+        "facts": [(name, escaped(value)) for name, value in _facts(run) if value],
+        "command": code(str(run.facts.get("command") or "")),
+    }
+
+
+def _failure(measurement: Measurement) -> str:
+    reason = escaped(measurement.reason or "no reason is recorded")
+    return f"- {code(measurement.id)} **{escaped(summary.status(measurement.status))}**: {reason}"
+
+
+def _outputs(failed: Sequence[Measurement]) -> list[tuple[str, str]]:
+    """The ends of what failed cases printed, as many as there is room for."""
+    told, room = [], DETAIL_CHARACTERS
+    for measurement in failed:
+        detail = measurement.fact("detail")
+        if not isinstance(detail, str) or not detail.strip():
+            continue
+        end = detail.strip()[-DETAIL_CHARACTERS // 2 :]
+        room -= len(end)
+        if room < 0:
+            break
+        told.append((html.escape(measurement.id), fenced(end)))
+    return told
+
+
+def _overhead(measured: Sequence[Measurement]) -> str:
+    """The range of lapped/bare ratios, in words."""
+    ratios = [m.lapped_per_bare for m in measured if math.isfinite(m.lapped_per_bare)]
+    if not ratios:
+        return ""
+    low, high = tables.ratio(min(ratios)), tables.ratio(max(ratios))
+    return low if low == high else f"{low} to {high}"
+
+
+def _facts(run: Run) -> Iterator[tuple[str, str]]:
+    """What else is known of the run, by name."""
+    facts = run.facts
+    started = facts.get("started") or "at a time that is not recorded"
+    yield "run", f"{facts.get('id') or run.path.name}, started {started}"
+    yield "stepbench", str(facts.get("stepbench") or "")
+    machine = run.about("machine")
+    yield "machine", f"{summary.machine(run)}, {machine.get('system') or 'system not recorded'}"
+    yield "packages", _spoken(run.about("packages"))
+    yield "sampling", _spoken(run.about("sampling"))
+    for name, path in {"model": "model", "settings": "settings", "clock": "clock"}.items():
+        found = dict.fromkeys(_spoken(m.about(path)) for m in run.measured)
+        yield name, "; or ".join(filter(None, list(found)[: summary.MOST_NAMED]))
+
+
+def _spoken(facts: Mapping[str, Any]) -> str:
+    """Facts in a row: `threads 2, seed 0`."""
+    return ", ".join(
+        f"{name.removesuffix('_s').replace('_', ' ')} {_plain(value)}{' s' * name.endswith('_s')}"
+        for name, value in facts.items()
+        if isinstance(value, (str, int)) or math.isfinite(number(value))
+    )
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)

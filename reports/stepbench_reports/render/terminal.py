@@ -1,0 +1,169 @@
+"""The table of cases for a terminal: a row a case, in 80 columns if need be."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from stepbench_reports.read.measurement import Measurement
+from stepbench_reports.read.run import Run
+from stepbench_reports.schema.phases import STEP, Phase
+from stepbench_reports.schema.status import Status
+from stepbench_reports.wording import bottleneck, caveats, parity, quantity, summary
+from stepbench_reports.wording.headline import headline
+
+MOST_FAILURES = 20
+"""How many failed cases are explained; the others are in `report.md`."""
+BROKEN: Mapping[str, str] = {
+    Phase.DATALOAD: "data-\nload",
+    Phase.TRANSFER: "trans-\nfer",
+    Phase.BACKWARD: "back-\nward",
+    Phase.OPTIMIZER: "opti-\nmizer",
+    "samples/s": "samples\n/s",
+    "speed-up": "speed-\nup",
+}
+"""Heads on two lines, for where there is no room for one."""
+BOUND = "bound"
+"""The head of the column that there need not be room for."""
+_ASCII = str.maketrans({quantity.TIMES: "x", quantity.DASH: "-", "±": "+/-"})
+
+
+def render(run: Run) -> RenderableType:
+    """A run as something that rich can print: heading, table, failures, notes, headline."""
+    return _Report(run)
+
+
+def show(run: Run, console: Console) -> None:
+    """Prints a run.
+
+    Args:
+        run: The run.
+        console: Where to. Without a terminal there are no colours; without UTF-8 there is ASCII.
+    """
+    console.print(render(run))
+
+
+@dataclass(frozen=True)
+class _Report:
+    run: Run
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        write = _in_ascii if options.ascii_only else str
+        for part in self._paragraphs(write, options.max_width):
+            yield Text()
+            yield from part
+
+    def _paragraphs(
+        self, write: Callable[[str], str], width: int
+    ) -> Iterator[list[RenderableType]]:
+        run = self.run
+        where = f"{summary.machine(run)}; {summary.packages(run)}"
+        yield [Text(write(summary.title(run)), style="bold"), Text(write(where), style="dim")]
+        tried = [m for m in run.measurements if m.axes]
+        if tried:
+            yield [Text(f"{summary.MEDIANS}:", style="dim"), _table(run, tried, write, width)]
+        failures = _failures(run, write)
+        if failures:
+            yield failures
+        remarks = [Text(write(note), style="dim") for note in caveats.caveats(run)]
+        unmeasured = summary.missing(run)
+        if unmeasured is not None:
+            remarks.insert(
+                0, Text(write(f"{unmeasured}; go on by: {summary.resume(run)}"), "yellow")
+            )
+        if remarks:
+            yield list(remarks)
+        yield [Text(write(headline(run)), style="bold")]
+        profiled = summary.profiled(run)
+        if profiled is not None:
+            yield [Text(write(profiled), style="dim")]
+
+
+def _in_ascii(text: str) -> str:
+    return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")
+
+
+def _table(
+    run: Run, tried: list[Measurement], write: Callable[[str], str], width: int
+) -> RenderableType:
+    marks = [f" {summary.DISTURBED}" if m.disturbed else "" for m in tried]
+    labels = [write(summary.name(run, m) + mark) for m, mark in zip(tried, marks, strict=True)]
+    columns = {
+        phase: quantity.aligned([_median(m, phase) for m in tried])
+        for phase in (*run.phase_names, STEP)
+    }
+    columns["samples/s"] = [
+        quantity.rate(m.samples_per_s) if m.ok else summary.status(m.status) for m in tried
+    ]
+    if run.speedups:
+        columns["speed-up"] = [
+            quantity.NOTHING if m.parity.lost else summary.speedup(run, m) for m in tried
+        ]
+    if any(m.parity.known for m in tried):
+        columns["parity"] = [parity.short(m.parity) for m in tried]
+
+    if any(m.bound is not None for m in tried):
+        columns[BOUND] = [bottleneck.short(m) for m in tried]
+
+    heads, gap = _layout(columns, width - max(map(len, labels)))
+    columns = {name: columns[name] for name in heads}
+    table = Table(box=None, padding=(0, 0, 0, gap), pad_edge=False, header_style="bold")
+    table.add_column("case", overflow="fold", vertical="bottom")
+    for name, cells in columns.items():
+        least = _width(heads[name], cells)
+        # rich strips the spaces on the right that decimal points stand in line by, unless the cells
+        # are as wide as the column.
+        columns[name] = [write(cell.rjust(least)) for cell in cells]
+        head = Text(write(heads[name]), justify="right")
+        table.add_column(head, no_wrap=True, min_width=least, vertical="bottom")
+    for row, measurement in enumerate(tried):
+        style = "" if measurement.ok else "yellow" if _unsupported(measurement) else "red"
+        style = "red" if measurement.parity.lost else style
+        figures = (Text(cells[row]) for cells in columns.values())
+        table.add_row(Text(labels[row]), *figures, style=style)
+    return table
+
+
+def _layout(columns: dict[str, list[str]], width: int) -> tuple[dict[str, str], int]:
+    """The roomiest heads, and spaces before each column, that fit the width; else the tightest.
+
+    Where none fits, the column of bounds goes: `report.md` has it.
+    """
+    layouts = []
+    for names in (list(columns), [name for name in columns if name != BOUND]):
+        whole = {name: name for name in names}
+        broken = {name: BROKEN.get(name, name) for name in names}
+        layouts += [(whole, 2), (whole, 1), (broken, 2), (broken, 1)]
+    for heads, gap in layouts:
+        if sum(gap + _width(head, columns[name]) for name, head in heads.items()) <= width:
+            return heads, gap
+    return layouts[-1]
+
+
+def _width(head: str, cells: list[str]) -> int:
+    return max(map(len, (*head.split("\n"), *cells)))
+
+
+def _median(measurement: Measurement, phase: str) -> str:
+    median = measurement.medians.get(phase)
+    return quantity.NOTHING if median is None else quantity.milliseconds(median)
+
+
+def _unsupported(measurement: Measurement) -> bool:
+    return measurement.status == Status.UNSUPPORTED
+
+
+def _failures(run: Run, write: Callable[[str], str]) -> list[RenderableType]:
+    failed = summary.failed(run)
+    told: list[RenderableType] = []
+    for measurement in failed[:MOST_FAILURES]:
+        line = Text.assemble(
+            (summary.status(measurement.status), "yellow" if _unsupported(measurement) else "red"),
+            write(f"  {measurement.id}: {measurement.reason or 'no reason is recorded'}"),
+        )
+        told.append(line)
+    if len(failed) > MOST_FAILURES:
+        told.append(Text(f"{len(failed) - MOST_FAILURES} more failed: see report.md"))
+    return told

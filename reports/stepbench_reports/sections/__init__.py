@@ -1,0 +1,45 @@
+"""The folded sections of a report, one module for each, and the tables that they share.
+
+Enters: the figures of a run that a section shows. A new section is a module with a function
+`section`, and its place in `SECTIONS`.
+"""
+
+from collections.abc import Callable
+
+from stepbench_reports.read.run import Run
+from stepbench_reports.sections import (
+    bottlenecks,
+    clocks,
+    compilation,
+    loader,
+    loader_workers,
+    micro_batches,
+    once,
+    operators,
+    parity,
+    quantiles,
+    roofline,
+    traces,
+)
+from stepbench_reports.sections.section import Section
+
+SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
+    bottlenecks.section,
+    parity.section,
+    quantiles.section,
+    loader.section,
+    compilation.section,
+    roofline.section,
+    clocks.section,
+    micro_batches.section,
+    once.section,
+    operators.section,
+    traces.section,
+    loader_workers.section,
+)
+"""Every section in the order of the report; `None` where the run has no figures for it."""
+
+
+def collect(run: Run) -> list[Section]:
+    """Every section that the run has figures for, in order."""
+    return [found for section in SECTIONS if (found := section(run)) is not None]

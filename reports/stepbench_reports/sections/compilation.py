@@ -1,0 +1,83 @@
+"""The section of compilation: cold and warm times, graph breaks and recompilations."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from stepbench_reports.analysis import comparison
+from stepbench_reports.read.measurement import Measurement, number
+from stepbench_reports.read.run import Run
+from stepbench_reports.sections import tables
+from stepbench_reports.sections.section import CASE_FILES, Section
+from stepbench_reports.wording import quantity, summary
+from stepbench_reports.wording.markup import code, escaped, within
+
+TABLE_BYTES = 2_000
+OCCURRENCES_BYTES = 2_500
+_OTHER_SENTENCES = re.compile(r"\n|(?<=[.!?])\s|\s(?=Explanation:|Hint:|Developer debug context:)")
+
+
+def section(run: Run) -> Section | None:
+    """A row for each compiled case, and beneath each graph break and recompilation."""
+    compiled = [m for m in run.measured if isinstance(m.fact("compile"), Mapping)]
+    if not compiled:
+        return None
+    columns: dict[str, tables.Column] = {
+        "cold": lambda m: quantity.seconds(m.figure("compile", "cold", "compile_s")),
+        "warm": lambda m: quantity.seconds(m.figure("compile", "compile_s")),
+        "first step, cold": lambda m: quantity.seconds(m.figure("compile", "cold", "first_step_s")),
+        "first step, warm": lambda m: quantity.seconds(m.figure("first_step_s")),
+        "repaid after": lambda m: _repaid(run, m),
+        "graphs": lambda m: tables.count(m.figure("compile", "graphs")),
+        "breaks": lambda m: tables.count(m.figure("compile", "graph_breaks")),
+        "recompiles": lambda m: tables.count(m.figure("compile", "recompiles")),
+    }
+    lines, left_out = within(OCCURRENCES_BYTES, list(_occurrences(run, compiled)))
+    lead = (
+        "Cold is from an empty compile cache, in a process of its own, which cases share that "
+        "compile the same; warm is from the cache that it left. What torch says that compiling "
+        "took, and the whole first step. The figures above hold none of it. Repaid: after how many "
+        "steps a cold compilation has saved what it took; empty where it is not sure to save."
+    )
+    table = tables.filled(run, compiled, columns, TABLE_BYTES)
+    return Section("Compilation", lead, table, CASE_FILES, tuple(lines), left_out)
+
+
+def _repaid(run: Run, measurement: Measurement) -> str:
+    """In words; nothing where a speed-up is not sure, or does not count."""
+    speedup = run.speedups.get(measurement.id)
+    if speedup is None or measurement.parity.lost:
+        return quantity.NOTHING
+    step = measurement.bare_step if speedup.of == "mean" else measurement.step
+    cold_s = measurement.figure("compile", "cold", "compile_s")
+    steps = comparison.repaid_steps(cold_s, step.value, speedup.ratio)
+    if math.isinf(steps.value):
+        return "never"
+    half_width = (steps.high - steps.low) / 2
+    told = quantity.number(steps.value, half_width, quantity.DIGITS_UNKNOWN)
+    return f"{told} steps" if told else quantity.NOTHING
+
+
+def _occurrences(run: Run, compiled: Sequence[Measurement]) -> Iterator[str]:
+    """Each graph break and recompilation, those of several cases together."""
+    found: dict[tuple[str, str, str], list[tuple[Measurement, float]]] = {}
+    for field, what in {"breaks": "graph break", "recompiled": "recompiled"}.items():
+        for m in compiled:
+            for each in m.entries("compile", field):
+                reason, where = (
+                    first_sentence(str(each.get("reason"))),
+                    str(each.get("where") or ""),
+                )
+                times = number(each.get("count"))
+                found.setdefault((what, reason, where), []).append((m, times))
+    for (what, reason, where), cases in found.items():
+        most = max((times for _, times in cases if times > 1), default=0)
+        often = f", {most:.0f} times" if most else ""
+        place = f" ({code(where)})" if where else ""
+        who = escaped(summary.names(run, [m for m, _ in cases]))
+        yield f"- {what}{often} in {who}: {escaped(reason)}{place}"
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence of what torch says: its explanations and hints can be long."""
+    return _OTHER_SENTENCES.split(text.strip(), maxsplit=1)[0].strip()

@@ -1,0 +1,53 @@
+"""The section of micro-batches: medians by a micro-batch's place in its step."""
+
+from typing import Any
+
+import numpy as np
+
+from stepbench_reports.analysis.stats import median_interval
+from stepbench_reports.read.run import Run
+from stepbench_reports.sections import tables
+from stepbench_reports.sections.section import Section
+from stepbench_reports.wording import quantity
+from stepbench_reports.wording.markup import grid
+
+TABLE_BYTES = 1_500
+MOST_POSITIONS = 8
+"""The most micro-batches of a step that are shown one by one; later ones are taken together."""
+
+
+def section(run: Run) -> Section | None:
+    """A row for each case and phase that has laps of micro-batches."""
+    several = [m for m in run.measured if m.micro_laps]
+    if not several:
+        return None
+    most = max(laps.shape[1] for m in several for laps in m.micro_laps.values())
+    shown = min(most, MOST_POSITIONS)
+    heads, alignment = tables.case_columns(run, [m for m in run.measurements if m.axes])
+    later = [f"{shown + 1} and later"] if most > shown else []
+    rows = [
+        [*tables.case_cells(run, m), phase, *_positions(laps, shown, later=bool(later))]
+        for m in several
+        for phase, laps in m.micro_laps.items()
+    ]
+    positions = [*(str(position) for position in range(1, shown + 1)), *later]
+    lead = (
+        "Medians in ms by the micro-batch's place in its step. The first backward of a step "
+        "creates gradients, later ones add to them."
+    )
+    table = grid(
+        [*heads, "phase", *positions],
+        f"{alignment}l{'r' * len(positions)}",
+        rows,
+        TABLE_BYTES,
+    )
+    return Section("Micro-batches", lead, table)
+
+
+def _positions(laps: Any, shown: int, *, later: bool) -> list[str]:  # noqa: ANN401  # an array
+    """The median of each position, and of all later ones together."""
+    parts = [laps[:, i : i + 1] for i in range(shown)] + ([laps[:, shown:]] if later else [])
+    return [
+        quantity.milliseconds(median_interval(np.ravel(part))) if part.size else quantity.NOTHING
+        for part in parts
+    ]

@@ -1,0 +1,45 @@
+"""The section of what happens once a case: start, first step, warm-up, peak memory."""
+
+from stepbench_reports.read.measurement import Measurement
+from stepbench_reports.read.run import Run
+from stepbench_reports.sections import tables
+from stepbench_reports.sections.section import Section
+from stepbench_reports.wording import quantity
+from stepbench_reports.wording.markup import Grid
+
+TABLE_BYTES = 3_500
+
+
+def section(run: Run) -> Section | None:
+    """A row for each case: start, first step, warm-up, peak memory."""
+    if not run.measured:
+        return None
+    lead = (
+        "The first step includes kernel selection, the growth of memory pools and, in compiled "
+        "cases, what compiling takes from a warm cache. The figures above hold none of it."
+    )
+    return Section("What happens once: start, first step, warm-up; peak memory", lead, _table(run))
+
+
+def _table(run: Run) -> Grid:
+    columns: dict[str, tables.Column] = {
+        "process start": lambda m: quantity.seconds(m.figure("start_s")),
+        "first step": lambda m: quantity.seconds(m.figure("first_step_s")),
+        "warm-up": _warmup,
+        "host peak, MiB": lambda m: quantity.mebibytes(m.figure("memory", "host_peak_bytes")),
+        "device peak, MiB": lambda m: quantity.mebibytes(
+            m.figure("memory", "device_peak_allocated_bytes")
+        ),
+        "in warm-up, MiB": lambda m: quantity.mebibytes(
+            m.figure("memory", "warmup", "device_peak_allocated_bytes")
+        ),
+        "laps / bare": lambda m: tables.ratio(m.lapped_per_bare),
+        "whole case": lambda m: quantity.seconds(m.figure("elapsed_s")),
+    }
+    return tables.filled(run, run.measured, columns, TABLE_BYTES)
+
+
+def _warmup(measurement: Measurement) -> str:
+    steps = tables.count(measurement.figure("warmup", "steps"))
+    elapsed = quantity.seconds(measurement.figure("warmup", "elapsed_s"))
+    return f"{steps} steps, {elapsed}" if steps and elapsed else steps or elapsed

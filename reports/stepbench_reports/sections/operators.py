@@ -1,0 +1,52 @@
+"""The section of operators: the longest of each profiled case."""
+
+from stepbench_reports.read.operators import frame, without_shapes
+from stepbench_reports.read.run import Run
+from stepbench_reports.sections import tables
+from stepbench_reports.sections.section import Section
+from stepbench_reports.wording import quantity
+from stepbench_reports.wording.markup import code, escaped, grid
+
+TABLE_BYTES = 6_000
+TOP = 8
+"""The number of operators of each case that are shown."""
+OPERATORS_CSV = "`operators.csv`"
+
+
+def section(run: Run) -> Section | None:
+    """The operators that take longest, a row for each case, phase and operator."""
+    found = without_shapes(frame(run))
+    if found.empty:
+        return None
+    on_device = bool((found["device_self_s"] > 0).any())
+    heads, alignment = tables.case_columns(run, run.profiled)
+    rows = []
+    for measurement in run.profiled:
+        mine = found[found["case"] == measurement.id].head(TOP)
+        for row in mine.to_dict("records"):
+            device = [quantity.micro(row["device_self_s"])] if on_device else []
+            rows.append(
+                [
+                    *tables.case_cells(run, measurement),
+                    str(row["phase"]),
+                    escaped(str(row["operator"]), 60),
+                    f"{row['calls']:g}",
+                    quantity.micro(row["host_self_s"]),
+                    *device,
+                    quantity.mebibytes_fine(row["allocated_bytes"]),
+                    quantity.percent(row["share"]),
+                ]
+            )
+    device_head = ["device, µs"] if on_device else []
+    columns = ["phase", "operator", "calls", "host, µs", *device_head, "allocated, MiB", "share"]
+    table = grid([*heads, *columns], f"{alignment}ll{'r' * (len(columns) - 2)}", rows, TABLE_BYTES)
+    lead = (
+        f"The {TOP} longest of each case, by self time in a profiled step: without the operators "
+        f"that each called, "
+        f"{'work on a device with the one that asked for it' if on_device else 'on the host'}. "
+        f"Profiling slows every operator, small ones most, so read these as proportions. "
+        f"{escaped('(outside operators)')} is Python, and waiting. "
+        f"{code('stepbench compare RUN --operators A B')} tells which operators account for the "
+        f"difference between two cases."
+    )
+    return Section("Operators", lead, table, OPERATORS_CSV)

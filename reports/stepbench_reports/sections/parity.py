@@ -1,0 +1,70 @@
+"""The section of parity: errors beside eager double precision, and trained accuracies."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stepbench_reports.read.measurement import Measurement, number
+from stepbench_reports.read.parity import KINDS
+from stepbench_reports.read.run import Run
+from stepbench_reports.sections import tables
+from stepbench_reports.sections.section import Section
+from stepbench_reports.wording import parity, quantity
+from stepbench_reports.wording.markup import Grid, code, escaped, within
+
+TABLE_BYTES = 2_500
+SENTENCES_BYTES = 2_500
+
+
+def section(run: Run) -> Section | None:
+    """A row for all the cases that compute the same: the errors compared, by kind of tensor."""
+    compared = [m for m in run.measurements if m.parity.known and m.axes]
+    if not compared:
+        return None
+    columns: dict[str, tables.Column] = {
+        "parity": lambda m: parity.cell(m.parity),
+        **{kind: _error_of(kind) for kind in KINDS},
+        "starts": lambda m: tables.count(number(m.parity.judgement.get("starts"))),
+        "trainings": lambda m: escaped(m.parity.trained or ""),
+        "accuracy": lambda m: _accuracy(m.parity.accuracy),
+        "twin's": lambda m: _accuracy(m.parity.twin_accuracy),
+        "difference": lambda m: escaped(parity.points(m.parity)) if m.parity.seeds else "",
+    }
+    told = [
+        f"- {code(m.id)}: {escaped(said)}"
+        for m in compared
+        for said in (parity.sentence(m.parity), parity.shortened(m.parity))
+        if said
+    ]
+    lines, left_out = within(SENTENCES_BYTES, list(dict.fromkeys(told)))
+    rule: Mapping[str, Any] = next(
+        (r for m in compared if (r := m.parity.judgement.get("rule"))), {}
+    )
+    multiple = f"{number(rule.get('multiple')):g}" if rule else "some"
+    taken: Mapping[str, Any] = next(
+        (r for m in compared if (r := m.parity.judgement.get("reference"))), {}
+    )
+    lead = (
+        f"Outputs, losses, gradients, parameters and buffers of {taken.get('asked_steps', 'some')} "
+        f"training steps beside those of eager execution in double precision on the CPU, from the "
+        f"same weights and batches: relative errors, of each kind that of the tensor that comes "
+        f"closest to what is allowed. That is {multiple} times the error that eager has itself in "
+        f"the case's precision, and a floor. Parameters are compared by their change."
+    )
+    return Section("Parity", lead, _table(run, compared, columns), "`parity/`",
+                   tuple(lines), left_out)  # fmt: skip
+
+
+def _table(run: Run, compared: Sequence[Measurement], columns: Mapping[str, tables.Column]) -> Grid:
+    """A row for each case that was judged, named as it is among all that compute the same."""
+    first: dict[str, Measurement] = {}
+    for m in compared:
+        first.setdefault(m.parity.judged_as or m.id, m)
+    return tables.filled(run, list(first.values()), columns, TABLE_BYTES)
+
+
+def _error_of(kind: str) -> tables.Column:
+    return lambda measurement: parity.relative(measurement.parity.error_of(kind))
+
+
+def _accuracy(share: float) -> str:
+    return f"{share * 100:.2f} %" if share == share else quantity.NOTHING  # noqa: PLR0124  # NaN

@@ -1,0 +1,51 @@
+"""The section of quantiles: the distribution of every phase of every case."""
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from stepbench_reports.read.run import Run
+from stepbench_reports.schema.phases import STEP
+from stepbench_reports.sections import tables
+from stepbench_reports.sections.section import PHASES_CSV, Section
+from stepbench_reports.wording import quantity
+from stepbench_reports.wording.markup import Grid, escaped, grid
+
+TABLE_BYTES = 7_000
+
+
+def section(run: Run) -> Section | None:
+    """Every phase of every case, by the clock that counts."""
+    if not run.measured:
+        return None
+    return Section("Every phase: quantiles in ms", "", _table(run), PHASES_CSV)
+
+
+def _table(run: Run) -> Grid:
+    heads, alignment = tables.case_columns(run, [m for m in run.measurements if m.axes])
+    figures = ["n", "5 %", "median", "95 % interval", "mean", "95 %", "share"]
+    cells = {m.id: (m, tables.case_cells(run, m)) for m in run.measured}
+    rows = []
+    for row in run.phases.to_dict("records"):
+        measurement, names = cells[row["case"]]
+        phase = str(row["phase"])
+        if row["clock"] == measurement.clock:
+            share = "" if phase == STEP else quantity.percent(row["share"])
+            rows.append([*names, escaped(phase), *_spread(row), share])
+    return grid(
+        [*heads, "phase", *figures],
+        f"{alignment}l{'r' * len(figures)}",
+        rows,
+        TABLE_BYTES,
+    )
+
+
+def _spread(row: Mapping[Hashable, Any]) -> list[str]:
+    """A phase's quantiles in ms, all with the digits of the median."""
+    half_width_ms = (row["high_s"] - row["low_s"]) / 2 * 1e3
+
+    def ms(name: str) -> str:
+        return quantity.number(row[name] * 1e3, half_width_ms)
+
+    low, high = ms("low_s"), ms("high_s")
+    interval = f"{low}{quantity.DASH}{high}" if low and high else ""
+    return [str(row["n"]), ms("p05_s"), ms("median_s"), interval, ms("mean_s"), ms("p95_s")]

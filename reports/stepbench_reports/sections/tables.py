@@ -1,0 +1,128 @@
+"""The tables of `report.md` that have a row for each case."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from stepbench_reports.read.measurement import Measurement
+from stepbench_reports.read.run import Run
+from stepbench_reports.schema.phases import STEP
+from stepbench_reports.wording import bottleneck, naming, parity, quantity, summary
+from stepbench_reports.wording.markup import Grid, escaped, grid
+
+CASES_BYTES = 16_000
+"""The most bytes that the table of cases may take."""
+
+Column = Callable[[Measurement], str]
+"""A case's cell, escaped where others wrote it."""
+
+
+def cases(run: Run, size_bytes: int = CASES_BYTES) -> Grid:
+    """Every case that was tried: medians and shares, throughput, speed-up, and what bounds it.
+
+    Args:
+        run: The run.
+        size_bytes: What the rows may take.
+    """
+    tried = [m for m in run.measurements if m.axes]
+    heads, alignment = case_columns(run, tried)
+    columns: dict[str, Column] = {
+        **{phase: _median_and_share(phase) for phase in run.phase_names},
+        STEP: lambda m: f"**{quantity.milliseconds(m.step)}**" if m.ok else "",
+        "±": lambda m: quantity.uncertainty(m.step.relative_half_width),
+        "samples/s": lambda m: (
+            quantity.rate(m.samples_per_s) if m.ok else f"**{escaped(summary.status(m.status))}**"
+        ),
+    }
+    if run.speedups:
+        columns["speed-up"] = lambda m: _speedup(run, m)
+    if any(m.parity.known for m in tried):
+        columns["parity"] = lambda m: parity.cell(m.parity)
+    if any(m.bound is not None for m in tried):
+        columns["bound"] = bottleneck.cell
+    if any(m.disturbed for m in tried):
+        columns["noise"] = noise(lambda m: m.disturbed)
+    rows = [[*case_cells(run, m), *(column(m) for column in columns.values())] for m in tried]
+    return grid([*heads, *columns], alignment + "r" * len(columns), rows, size_bytes)
+
+
+def filled(
+    run: Run, measured: Sequence[Measurement], columns: Mapping[str, Column], size_bytes: int
+) -> Grid:
+    """A table of those columns that have a figure in any row.
+
+    Args:
+        run: The run.
+        measured: Its cases to show.
+        columns: What to show of each, by the column's head.
+        size_bytes: What the rows may take.
+    """
+    heads, alignment = case_columns(run, [m for m in run.measurements if m.axes])
+    rows = [[column(m) for column in columns.values()] for m in measured]
+    used = [i for i, _ in enumerate(columns) if any(row[i] for row in rows)]
+    names = list(columns)
+    return grid(
+        [*heads, *(names[i] for i in used)],
+        alignment + "r" * len(used),
+        [
+            [*case_cells(run, m), *(row[i] for i in used)]
+            for m, row in zip(measured, rows, strict=True)
+        ],
+        size_bytes,
+    )
+
+
+def case_columns(run: Run, cases: Sequence[Measurement]) -> tuple[list[str], str]:
+    """Heads and alignment of the columns that tell cases apart: one for each axis that varies."""
+    names = summary.varying(run)
+    if not names:
+        return ["case"], "l"
+    numeric = [all(_is_count(m.axes.get(name)) for m in cases) for name in names]
+    return [naming.head(name) for name in names], "".join("r" if n else "l" for n in numeric)
+
+
+def case_cells(run: Run, measurement: Measurement) -> list[str]:
+    """The cells that tell a case apart, in these columns."""
+    names = summary.varying(run)
+    if not names:
+        return [escaped(measurement.id)]
+    return [escaped(naming.cell(measurement.axes, name)) for name in names]
+
+
+def count(number: float) -> str:
+    """A whole number; nothing for NaN."""
+    return f"{number:,.0f}" if math.isfinite(number) else quantity.NOTHING
+
+
+def ratio(number: float) -> str:
+    """A ratio close to 1, to thousandths; nothing for NaN."""
+    return f"{number:.3f}" if math.isfinite(number) else quantity.NOTHING
+
+
+def noise(disturbed: Callable[[Measurement], bool]) -> Column:
+    """A column of marks at what others on the machine disturbed."""
+    return lambda measurement: f"{summary.DISTURBED} disturbed" if disturbed(measurement) else ""
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _median_and_share(phase: str) -> Column:
+    def column(measurement: Measurement) -> str:
+        median = measurement.medians.get(phase)
+        if median is None:
+            return quantity.NOTHING
+        share = quantity.percent(measurement.shares[phase])
+        return (
+            f"{quantity.milliseconds(median)} ({share})" if share else quantity.milliseconds(median)
+        )
+
+    return column
+
+
+def _speedup(run: Run, measurement: Measurement) -> str:
+    found = run.speedups.get(measurement.id)
+    if found is None:
+        return summary.speedup(run, measurement)
+    ratio = quantity.times_range(found.ratio)
+    return f"~~{ratio}~~" if measurement.parity.lost else ratio

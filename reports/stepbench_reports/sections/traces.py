@@ -1,0 +1,68 @@
+"""The section of traces: what profiling wrote, and where it is opened."""
+
+from collections.abc import Mapping
+
+from stepbench_reports.read.measurement import Measurement, number
+from stepbench_reports.read.run import Run
+from stepbench_reports.schema.status import Status
+from stepbench_reports.sections import tables
+from stepbench_reports.sections.section import PROFILES, Section
+from stepbench_reports.wording import quantity, summary
+from stepbench_reports.wording.markup import code, escaped, within
+
+TABLE_BYTES = 2_500
+REASONS_BYTES = 2_500
+
+
+def section(run: Run) -> Section | None:
+    """A row for each profiled case: sizes, events, and what the trace tells as a whole."""
+    if not run.profiled:
+        return None
+    columns: dict[str, tables.Column] = {
+        "trace, KiB": lambda m: _kibibytes(_figure(m, "trace", "bytes")),
+        "events": lambda m: tables.count(_figure(m, "trace", "events")),
+        "TensorBoard, KiB": lambda m: _kibibytes(_figure(m, "board", "bytes")),
+        "profiled step, ms": lambda m: quantity.number(m.profile.step_s * 1e3, most=3),
+        "allocated at once, MiB": _memory_peak,
+        "device idle": lambda m: quantity.percent(m.profile.device_idle),
+        "memory snapshot, KiB": lambda m: _kibibytes(
+            number(m.profile.content.get("snapshot_bytes"))
+        ),
+    }
+    told = [
+        f"- {code(m.id)}: {escaped(m.profile.reason or str(m.profile.status))}"
+        for m in run.profiled
+        if m.profile.status != Status.OK
+    ] + [
+        f"- {escaped(summary.name(run, m))}: no {escaped(tab.replace('_', ' '))}: {escaped(reason)}"
+        for m in run.profiled
+        for tab, reason in m.profile.left_out.items()
+    ]
+    lines, left_out = within(REASONS_BYTES, told)
+    lead = (
+        f"{code('stepbench tensorboard RUN')} (or {code('tensorboard --logdir RUN/tb')}) opens all "
+        f"of them, with curves, settings against results, graph, embeddings and more. The traces "
+        f"as the profiler wrote them, for ui.perfetto.dev, are in {code('traces/')} of the run "
+        f"directory; those in {code('tb/')} are rewritten so that TensorBoard's profiler reads "
+        f"them right."
+    )
+    table = tables.filled(run, run.profiled, columns, TABLE_BYTES)
+    return Section("Traces", lead, table, PROFILES, tuple(lines), left_out)
+
+
+def _figure(measurement: Measurement, part: str, name: str) -> float:
+    found = measurement.profile.content.get(part)
+    return number(found.get(name)) if isinstance(found, Mapping) else number(None)
+
+
+def _kibibytes(size_bytes: float) -> str:
+    return tables.count(size_bytes / 2**10)
+
+
+def _memory_peak(measurement: Measurement) -> str:
+    peaks = measurement.profile.memory_peak_bytes
+    several = len(peaks) > 1
+    return ", ".join(
+        f"{device} {quantity.mebibytes_fine(peak)}" if several else quantity.mebibytes_fine(peak)
+        for device, peak in peaks.items()
+    )

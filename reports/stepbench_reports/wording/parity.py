@@ -1,0 +1,83 @@
+"""A case's parity in words."""
+
+import math
+from collections.abc import Mapping
+
+from stepbench_reports.read.parity import (
+    DIFFERENT,
+    INCONCLUSIVE,
+    NOT_JUDGED,
+    Parity,
+)
+from stepbench_reports.schema.parity import ParityVerdict
+from stepbench_reports.wording import quantity
+
+_VERDICTS: Mapping[str, str] = {
+    ParityVerdict.FAIL: "departs",
+    ParityVerdict.UNDECIDED: "undecided",
+}
+
+
+def short(parity: Parity) -> str:
+    """In a word, for a narrow column: `ok`, `LOST`, `?`; nothing where it was not compared."""
+    if not parity.known:
+        return quantity.NOTHING
+    if parity.lost:
+        return "LOST"
+    return "?" if parity.open else "ok"
+
+
+def cell(parity: Parity) -> str:
+    """The verdict and the worst relative error: `pass 3e-07`, `**lost** 0.001`."""
+    if not parity.known:
+        return quantity.NOTHING
+    word = "**lost**" if parity.lost else "open" if parity.open else ParityVerdict.PASS
+    error = relative(parity.error)
+    return f"{word} {error}" if error else word
+
+
+def relative(error: float) -> str:
+    """A relative error, to one digit; nothing for NaN."""
+    if math.isnan(error):
+        return quantity.NOTHING
+    return f"{error:.0e}" if math.isfinite(error) else "not finite"
+
+
+def sentence(parity: Parity) -> str:
+    """Why a case is lost, or why that is not known; nothing where all is well."""
+    said = []
+    if parity.verdict not in {None, ParityVerdict.PASS}:
+        word = _VERDICTS.get(str(parity.verdict), NOT_JUDGED)
+        said.append(f"{word}: {parity.reason or 'no reason is recorded'}")
+    elif _reload_reason(parity):
+        said.append(f"saving and reloading could not be compared: {_reload_reason(parity)}")
+    if parity.trained in {DIFFERENT, INCONCLUSIVE}:
+        said.append(f"its trainings are {parity.trained} ({points(parity)})")
+    elif parity.trained == NOT_JUDGED:
+        said.append(f"its trainings came to no end: {parity.trained_reason}")
+    return "; ".join(said)
+
+
+def _reload_reason(parity: Parity) -> str:
+    found = parity.judgement.get("reload")
+    return str(found.get("reason") or "") if isinstance(found, Mapping) else ""
+
+
+def points(parity: Parity) -> str:
+    """The difference in test accuracy with its interval, in percentage points."""
+    difference, low, high = (100 * x for x in parity.difference)
+    if math.isnan(difference):
+        return "too few came to an end"
+    interval = "" if math.isnan(low) else f", {low:+.2f} to {high:+.2f}"
+    return f"{difference:+.2f} points{interval}, over {parity.seeds} seeds"
+
+
+def shortened(parity: Parity) -> str:
+    """How a trajectory was cut short of what was asked for; nothing where it was not."""
+    found = parity.judgement.get("reference")
+    if not isinstance(found, Mapping) or not found.get("cut"):
+        return quantity.NOTHING
+    return (
+        f"compared over {found.get('steps')} of {found.get('asked_steps')} steps at batch size "
+        f"{found.get('batch_size')} instead of {found.get('asked_batch_size')}, {found['cut']}"
+    )

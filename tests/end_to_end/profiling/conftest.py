@@ -1,0 +1,85 @@
+"""A real run with a profile, and a real TensorBoard that shows it."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from stepbench.profiling import chrome_trace
+from stepbench_reports.schema.files import TRACE_SUFFIX
+from support import gpu_trace
+from support.board import Board
+from support.warm import WarmCommands
+
+LOADED_S = 300
+GPU_RUN = "gpu/profile"
+"""The viewer's name of a trace from a GPU that lies beside the real ones."""
+
+
+@pytest.fixture(scope="session")
+def profiled_run(
+    tmp_path_factory: pytest.TempPathFactory, cache: Path, commands: WarmCommands
+) -> Path:
+    """Two cases of the lesson, profiled with all there is."""
+    place = tmp_path_factory.mktemp("profiled")
+    done = commands.run(
+        [
+            sys.executable, "-m", "stepbench", "run", "--batch-size", "4", "--num-workers", "0",
+            "--precision", "fp32", "bf16", "--compile", "off", "--steps", "12", "--no-parity",
+            "--threads", "1", "--profile", "--profile-workers", "--output", "out",
+        ],
+        cwd=place, env={**os.environ, "STEPBENCH_CACHE_DIR": str(cache)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return place / "out"
+
+
+@pytest.fixture(scope="session")
+def board(profiled_run: Path) -> Iterator[Board]:
+    """TensorBoard on the run, and on a trace from a GPU beside its cases."""
+    place = profiled_run / "tb" / Path(GPU_RUN) / f"cuda.1{TRACE_SUFFIX}"
+    chrome_trace.write(chrome_trace.for_tensorboard(gpu_trace.content()), place)
+    with subprocess.Popen(
+        [
+            sys.executable, "-m", "stepbench", "tensorboard", str(profiled_run),
+            "--host", "127.0.0.1", "--port", "0", "--load_fast", "false", "--reload_interval", "1",
+        ],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as process:  # fmt: skip
+        try:
+            yield _wait(process, profiled_run)
+        finally:
+            (child,) = psutil.Process(process.pid).children()
+            process.terminate()
+            process.wait(timeout=120)
+            assert not child.is_running()  # TensorBoard itself ends with it
+
+
+def _wait(process: subprocess.Popen[str], run: Path) -> Board:
+    """Until it listens and has read all there is."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if found := re.search(r"(http://127\.0\.0\.1:\d+)/", line):
+            break
+    else:
+        raise AssertionError("TensorBoard ended")
+    board, until = Board(run, found[1]), time.monotonic() + LOADED_S
+    wanted = {"scalars", "hparams", "images", "graphs", "projector", "pr_curves",
+              "pytorch_profiler"}  # fmt: skip
+    while time.monotonic() < until:
+        listed = board.get("plugins_listing")
+        runs = board.get("plugin/pytorch_profiler/runs")
+        if (
+            wanted <= {name for name, facts in listed.items() if facts["enabled"]}
+            and len(runs["runs"]) == 3
+            and not runs["loading"]
+        ):
+            return board
+        time.sleep(0.5)
+    raise AssertionError(f"not all is there after {LOADED_S} s: {listed} {runs}")

@@ -1,0 +1,39 @@
+"""A script measures in three lines, as a notebook does."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+SCRIPT = """
+from stepbench import Case, measure
+run = measure(Case(workload="tiny.py:make", batch_size=8, device="cpu"), max_time_s=0.3)
+print(run.cases.loc[0, "status"], len(run.samples) > 0, run.cases.loc[0, "parity"])
+"""
+
+
+def test_a_case_is_measured_in_three_lines(tiny: Callable[..., Path], tmp_path: Path) -> None:
+    tiny()
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=600,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "ok True pass"
+
+
+def test_what_is_not_there_is_told(tmp_path: Path) -> None:
+    code = "from stepbench import Case, measure; measure(Case(workload='nothing.py:make'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=600,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "UsageError: --workload" in done.stderr
+
+
+def test_importing_costs_next_to_nothing() -> None:
+    code = "import sys, stepbench; print({'torch', 'numpy', 'pandas', 'rich'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

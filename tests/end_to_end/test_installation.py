@@ -1,0 +1,157 @@
+"""The built wheel, installed: it adds two names, and leaves those of users alone."""
+
+import json
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("bench", "models", "reports", "tests")
+"""Names that users give to their own modules and packages."""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment into which the wheel was installed, with all that it needs.
+
+    The dependencies are this environment's own, by its directory of packages: an editable
+    installation of stepbench that lies there is not seen, for nested `.pth` files are not read.
+    """
+    place = tmp_path_factory.mktemp("installation")
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(place), cwd=ROOT)
+    (wheel,) = place.glob("*.whl")
+    venv.create(place / "env", with_pip=False)
+    python = place / "env" / "bin" / "python"
+    packages = Path(run(str(python), "-c", "import sysconfig as s; print(s.get_path('purelib'))"))
+    before = set(packages.iterdir())
+    uv = (sys.executable, "-m", "uv", "pip", "install", "--offline", "--no-deps")
+    run(*uv, "--python", str(python), str(wheel))
+    added = {path.name for path in set(packages.iterdir()) - before}
+    (place / "added.json").write_text(json.dumps(sorted(added)))
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return python
+
+
+def run(*command: str, cwd: Path | None = None) -> str:
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
+def module(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("MINE = True\n")
+
+
+def a_module(place: Path) -> None:
+    for name in NAMES:
+        module(place / f"{name}.py")
+
+
+def a_package(place: Path) -> None:
+    for name in NAMES:
+        module(place / name / "__init__.py")
+        module(place / name / "net.py")
+
+
+def a_namespace(place: Path) -> None:
+    for name in NAMES:
+        module(place / name / "net.py")
+
+
+def a_module_beside_a_namespace(place: Path) -> None:
+    """As nanoGPT has it: `bench.py` and folders without `__init__.py`."""
+    module(place / "bench.py")
+    for name in ("models", "reports", "tests"):
+        module(place / name / "net.py")
+
+
+def packages_in_src(place: Path) -> None:
+    for name in NAMES:
+        module(place / "src" / name / "__init__.py")
+        module(place / "src" / name / "net.py")
+
+
+SHAPES = [a_module, a_package, a_namespace, a_module_beside_a_namespace, packages_in_src]
+PROBE = """
+import importlib, pathlib, sys
+
+def found(names, nets):
+    loaded = [importlib.import_module(name) for name in names]
+    loaded += [importlib.import_module(f"{name}.net") for name in nets]
+    return [str(pathlib.Path(getattr(m, "__file__", None) or list(m.__path__)[0])) for m in loaded]
+
+def probe(report, names, nets):
+    return found(names, nets)
+"""
+OWN_PROCESS = """
+import json, sys
+sys.path[:0] = sys.argv[2:]
+import probing
+import stepbench, stepbench.api, stepbench.cli, stepbench_reports
+print(json.dumps(probing.found(*json.loads(sys.argv[1]))))
+"""
+CASE = """
+import json, sys
+from pathlib import Path
+from stepbench.process.fork_server import ForkServer
+from stepbench.process.job import Job
+server = ForkServer(("stepbench.process.fork_loop",), [*sys.argv[2:], *sys.path], Path.cwd())
+job = Job("probing:probe", tuple(json.loads(sys.argv[1])))
+outcome = server.run(job, deadline_s=120, on_progress=lambda _: None)
+server.close()
+print(json.dumps(outcome.result or outcome.reason))
+"""
+
+
+def test_only_stepbench_s_own_names_are_added(installed: Path) -> None:
+    added = json.loads((installed.parents[2] / "added.json").read_text())
+    (info,) = [name for name in added if name.endswith(".dist-info")]
+    assert info.startswith("stepbench-")
+    assert {*added} - {info} == {"stepbench", "stepbench_reports"}
+
+
+@pytest.mark.parametrize("way", [OWN_PROCESS, CASE], ids=["own process", "case"])
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
+def test_a_user_s_names_are_found_as_if_stepbench_were_not_there(
+    installed: Path, tmp_path: Path, shape: object, way: str
+) -> None:
+    assert callable(shape)
+    shape(tmp_path)
+    (tmp_path / "probing.py").write_text(PROBE)
+    source = [str(tmp_path / "src")] if (tmp_path / "src").is_dir() else []
+    top = tmp_path / "src" if source else tmp_path
+    nets = [name for name in NAMES if (top / name / "net.py").is_file()]
+    asked = json.dumps([list(NAMES), nets])
+    found = json.loads(run(str(installed), "-c", way, asked, *source, cwd=tmp_path))
+    assert len(found) == len(NAMES) + len(nets)
+    assert all(Path(place).is_relative_to(tmp_path) for place in found), found
+
+
+def test_what_a_case_preloads_has_none_of_these_names(installed: Path) -> None:
+    code = (
+        "import importlib, sys\n"
+        "from stepbench.runner.preload import PRELOAD, PRELOAD_COMPILE, PRELOAD_PROFILE\n"
+        "names = (*PRELOAD, *PRELOAD_COMPILE, *PRELOAD_PROFILE)\n"
+        "for name in names: importlib.import_module(name)\n"
+        f"print(sorted({set(NAMES)!r} & {{name.partition('.')[0] for name in sys.modules}}))"
+    )
+    assert run(str(installed), "-c", code) == "[]"
+
+
+def test_a_shipped_workload_is_measured_in_a_repository_with_all_these_names(
+    installed: Path, tmp_path: Path
+) -> None:
+    a_namespace(tmp_path)
+    said = run(
+        str(installed), "-m", "stepbench", "run", "--batch-size", "4", "--num-workers", "0",
+        "--compile", "off", "--steps", "3", "--no-parity", cwd=tmp_path,
+    )  # fmt: skip
+    assert "convnet" in said
+    assert (tmp_path / "results" / "latest" / "report.md").is_file()

@@ -1,0 +1,210 @@
+"""Whole checks that take no pair, as a user runs them."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support import repositories
+from support.repositories import git, worktrees
+from support.warm import WarmCommands
+
+Check = Callable[..., subprocess.CompletedProcess[str]]
+
+TO_MAIN = (*repositories.OF_A_CASE, "--base", "main")
+NO_TIME = ("--budget", "1s")
+"""Both sides are looked at, and no pair is taken."""
+
+
+@pytest.fixture
+def check(commands: WarmCommands) -> Check:
+    """Runs `stepbench regression` with some words in a repository."""
+
+    def run(place: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return commands.run(
+            [*repositories.CHECK, *words], cwd=place, env=repositories.environment(**env)
+        )
+
+    return run
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    return repositories.make(tmp_path / "repository")
+
+
+def directory(repository: Path) -> Path:
+    (found,) = (repository / "results").glob("regression-*")
+    return found
+
+
+# --- what cannot be compared ---------------------------------------------------------------------
+
+
+def test_an_unknown_revision_is_wrong_usage(repository: Path, check: Check) -> None:
+    done = check(repository, *TO_MAIN, "--base", "nowhere")
+    assert done.returncode == 4
+    assert "--base nowhere" in done.stderr
+    assert "knows no such revision" in done.stderr
+    assert not list((repository / "results").glob("regression-*"))
+
+
+def test_outside_a_repository_the_remedy_is_told(tmp_path: Path, check: Check) -> None:
+    (tmp_path / "train.py").write_text(repositories.WORKLOAD)
+    done = check(tmp_path, *TO_MAIN)
+    assert done.returncode == 4
+    assert "git finds no repository" in done.stderr
+
+
+def test_stepbench_s_own_workload_is_the_same_on_both_sides_of_a_user_s_repository(
+    repository: Path, check: Check
+) -> None:
+    done = check(repository, *TO_MAIN, "--workload", "convnet")
+    assert done.returncode == 4
+    assert "--workload convnet: is stepbench's own" in done.stderr
+
+
+def test_a_typing_error_is_wrong_usage(repository: Path, check: Check) -> None:
+    done = check(repository, *TO_MAIN, "--workload", "train.py:mak")
+    assert done.returncode == 4
+    assert "did you mean make" in done.stderr
+    assert worktrees(repository) == []
+
+
+@pytest.mark.parametrize("device", [("--device", "all"), ()], ids=["all", "by default"])
+def test_a_head_that_fails_on_every_device_is_a_regression(
+    repository: Path, device: tuple[str, ...], check: Check
+) -> None:
+    (repository / "pace.py").write_text("raise RuntimeError('new and broken')\n")
+    done = check(
+        repository, "--base", "main", "--workload", "train.py:make", "--batch-size", "4",
+        "--num-workers", "0", "--compile", "off", "--no-parity", *device,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "new and broken" in done.stdout
+
+
+def test_a_head_whose_import_ends_the_process_is_a_regression(
+    repository: Path, check: Check
+) -> None:
+    (repository / "pace.py").write_text("import os\nos._exit(3)\n")
+    done = check(repository, *TO_MAIN)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "exit code 3" in done.stdout
+
+
+def test_a_workload_that_base_has_not_is_not_compared(repository: Path, check: Check) -> None:
+    git(repository, "mv", "train.py", "older.py")
+    git(repository, "commit", "-q", "-m", "Rename")
+    (repository / "train.py").write_text(repositories.WORKLOAD)
+    done = check(repository, *TO_MAIN)
+    assert done.returncode == 2
+    assert "not compared: base:" in done.stdout
+    assert "there is no such file" in done.stdout
+    assert "Could not compare: there is no case that base can run" in done.stdout
+
+
+def test_a_base_that_fails_to_import_is_told(repository: Path, check: Check) -> None:
+    (repository / "pace.py").write_text("raise RuntimeError('old and broken')\n")
+    git(repository, "commit", "-q", "-a", "-m", "Break")
+    (repository / "pace.py").write_text(repositories.FAST)
+    done = check(repository, *TO_MAIN)
+    assert done.returncode == 2
+    assert "old and broken" in done.stdout
+
+
+def test_a_head_that_fails_where_base_works_is_a_regression(
+    repository: Path, tmp_path: Path, check: Check
+) -> None:
+    (repository / "pace.py").write_text("raise RuntimeError('new and broken')\n")
+    summary = tmp_path / "summary.md"
+    done = check(repository, *TO_MAIN, GITHUB_STEP_SUMMARY=str(summary))
+    assert done.returncode == 1
+    assert "with uncommitted changes in a file" in done.stdout
+    assert "new and broken" in done.stdout
+    assert "Regression: train-cpu-b4-w0-off-fp32: works in base" in done.stdout
+    assert "### ❌ stepbench: Regression" in summary.read_text()
+    assert '<failure message="works in base' in (directory(repository) / "junit.xml").read_text()
+
+
+def test_a_workload_without_any_of_the_repository_s_files_is_not_compared(
+    repository: Path, tmp_path: Path, check: Check
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    repositories.make(elsewhere)
+    alone = repositories.WORKLOAD.replace("from pace import pause", repositories.FAST)
+    (elsewhere / "train.py").write_text(alone)
+    (repository / "pace.py").write_text(repositories.SLOW)
+    done = check(
+        repository, *TO_MAIN, "--workload", f"{elsewhere / 'train.py'}:make",
+        PYTHONPATH=str(elsewhere),
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "Could not compare" in done.stdout
+
+
+def test_identical_sides_are_told_and_measured_all_the_same(repository: Path, check: Check) -> None:
+    done = check(repository, *TO_MAIN, *NO_TIME)
+    assert "Base and head have the same files" in done.stdout
+    assert done.returncode == 2
+    assert "The time was up (1 s)" in done.stdout
+    assert worktrees(repository) == []
+
+
+def test_two_revisions_can_be_compared_whatever_the_working_tree_holds(
+    repository: Path, check: Check
+) -> None:
+    git(repository, "commit", "-q", "--allow-empty", "-m", "Later")
+    (repository / "train.py").write_text("no python")
+    done = check(repository, *TO_MAIN, "--base", "main~1", "--head", "main", *NO_TIME)
+    assert "(Begin)" in done.stdout
+    assert "(Later)" in done.stdout
+    assert done.returncode == 2
+    assert "not decided after 0 pairs" in done.stdout
+
+
+def test_changed_dependencies_are_told(repository: Path, check: Check) -> None:
+    (repository / "requirements.txt").write_text("torch==2.9\n")
+    done = check(repository, *TO_MAIN, *NO_TIME)
+    assert "note: requirements.txt differs, and both sides ran in head's environment" in done.stdout
+
+
+# --- a stored run --------------------------------------------------------------------------------
+
+
+def test_a_stored_run_shows_a_trend_and_no_verdict(
+    repository: Path, tmp_path: Path, check: Check, commands: WarmCommands
+) -> None:
+    run = tmp_path / "run"
+    done = commands.run(
+        [
+            *(*repositories.CHECK[:3], "run"), *repositories.OF_A_CASE, "--max-time", "0.5",
+            "--output", str(run),
+        ],
+        cwd=repository, env=repositories.environment(),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = check(repository, "--base", str(run))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "A trend, and no verdict" in done.stdout
+    assert "1 case in both" in done.stdout
+
+    done = check(repository, "--base", str(run), "--head", "main")
+    assert done.returncode == 4
+    assert "--head: with --base" in done.stderr
+
+    facts = json.loads((run / "run.json").read_text())
+    facts["machine"]["cpu"] = "Another"
+    (run / "run.json").write_text(json.dumps(facts))
+    done = check(repository, "--base", str(run))
+    assert done.returncode == 4
+    assert "--other-machine" in done.stderr
+
+
+def test_the_help_teaches(tmp_path: Path, check: Check) -> None:
+    done = check(tmp_path, "--help")
+    assert done.returncode == 0
+    for word in ("--base REV", "--budget TIME", "examples:", "exit codes:", "--batch-size"):
+        assert word in done.stdout

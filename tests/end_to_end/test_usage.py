@@ -1,0 +1,58 @@
+"""Wrong usage, help and listings of `stepbench run`."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Bench = Callable[..., subprocess.CompletedProcess[str]]
+
+PROBE = (
+    "import sys; from stepbench.benchmarks.session import main; code = main(sys.argv[1:]); "
+    "assert 'torch' not in sys.modules; raise SystemExit(code)"
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--batch-size", "0"), "--batch-size 0: a batch holds at least one sample"),
+        (("--workload", "convnt"), "did you mean convnet"),
+        (("--num-workers", "-1"), "--num-workers -1"),
+        (("--output", "/proc/stepbench"), "--output /proc/stepbench: cannot be written"),
+        (("--resume", "."), "holds no run"),
+        (
+            ("--device", "cpu", "--profile", "--memory-snapshot"),
+            "--memory-snapshot: only CUDA records its allocations",
+        ),
+    ],
+)
+def test_wrong_usage_ends_with_code_4_and_leaves_nothing(
+    bench: Bench, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    done = bench(*arguments)
+    assert done.returncode == 4
+    assert said in done.stderr + done.stdout
+    assert not list((tmp_path / "results").glob("2*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--help"], "--num-workers N [N ...]"),
+        (["--collect-only"], "8 cases:"),
+        (["--collect-only", "-q", "--batch-size", "7", "-k", "w0"], "convnet-cpu-b7-w0-off-fp32"),
+    ],
+)
+def test_listing_and_help_answer_without_torch(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, *arguments],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert said in done.stdout
+    assert not (tmp_path / "results").exists()

@@ -1,0 +1,61 @@
+import math
+
+import pytest
+
+from stepbench_reports.analysis import comparison
+from stepbench_reports.analysis.stats import Interval
+
+
+def test_the_eager_twin_differs_in_compile_alone() -> None:
+    axes = {"batch_size": 4, "compile": "max-autotune", "precision": "bf16"}
+    assert comparison.eager_twin(axes) == {**axes, "compile": "off"}
+    assert comparison.eager_twin({**axes, "compile": "off"}) is None
+
+
+def test_the_speedup_is_eager_over_compiled() -> None:
+    ratio = comparison.speedup(Interval(8, 8, 8), Interval(10, 10, 10))
+    assert (ratio.value, ratio.low, ratio.high) == (1.25, 1.25, 1.25)
+
+
+def test_an_eager_twin_has_no_setting_of_the_compiler() -> None:
+    axes = {"compile": "default", "dynamic": "on", "precision": "fp32"}
+    twin = {"compile": "off", "dynamic": "auto", "precision": "fp32"}
+    assert comparison.eager_twin(axes) == twin
+
+
+def test_the_mean_step_is_all_time_over_all_steps_of_one_kind() -> None:
+    blocks = [
+        {"kind": "lapped", "steps": 10, "elapsed_s": 0.5},
+        {"kind": "lapped", "steps": 30, "elapsed_s": 1.5},
+        {"kind": "bare", "steps": 10, "elapsed_s": 0.2},
+        {"kind": "bare", "steps": 30, "elapsed_s": 1.4},
+        {"kind": "isolated", "steps": 1, "elapsed_s": 9},  # of a later stepbench
+    ]
+    assert comparison.mean_step(blocks, "lapped").value == pytest.approx(0.05)
+    assert comparison.mean_step(blocks, "bare").value == pytest.approx(0.04)
+    assert math.isnan(comparison.mean_step(blocks, "bare").low)  # of two blocks only
+    assert math.isnan(comparison.mean_step([], "bare").value)
+    empty = [{"kind": "bare", "steps": 0, "elapsed_s": 0.0}]
+    assert math.isnan(comparison.mean_step(empty, "bare").value)
+
+
+def test_throughput_is_the_inverse_of_the_mean_step() -> None:
+    rate = comparison.samples_per_s(8, Interval(0.04, 0.032, 0.05))
+    assert (rate.value, rate.low, rate.high) == pytest.approx((200, 160, 250))
+
+
+@pytest.mark.parametrize(
+    ("speedup", "steps"),
+    [
+        (Interval(1.25, 1.2, 1.5), (1000.0, 500.0, 1250.0)),
+        (Interval(1.25, math.nan, math.nan), (math.nan,) * 3),
+        (Interval(1.25, 0.9, 1.5), (math.nan,) * 3),
+        (Interval(0.9, 0.8, 0.99), (math.inf,)),
+    ],
+)
+def test_after_how_many_steps_compiling_is_repaid(
+    speedup: Interval, steps: tuple[float, ...]
+) -> None:
+    found = comparison.repaid_steps(2.0, 0.008, speedup)
+    for value, wanted in zip((found.value, found.low, found.high), steps, strict=False):
+        assert value == pytest.approx(wanted, nan_ok=True)

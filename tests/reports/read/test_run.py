@@ -1,0 +1,227 @@
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from stepbench_reports.read.run_directory import load
+from support import synthetic
+
+EAGER, COMPILED = "convnet-cpu-b4-w0-off-fp32", "convnet-cpu-b4-w0-default-fp32"
+
+
+def test_figures_by_hand(tmp_path: Path) -> None:
+    run = load(synthetic.write_run(tmp_path / "run", synthetic.two_cases()))
+    cases = run.cases.set_index("id")
+    assert cases["step_s"].to_dict() == {EAGER: 0.010, COMPILED: 0.008}
+    for name in ("samples_per_s", "samples_per_s_low", "samples_per_s_high"):
+        assert cases[name].to_dict() == pytest.approx({EAGER: 400, COMPILED: 500})
+    for name in ("speedup", "speedup_low", "speedup_high"):
+        assert cases.loc[COMPILED, name] == pytest.approx(1.25)
+    assert cases.loc[COMPILED, "speedup_of"] == "mean"
+    assert cases["speedup"].isna().to_dict() == {EAGER: True, COMPILED: False}
+    assert cases["steps"].tolist() == [20, 20]
+    assert cases["batch_size"].tolist() == [4, 4]
+    phases = run.phases.set_index(["case", "phase"])
+    assert phases.loc[(EAGER, "backward"), "share"] == pytest.approx(0.5)
+    assert phases.loc[(COMPILED, "forward"), "share"] == pytest.approx(0.25)
+    assert phases.loc[(EAGER, "step"), "share"] == 1.0
+    assert phases.loc[(EAGER, "forward"), "total_s"] == pytest.approx(0.060)
+    assert phases.loc[(EAGER, "step"), "samples_per_s"] == pytest.approx(400)
+    assert run.phases["samples_per_s"].notna().tolist() == [False, False, False, False, True] * 2
+    order = ["dataload", "forward", "backward", "optimizer", "step"]
+    assert run.phases["phase"].tolist() == order * 2
+
+
+def test_frames_are_tidy(tmp_path: Path) -> None:
+    files = synthetic.believable_files()
+    run = load(synthetic.write_run(tmp_path / "run", files))
+    assert run.cases["id"].tolist() == [file["id"] for file in files]
+    assert run.cases["status"].tolist() == ["ok"] * 7 + ["crashed"]
+    assert len(run.samples) == 4 * 200 + 3 * 40
+    first = run.samples[run.samples["case"] == files[0]["id"]]
+    assert first["index"].tolist() == list(range(200))
+    assert first["forward"].tolist() == files[0]["laps"]["host"]["forward"]
+    assert list(run.samples) == [
+        "case", "clock", "index", "dataload", "forward", "backward", "optimizer", "step",
+    ]  # fmt: skip
+    row = run.phases[(run.phases["case"] == files[0]["id"]) & (run.phases["phase"] == "step")]
+    steps = files[0]["laps"]["host"]["step"]
+    assert row["median_s"].item() == np.median(steps)
+    assert row["p95_s"].item() == np.quantile(steps, 0.95)
+    assert row["n"].item() == 200
+    assert run.speedups.keys() == {file["id"] for file in files[1:6:2]}
+
+
+def test_throughput_sees_waits_that_the_median_does_not(tmp_path: Path) -> None:
+    def burst(file: dict[str, Any]) -> None:
+        file["laps"]["host"]["step"][0] = 1.0
+        file["blocks"] = [{"kind": "bare", "steps": 20, "elapsed_s": 2.0}]
+
+    run = load(synthetic.write_run(tmp_path / "run", synthetic.two_cases(burst)))
+    assert run.cases["step_s"].tolist() == [0.010, 0.008]
+    assert run.cases["samples_per_s"].tolist() == [40, 40]
+
+
+def test_a_step_of_several_batches_counts_all_their_samples(tmp_path: Path) -> None:
+    def accumulate(file: dict[str, Any]) -> None:
+        file["case"]["accumulate"] = 4
+
+    cases = load(synthetic.write_run(tmp_path / "run", synthetic.two_cases(accumulate))).cases
+    assert cases["samples_per_s"].tolist() == pytest.approx([4 * 4 / 0.010, 4 * 4 / 0.008])
+    assert cases["flops"].tolist() == [4 * 124190000] * 2
+    assert cases["flops_per_s"].tolist() == pytest.approx([4 * 12.419e9, 4 * 15.52375e9])
+    assert cases["bytes"].tolist() == [4 * 31457280] * 2
+    assert cases["fixed_s"].tolist()[0] == pytest.approx(4 * 0.0011)
+
+
+def test_the_new_columns_by_hand(tmp_path: Path) -> None:
+    def busy(file: dict[str, Any]) -> None:
+        file["noise"] = synthetic.noise(file["blocks"], set_aside=2)
+
+    run = load(synthetic.write_run(tmp_path / "run", synthetic.two_cases(busy)))
+    eager, compiled = run.cases.to_dict("records")
+    noise = [eager[f"noise_{name}"] for name in ("set_aside", "blocks", "disturbed")]
+    assert noise == [2, 10, False]
+    loader = [eager[f"loader_{name}"] for name in ("start_s", "restart_s", "samples_per_s")]
+    assert loader == [0.031, 0.045, 7412.0]
+    compiling = ("cold_compile_s", "warm_compile_s", "cold_first_step_s", "recompiles")
+    assert [compiled[name] for name in compiling] == [7.6, 0.81, 8.2, 0]
+    assert all(math.isnan(eager[name]) for name in compiling)
+    assert compiled["first_step_s"] == 0.9
+    assert eager["saved_bytes"] == 2457600
+    assert eager["intensity"] == pytest.approx(124190000 / 31457280)
+    assert eager["flops_per_s"] == pytest.approx(124190000 / 0.010)
+    assert eager["share_of_ceiling"] == pytest.approx(124190000 / 0.010 / 1.8e11)
+    # Eager: 8 ms of forward and backward, of which 1.1 ms are fixed.
+    assert eager["fixed_s"] == pytest.approx(0.0011)
+    assert eager["bound"] == "compute"
+    assert eager["bound_share"] == pytest.approx(0.69)
+    assert eager["best_step_s"] == pytest.approx(0.010 - 0.0069)
+    # Compiled: 6 ms of 8, with the fixed cost unknown.
+    assert math.isnan(compiled["fixed_s"])
+    assert compiled["bound"] == "compute or launch overhead"
+    assert compiled["best_step_s"] == pytest.approx(0.002)
+
+
+def test_a_speed_up_is_that_of_the_mean_steps_of_bare_blocks(tmp_path: Path) -> None:
+    files = synthetic.two_cases()
+    for file, bare_s in zip(files, ([0.9, 1.0, 1.1], [0.4, 0.5, 0.6]), strict=True):
+        file["blocks"] = [{"kind": "lapped", "steps": 20, "elapsed_s": 9.0}]
+        file["blocks"] += [{"kind": "bare", "steps": 10, "elapsed_s": s} for s in bare_s]
+    run = load(synthetic.write_run(tmp_path / "run", files))
+    speedup = run.speedups[COMPILED]
+    assert speedup.of == "mean"
+    assert speedup.ratio.value == pytest.approx(2.0)
+    # Standard errors of 0.1 / sqrt(3) on means of 1 and 0.5, and Student's t of 2 degrees.
+    t = scipy.stats.t.ppf(0.975, 2)
+    above = math.exp(t * math.hypot(0.1 / math.sqrt(3), 0.2 / math.sqrt(3)))
+    assert speedup.ratio.high == pytest.approx(2.0 * above)
+    assert speedup.ratio.low == pytest.approx(2.0 / above)
+    rates = run.cases["samples_per_s"].tolist()
+    assert rates[1] / rates[0] == pytest.approx(speedup.ratio.value)
+    high = run.cases["samples_per_s_high"].tolist()
+    assert high[0] == pytest.approx(40 * math.exp(t * 0.1 / math.sqrt(3)))
+
+
+def test_with_few_bare_blocks_a_speed_up_is_that_of_the_medians(tmp_path: Path) -> None:
+    files = synthetic.two_cases()
+    files[0]["blocks"] = [
+        {"kind": "lapped", "steps": 20, "elapsed_s": 0.2},
+        {"kind": "bare", "steps": 20, "elapsed_s": 0.8},
+    ]
+    run = load(synthetic.write_run(tmp_path / "run", files))
+    assert run.speedups[COMPILED].of == "median"
+    assert run.speedups[COMPILED].ratio.value == 1.25
+    assert run.cases["samples_per_s_low"].isna().tolist() == [True, False]
+
+
+def test_a_case_with_dynamic_shapes_has_a_twin_that_has_none(tmp_path: Path) -> None:
+    files = synthetic.two_cases()
+    files[1]["case"]["dynamic"] = "on"
+    assert len(load(synthetic.write_run(tmp_path / "run", files)).speedups) == 1
+
+
+def test_training_is_no_twin_of_evaluation(tmp_path: Path) -> None:
+    files = synthetic.two_cases()
+    files[1]["case"]["loop"] = "eval"
+    assert not load(synthetic.write_run(tmp_path / "run", files)).speedups
+
+
+@pytest.mark.parametrize(
+    "ceilings",
+    [
+        None,
+        {},
+        {"cpu": None},
+        {"cpu": {"matmul_flops_per_s": None, "copy_bytes_per_s": None}},
+        {"cpu": {"matmul_flops_per_s": {"fp32": None}, "copy_bytes_per_s": 0}},
+        {"cuda": {"matmul_flops_per_s": {"fp32": 1e12}}},
+    ],
+)
+def test_without_a_ceiling_there_is_no_share_of_it(tmp_path: Path, ceilings: Any) -> None:
+    path = synthetic.write_run(tmp_path / "run", synthetic.two_cases(), ceilings=ceilings)
+    run = load(path)
+    assert run.cases["share_of_ceiling"].isna().all()
+    assert math.isnan(run.ridge("cpu", "fp32"))
+    assert run.cases["flops_per_s"].notna().all()
+
+
+def test_the_device_clock_is_shown_and_both_are_kept(tmp_path: Path) -> None:
+    axes = {**{name: values[0] for name, values in synthetic.AXES.items()}, "device": "cuda"}
+    host = {"dataload": [0.001] * 8, "forward": [0.001] * 8, "step": [0.002] * 8}
+    device = {
+        "dataload": [0.0] * 8, "transfer": [0.001] * 8, "forward": [0.003] * 8, "step": [0.004] * 8,
+    }  # fmt: skip
+    run = load(synthetic.write_run(tmp_path / "run", [synthetic.case_file(axes, host, device)]))
+    (measurement,) = run.measurements
+    assert measurement.clock == "device"
+    assert measurement.step.value == 0.004
+    assert measurement.shares == pytest.approx({"dataload": 0, "transfer": 0.25, "forward": 0.75})
+    assert set(run.phases["clock"]) == {"host", "device"}
+    assert run.phase_names == ("dataload", "transfer", "forward")
+    assert run.samples.groupby("clock")["transfer"].count().to_dict() == {"device": 8, "host": 0}
+
+
+def test_few_steps_have_no_interval(tmp_path: Path) -> None:
+    axes = {name: values[0] for name, values in synthetic.AXES.items()}
+    file = synthetic.case_file(axes, {"forward": [0.001] * 3, "step": [0.001] * 3})
+    run = load(synthetic.write_run(tmp_path / "run", [file]))
+    assert run.phases["median_s"].tolist() == [0.001, 0.001]
+    assert run.phases[["low_s", "high_s"]].isna().all(axis=None)
+
+
+def test_a_run_that_was_cut_off(tmp_path: Path) -> None:
+    files = synthetic.believable_files()
+    every = [file["id"] for file in files]
+    run = load(synthetic.write_run(tmp_path / "run", files[:5], cases=every))
+    assert run.cases["id"].tolist() == every
+    assert run.cases["status"].tolist() == ["ok"] * 5 + ["not measured"] * 3
+    assert run.cases["batch_size"].tolist()[:5] == [4, 4, 4, 4, 32]
+    assert run.cases["batch_size"].isna().tolist() == [False] * 5 + [True] * 3
+    assert not run.problems
+
+
+def test_a_run_of_which_nothing_was_measured(tmp_path: Path) -> None:
+    run = load(synthetic.write_run(tmp_path / "run", [], cases=[EAGER]))
+    assert run.cases["status"].tolist() == ["not measured"]
+    assert run.samples.empty
+    assert run.phases.empty
+    assert list(run.phases)[:3] == ["case", "workload", "dataset"]
+
+
+def test_fields_of_a_later_stepbench_are_left_alone(tmp_path: Path) -> None:
+    def later(file: dict[str, Any]) -> None:
+        file["laps"]["bare"] = {"step": [1.0]}
+        file["parity"] = {"verdict": "passes"}
+        file["case"]["flavour"] = "vanilla"
+        file["memory"] = None
+
+    run = load(synthetic.write_run(tmp_path / "run", synthetic.two_cases(later)))
+    assert not run.problems
+    assert set(run.phases["clock"]) == {"host"}
+    assert set(run.phases["flavour"]) == {"vanilla"}
+    assert run.cases["host_peak_bytes"].isna().all()
+    assert len(run.speedups) == 1

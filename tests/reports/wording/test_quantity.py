@@ -1,0 +1,126 @@
+import math
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from stepbench_reports.analysis.stats import Interval, point
+from stepbench_reports.wording import quantity
+
+NAN = math.nan
+figures = st.floats(1e-6, 1e9)
+widths = st.floats(1e-7, 1e9)
+
+
+@pytest.mark.parametrize(
+    ("value", "half_width", "text"),
+    [
+        (53.12, 0.4, "53.1"),
+        (53.12, 0.9, "53"),
+        (53.12, 4.0, "53"),
+        (53.12, 6.0, "50"),
+        (2.1517, 0.043, "2.15"),
+        (2.1517, 0.0, "2.152"),
+        (2.1517, NAN, "2.2"),
+        (10412, 90, "10,400"),
+        (10412, 40, "10,410"),
+        (9.9996, 0.0, "10.00"),
+        (0.000123, 0.00002, "0.00012"),
+        (5.0, 1000.0, "5"),
+        (0.0, 0.0, "0"),
+        (NAN, 1.0, ""),
+        (math.inf, 1.0, ""),
+    ],
+)
+def test_digits_end_where_the_interval_leaves_them_in_doubt(
+    value: float, half_width: float, text: str
+) -> None:
+    assert quantity.number(value, half_width) == text
+
+
+@given(figures, widths)
+def test_rounding_takes_away_no_more_than_the_interval_leaves_open(
+    value: float, half_width: float
+) -> None:
+    place = quantity.place(value, half_width)
+    error = abs(float(quantity.number(value, half_width).replace(",", "")) - value)
+    assert error <= 10.0**place / 2 * (1 + 1e-9)
+    four_digits = 10.0 ** (math.floor(math.log10(value)) - 3)
+    assert error <= max(half_width, four_digits) * (1 + 1e-9)
+
+
+@given(figures, widths)
+def test_no_digit_is_shown_that_is_in_doubt_by_more_than_five(
+    value: float, half_width: float
+) -> None:
+    place = quantity.place(value, half_width)
+    leading = math.floor(math.log10(float(f"{value:.3e}")) + 1e-12)
+    assume(place < leading)  # the leading digit is always shown
+    assert half_width <= 5 * 10.0**place * (1 + 1e-9)
+
+
+@given(figures, st.floats(0, 1e9))
+def test_no_figure_has_more_than_four_digits(value: float, half_width: float) -> None:
+    text = quantity.number(value, half_width).replace(",", "")
+    assert len(text.replace(".", "").strip("0")) <= 4
+
+
+def test_one_unit_for_durations() -> None:
+    assert quantity.milliseconds(Interval(0.0005, 0.000499, 0.000501)) == "0.500"
+    assert quantity.milliseconds(Interval(12.5, 12.4, 12.6)) == "12,500"
+    assert quantity.milliseconds(Interval(0.0005, NAN, NAN)) == "0.50"
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [(10412, "10,400"), (1938.4, "1,940"), (12.345, "12.3"), (0.01234, "0.0123"), (NAN, "")],
+)
+def test_samples_per_second_have_three_digits(rate: float, text: str) -> None:
+    assert quantity.rate(point(rate)) == text
+
+
+def test_samples_per_second_have_no_more_digits_than_their_interval_supports() -> None:
+    assert quantity.rate(Interval(1938.4, 1938.3, 1938.5)) == "1,940"
+    assert quantity.rate(Interval(1938.4, 1800, 2080)) == "1,900"
+    assert quantity.rate(Interval(1938.4, 1000, 2900)) == "2,000"
+
+
+@given(figures)
+def test_thousand_millions_have_three_digits(per_second: float) -> None:
+    assert quantity.giga(per_second * 1e9) == quantity.rate(point(per_second))
+    assert quantity.giga(NAN) == quantity.giga(0.0) == ""
+
+
+def test_ratios() -> None:
+    assert quantity.times(Interval(1.2345, 1.20, 1.27)) == "1.23×"
+    assert quantity.times(Interval(1.2345, 1.2344, 1.2346)) == "1.23×"
+    assert quantity.times(Interval(1.2345, 0.9, 1.5)) == "1.2×"
+    assert quantity.times(Interval(12.345, 12.3, 12.4)) == "12.3×"
+    assert quantity.times(Interval(1.2345, NAN, NAN)) == "1.2×"
+    assert quantity.times(Interval(NAN, NAN, NAN)) == ""
+    assert quantity.times_range(Interval(1.2345, 1.204, 1.266)) == "1.23× (1.20–1.27)"
+    assert quantity.times_range(Interval(1.2345, NAN, NAN)) == "1.2×"
+
+
+def test_percents() -> None:
+    shares = [0, 0.004, 0.005, 0.243, 1, NAN]
+    assert [quantity.percent(s) for s in shares] == ["0 %", "<1 %", "0 %", "24 %", "100 %", ""]
+    doubts = [0, 0.0004, 0.0123, 0.0994, 0.0996, 0.5, NAN]
+    assert [quantity.uncertainty(d) for d in doubts] == [
+        "<0.1 %", "<0.1 %", "1.2 %", "9.9 %", "10 %", "50 %", "",
+    ]  # fmt: skip
+    assert [quantity.asked(a) for a in (0.01, 0.005, NAN)] == ["1 %", "0.5 %", ""]
+
+
+def test_seconds_and_sizes() -> None:
+    durations = [0.0141, 0.06, 8.2, 17.592, 123.4, NAN]
+    assert [quantity.seconds(d) for d in durations] == [
+        "0.014 s", "0.060 s", "8.20 s", "17.6 s", "123 s", "",
+    ]  # fmt: skip
+    assert quantity.mebibytes(335134720) == "320"
+    assert quantity.mebibytes(NAN) == ""
+
+
+def test_a_column_s_decimal_points_stand_in_line() -> None:
+    assert quantity.aligned(["1.25", "12", "", "0.5"]) == ["1.25", "12   ", "   ", "0.5 "]
+    assert quantity.aligned([]) == []

@@ -1,0 +1,204 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stepbench.config.axes import AXES, AXIS, workload_label
+from stepbench.config.case import Case
+from stepbench.config.matrix import Matrix, default_matrix
+from stepbench.errors import UsageError, near
+
+
+def test_the_id_is_readable_and_leaves_the_own_data_set_out() -> None:
+    case = Case(workload="convnet", batch_size=32, num_workers=2, compile="default")
+    assert case.id == "convnet-cpu-b32-w2-default-fp32"
+
+
+def test_the_id_names_another_data_set_device_index_and_backend_fit_for_a_file_name() -> None:
+    case = Case(
+        workload="lib/my_bench.py:small", dataset="jpeg", device="cuda:1", compile="backend:eager"
+    )
+    assert case.id == "my_bench.small-jpeg-cuda1-b4-w0-backend.eager-fp32"
+
+
+def test_the_eager_twin_differs_in_compilation_alone() -> None:
+    case = Case(workload="convnet", compile="default", precision="bf16")
+    assert case.uncompiled == Case(workload="convnet", precision="bf16")
+
+
+def test_the_default_matrix_shows_every_axis_of_the_mission() -> None:
+    cases = default_matrix().on(("cpu", "cuda")).cases
+    assert len(cases) == 16
+    for axis in ("device", "batch_size", "num_workers", "compile"):
+        assert len({getattr(case, axis) for case in cases}) == 2
+
+
+@pytest.mark.parametrize(
+    ("axis", "word", "told"),
+    [
+        ("batch_size", "0", "--batch-size 0: a batch holds at least one sample"),
+        ("batch_size", "-4", "--batch-size -4"),
+        ("batch_size", "many", "--batch-size many"),
+        ("num_workers", "-1", "--num-workers -1"),
+        ("compile", "defalt", "did you mean default?"),
+        ("compile", "backend:", "is no mode of torch.compile"),
+        ("precision", "fp64", "did you mean fp"),
+        ("device", "gpu!", "a device is written cpu, cuda"),
+        ("dataset", "cifar", "did you mean cifar10?"),
+        ("workload", "file.py", "say which function of the file makes the workload"),
+        ("workload", ":make", "give a shipped name"),
+    ],
+)
+def test_a_wrong_value_names_the_option_the_value_and_the_remedy(
+    axis: str, word: str, told: str
+) -> None:
+    with pytest.raises(UsageError, match=r"^--") as raised:
+        AXIS[axis].read([word])
+    assert told in str(raised.value)
+    assert str(raised.value).startswith(f"{AXIS[axis].flag} {word}:")
+
+
+def test_values_may_be_given_as_words_or_with_commas_and_count_once() -> None:
+    assert AXIS["batch_size"].read(["4,32", "4", "128"]) == (4, 32, 128)
+
+
+def test_exclude_takes_cases_away_and_include_adds_to_the_product() -> None:
+    matrix = Matrix(
+        {**default_matrix().axes, "device": ("cpu",)},
+        include=({"batch_size": 256},),
+        exclude=({"compile": "default", "num_workers": 2},),
+    )
+    ids = [case.id for case in matrix.cases]
+    assert len(ids) == 8 - 2 + 1
+    assert ids[-1] == "convnet-cpu-b256-w0-off-fp32"
+    assert not [name for name in ids if "w2-default" in name]
+
+
+def test_a_matrix_without_cases_is_refused() -> None:
+    matrix = Matrix(default_matrix().axes, exclude=({"workload": "convnet"},))
+    with pytest.raises(UsageError, match="exclude leaves no case"):
+        _ = matrix.cases
+
+
+def test_two_workloads_of_one_name_are_refused() -> None:
+    axes = {**default_matrix().axes, "workload": ("a/net.py:make", "b/net.py:make")}
+    with pytest.raises(UsageError, match="rename one"):
+        _ = Matrix(axes).cases
+
+
+def test_labels_of_workloads() -> None:
+    assert workload_label("resnet18") == "resnet18"
+    assert workload_label("path/to/file.py:make") == "file"
+    assert workload_label("package.module:make") == "module"
+
+
+def test_near_falls_back_to_all_there_is() -> None:
+    assert near("zzz", ["a", "b"]) == "choose from a, b"
+
+
+CHOICES: dict[str, list[object]] = {
+    "workload": ["convnet", "resnet18"],
+    "dataset": ["own", "cifar10", "jpeg"],
+    "loop": ["train", "eval"],
+    "device": ["cpu", "cuda", "cuda:1"],
+    "batch_size": [1, 4, 32],
+    "accumulate": [1, 4],
+    "num_workers": [0, 1, 2],
+    "prefetch_factor": [1, 2, 4],
+    "persistent_workers": [False, True],
+    "pin_memory": [False, True],
+    "non_blocking": [False, True],
+    "compile": ["off", "default", "backend:eager"],
+    "dynamic": ["auto", "on", "off"],
+    "precision": ["fp32", "bf16"],
+    "channels_last": [False, True],
+    "optimizer": ["own", "fused"],
+}
+
+
+def cases() -> st.SearchStrategy[Case]:
+    return st.fixed_dictionaries(
+        {name: st.sampled_from(values) for name, values in CHOICES.items()}
+    ).map(lambda values: Case(**values))  # type: ignore[arg-type]  # sampled per axis
+
+
+def test_every_axis_is_tried() -> None:
+    assert [axis.name for axis in AXES] == list(CHOICES)
+
+
+@given(cases(), cases())
+def test_every_case_has_an_id_of_its_own(one: Case, other: Case) -> None:
+    assert (one.id == other.id) == (one == other)
+
+
+@given(cases())
+def test_settling_again_changes_nothing_and_neither_does_compiling_as(case: Case) -> None:
+    settled = case.normalized()
+    assert settled.normalized() == settled
+    assert settled.compile_key.compile_key == settled.compile_key
+    assert settled.uncompiled.compile == "off"
+    assert settled.uncompiled.normalized() == settled.uncompiled
+
+
+def test_an_axis_without_meaning_in_a_case_makes_no_second_one() -> None:
+    axes = {**default_matrix().axes, "device": ("cpu",), "batch_size": (4,), "compile": ("off",)}
+    matrix = Matrix({**axes, "num_workers": (0, 2), "prefetch_factor": (2, 8)})
+    assert [case.id for case in matrix.cases] == [
+        "convnet-cpu-b4-w0-off-fp32",
+        "convnet-cpu-b4-w2-off-fp32",
+        "convnet-cpu-b4-w2-pf8-off-fp32",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("axes", "told"),
+    [
+        ({"prefetch_factor": (8,), "num_workers": (0,)}, "--prefetch-factor 8: needs loader"),
+        ({"pin_memory": (True,)}, "--pin-memory on: is of use only to transfers"),
+        ({"dynamic": ("on",), "compile": ("off",)}, "--dynamic on: is for torch.compile"),
+        ({"accumulate": (1, 4), "loop": ("eval",)}, "--accumulate 4: is for training"),
+    ],
+)
+def test_a_value_that_no_case_could_have_is_refused(
+    axes: dict[str, tuple[object, ...]], told: str
+) -> None:
+    matrix = Matrix({**default_matrix().axes, "device": ("cpu",), **axes})
+    with pytest.raises(UsageError) as raised:
+        _ = matrix.cases
+    assert told in str(raised.value)
+
+
+def test_cases_that_differ_in_loading_alone_compile_as_one() -> None:
+    one = Case(workload="convnet", compile="default", num_workers=2, accumulate=4)
+    assert one.compile_key == Case(workload="convnet", compile="default")
+    assert one.compile_key != Case(workload="convnet", compile="default", batch_size=8).compile_key
+    assert one.has_compile_cache
+    assert not Case(workload="convnet", compile="backend:aot_eager").has_compile_cache
+    assert not one.uncompiled.has_compile_cache
+
+
+def test_a_switch_is_on_or_off() -> None:
+    assert AXIS["pin_memory"].read(["on", "off", "true"]) == (True, False)
+    with pytest.raises(UsageError, match="--pin-memory maybe: give on, off, or both"):
+        AXIS["pin_memory"].read(["maybe"])
+
+
+def test_cases_that_differ_in_loading_alone_compute_the_same() -> None:
+    case = Case(workload="net", batch_size=8, num_workers=2, prefetch_factor=4, compile="default")
+    assert case.numerics_key == Case(workload="net", batch_size=8, compile="default")
+    assert replace(case, num_workers=0, prefetch_factor=2).numerics_key == case.numerics_key
+    assert replace(case, optimizer="fused").numerics_key != case.numerics_key
+
+
+def test_what_a_case_is_compared_with() -> None:
+    case = Case(
+        workload="convnet", device="cuda", compile="default", precision="bf16", num_workers=2,
+        channels_last=True, optimizer="fused", accumulate=2,
+    )  # fmt: skip
+    plain = Case(workload="convnet", accumulate=2)
+    assert case.reference == plain
+    assert case.eager_same_precision == replace(plain, device="cuda", precision="bf16")
+    assert case.twin == replace(plain, device="cuda")
+    # In fp32 the measure is the CPU's rounding, whatever the device does.
+    assert replace(case, precision="fp32").eager_same_precision == plain

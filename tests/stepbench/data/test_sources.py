@@ -1,0 +1,189 @@
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import ConcatDataset, DataLoader, Subset
+
+from stepbench.config import axes
+from stepbench.data import cache
+from stepbench.data import sources as data
+from stepbench.data.synthetic_images import CLASSES
+from stepbench.errors import UsageError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A user's own images: two classes, two of each in each part."""
+    for part in ("train", "val"):
+        for name in ("cat", "dog"):
+            (tmp_path / "pets" / part / name).mkdir(parents=True)
+            for index in range(2):
+                image = Image.new("RGB", (300 + index, 260), (index, 2, 3))
+                image.save(tmp_path / "pets" / part / name / f"{index}.jpg")
+    return tmp_path / "pets"
+
+
+def test_names_cost_no_heavy_import() -> None:
+    code = "import sys, stepbench.data.sources; print({'torch', 'numpy', 'PIL'} & {*sys.modules})"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "set()"
+
+
+def test_generated_cifar10_is_read_as_the_published_one() -> None:
+    source = data.source("cifar10")
+    assert (source.name, source.origin) == ("CIFAR-10 format", "generated")
+    assert source.classes == CLASSES
+    assert source.image_size == 32
+    train: Any = source.train()
+    test: Any = source.test()
+    assert (len(train), len(test)) == (10_000, 2_000)
+    assert tuple(train.classes) == source.classes
+    assert torch.bincount(torch.tensor(test.targets)).tolist() == [200] * 10
+    image, target = train[0]
+    assert image.shape == (3, 32, 32)
+    assert image.dtype == torch.float32
+    assert -1 <= image.min() < 0 < image.max() <= 1
+    assert target == train.targets[0]
+
+
+def test_images_are_scaled_up_for_a_model_that_needs_larger_ones() -> None:
+    source = data.source("cifar10", image_size=63)
+    train: Any = source.train()
+    assert source.image_size == 63
+    assert train[0][0].shape == (3, 63, 63)
+    assert data.source("cifar10", image_size=16).image_size == 32
+
+
+def test_generated_jpegs_are_decoded_and_cropped() -> None:
+    source = data.source("jpeg")
+    assert (source.name, source.origin, source.image_size) == ("JPEG files", "generated", 224)
+    train: Any = source.train()
+    test: Any = source.test()
+    assert (len(train), len(test)) == (1_000, 200)
+    assert tuple(train.classes) == tuple(test.classes) == source.classes
+    assert train[0][0].shape == test[0][0].shape == (3, 224, 224)
+    assert not torch.equal(train[0][0], train[0][0])
+    assert torch.equal(test[0][0], test[0][0])
+    path, _ = train.samples[0]
+    with Image.open(path) as picture:
+        assert picture.format == "JPEG"
+        assert all(256 <= side <= 320 for side in picture.size)
+
+
+@pytest.mark.parametrize("name", axes.DATASETS)
+def test_preparing_speaks_once(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPBENCH_CACHE_DIR", str(tmp_path))
+    words: list[str] = []
+    data.source(name).prepare(words.append)
+    assert len(words) == 1
+    assert words[0].startswith("drawing 1")
+    data.source(name).prepare(words.append)
+    assert len(words) == 1
+
+
+def test_a_damaged_batch_is_drawn_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPBENCH_CACHE_DIR", str(tmp_path))
+    source = data.source("cifar10")
+    first: Any = source.test()
+    (batch,) = tmp_path.glob("*/*/test_batch")
+    os.truncate(batch, 1000)
+    again: Any = source.test()
+    assert (again.data == first.data).all()
+
+
+def test_a_file_that_was_damaged_since_the_check_is_not_read() -> None:
+    from stepbench.data.reading import GeneratedCIFAR10
+
+    place = cache.location() / f"cifar10-v{cache.VERSION}"
+    data.source("cifar10").prepare(data.unheard)
+    batch = next(place.glob("*/data_batch_1"))
+    whole = batch.read_bytes()
+    batch.write_bytes(whole[:-1] + b"?")
+    try:
+        with pytest.raises(RuntimeError, match="corrupted"):
+            GeneratedCIFAR10(place, train=True)
+    finally:
+        batch.write_bytes(whole)
+
+
+def test_sources_and_data_sets_reach_spawned_workers() -> None:
+    sources = pickle.loads(pickle.dumps([data.source(name) for name in axes.DATASETS]))  # noqa: S301  # our own
+    few: Any = ConcatDataset([Subset(source.test(), range(2)) for source in sources])
+    loader = DataLoader(few, batch_size=None, num_workers=1, multiprocessing_context="spawn")
+    assert [target for _, target in loader] == [few[index][1] for index in range(4)]
+
+
+def test_a_users_folder_of_images(folder: Path) -> None:
+    source = data.source("jpeg", data_dir=folder, image_size=299)
+    assert (source.name, source.origin, source.image_size) == ("images in pets", "user", 299)
+    assert source.classes == ("cat", "dog")
+    for part in (source.train, source.test):
+        dataset: Any = part()
+        assert len(dataset) == 4
+        assert dataset[0][0].shape == (3, 299, 299)
+
+
+def test_test_is_preferred_to_val(folder: Path) -> None:
+    (folder / "val").rename(folder / "test")
+    (folder / "val").mkdir()
+    test: Any = data.source("jpeg", data_dir=folder).test()
+    assert Path(test.root) == folder / "test"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("cifar", {}, r"--dataset cifar: .*did you mean cifar10\?"),
+        ("mnist", {}, r"--dataset mnist: .*choose from cifar10, jpeg"),
+        ("cifar10", {"data_dir": "nowhere"}, r"--data-dir .*nowhere: there is no such directory"),
+        ("cifar10", {"data_dir": "pets"}, r"pets: there is no cifar-10-batches-py in it.*download"),
+        ("jpeg", {"download": True}, r"--download: only CIFAR-10 can be fetched"),
+        ("jpeg", {"data_dir": "pets/train"}, r"pets/train: lacks train/"),
+    ],
+)
+def test_what_cannot_be_had_is_told_with_a_remedy(
+    folder: Path, name: str, arguments: dict[str, Any], message: str
+) -> None:
+    if "data_dir" in arguments:
+        arguments = {"data_dir": folder.parent / arguments["data_dir"]}
+    with pytest.raises(UsageError, match=message):
+        data.source(name, **arguments)
+
+
+def test_the_batches_folder_itself_is_told_apart(tmp_path: Path) -> None:
+    batches = tmp_path / "cifar-10-batches-py"
+    batches.mkdir()
+    with pytest.raises(UsageError, match=f"name the directory that it lies in: {tmp_path};"):
+        data.source("cifar10", data_dir=batches)
+
+
+def test_a_part_that_is_missing_is_told(folder: Path) -> None:
+    (folder / "val").rename(folder / "valid")
+    with pytest.raises(UsageError, match=r"lacks test/ or val/"):
+        data.source("jpeg", data_dir=folder)
+
+
+def test_parts_with_other_classes_are_refused(folder: Path) -> None:
+    (folder / "val" / "cow").mkdir()
+    with pytest.raises(UsageError, match=r"'cow' is in one of train/ and val/ only"):
+        data.source("jpeg", data_dir=folder)
+
+
+def test_an_empty_image_folder_is_told(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        (tmp_path / part).mkdir()
+    with pytest.raises(UsageError, match=r"there is nothing in train/"):
+        data.source("jpeg", data_dir=tmp_path)
+
+
+def test_a_class_without_images_is_told(folder: Path) -> None:
+    for image in (folder / "train" / "cat").iterdir():
+        image.unlink()
+    with pytest.raises(UsageError, match=r"--data-dir .*pets: .*cat.*give it images"):
+        data.source("jpeg", data_dir=folder).train()

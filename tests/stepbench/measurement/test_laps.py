@@ -1,0 +1,234 @@
+"""Laps, read back exactly: time passes only when a test says so."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stepbench.devices.clock import HostClock, SynchronizedClock
+from stepbench.measurement.laps import LapTimer
+from stepbench.training.device_transfer import DeviceTransfer
+from stepbench.training.loop import train
+from stepbench.training.training import Training
+from stepbench.training.update import Update
+from stepbench_reports.schema.phases import Phase
+
+
+class FakeClock:
+    """Nanoseconds that pass only when something says that they do."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+    def passes(self, duration_ns: int) -> None:
+        self.now_ns += duration_ns
+
+
+class Ticking(HostClock):
+    """A host whose clock is a fake one."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.now_ns = clock
+
+
+DURATIONS = {Phase.DATALOAD: 7, Phase.FORWARD: 31, Phase.BACKWARD: 53, Phase.OPTIMIZER: 11}
+
+
+class Spin(torch.autograd.Function):
+    """Passes its input on; takes known times forward and backward."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, value: Tensor, forward: Callable[[], None], back: Callable[[], None]
+    ) -> Any:
+        ctx.back = back
+        forward()
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        ctx.back()
+        return gradients[0], None, None
+
+
+def spinning(clock: FakeClock, step: int) -> tuple[Training, Iterator[Any]]:
+    """A training whose phases take `DURATIONS` times the step's number, exactly."""
+    model = nn.Linear(2, 1)
+    number = 0
+
+    def takes(phase: Phase) -> Callable[[], None]:
+        return lambda: clock.passes(DURATIONS[phase] * number)
+
+    def batches() -> Iterator[Any]:
+        nonlocal number
+        for _ in range(step):
+            number += 1
+            takes(Phase.DATALOAD)()
+            yield torch.ones(3, 2), torch.zeros(3, 1)
+
+    def forward(inputs: Tensor) -> Any:
+        return Spin.apply(model(inputs), takes(Phase.FORWARD), takes(Phase.BACKWARD))
+
+    class Optimizer(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            takes(Phase.OPTIMIZER)()
+            return super().step(closure)
+
+    training = Training(
+        model=forward,
+        loss=nn.MSELoss(),
+        updates={"optimizer": Update(Optimizer(model.parameters(), lr=0.1))},
+        placement=DeviceTransfer(torch.device("cpu")),
+        autocast=nullcontext,
+    )
+    return training, batches()
+
+
+def test_each_lap_is_read_back_exactly_and_they_add_up_to_the_step() -> None:
+    clock = FakeClock()
+    training, stream = spinning(clock, 4)
+    timer = LapTimer(Ticking(clock))
+    timer.begin()
+    train(training, stream, 4, timer.lap, timer.end_step)
+    laps = timer.read().host
+    numbers = np.arange(1, 5)
+    for phase, duration in DURATIONS.items():
+        np.testing.assert_array_equal(laps[phase], duration * numbers / 1e9)
+    np.testing.assert_allclose(laps["step"], sum(DURATIONS.values()) * numbers / 1e9, rtol=1e-12)
+    assert set(laps) == {*DURATIONS, "step"}
+
+
+def test_time_that_no_phase_is_charged_with_shows_as_a_gap() -> None:
+    clock = FakeClock()
+    timer = LapTimer(Ticking(clock))
+    timer.begin()
+    clock.passes(5)
+    timer.lap(Phase.FORWARD)
+    clock.passes(3)  # nobody ends this lap
+    timer.end_step()
+    laps = timer.read().host
+    assert clock.now_ns / 1e9 - laps["step"].sum() == pytest.approx(3e-9)
+
+
+def test_a_phase_may_have_several_laps_in_a_step() -> None:
+    clock = FakeClock()
+    timer = LapTimer(Ticking(clock))
+    timer.begin()
+    for phase, duration in [(Phase.FORWARD, 2), (Phase.BACKWARD, 3), (Phase.FORWARD, 4)]:
+        clock.passes(duration)
+        timer.lap(phase)
+    timer.end_step()
+    laps = timer.read().host
+    assert laps["forward"].tolist() == pytest.approx([6e-9])
+    assert laps["backward"].tolist() == pytest.approx([3e-9])
+
+
+def test_laps_of_micro_batches_are_told_by_themselves() -> None:
+    clock = FakeClock()
+    training, stream = spinning(clock, 6)
+    timer = LapTimer(Ticking(clock))
+    timer.begin()
+    train(replace(training, accumulate=3), stream, 2, timer.lap, timer.end_step)
+    laps = timer.read()
+    numbers = np.arange(1, 7).reshape(2, 3)
+    for phase in (Phase.DATALOAD, Phase.FORWARD, Phase.BACKWARD):
+        expected = DURATIONS[phase] * numbers / 1e9
+        np.testing.assert_allclose(laps.micro[phase], expected, rtol=1e-12)
+        np.testing.assert_allclose(laps.host[phase], expected.sum(axis=1), rtol=1e-12)
+    assert Phase.OPTIMIZER not in laps.micro
+    optimizer = DURATIONS[Phase.OPTIMIZER] * numbers[:, -1] / 1e9
+    np.testing.assert_allclose(laps.host["optimizer"], optimizer, rtol=1e-12)
+
+
+class FakeQueue:
+    """An asynchronous device: queued work has times of its own, and overlaps with the host."""
+
+    asynchronous = True
+    clock_name = "fake events"
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self.free_ns = 0
+        self.released = 0
+
+    def queue(self, duration_ns: int) -> None:
+        self.free_ns = max(self.free_ns, self._clock.now_ns) + duration_ns
+
+    def now_ns(self) -> int:
+        return self._clock()
+
+    def release(self, marks: Iterable[object]) -> None:
+        self.released += len(list(marks))
+
+    def record(self) -> object:
+        return max(self.free_ns, self._clock.now_ns)
+
+    def synchronize(self) -> None:
+        self._clock.now_ns = max(self._clock.now_ns, self.free_ns)
+
+    def elapsed_s(self, begin: object, end: object) -> float:
+        assert isinstance(begin, int)
+        assert isinstance(end, int)
+        return (end - begin) / 1e9
+
+
+def test_an_asynchronous_device_is_timed_by_its_own_clock_without_waiting_for_it() -> None:
+    clock = FakeClock()
+    queue = FakeQueue(clock)
+    timer = LapTimer(queue)
+    timer.begin()
+    for _ in range(3):
+        clock.passes(1)
+        timer.lap(Phase.DATALOAD)
+        for phase, duration in [(Phase.FORWARD, 100), (Phase.BACKWARD, 200)]:
+            clock.passes(2)
+            queue.queue(duration)
+            timer.lap(phase)
+        timer.end_step()
+    laps = timer.read()
+    assert laps.device is not None
+    np.testing.assert_allclose(laps.host["step"], [5e-9] * 3)
+    np.testing.assert_allclose(laps.device["backward"], [200e-9] * 3)
+    # The device waits for its first work, and never again: the host runs ahead.
+    np.testing.assert_allclose(laps.device["dataload"], [1e-9, 0, 0])
+    np.testing.assert_allclose(laps.device["forward"], [102e-9, 100e-9, 100e-9])
+    assert laps.device["step"].sum() == pytest.approx(queue.free_ns / 1e9)
+
+
+def test_a_device_that_is_waited_for_shows_each_phase_by_itself() -> None:
+    clock = FakeClock()
+    queue = FakeQueue(clock)
+    timer = LapTimer(SynchronizedClock(queue))
+    timer.begin()
+    for _ in range(2):
+        clock.passes(1)
+        timer.lap(Phase.DATALOAD)
+        for phase, duration in [(Phase.FORWARD, 100), (Phase.BACKWARD, 200)]:
+            clock.passes(2)
+            queue.queue(duration)
+            timer.lap(phase)
+        timer.end_step()
+    laps = timer.read()
+    assert laps.device is None
+    np.testing.assert_allclose(laps.host["dataload"], [1e-9] * 2)
+    np.testing.assert_allclose(laps.host["forward"], [102e-9] * 2)
+    np.testing.assert_allclose(laps.host["backward"], [202e-9] * 2)
+
+
+def test_marks_are_given_back_once_they_are_read() -> None:
+    clock = FakeClock()
+    queue = FakeQueue(clock)
+    timer = LapTimer(queue)
+    timer.begin()
+    timer.lap(Phase.FORWARD)
+    timer.end_step()
+    timer.read()
+    assert queue.released == 2

@@ -1,0 +1,233 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from stepbench.process.fork_server import ForkServer
+from stepbench.process.job import Job
+from stepbench.process.server import Server, ServerGoneError
+from stepbench.process.spawn_server import SpawnServer
+from stepbench_reports.schema.status import Status
+
+JOBS = """
+import os, signal, subprocess, sys, time
+from stepbench.errors import UnsupportedError, UsageError
+
+def double(report, number):
+    report("doubling")
+    return 2 * number
+
+def fail(report):
+    raise ValueError("no such thing")
+
+def misuse(report):
+    raise UsageError("--batch-size 0: give more")
+
+def unsupported(report):
+    raise UnsupportedError("precision", "no TF32 here")
+
+def killed(report):
+    print("last words", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def segfault(report):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+def leave(report):
+    os._exit(3)
+
+def sleep(report, pids):
+    worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    report(f"{os.getpid()} {worker.pid}")
+    time.sleep(600)
+
+def sleep_alone(report):
+    report(str(os.getpid()))
+    time.sleep(600)
+
+def leave_a_worker(report):
+    worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    return worker.pid
+
+def allocate(report):
+    return len(bytearray(4 << 30))
+
+def group(report):
+    return os.getpgid(0) == os.getpid()
+
+def loads(report):
+    import reports, models
+    return reports.__file__, models.__file__
+"""
+
+
+@pytest.fixture(params=["fork", "spawn"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    (tmp_path / "jobs.py").write_text(JOBS)
+    started: Server
+    if request.param == "fork":
+        if sys.platform != "linux":
+            pytest.skip("the fork server is for Linux")
+        started = ForkServer(
+            ("stepbench.process.child", "stepbench_reports.analysis.stats"), sys.path, tmp_path
+        )
+    else:
+        started = SpawnServer(sys.path, tmp_path)
+    yield started
+    started.close()
+
+
+def run(server: Server, name: str, *arguments: Any, deadline_s: float = 60, **job: Any) -> Any:
+    return server.run(
+        Job(f"jobs:{name}", arguments, **job), deadline_s=deadline_s, on_progress=lambda _: None
+    )
+
+
+def test_a_result_comes_back_with_progress_and_times(server: Server) -> None:
+    heard: list[str] = []
+    outcome = server.run(Job("jobs:double", (21,)), deadline_s=60, on_progress=heard.append)
+    assert (outcome.status, outcome.result, heard) == (Status.OK, 42, ["doubling"])
+    assert outcome.start_s is not None
+    assert 0 < outcome.start_s <= outcome.elapsed_s
+
+
+def test_each_end_has_its_status_and_its_reason(server: Server) -> None:
+    failed = run(server, "fail")
+    assert failed.status is Status.ERROR
+    assert "ValueError: no such thing" in failed.reason
+    assert "Traceback" in failed.detail
+
+    misused = run(server, "misuse")
+    assert misused.usage
+    assert misused.reason == "--batch-size 0: give more"
+
+    unsupported = run(server, "unsupported")
+    assert (unsupported.status, unsupported.axis) == (Status.UNSUPPORTED, "precision")
+
+    killed = run(server, "killed")
+    assert killed.status is Status.CRASHED
+    assert "SIGKILL" in killed.reason
+    assert "last words" in killed.detail
+
+    assert "SIGSEGV" in run(server, "segfault").reason
+    assert "exit code 3" in run(server, "leave").reason
+    assert run(server, "double", 1).result == 2  # and the server goes on
+
+
+def test_past_the_deadline_the_child_ends_with_all_that_it_started(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids: list[int] = []
+
+    def let_the_time_be_up(word: str) -> None:
+        pids.extend(map(int, word.split()))
+        later = SimpleNamespace(perf_counter=lambda: time.perf_counter() + 3600)
+        monkeypatch.setattr("stepbench.process.supervision.time", later)
+
+    outcome = server.run(
+        Job("jobs:sleep", (None,)), deadline_s=3600, on_progress=let_the_time_be_up
+    )
+    assert outcome.status is Status.TIMEOUT
+    assert "--deadline" in str(outcome.reason)
+    assert len(pids) == 2
+    wait_until_gone(pids)
+
+
+def test_what_a_child_leaves_behind_ends_with_it(tmp_path: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("the fork server is for Linux")
+    (tmp_path / "jobs.py").write_text(JOBS)
+    server = ForkServer(("stepbench.process.child",), sys.path, tmp_path)
+    outcome = run(server, "leave_a_worker")
+    server.close()
+    wait_until_gone([outcome.result])
+
+
+def test_more_memory_than_allowed_is_told_as_such(server: Server) -> None:
+    outcome = run(server, "allocate", memory_limit_bytes=2 << 30)
+    assert outcome.status is Status.OOM
+    assert "lower --batch-size" in outcome.reason
+
+
+def test_a_child_leads_its_own_process_group(server: Server) -> None:
+    assert run(server, "group").result is True
+
+
+def test_a_user_s_models_and_reports_are_found_before_stepbench_s_own(
+    server: Server, tmp_path: Path
+) -> None:
+    for name in ("models", "reports"):
+        (tmp_path / f"{name}.py").touch()
+    found = run(server, "loads").result
+    assert found == (str(tmp_path / "reports.py"), str(tmp_path / "models.py"))
+
+
+def test_an_import_that_fails_is_told(tmp_path: Path) -> None:
+    server = ForkServer(("no_such_module",), sys.path, tmp_path)
+    with pytest.raises(ServerGoneError, match="no_such_module"):
+        run(server, "double", 1)
+    server.close()
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from stepbench.process.fork_server import ForkServer
+from stepbench.process.job import Job
+server = ForkServer(("stepbench.process.child",), sys.path, Path(sys.argv[1]))
+server.run(
+    Job("jobs:sleep", (None,)), deadline_s=600, on_progress=lambda word: print(word, flush=True)
+)
+"""
+
+
+def test_when_the_parent_is_killed_nothing_outlives_it(tmp_path: Path) -> None:
+    (tmp_path / "jobs.py").write_text(JOBS)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    pids = [int(word) for word in parent.stdout.readline().split()]
+    tree = [child.pid for child in psutil.Process(parent.pid).children(recursive=True)]
+    assert set(pids) <= set(tree)
+    parent.kill()
+    parent.communicate()
+    wait_until_gone(tree)
+
+
+def test_when_the_server_is_killed_its_child_ends_and_the_caller_is_told(tmp_path: Path) -> None:
+    (tmp_path / "jobs.py").write_text(JOBS)
+    server = ForkServer(("stepbench.process.child",), sys.path, tmp_path)
+    pids: list[int] = []
+
+    def kill_the_server(word: str) -> None:
+        pids.append(int(word))
+        os.kill(psutil.Process(pids[0]).ppid(), signal.SIGKILL)
+
+    with pytest.raises(ServerGoneError, match="--resume"):
+        server.run(Job("jobs:sleep_alone"), deadline_s=60, on_progress=kill_the_server)
+    server.close()
+    wait_until_gone(pids)
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    until = time.monotonic() + 120
+    alive: Callable[[], list[int]] = lambda: [pid for pid in pids if _alive(pid)]  # noqa: E731
+    while alive() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not alive()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,72 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stepbench.errors import UsageError
+from stepbench.regression.options import BORROWED, OWN_FLAGS, CheckOptions, read
+from stepbench.regression.pair import Turns
+
+
+def options(tmp_path: Path, **given: Any) -> CheckOptions:
+    told = {f"stepbench_{name}": value for name, value in {"base": "main", **given}.items()}
+    return read(told, tmp_path)
+
+
+def test_by_default_three_percent_are_looked_for_for_ten_minutes(tmp_path: Path) -> None:
+    found = options(tmp_path)
+    assert found.smallest == 0.03
+    assert found.budget_s == 600
+    assert found.turns == Turns()
+    assert found.head is None
+
+
+@pytest.mark.parametrize(
+    ("word", "seconds"), [("90s", 90), ("10m", 600), ("1h", 3600), ("45", 45), ("1.5 min", 90)]
+)
+def test_a_budget_is_a_time(tmp_path: Path, word: str, seconds: float) -> None:
+    assert options(tmp_path, budget=word).budget_s == seconds
+
+
+@pytest.mark.parametrize(("word", "share"), [("2%", 0.02), ("0.05", 0.05), ("10 %", 0.1)])
+def test_an_effect_is_a_share(tmp_path: Path, word: str, share: float) -> None:
+    assert options(tmp_path, min_effect=word).smallest == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "said"),
+    [
+        ("budget", "soon", r"--budget soon: give a time above 0, such as 90s"),
+        ("budget", "0m", "--budget 0m"),
+        ("min_effect", "0.1%", r"--min-effect 0.1%: give a share of the step from 1% to 50%"),
+        ("min_effect", "much", "--min-effect much"),
+        ("pair_time", "-1", "--pair-time -1"),
+        ("base_python", "/no/python", "--base-python /no/python: is no file"),
+        ("share", ["data"], "--share data: does not exist"),
+    ],
+)
+def test_what_cannot_be_is_told_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, word: Any, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=said):
+        options(tmp_path, **{name: word})
+
+
+def test_something_to_compare_with_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--base: say what to compare with"):
+        options(tmp_path, base=None)
+
+
+def test_a_run_s_directory_is_told_from_a_revision(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    assert options(tmp_path, base=str(tmp_path / "run")).stored_run is None
+    (tmp_path / "run" / "run.json").write_text("{}")
+    assert options(tmp_path, base=str(tmp_path / "run")).stored_run == tmp_path / "run"
+
+
+def test_options_that_mean_the_same_as_in_a_run_are_borrowed() -> None:
+    names = {flag.name for flag in BORROWED}
+    assert {"--workload", "--batch-size", "--threads", "--output", "--resume"} <= names
+    assert not names & {"--steps", "--rel-error", "--profile", "--train-parity", "--cold"}
+    assert not names & {flag.name for flag in OWN_FLAGS}

@@ -1,0 +1,166 @@
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import Pipe
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stepbench.config.case import Case
+from stepbench.config.requests import Request, Sampling
+from stepbench.interference.watch import Disturbance
+from stepbench.regression.pair import (
+    ORDERS,
+    SIDES,
+    Ended,
+    PairRequest,
+    SideError,
+    SideRequest,
+    Turn,
+    Turns,
+)
+from stepbench.regression.tree import Tree
+from stepbench.regression.turns import rounds_of, steps_of, take_turns
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+CALM = Disturbance(
+    others=0.0, steal=0.0, pressure=0.0, cpu_per_wall=1.0, involuntary_switches=0, clock_hz=None,
+    throttled=None,
+)  # fmt: skip
+
+
+class Calm:
+    def begin(self) -> None: ...
+
+    def end(self) -> Disturbance:
+        return CALM
+
+
+def request(seed: int = 1, **turns: Any) -> PairRequest:
+    case = Case(workload="convnet")
+    sides = {
+        side: SideRequest(
+            Tree(side, Path(), Path(), Path()), Request(case, Sampling(), Path("cache"))
+        )
+        for side in SIDES
+    }
+    return PairRequest(sides, seed, Turns(**{"total_s": 1.2, **turns}))
+
+
+def answers(side: str, log: list[str]) -> dict[str, Callable[[int], tuple[str, Any]]]:
+    def turn(steps: int) -> tuple[str, Any]:
+        log.append(side)
+        return "turn", Turn(side, steps, 0.01 * steps, {"forward": 0.01 * steps})
+
+    return {
+        "warm up": lambda _: ("warm", (0.01, 1)),
+        "turn": turn,
+        "tell": lambda _: ("told", Ended(1, None, None, 1, (), ())),
+    }
+
+
+@contextmanager
+def sides(
+    log: list[str], **changes: Callable[[int], tuple[str, Any] | None]
+) -> Iterator[dict[str, "Connection[Any, Any]"]]:
+    """Two sides that answer in threads; `base_turn=...` has base's turns answered otherwise."""
+    ends, threads = {}, []
+    for side in SIDES:
+        ends[side], far = Pipe()
+        own = answers(side, log)
+        own |= {
+            word.replace("_", " ").removeprefix(f"{side} "): change  # type: ignore[misc]
+            for word, change in changes.items()
+            if word.startswith(side)
+        }
+        threads.append(Thread(target=live, args=(far, own)))
+        threads[-1].start()
+    try:
+        yield ends
+    finally:
+        for end in ends.values():
+            end.close()
+        for thread in threads:
+            thread.join()
+
+
+def live(far: "Connection[Any, Any]", own: dict[str, Any]) -> None:
+    with far:
+        far.send(("built", None))
+        while True:
+            try:
+                word, steps = far.recv()
+            except (EOFError, ConnectionResetError):
+                return
+            if word == "leave":
+                return
+            answer = own[word](steps)
+            if answer is None:  # it is killed
+                return
+            far.send(answer)
+
+
+def test_turns_go_there_and_back_in_either_order() -> None:
+    log: list[str] = []
+    with sides(log) as ends:
+        pair = take_turns(lambda _: None, request(), ends, Calm)
+    assert [turn.side for turn in pair.turns] == log
+    quads = {tuple(log[start : start + 4]) for start in range(0, len(log), 4)}
+    assert quads == set(ORDERS)
+    assert pair.disturbance is CALM
+    assert set(pair.sides) == set(SIDES)
+
+
+def test_both_sides_take_as_many_steps() -> None:
+    with sides([]) as ends:
+        pair = take_turns(lambda _: None, request(), ends, Calm)
+    assert len({turn.steps for turn in pair.turns}) == 1
+    base = [turn for turn in pair.turns if turn.side == "base"]
+    assert 2 * len(base) == len(pair.turns)
+
+
+def test_the_order_comes_from_the_seed() -> None:
+    def order(seed: int) -> list[str]:
+        log: list[str] = []
+        with sides(log) as ends:
+            take_turns(lambda _: None, request(seed), ends, Calm)
+        return log
+
+    assert order(1) == order(1)
+    assert len({tuple(order(seed)) for seed in range(4)}) > 1
+
+
+def test_a_side_that_fails_is_named_with_its_reason() -> None:
+    def fail(_: int) -> tuple[str, Any]:
+        return "failed", ("it raised ValueError: x", "Traceback")
+
+    with sides([], head_turn=fail) as ends, pytest.raises(SideError) as caught:
+        take_turns(lambda _: None, request(), ends, Calm)
+    assert caught.value.failed.side == "head"
+    assert caught.value.failed.reason == "it raised ValueError: x"
+
+
+@pytest.mark.parametrize("word", ["base_turn", "base_warm_up", "base_tell"])
+def test_a_side_that_is_killed_is_named(word: str) -> None:
+    changes: dict[str, Any] = {word: lambda _: None}
+    with sides([], **changes) as ends, pytest.raises(SideError) as caught:
+        take_turns(lambda _: None, request(), ends, Calm)
+    assert caught.value.failed.side == "base"
+    assert "ended before it was done" in caught.value.failed.reason
+
+
+@pytest.mark.parametrize(
+    ("step_s", "ready", "steps"), [(0.001, 0, 30), (0.01, 4, 8), (0.5, 0, 2), (0.01, 0, 3)]
+)
+def test_a_turn_outlasts_what_the_loader_had_prepared(
+    step_s: float, ready: int, steps: int
+) -> None:
+    assert steps_of(Turns(), step_s, ready) == steps
+
+
+def test_long_steps_still_have_rounds_enough() -> None:
+    assert rounds_of(Turns(), 0.03) == 16
+    assert rounds_of(Turns(), 2.0) == Turns().least_rounds

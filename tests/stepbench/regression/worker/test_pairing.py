@@ -1,0 +1,196 @@
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from stepbench.config.case import Case
+from stepbench.config.requests import Request, Sampling
+from stepbench.process.job import Job, Outcome
+from stepbench.process.server import Server, ServerGoneError
+from stepbench.process.start import start_server
+from stepbench.regression.environments import other, pair_apart
+from stepbench.regression.pair import SIDES, Failed, PairRequest, SideRequest, TakenPair, Turns
+from stepbench.regression.servers import taken
+from stepbench.regression.tree import Tree
+from stepbench_reports.schema.status import Status
+from support import repositories
+
+CASE = Case(workload="train.py:make", batch_size=4, num_workers=1)
+QUICK = Turns(seconds=0.005, total_s=0.1)
+BROKEN = "raise RuntimeError('broken on purpose')\n"
+KILLED = "import os, signal\n\n\ndef pause():\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> dict[str, Path]:
+    return {side: repositories.make(tmp_path / side) for side in SIDES}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    found = start_server(
+        ("stepbench.regression.worker.pairing",), sys.path, tmp_path_factory.mktemp("somewhere")
+    )
+    yield found
+    found.close()
+
+
+def request(places: dict[str, Path], tmp_path: Path, case: Case = CASE) -> PairRequest:
+    sides = {
+        side: SideRequest(
+            Tree(side, places["head"], place, Path()),
+            Request(case, Sampling(), tmp_path / "cache" / side),
+        )
+        for side, place in places.items()
+    }
+    return PairRequest(sides, 1, QUICK)
+
+
+def take(server: Server, asked: PairRequest, deadline_s: float = 120) -> Outcome:
+    job = Job("stepbench.regression.worker.pairing:take", (asked,))
+    return server.run(job, deadline_s=deadline_s, on_progress=lambda _: None)
+
+
+def test_each_side_runs_its_own_files(
+    server: Server, places: dict[str, Path], tmp_path: Path
+) -> None:
+    ran = {side: tmp_path / f"{side} ran" for side in SIDES}
+    for side, pace in (("base", repositories.FAST), ("head", repositories.SLOW)):
+        says = f"from pathlib import Path\n\nPath({str(ran[side])!r}).touch()\n"
+        (places[side] / "pace.py").write_text(says + pace)
+    pair = take(server, request(places, tmp_path)).result
+    assert all(file.exists() for file in ran.values())
+    assert isinstance(pair, TakenPair)
+    for ended in pair.sides.values():
+        assert ended.modules == 2
+        assert ended.foreign == ()
+        assert ended.host_peak_bytes > 2**20
+    forward_s = [
+        turn.phases_s["forward"] / turn.steps for turn in pair.turns if turn.side == "head"
+    ]
+    assert min(forward_s) >= 0.02  # it sleeps for so long
+
+
+def test_what_a_pair_says_fits_into_a_line(
+    server: Server, places: dict[str, Path], tmp_path: Path
+) -> None:
+    from stepbench_reports.regression import records
+
+    found = take(server, request(places, tmp_path)).result.to_json()
+    pair = records.pair({"case": CASE.id, "round": 1, "stage": "screen", **found})
+    assert set(pair.base) == {"step", "dataload", "forward", "backward", "optimizer"}
+    assert len({len(each) for each in found["turns"]["phases_s"].values()}) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(BROKEN, "broken on purpose"), (KILLED, "ended before it was done")],
+    ids=["raises", "killed"],
+)
+@pytest.mark.parametrize("side", SIDES)
+def test_a_side_that_fails_is_named_and_nothing_is_left(
+    server: Server, places: dict[str, Path], tmp_path: Path, side: str, content: str, said: str
+) -> None:
+    (places[side] / "pace.py").write_text(content)
+    before = len(psutil.Process().children(recursive=True))
+    found = take(server, request(places, tmp_path)).result
+    assert isinstance(found, Failed)
+    assert found.side == side
+    assert said in found.reason
+    assert len(psutil.Process().children(recursive=True)) == before
+
+
+def test_a_pair_that_takes_too_long_is_ended_with_both_sides(
+    server: Server, places: dict[str, Path], tmp_path: Path
+) -> None:
+    (places["head"] / "pace.py").write_text("import time\n\n\ndef pause():\n    time.sleep(600)\n")
+    before = len(psutil.Process().children(recursive=True))
+    outcome = take(server, request(places, tmp_path), deadline_s=3)
+    assert outcome.status is Status.TIMEOUT
+    found = taken(outcome)
+    assert isinstance(found, Failed)
+    assert found.side == "base"  # so that it is no regression
+    assert len(psutil.Process().children(recursive=True)) == before
+
+
+def test_the_sides_end_with_the_server_that_is_killed(
+    places: dict[str, Path], tmp_path: Path
+) -> None:
+    (places["head"] / "pace.py").write_text("import time\n\n\ndef pause():\n    time.sleep(600)\n")
+    doomed = start_server(("stepbench.regression.worker.pairing",), sys.path, tmp_path)
+    doomed.wait_until_ready()
+    (killed,) = [
+        child for child in psutil.Process().children()
+        if "stepbench.process.fork_loop" in " ".join(child.cmdline())
+        and child.cwd() == str(tmp_path)
+    ]  # fmt: skip
+    family: list[psutil.Process] = []
+
+    def on_progress(word: str) -> None:
+        if word == "warming up":
+            family.extend(killed.children(recursive=True))
+            killed.kill()
+
+    job = Job("stepbench.regression.worker.pairing:take", (request(places, tmp_path),))
+    with pytest.raises(ServerGoneError):
+        doomed.run(job, deadline_s=600, on_progress=on_progress)
+    doomed.close()
+    assert len(family) >= 3  # the one that takes the pair, and both sides
+    _, alive = psutil.wait_procs(family, timeout=120)
+    assert not alive
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another environment with the same packages."""
+    place = tmp_path_factory.mktemp("environment")
+    real = Path(sys.prefix)
+    (place / "bin").mkdir()
+    (place / "bin" / "python").symlink_to(sys.executable)
+    for name in ("lib", "pyvenv.cfg"):
+        if (real / name).exists():
+            (place / name).symlink_to(real / name)
+    return place / "bin" / "python"
+
+
+def test_the_sides_may_have_an_environment_each(
+    places: dict[str, Path], tmp_path: Path, python: Path
+) -> None:
+    import torch
+
+    (places["base"] / "pace.py").write_text(repositories.SLOW)
+    preload = ("stepbench.regression.worker.side",)
+    with other(python) as environment:
+        assert environment.facts["torch"] == torch.__version__
+        servers: dict[str, Server] = {
+            "base": environment.server(preload),
+            "head": start_server(preload, sys.path, tmp_path),
+        }
+        try:
+            pair = pair_apart(request(places, tmp_path), servers, 120, lambda _: None)
+            (places["base"] / "pace.py").write_text(KILLED)
+            failed = pair_apart(request(places, tmp_path), servers, 120, lambda _: None)
+        finally:
+            for server in servers.values():
+                server.close()
+    assert isinstance(pair, TakenPair)
+    forward = [turn.phases_s["forward"] / turn.steps for turn in pair.turns if turn.side == "base"]
+    assert min(forward) >= 0.02
+    assert isinstance(failed, Failed)
+    assert failed.side == "base"
+
+
+def test_an_environment_without_torch_is_refused() -> None:
+    from stepbench.errors import UsageError
+
+    bare: Any = Path(sys.base_prefix) / "bin" / Path(sys.executable).name
+    if not bare.exists():
+        pytest.skip(f"this Python has no interpreter of its own at {bare}")
+    with (
+        pytest.raises(UsageError, match=r"--base-python .* cannot run stepbench there: .*torch"),
+        other(bare),
+    ):
+        pass

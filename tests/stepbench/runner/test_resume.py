@@ -1,0 +1,94 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stepbench import machine
+from stepbench.config import options
+from stepbench.config.options import Options
+from stepbench.config.requests import ParityOptions
+from stepbench.errors import UsageError
+from stepbench.process.job import Outcome
+from stepbench.runner import prepare, resume
+from stepbench.runner.jobs import CaseJobs
+from stepbench_reports.schema.status import Status
+
+
+class SilentServer:
+    """Stands for a server: ready at once, and every job of it is done."""
+
+    def wait_until_ready(self) -> float | None:
+        return 0.0
+
+    def run(self, *_: Any, **__: Any) -> Outcome:
+        return Outcome(Status.OK, result={})
+
+    def close(self) -> None: ...
+
+
+def read(tmp_path: Path, **given: Any) -> Options:
+    return options.read({f"stepbench_{word}": value for word, value in given.items()}, tmp_path)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> dict[str, Any]:
+    """The `run.json` of a run with some options."""
+    asked = read(
+        tmp_path, device=["cpu"], batch_size=["8"], num_workers=["0", "2"], compile=["off"],
+        max_time="2", threads="1", parity_steps="3",
+    )  # fmt: skip
+    jobs = CaseJobs(asked, None, SilentServer(), lambda _: None)  # type: ignore[arg-type]  # no files are written
+    return prepare.run_facts(jobs, ["--batch-size", "8"], {"cpu": "A processor"})
+
+
+def test_an_invocation_without_options_takes_those_of_the_run(
+    tmp_path: Path, stored: dict[str, Any]
+) -> None:
+    found = resume.adopt(read(tmp_path), stored, tmp_path)
+    assert [case.batch_size for case in found.matrix.cases] == [8, 8]
+    assert found.sampling.max_time_s == 2
+    assert found.settings.threads == 1
+    assert found.parity == ParityOptions(steps=3)
+    assert found.profiling is None
+
+
+def test_options_may_be_repeated(tmp_path: Path, stored: dict[str, Any]) -> None:
+    again = read(
+        tmp_path, batch_size=["8"], num_workers=["0", "2"], compile=["off"], threads="1",
+    )  # fmt: skip
+    found = resume.adopt(again, stored, tmp_path)
+    assert found.matrix.axes["batch_size"] == (8,)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"batch_size": ["4"]}, "another matrix .*; leave --batch-size out to resume it"),
+        ({"max_time": "9"}, "another rule .*; leave --max-time out"),
+        ({"sync_phases": True}, "another rule .*; leave --sync-phases out"),
+        ({"seed": "3", "threads": "1"}, "other settings .*; leave --seed, --threads out"),
+        ({"no_parity": True}, "its parity was judged otherwise .*; leave --no-parity out"),
+        ({"train_parity": True}, "its parity was judged otherwise .*; leave --train-parity out"),
+        ({"profile": True}, "profiled otherwise, or not at all .*; leave --profile out"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_resumed_run_is_not_changed(
+    tmp_path: Path, stored: dict[str, Any], given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=f"--resume {tmp_path}: .*{said}"):
+        resume.adopt(read(tmp_path, **given), stored, tmp_path)
+
+
+def test_two_machines_are_not_mixed(tmp_path: Path, stored: dict[str, Any]) -> None:
+    stored["machine"]["cpu"] = "Another"
+    stored["packages"]["torch"] = "0.1"
+    with pytest.raises(UsageError) as raised:
+        resume.adopt(read(tmp_path), stored, tmp_path)
+    assert f"cpu Another there, {machine.cpu_name()} here; torch 0.1 there" in str(raised.value)
+
+
+def test_limits_of_time_and_memory_may_change(tmp_path: Path, stored: dict[str, Any]) -> None:
+    again = read(tmp_path, deadline="7", memory_limit="1GiB")
+    found = resume.adopt(again, stored, tmp_path)
+    assert (found.deadline_s, found.memory_limit_bytes) == (7, 2**30)
