@@ -1,9 +1,12 @@
-"""The axes of a matrix, each with the reading, the label and the help of its values."""
+"""The axes as options of the command line: how values are read, the default matrix, the help.
+
+`stepbench_reports.schema.axes` has the rest of an axis: its default in a case, its label in an id,
+its words in reports.
+"""
 
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 from stepbench.config.values import option_name
@@ -33,8 +36,6 @@ class Axis:
     parse: Callable[[str], Any]
     """Reads a word of the command line; raises `ValueError` with the remedy."""
     default: tuple[Any, ...]
-    label: Callable[[Any], str]
-    """The value's part in a case's id."""
     metavar: str
     help: str
 
@@ -60,15 +61,6 @@ class Axis:
 
 def _split(word: object) -> list[str]:
     return [part.strip() for part in str(word).split(",") if part.strip()] or [""]
-
-
-def workload_label(spec: str) -> str:
-    """A workload's part in a case's id: a shipped name as it is, a file's stem, a module's end."""
-    source, colon, attribute = spec.rpartition(":")
-    if not colon:
-        return spec
-    stem = PurePath(source).stem if source.endswith(".py") else source.rpartition(".")[2]
-    return stem if attribute == "make" else f"{stem}.{attribute}"
 
 
 def _workload(word: str) -> str:
@@ -108,10 +100,6 @@ def _switch(word: str) -> bool:
     return switches[word.lower()]
 
 
-def _when_on(label: str) -> Callable[[Any], str]:
-    return lambda value: label if value else ""
-
-
 def _device(word: str) -> str:
     kind, colon, index = word.partition(":")
     if not kind.isalpha() or (colon and not index.isdigit()):
@@ -133,7 +121,6 @@ AXES: tuple[Axis, ...] = (
         name="workload",
         parse=_workload,
         default=("convnet",),
-        label=workload_label,
         metavar="NAME",
         help="what is trained: convnet, a torchvision classifier (resnet18, vit_b_16, ...), "
         "path/to/file.py:make or package.module:make",
@@ -142,7 +129,6 @@ AXES: tuple[Axis, ...] = (
         name="dataset",
         parse=_one_of((OWN_DATASET, *DATASETS), "data set"),
         default=(OWN_DATASET,),
-        label=lambda value: "" if value == OWN_DATASET else str(value),
         metavar="NAME",
         help=f"what it is trained on: {', '.join(DATASETS)}, or own (the workload's own)",
     ),
@@ -150,7 +136,6 @@ AXES: tuple[Axis, ...] = (
         name="loop",
         parse=_one_of(LOOPS, "loop"),
         default=("train",),
-        label=lambda value: "" if value == "train" else str(value),
         metavar="NAME",
         help="train (the default), eval (evaluation mode under no_grad), or both",
     ),
@@ -158,7 +143,6 @@ AXES: tuple[Axis, ...] = (
         name="device",
         parse=_device,
         default=(EVERY_DEVICE,),
-        label=lambda value: str(value).replace(":", ""),
         metavar="DEVICE",
         help="cpu, cuda, cuda:1, mps, xpu",
     ),
@@ -166,7 +150,6 @@ AXES: tuple[Axis, ...] = (
         name="batch_size",
         parse=_whole_number(1, "a batch holds at least one sample"),
         default=(4, 32),
-        label=lambda value: f"b{value}",
         metavar="N",
         help="samples in a batch",
     ),
@@ -174,7 +157,6 @@ AXES: tuple[Axis, ...] = (
         name="accumulate",
         parse=_whole_number(1, "a step has at least one backward pass"),
         default=(1,),
-        label=lambda value: "" if value == 1 else f"acc{value}",
         metavar="N",
         help="backward passes to one step of the optimizer; gradients add up over N batches",
     ),
@@ -182,7 +164,6 @@ AXES: tuple[Axis, ...] = (
         name="num_workers",
         parse=_whole_number(0, "0 loads in the training process itself"),
         default=(0, 2),
-        label=lambda value: f"w{value}",
         metavar="N",
         help="processes that load data; 0 loads in the training process itself",
     ),
@@ -190,7 +171,6 @@ AXES: tuple[Axis, ...] = (
         name="prefetch_factor",
         parse=_whole_number(1, "a worker keeps at least one batch ready"),
         default=(2,),
-        label=lambda value: "" if value == 2 else f"pf{value}",
         metavar="N",
         help="batches that each loader worker keeps ready (default 2)",
     ),
@@ -198,7 +178,6 @@ AXES: tuple[Axis, ...] = (
         name="persistent_workers",
         parse=_switch,
         default=(False,),
-        label=_when_on("persistent"),
         metavar="on|off",
         help="keep loader workers from epoch to epoch: only the restart's time depends on it",
     ),
@@ -206,7 +185,6 @@ AXES: tuple[Axis, ...] = (
         name="pin_memory",
         parse=_switch,
         default=(False,),
-        label=_when_on("pin"),
         metavar="on|off",
         help="load batches into page-locked memory, from which transfers are faster",
     ),
@@ -214,7 +192,6 @@ AXES: tuple[Axis, ...] = (
         name="non_blocking",
         parse=_switch,
         default=(False,),
-        label=_when_on("nonblocking"),
         metavar="on|off",
         help="do not wait for transfers to the device; needs --pin-memory on to take effect",
     ),
@@ -222,7 +199,6 @@ AXES: tuple[Axis, ...] = (
         name="compile",
         parse=_compile,
         default=("off", "default"),
-        label=lambda value: str(value).replace(":", "."),
         metavar="MODE",
         help=f"torch.compile: {', '.join(COMPILE_MODES)}, or backend:NAME",
     ),
@@ -230,7 +206,6 @@ AXES: tuple[Axis, ...] = (
         name="dynamic",
         parse=_one_of(DYNAMIC, "setting of torch.compile's dynamic"),
         default=("auto",),
-        label=lambda value: {"auto": "", "on": "dynamic", "off": "static"}[value],
         metavar="HOW",
         help="shapes that torch.compile takes as variable: on, off, or auto (the default)",
     ),
@@ -238,7 +213,6 @@ AXES: tuple[Axis, ...] = (
         name="precision",
         parse=_one_of(PRECISIONS, "precision"),
         default=("fp32",),
-        label=str,
         metavar="NAME",
         help="fp32, tf32 (matrix products in TF32), bf16 or fp16 (autocast)",
     ),
@@ -246,7 +220,6 @@ AXES: tuple[Axis, ...] = (
         name="channels_last",
         parse=_switch,
         default=(False,),
-        label=_when_on("channels_last"),
         metavar="on|off",
         help="keep images and convolutions' weights in memory with the channels last",
     ),
@@ -254,7 +227,6 @@ AXES: tuple[Axis, ...] = (
         name="optimizer",
         parse=_one_of(OPTIMIZERS, "implementation of an optimizer"),
         default=("own",),
-        label=lambda value: "" if value == "own" else str(value),
         metavar="HOW",
         help="the optimizer's implementation: own (the workload's choice), plain (parameter by "
         "parameter), foreach, fused",

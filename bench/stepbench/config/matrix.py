@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stepbench.config.axes import AXES, AXIS, EVERY_DEVICE, workload_label
-from stepbench.config.case import DEFAULTS, NEEDS, Case
+from stepbench.config.axes import AXES, AXIS, EVERY_DEVICE
+from stepbench.config.case import Case
 from stepbench.errors import UsageError
+from stepbench_reports.schema.axes import DEFAULTS, INFO, workload_label
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,13 @@ class Matrix:
 
     def _refuse_lost_values(self, cases: list[Case], normalized: tuple[Case, ...]) -> None:
         """Refuses values that no case has, for an axis that has no meaning in any of them."""
-        for name, (_, remedy) in NEEDS.items():
+        for name, info in INFO.items():
+            if info.need is None:
+                continue
             lost = {getattr(case, name) for case in cases} - {getattr(c, name) for c in normalized}
             for value in lost - {DEFAULTS[name]}:
                 word = {True: "on", False: "off"}.get(value, value)
-                raise UsageError(f"{AXIS[name].flag} {word}: {remedy}")
+                raise UsageError(f"{AXIS[name].flag} {word}: {info.need.remedy}")
 
     def _excludes(self, case: Case) -> bool:
         return any(

@@ -289,7 +289,7 @@ class Examiner:
     def _tried(self, compile_: str, kept: StoredReference, own: EagerError) -> str:
         """`agrees` or `departs`: what the case does if it is compiled in another way."""
         torch._dynamo.reset()
-        case = replace(self._case, compile=compile_).normalized()
+        case = self._case.changed(compile=compile_).normalized()
         try:
             call = compilation.compile_model(self._built.model, case)
             training = replace(self._built.training, model=call)

@@ -93,7 +93,7 @@ def _surveyed(
 
 def _problem(survey: Survey, case: Case) -> str | None:
     """The reason why a side cannot run a case; surveys name the matrix's device, such as `all`."""
-    anywhere = replace(case, device=EVERY_DEVICE).id
+    anywhere = case.changed(device=EVERY_DEVICE).id
     return survey.problems.get(case.id) or survey.problems.get(anywhere)
 
 

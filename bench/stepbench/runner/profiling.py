@@ -12,6 +12,7 @@ from stepbench.results.case_measurement import CaseMeasurement
 from stepbench.results.case_result import ProfileResult
 from stepbench.runner import outcomes
 from stepbench.runner.jobs import CaseJobs
+from stepbench_reports.schema.axes import workload_label
 from stepbench_reports.schema.files import TRACE_SUFFIX
 
 ALWAYS_SHOWN = {"workload", "device", "batch_size", "num_workers", "compile", "precision"}
@@ -101,7 +102,7 @@ class Profiler:
 
 def board_name(case: Case) -> str:
     """The name of a case in TensorBoard, such as `convnet/cpu-b32-w2-default-fp32`."""
-    workload = AXES[0].label(case.workload)
+    workload = workload_label(case.workload)
     return f"{workload}/{case.id.removeprefix(workload).lstrip('-')}"
 
 

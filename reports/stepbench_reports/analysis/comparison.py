@@ -14,22 +14,13 @@ from stepbench_reports.analysis.stats import (
     point,
     ratio_interval,
 )
-
-EAGER = "off"
-"""The value of the axis `compile` that stands for eager execution."""
-_MOOT: Mapping[tuple[str, Any], Mapping[str, Any]] = {
-    ("compile", EAGER): {"dynamic": "auto"},
-    ("num_workers", 0): {"prefetch_factor": 2, "persistent_workers": False},
-    ("device", "cpu"): {"pin_memory": False, "non_blocking": False},
-    ("loop", "eval"): {"accumulate": 1, "optimizer": "own"},
-}
-"""Axes that mean nothing where another has a value, and what stands for that."""
+from stepbench_reports.schema.axes import DEFAULTS, EAGER, moot
 
 
 def with_value(axes: Mapping[str, Any], axis: str, value: object) -> dict[str, Any]:
     """The axes of the same case with another value of one axis, and of those that follow."""
-    moot = _MOOT.get((axis, value), {})
-    return {**axes, axis: value, **{name: to for name, to in moot.items() if name in axes}}
+    changed = {**axes, axis: value}
+    return changed | {name: DEFAULTS[name] for name in moot({axis: value}) if name in axes}
 
 
 def eager_twin(axes: Mapping[str, Any]) -> dict[str, Any] | None:

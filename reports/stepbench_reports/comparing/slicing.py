@@ -11,6 +11,7 @@ from stepbench_reports.errors import ReportError
 from stepbench_reports.read import measurement
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run, axes_key
+from stepbench_reports.schema.axes import workload_label
 from stepbench_reports.wording import naming, quantity
 from stepbench_reports.wording.markup import Grid, escaped, grid
 
@@ -163,7 +164,7 @@ def _rows(
 
 def _name(row: Mapping[Any, Measurement], others: Sequence[str]) -> str:
     axes = list(row.values())[-1].axes  # the last value is the one that other axes belong to
-    return escaped(naming.label(axes, others) or naming.workload_name(str(axes["workload"])))
+    return escaped(naming.label(axes, others) or workload_label(str(axes["workload"])))
 
 
 def _rate(m: Measurement) -> str:

@@ -16,6 +16,7 @@ from stepbench_reports.read.parity import UNKNOWN as NOT_COMPARED
 from stepbench_reports.read.parity import Parity
 from stepbench_reports.read.profile import UNKNOWN as NOT_PROFILED
 from stepbench_reports.read.profile import Profile
+from stepbench_reports.schema.axes import EAGER
 from stepbench_reports.schema.phases import STEP, Phase
 from stepbench_reports.schema.status import Status
 
@@ -70,7 +71,7 @@ class Measurement:
     @property
     def compiled(self) -> bool:
         """Whether `torch.compile` is at work."""
-        return bool(self.axes.get("compile", comparison.EAGER) != comparison.EAGER)
+        return bool(self.axes.get("compile", EAGER) != EAGER)
 
     @property
     def disturbed(self) -> bool:

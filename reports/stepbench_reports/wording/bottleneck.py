@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from stepbench_reports.analysis.bottleneck import Bottleneck, BottleneckKind
-from stepbench_reports.analysis.comparison import EAGER
 from stepbench_reports.analysis.stats import point
 from stepbench_reports.read.measurement import Measurement, number
+from stepbench_reports.schema.axes import EAGER
 from stepbench_reports.schema.phases import STEP, Phase
 from stepbench_reports.wording import quantity
 

@@ -7,6 +7,7 @@ from stepbench_reports.analysis import comparison
 from stepbench_reports.analysis.stats import Interval, geometric_mean, ratio_interval
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
+from stepbench_reports.schema.axes import workload_label
 from stepbench_reports.wording import bottleneck, naming, quantity, summary
 
 ON_A_PAR = 0.02
@@ -61,7 +62,7 @@ def _name(key: tuple[str, str, str], keys: list[tuple[str, str, str]]) -> str:
     workload, dataset, loop = key
     parts = []
     if len({other[0] for other in keys}) > 1:
-        parts.append(naming.workload_name(workload))
+        parts.append(workload_label(workload))
     if len({other[1] for other in keys if other[0] == workload}) > 1:
         parts.append(f"on {dataset}")
     if len({other[2] for other in keys}) > 1:

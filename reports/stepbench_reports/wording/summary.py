@@ -8,6 +8,7 @@ from typing import Any
 from stepbench_reports.analysis.stats import UNKNOWN
 from stepbench_reports.read.measurement import DAMAGED, NOT_MEASURED, Measurement, number
 from stepbench_reports.read.run import Run
+from stepbench_reports.schema.axes import workload_label
 from stepbench_reports.schema.status import Status
 from stepbench_reports.wording import naming, quantity
 
@@ -58,7 +59,7 @@ def title(run: Run) -> str:
     constant = [n for n in run.axis_names if n not in {*differing, "workload", "dataset"}]
     told = naming.beyond_default(axes, constant)
     workloads = sorted(
-        {naming.workload_name(str(m.axes["workload"])) for m in run.measurements if m.axes}
+        {workload_label(str(m.axes["workload"])) for m in run.measurements if m.axes}
     )
     who = _listed(workloads, "workloads") or "no case measured"
     how = naming.setting(axes, told) if told else ""

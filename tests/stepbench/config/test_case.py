@@ -1,13 +1,12 @@
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepbench.config.axes import AXES, AXIS, workload_label
+from stepbench.config.axes import AXES, AXIS
 from stepbench.config.case import Case
 from stepbench.config.matrix import Matrix, default_matrix
 from stepbench.errors import UsageError, near
+from stepbench_reports.schema.axes import workload_label
 
 
 def test_the_id_is_readable_and_leaves_the_own_data_set_out() -> None:
@@ -187,8 +186,8 @@ def test_a_switch_is_on_or_off() -> None:
 def test_cases_that_differ_in_loading_alone_compute_the_same() -> None:
     case = Case(workload="net", batch_size=8, num_workers=2, prefetch_factor=4, compile="default")
     assert case.numerics_key == Case(workload="net", batch_size=8, compile="default")
-    assert replace(case, num_workers=0, prefetch_factor=2).numerics_key == case.numerics_key
-    assert replace(case, optimizer="fused").numerics_key != case.numerics_key
+    assert case.changed(num_workers=0, prefetch_factor=2).numerics_key == case.numerics_key
+    assert case.changed(optimizer="fused").numerics_key != case.numerics_key
 
 
 def test_what_a_case_is_compared_with() -> None:
@@ -198,7 +197,7 @@ def test_what_a_case_is_compared_with() -> None:
     )  # fmt: skip
     plain = Case(workload="convnet", accumulate=2)
     assert case.reference == plain
-    assert case.eager_same_precision == replace(plain, device="cuda", precision="bf16")
-    assert case.twin == replace(plain, device="cuda")
+    assert case.eager_same_precision == plain.changed(device="cuda", precision="bf16")
+    assert case.twin == plain.changed(device="cuda")
     # In fp32 the measure is the CPU's rounding, whatever the device does.
-    assert replace(case, precision="fp32").eager_same_precision == plain
+    assert case.changed(precision="fp32").eager_same_precision == plain

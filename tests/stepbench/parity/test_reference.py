@@ -74,7 +74,7 @@ def test_a_reference_is_in_double_precision_and_taken_once(tmp_path: Path) -> No
 def test_eager_is_as_far_off_as_its_precision_rounds_and_agrees_with_itself(
     tmp_path: Path, precision: str
 ) -> None:
-    case = replace(CASE, precision=precision)
+    case = CASE.changed(precision=precision)
     kept = reference.take(subject(case), asked(case, tmp_path, ParityOptions(steps=3)), 0)
     own = eager_error.eager_error(subject(case), kept, shaken=1)
     first, second, _ = own.runs
@@ -110,7 +110,7 @@ def test_numbers_drawn_in_half_precision_are_named_as_unlike(tmp_path: Path) -> 
             y: Tensor = self.linear(x)
             return y + torch.rand_like(y)  # bf16 under autocast
 
-    case = replace(CASE, precision="bf16")
+    case = CASE.changed(precision="bf16")
     made = subject(case)
     made = replace(made, workload=replace(made.workload, model=Halved))
     kept = reference.take(made, asked(case, tmp_path, ParityOptions(steps=2)), 0)
