@@ -1,7 +1,7 @@
 """The order of rooms: who may import whom, and who may import torch.
 
-A room imports only rooms of greater row numbers, and its own modules. Imports inside functions and
-for types count as well.
+A room imports only rooms of greater row numbers, and its own modules; imports inside functions and
+for types count as well. Modules that import each other when they are loaded form no cycle.
 """
 
 import ast

@@ -4,9 +4,9 @@ Importing this costs next to nothing: each public name is imported when it is fi
 torch when something is measured.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = (
+    False  # `typing` is not imported: `python -m stepbench` leaves the current directory out first
+)
 if TYPE_CHECKING:
     from stepbench.api import measure
     from stepbench.config.case import Case
@@ -51,6 +51,8 @@ _MODULES = {
 
 def __getattr__(name: str) -> object:
     """Imports a public name when it is first asked for (PEP 562)."""
+    from importlib import import_module  # noqa: PLC0415  # as above
+
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(import_module(_MODULES[name]), name)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -145,13 +146,26 @@ def test_what_a_case_preloads_has_none_of_these_names(installed: Path) -> None:
     assert run(str(installed), "-c", code) == "[]"
 
 
-def test_a_shipped_workload_is_measured_in_a_repository_with_all_these_names(
-    installed: Path, tmp_path: Path
+def test_a_workload_that_imports_all_these_names_is_measured(
+    installed: Path, tmp_path: Path, tiny: Callable[..., Path]
 ) -> None:
-    a_namespace(tmp_path)
-    said = run(
-        str(installed), "-m", "stepbench", "run", "--batch-size", "4", "--num-workers", "0",
-        "--compile", "off", "--steps", "3", "--no-parity", cwd=tmp_path,
+    a_module_beside_a_namespace(tmp_path)
+    tiny("train.py", "import bench; from models.net import MINE; import reports.net, tests.net")
+    quick = (
+        "--batch-size", "4", "--num-workers", "0", "2", "--compile", "off", "--steps", "3",
+        "--no-parity",
     )  # fmt: skip
-    assert "convnet" in said
+    run(
+        str(installed), "-m", "stepbench", "run", "--workload", "train.py:make", *quick,
+        cwd=tmp_path,
+    )  # fmt: skip
     assert (tmp_path / "results" / "latest" / "report.md").is_file()
+
+
+def test_the_shipped_workloads_are_installed_with_it(installed: Path) -> None:
+    code = (
+        "from stepbench.workload.shipped import SHIPPED; "
+        "print(sorted(path.name for path in SHIPPED.glob('*.py')))"
+    )
+    shipped = run(str(installed), "-c", code)
+    assert shipped == str(sorted(path.name for path in (ROOT / "models").glob("*.py")))

@@ -32,6 +32,8 @@ def test_a_tiny_run_leaves_all_that_it_promises(bench: Bench, tiny: Tiny, tmp_pa
     assert done.returncode == 0, done.stdout + done.stderr
     run = tmp_path / "results" / "latest"
     assert (tmp_path / "results" / ".gitignore").read_text().endswith("*\n")
+    command = json.loads((run / "run.json").read_text())["command"]
+    assert command.startswith("stepbench run --workload tiny.py:make --batch-size 4 8 ")
 
     files = case_files(run)
     assert set(files) == {f"tiny-cpu-b{size}-w0-off-fp32" for size in (4, 8)}

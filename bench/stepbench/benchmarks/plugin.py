@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from stepbench.benchmarks.case_under_test import CaseUnderTest, uncaptured
+from stepbench.benchmarks.session import own_arguments
 from stepbench.config.case import Case
 from stepbench.config.flags import FLAGS
 from stepbench.config.options import read
@@ -36,8 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Reads the options and claims the run's directory, both without torch."""
     console = Console(file=sys.stdout, highlight=False)
+    arguments = list(config.invocation_params.args)[len(own_arguments()) :]
     with _usage_errors():
-        run = Runner(read(vars(config.option), Path.cwd()), sys.argv[1:], console)
+        run = Runner(read(vars(config.option), Path.cwd()), arguments, console)
         if config.option.collectonly:
             run.list_only()
         else:

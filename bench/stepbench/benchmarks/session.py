@@ -54,10 +54,11 @@ def main(arguments: Sequence[str]) -> int:
         os.environ.pop(variable, None)
     import pytest  # noqa: PLC0415  # --help need not wait for it
 
-    return int(pytest.main([*_own_arguments(), *arguments]))
+    return int(pytest.main([*own_arguments(), *arguments]))
 
 
-def _own_arguments() -> list[str]:
+def own_arguments() -> list[str]:
+    """The arguments of pytest that make the session stepbench's own; the user's follow."""
     return [
         *("-c", str(HERE / "pytest.ini")),
         f"--rootdir={HERE.parent}",  # so that a test's name is the same wherever it is run from

@@ -13,11 +13,6 @@ class Case(Axes, frozen=True, kw_only=True):
     """One point of the matrix. Frozen and hashable; its fields are the axes, in order."""
 
     @property
-    def uncompiled(self) -> "Case":
-        """The same case without `torch.compile`."""
-        return self.changed(compile="off").normalized()
-
-    @property
     def compile_key(self) -> "Case":
         """The case that stands for all cases that compile to the same code as this one."""
         return self._with_defaults(_UNSEEN_BY_COMPILERS).normalized()

@@ -7,7 +7,6 @@ it. The parent blocks on the child and never polls.
 
 import json
 import multiprocessing
-import multiprocessing.util
 import os
 import socket
 import subprocess

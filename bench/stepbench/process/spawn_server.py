@@ -1,7 +1,6 @@
 """Starts a fresh interpreter for each child, where there is no safe fork (macOS, Windows)."""
 
 import multiprocessing
-import multiprocessing.util
 import os
 import sys
 import tempfile

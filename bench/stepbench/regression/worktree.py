@@ -6,7 +6,9 @@ the system has released.
 """
 
 import contextlib
+import os
 import shutil
+import stat
 import subprocess
 import tempfile
 import time
@@ -151,8 +153,21 @@ def sweep(repository: Path | None) -> None:
             if word == "worktree" and Path(path).parent.name.startswith(PREFIX):
                 directories.add(Path(path).parent)
     for directory in sorted(directories):
-        with contextlib.suppress(OSError):  # another user's
-            _remove_left_over(directory, repository)
+        if _is_ours(directory):
+            # git may be missing, and the file system in others' hands: the next check tries again.
+            with contextlib.suppress(OSError, UsageError):
+                _remove_left_over(directory, repository)
+
+
+def _is_ours(directory: Path) -> bool:
+    """True for a directory of this user, and for one that is gone; others' are never opened."""
+    try:
+        status = directory.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
 
 
 def _remove_left_over(directory: Path, repository: Path | None) -> None:

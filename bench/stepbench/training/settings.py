@@ -4,6 +4,9 @@ import os
 import random
 from typing import Any
 
+import numpy as np
+import torch
+
 from stepbench.config.settings import Settings
 
 ALLOCATOR_VARIABLE = "PYTORCH_ALLOC_CONF"
@@ -13,9 +16,6 @@ _CUBLAS_VARIABLE = "CUBLAS_WORKSPACE_CONFIG"
 
 def apply(settings: Settings) -> None:
     """Sets this process up; before it has touched a device or computed anything in parallel."""
-    import numpy as np  # noqa: PLC0415  # the parent imports this module, and none of these
-    import torch  # noqa: PLC0415
-
     if settings.allocator is not None:
         os.environ[ALLOCATOR_VARIABLE] = settings.allocator
     if settings.threads is not None:
@@ -34,8 +34,6 @@ def apply(settings: Settings) -> None:
 
 def record(settings: Settings) -> dict[str, Any]:
     """Records the settings in force in this process."""
-    import torch  # noqa: PLC0415
-
     return {
         "threads": torch.get_num_threads(),
         "interop_threads": torch.get_num_interop_threads(),

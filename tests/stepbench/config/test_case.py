@@ -21,11 +21,6 @@ def test_the_id_names_another_data_set_device_index_and_backend_fit_for_a_file_n
     assert case.id == "my_bench.small-jpeg-cuda1-b4-w0-backend.eager-fp32"
 
 
-def test_the_eager_twin_differs_in_compilation_alone() -> None:
-    case = Case(workload="convnet", compile="default", precision="bf16")
-    assert case.uncompiled == Case(workload="convnet", precision="bf16")
-
-
 def test_the_default_matrix_shows_every_axis_of_the_mission() -> None:
     cases = default_matrix().on(("cpu", "cuda")).cases
     assert len(cases) == 16
@@ -136,8 +131,6 @@ def test_settling_again_changes_nothing_and_neither_does_compiling_as(case: Case
     settled = case.normalized()
     assert settled.normalized() == settled
     assert settled.compile_key.compile_key == settled.compile_key
-    assert settled.uncompiled.compile == "off"
-    assert settled.uncompiled.normalized() == settled.uncompiled
 
 
 def test_an_axis_without_meaning_in_a_case_makes_no_second_one() -> None:
@@ -174,7 +167,7 @@ def test_cases_that_differ_in_loading_alone_compile_as_one() -> None:
     assert one.compile_key != Case(workload="convnet", compile="default", batch_size=8).compile_key
     assert one.has_compile_cache
     assert not Case(workload="convnet", compile="backend:aot_eager").has_compile_cache
-    assert not one.uncompiled.has_compile_cache
+    assert not one.changed(compile="off").has_compile_cache
 
 
 def test_a_switch_is_on_or_off() -> None:

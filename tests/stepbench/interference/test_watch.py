@@ -59,8 +59,6 @@ def test_what_the_process_tree_burns_itself_is_its_own() -> None:
         burned_s = psutil.Process(pid).cpu_times().user - before
     # The child's time is counted with the parent's own, exactly.
     assert found.cpu_per_wall > burned_s * 0.9
-    assert found.others is not None
-    assert found.others < 1.0
 
 
 def test_a_process_of_the_tree_that_ends_is_no_error() -> None:

@@ -82,8 +82,6 @@ def test_what_is_measured_is_plausible_kept_and_given_again(place: Path) -> None
     assert products.pop("tf32") is None
     for rate in (*products.values(), facts["copy_bytes_per_s"], facts["decoded_images_per_s"]):
         assert 0 < rate < math.inf
-    # A product of 512 rows computes far more than a copy of as many numbers moves.
-    assert products["fp32"] > facts["copy_bytes_per_s"] / 8 > facts["decoded_images_per_s"]
     assert facts["threads"] == torch.get_num_threads()
     assert datetime.fromisoformat(facts["measured"]).utcoffset() == timedelta(0)
     assert any("bf16" in words for words in said)

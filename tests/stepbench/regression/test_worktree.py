@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from stepbench.regression.worktree import (
     FILES,
     LOCK,
     PREFIX,
+    UNLOCKED_S,
     checked_out,
     remove,
     sweep,
@@ -183,3 +185,20 @@ def test_a_checkout_that_was_cut_off_is_removed_and_others_are_let_be(
     remove(holder, repository)
     assert not holder.exists()
     assert repositories.worktrees(repository) == [str(others)]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="another user's directory is made by root alone")
+def test_another_user_s_directories_are_left_alone(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    directory = Path(tempfile.mkdtemp(prefix=PREFIX))
+    (directory / LOCK).symlink_to(precious)
+    old_s = time.time() - 10 * UNLOCKED_S
+    os.utime(directory, (old_s, old_s))
+    os.chown(directory, 12345, 12345)
+    try:
+        sweep(None)
+        assert directory.exists()
+        assert precious.read_text() == "mine"
+    finally:
+        shutil.rmtree(directory)
