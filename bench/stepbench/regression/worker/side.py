@@ -158,7 +158,7 @@ def entered(asked: SideRequest) -> Request:
     spec = workload_in(tree, request.case.workload)
     return replace(
         request,
-        case=replace(request.case, workload=spec),
+        case=request.case.changed(workload=spec),
         shipped=tree.own(request.shipped or SHIPPED),
     )
 
