@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from stepbench_reports import commands as reading
-from support import synthetic
+from support import synthetic, synthetic_profile
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -104,12 +104,9 @@ def test_each_report_and_comparison_is_made(
         (run / "profiles").mkdir()
         for file in (run / "cases").iterdir():
             content = json.loads(file.read_text())
-            row = {
-                "phase": "forward", "operator": "aten::mm", "shapes": "", "calls": 1,
-                "host_self_s": 0.001, "device_self_s": 0.0, "allocated_bytes": 0,
-            }  # fmt: skip
-            profile = {"breakdown": {"steps": 1, "step_s": 0.001, "rows": [row]}}
-            told = {"id": content["id"], "status": "ok", "profile": profile}
+            told = synthetic_profile.profile_file(
+                content, synthetic_profile.profile(synthetic_profile.EAGER)
+            )
             (run / "profiles" / file.name).write_text(json.dumps(told))
     read = {"report": reading.report, "compare": reading.compare}[subcommand]
     assert read(shlex.split(arguments)) == 0

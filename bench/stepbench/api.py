@@ -34,6 +34,7 @@ def measure(
         StoreError: A result could not be written.
     """
     # `import stepbench` costs next to nothing; these imports take a second.
+    from msgspec import structs  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
 
     import stepbench_reports  # noqa: PLC0415
@@ -44,7 +45,7 @@ def measure(
     chosen = replace(
         defaults,
         matrix=_matrix_of(target) if isinstance(target, Case) else target,
-        sampling=replace(defaults.sampling, max_time_s=max_time_s),
+        sampling=structs.replace(defaults.sampling, max_time_s=max_time_s),
         parity=defaults.parity if parity else None,
         output=None if output is None else Path(output).absolute(),
     )

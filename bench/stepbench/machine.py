@@ -2,11 +2,13 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import psutil
+
+from stepbench_reports.schema.machine import MachineFacts, Packages
 
 PACKAGES = ("torch", "torchvision", "numpy", "triton", "pytest-benchmark", "stepbench")
 """The packages whose versions bear upon the figures."""
@@ -29,20 +31,25 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def machine() -> dict[str, Any]:
-    """The facts that a reader needs of the machine; sizes in bytes."""
-    return {
-        "cpu": cpu_name(),
-        "logical_cores": psutil.cpu_count(),
-        "physical_cores": psutil.cpu_count(logical=False),
-        "usable_cores": usable_cores(),
-        "memory_bytes": psutil.virtual_memory().total,
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-    }
+def machine(devices: Mapping[str, str] | None = None) -> MachineFacts:
+    """The facts that a reader needs of the machine.
+
+    Args:
+        devices: The devices that torch can use, with their names.
+    """
+    return MachineFacts(
+        cpu=cpu_name(),
+        logical_cores=psutil.cpu_count(),
+        physical_cores=psutil.cpu_count(logical=False),
+        usable_cores=usable_cores(),
+        memory_bytes=psutil.virtual_memory().total,
+        system=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+        devices=dict(devices or {}),
+    )
 
 
-def packages() -> dict[str, str]:
+def packages() -> Packages:
     """The installed versions of `PACKAGES`; those not installed are left out."""
     versions = {}
     for name in PACKAGES:

@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stepbench.config.case import Case
-from stepbench.config.requests import Request, Sampling
-from stepbench.config.settings import Settings
+from stepbench.config.requests import Request
 from stepbench.machine import cpu_name, packages, usable_cores
 from stepbench.process import start
 from stepbench.process.job import Job
@@ -29,10 +28,11 @@ from stepbench.process.server import Server
 from stepbench.runner import preload
 from stepbench_reports.analysis.stats import median_interval
 from stepbench_reports.schema.measurement import Findings
+from stepbench_reports.schema.run import SamplingOptions, Settings
 from stepbench_reports.schema.status import Status
 
 ROUNDS = 8
-SAMPLING = Sampling(max_time_s=4.0, rel_error=0.005)
+SAMPLING = SamplingOptions(max_time_s=4.0, rel_error=0.005)
 CASES = (
     Case(workload="convnet", batch_size=32, num_workers=0),
     Case(workload="convnet", batch_size=32, num_workers=1),
@@ -104,17 +104,17 @@ def measure(server: Server, case: Case, place: Path, *, beside: bool) -> Reading
     if outcome.status is not Status.OK or not isinstance(outcome.result, Findings):
         raise SystemExit(f"{case.id}: {outcome.status}: {outcome.reason}\n{outcome.detail}")
     found = outcome.result
-    blocks = found.noise["blocks"]
-    limits = found.noise["limits"]
+    blocks, limits = found.noise.blocks, found.noise.limits
     return Reading(
         case=case,
         beside=beside,
-        median_s=statistics.median((found.laps["host"] or {})["step"]),
+        median_s=statistics.median(found.laps.host["step"]),
         blocks=len(blocks),
         marked=sum(
-            any((block[name] or 0.0) > limit for name, limit in limits.items()) for block in blocks
+            (block.others or 0.0) > limits.others or (block.steal or 0.0) > limits.steal
+            for block in blocks
         ),
-        disturbed=found.noise["disturbed"],
+        disturbed=found.noise.disturbed,
     )
 
 

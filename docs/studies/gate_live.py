@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import gate_repository
 import numpy as np
 from gate_repository import WORKLOAD, Dose
+from msgspec.structs import replace
 from scipy import stats
 from truth_record import say
 
@@ -23,11 +23,21 @@ from stepbench.config.case import Case
 from stepbench.process.job import Job
 from stepbench.regression import directory, options, servers
 from stepbench.regression.comparison import Comparison
-from stepbench.regression.pair import SIDES, Failed, PairRequest, TakenPair
+from stepbench.regression.pair import PairRequest, TakenPair, pair_line
 from stepbench.regression.sides import Side, Sides
 from stepbench.regression.tree import Tree
 from stepbench_reports import regression
 from stepbench_reports.regression import decision, records, screening
+from stepbench_reports.schema.check import (
+    SCHEMA,
+    SIDES,
+    CheckSpec,
+    PairLine,
+    SideFacts,
+    SideFailure,
+    Stage,
+)
+from stepbench_reports.schema.machine import MachineFacts
 
 DOSES = (
     Dose(0.0),
@@ -66,7 +76,7 @@ def _check(repository: Path, output: Path, *words: str) -> int:
     return done.returncode
 
 
-def _told(pair: Any) -> dict[str, Any]:  # a recorded pair
+def _told(pair: records.Pair) -> dict[str, Any]:
     return {
         "base": {row: round(value, 9) for row, value in pair.base.items()},
         "head": {row: round(value, 9) for row, value in pair.head.items()},
@@ -91,7 +101,7 @@ def _comparisons(place: Path, doses: Sequence[Dose]) -> Iterator[dict[Dose, Comp
         def comparison(files: Path) -> Comparison:
             base, head = (
                 Side(Tree(side, repository, at, Path()), None, side, Path(sys.executable))
-                for side, at in (("base", repository), ("head", files))
+                for side, at in zip(SIDES, (repository, files), strict=True)
             )
             return Comparison(
                 asked, Sides(base, head, None, (), same_files=False), kept, None, PACKAGES
@@ -138,12 +148,18 @@ def replace_comparison(taking: servers.PairServers, comparison: Comparison) -> s
     return servers.PairServers(comparison, taking.servers)
 
 
-def _figures(found: TakenPair | Failed) -> dict[str, Any]:
+def _figures(found: TakenPair | SideFailure) -> dict[str, Any]:
     """A pair as it is decided about, and by the rules of others."""
-    if isinstance(found, Failed):
+    if isinstance(found, SideFailure):
         sys.exit(f"{found.side}: {found.reason}\n{found.detail}")
-    entry = {"case": CASE.id, "round": 0, "stage": "screen", **found.to_json()}
-    return {**_told(records.pair(entry)), **others(found)}
+    return {**_told(_pair(found, 1, "screen")), **others(found)}
+
+
+def _pair(found: TakenPair | SideFailure, number: int, stage: Stage) -> records.Pair:
+    line = pair_line(found, case=CASE.id, number=number, stage=stage)
+    if not isinstance(line, PairLine):
+        sys.exit(f"{line.failed.side}: {line.failed.reason}\n{line.failed.detail}")
+    return records.pair(line)
 
 
 def others(pair: TakenPair) -> dict[str, float]:
@@ -161,7 +177,7 @@ def suites(place: Path, count: int, dose: Dose, kind: str) -> Iterator[dict[str,
     with _comparisons(place, (dose,)) as comparisons:
         checks = [_Suite(Random(number)) for number in range(count)]  # noqa: S311  # no secret
 
-        def take(taking: servers.PairServers, _: _Suite) -> TakenPair | Failed:
+        def take(taking: servers.PairServers, _: _Suite) -> TakenPair | SideFailure:
             return taking.pair(CASE, lambda _: None)
 
         _go_through(comparisons[dose], checks, take)
@@ -217,7 +233,7 @@ def neighbour(place: Path) -> Iterator[dict[str, Any]]:
         tosses = [Random(number) for number in range(len(names))]  # noqa: S311  # no secret
         checks = [_Suite(toss, name) for name, toss in zip(names, tosses, strict=True)]
 
-        def take(taking: servers.PairServers, check: _Suite) -> TakenPair | Failed:
+        def take(taking: servers.PairServers, check: _Suite) -> TakenPair | SideFailure:
             _, choose = NEIGHBOURS[check.beside]
             sides = {side: comparison.side(side, CASE) for side in SIDES}
             turns = replace(comparison.options.turns, total_s=NEIGHBOUR_S)
@@ -237,16 +253,14 @@ class _Suite:
     def __init__(self, toss: Random, beside: str = "") -> None:
         self.toss = toss
         self.beside = beside
-        self._entries: list[dict[str, Any]] = []
+        self._pairs: list[records.Pair] = []
 
-    def add(self, number: int, stage: str, found: TakenPair | Failed) -> None:
-        if isinstance(found, Failed):
-            sys.exit(f"{found.side}: {found.reason}\n{found.detail}")
-        self._entries.append({"case": CASE.id, "round": number, "stage": stage, **found.to_json()})
+    def add(self, number: int, stage: Stage, found: TakenPair | SideFailure) -> None:
+        self._pairs.append(_pair(found, number, stage))
 
     @property
     def check(self) -> regression.Check:
-        return check_of([records.pair(entry) for entry in self._entries])
+        return check_of(self._pairs)
 
     @property
     def wanted(self) -> screening.Wanted | None:
@@ -266,7 +280,7 @@ class _Suite:
 def _go_through(
     comparison: Comparison,
     checks: Sequence[_Suite],
-    take: Callable[[servers.PairServers, _Suite], TakenPair | Failed],
+    take: Callable[[servers.PairServers, _Suite], TakenPair | SideFailure],
 ) -> None:
     """Takes checks to their ends, round by round; a round's pairs are forked from one process."""
     number = 0
@@ -284,11 +298,21 @@ def _go_through(
 def check_of(pairs: Sequence[records.Pair]) -> regression.Check:
     """A check that has recorded some pairs, and nothing else."""
     cases = list(dict.fromkeys(pair.case for pair in pairs)) or [CASE.id]
-    question = {
-        "cases": cases, "smallest": options.SMALLEST, "failing": [], "unmeasured": [],
-        "notes": [], "environments": False,
-    }  # fmt: skip
-    return regression.Check(Path(), question, tuple(pairs), (), ())
+    side = SideFacts(commit=None, described="the study's")
+    spec = CheckSpec(
+        schema=SCHEMA,
+        id="study",
+        started="",
+        command="",
+        directory="",
+        stepbench="",
+        machine=MachineFacts(cpu="", usable_cores=1, memory_bytes=0, system="", python=""),
+        sides={"base": side, "head": side},
+        smallest=options.SMALLEST,
+        axes={},
+        cases=tuple(cases),
+    )
+    return regression.Check(Path(), spec, tuple(pairs))
 
 
 SIZES: tuple[tuple[str, int, list[str]], ...] = (

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from stepbench.regression import turns
-from stepbench.regression.pair import Failed, PairRequest, TakenPair
+from stepbench.regression.pair import PairRequest, TakenPair
 from stepbench.regression.worker import pairing
+from stepbench_reports.schema.check import SideFailure, SideName
 
 
 def take_beside(
@@ -19,11 +20,11 @@ def take_beside(
     asked: PairRequest,
     neighbours: Sequence[int],
     beside: Sequence[str],
-) -> TakenPair | Failed:
+) -> TakenPair | SideFailure:
     """Takes a pair; the neighbours, stopped till now, go on during the turns of some sides."""
     plain = turns.ask
 
-    def ask(ends: turns.Ends, name: str, word: str, steps: int = 0) -> Any:
+    def ask(ends: turns.Ends, name: SideName, word: str, steps: int = 0) -> Any:
         active = neighbours if name in beside and word == "turn" else ()
         for pid in active:
             os.kill(pid, signal.SIGCONT)

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 from gate_live import check_of
+from msgspec import structs
 
 from stepbench_reports.regression import decision, screening, statistics
-from stepbench_reports.regression.records import Pair
+from stepbench_reports.regression.records import Check, Pair
 from stepbench_reports.schema.phases import STEP
 
 
@@ -75,9 +76,9 @@ def trial(streams: Sequence[Iterator[Pair]]) -> Trial:
     )
 
 
-def _check(names: Sequence[str], pairs: Sequence[Pair]) -> Any:  # a Check
+def _check(names: Sequence[str], pairs: Sequence[Pair]) -> Check:
     check = check_of(pairs)
-    return replace(check, question={**check.question, "cases": names})
+    return replace(check, spec=structs.replace(check.spec, cases=tuple(names)))
 
 
 def consecutive(pairs: Sequence[Pair]) -> list[Trial]:

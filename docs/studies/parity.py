@@ -13,19 +13,19 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from parity_doses import DOSES
 
 from stepbench.config.case import Case
-from stepbench.config.requests import Examination, ParityOptions, Request, Sampling
+from stepbench.config.requests import Examination, Request
 from stepbench.machine import cpu_name, packages, usable_cores
 from stepbench.process import start
 from stepbench.process.job import Job
 from stepbench.process.server import Server
 from stepbench.runner import preload
-from stepbench_reports.schema.parity import Judgement, ParityVerdict
+from stepbench_reports.schema.parity import Judgement, ParityVerdict, TensorError
+from stepbench_reports.schema.run import ParityOptions, SamplingOptions
 from stepbench_reports.schema.status import Status
 
 SEEDS = 20
@@ -56,7 +56,7 @@ class Row:
     @property
     def steps(self) -> str:
         """Over how many steps it was compared, at least and at most."""
-        found = [each.reference["steps"] for each in self.judgements]
+        found = [each.reference.steps for each in self.judgements if each.reference]
         return f"{min(found)} to {max(found)}" if min(found) < max(found) else str(min(found))
 
     @property
@@ -65,13 +65,15 @@ class Row:
         return sum(each.starts > 1 for each in self.judgements)
 
 
-def _ratio(worst: Any) -> float:
-    return np.inf if worst["error"] is None else float(worst["error"] / worst["allowed"])
+def _ratio(worst: TensorError) -> float:
+    if worst.error is None or not worst.allowed:
+        return np.inf
+    return worst.error / worst.allowed
 
 
 def judge(server: Server, case: Case, seeds: int, scratch: Path) -> Row:
     """Judges a case from several seeds, all in one process, so that it is compiled once."""
-    request = Request(case, Sampling(), scratch / "cache")
+    request = Request(case, SamplingOptions(), scratch / "cache")
     asked = Examination(request, PARITY, scratch / "references")
     outcome = server.run(
         Job("parity_seeds:judge_all", (asked, tuple(range(seeds)))),

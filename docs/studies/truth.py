@@ -57,7 +57,7 @@ def facts() -> str:
     """The machine and what ran on it, in a line."""
     here = machine()
     return (
-        f"{cpu_name()}, {usable_cores()} cores, {here['system']}; Python {here['python']}, "
+        f"{cpu_name()}, {usable_cores()} cores, {here.system}; Python {here.python}, "
         f"torch {torch.__version__}, Lightning {lightning.__version__}"
     )
 

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from truth_record import Aim, Part, say, span, table
 
 from stepbench.config.case import Case
-from stepbench.config.requests import Request, Sampling
-from stepbench.config.settings import Settings
+from stepbench.config.requests import Request
 from stepbench.process.job import Job, Outcome
 from stepbench.process.server import Server
 from stepbench.process.start import start_server
 from stepbench.runner import preload
 from stepbench_reports.analysis.stats import Interval, median_interval, ratio_interval
+from stepbench_reports.schema.run import SamplingOptions, Settings
 from stepbench_reports.schema.status import Status
 
 PLAIN = Path(__file__).with_name("truth_plain.py")
@@ -151,14 +151,14 @@ def measure_spread(processes: int) -> Spread:
         with tempfile.TemporaryDirectory() as cache:
             request = Request(
                 case=CASE,
-                sampling=Sampling(steps=STEPS),
+                sampling=SamplingOptions(steps=STEPS),
                 compile_cache=Path(cache),
                 settings=Settings(threads=1),
             )
             for number in range(processes):
                 say(f"D: process {number + 1} of {processes}")
                 findings = _run(server, "stepbench.measurement.measure:measure", request).result
-                found["stepbench"].append(float(np.median(findings.laps["host"]["step"])))
+                found["stepbench"].append(float(np.median(findings.laps.host["step"])))
                 found["plain"].append(plain_step())
     finally:
         server.close()

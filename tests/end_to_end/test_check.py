@@ -52,7 +52,8 @@ from contextlib import contextmanager
 from stepbench.cli import main
 from stepbench.interference.watch import Disturbance
 from stepbench.regression import servers
-from stepbench.regression.pair import ORDERS, SIDES, Ended, TakenPair, Turn
+from stepbench.regression.pair import ORDERS, TakenPair, Turn
+from stepbench_reports.schema.check import SIDES, SideEnd
 
 STEP_S = {"dataload": 0.001, "forward": 0.004, "backward": 0.004, "optimizer": 0.001}
 QUIET = Disturbance(
@@ -70,7 +71,7 @@ class Injected:
         turns = tuple(
             Turn(side, 1, sum(phases_s[side].values()), phases_s[side]) for side in ORDERS[0]
         )
-        ended = {side: Ended(2**28, None, None, 2, (), ()) for side in SIDES}
+        ended = {side: SideEnd(host_peak_bytes=2**28, modules=2) for side in SIDES}
         return TakenPair(turns, ended, QUIET, 0.1)
 
 

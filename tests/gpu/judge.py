@@ -19,6 +19,7 @@ from stepbench_reports import regression
 from stepbench_reports.read import operators
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
+from stepbench_reports.schema.measurement import BlockNoise
 from stepbench_reports.schema.parity import ParityVerdict
 
 Reference: TypeAlias = Mapping[str, Any]
@@ -101,25 +102,29 @@ def lap(measurement: Measurement, phase: str, clock: str = "device") -> float:
     return float(statistics.median(measurement.laps[clock][phase]))
 
 
-def clocks(measurement: Measurement) -> list[Any]:
+def clocks(measurement: Measurement) -> list[float | None]:
     """The device's clock at the end of each block, in Hz."""
-    return [block.get("clock_hz") for block in measurement.entries("noise", "blocks")]
+    return [block.clock_hz for block in watched(measurement)]
 
 
 def others(measurement: Measurement) -> float:
     """The most that other processes kept the machine busy in a block, as a share."""
-    blocks = measurement.entries("noise", "blocks")
-    return max((float(block.get("others") or 0.0) for block in blocks), default=math.nan)
+    return max((block.others or 0.0 for block in watched(measurement)), default=math.nan)
+
+
+def watched(measurement: Measurement) -> tuple[BlockNoise, ...]:
+    """What went on around each block."""
+    return () if measurement.findings is None else measurement.findings.noise.blocks
 
 
 def plain_step(measurement: Measurement) -> float:
     """Seconds of a training step with nothing to load."""
-    return measurement.figure("loader", "unloaded_step_s")
+    return measurement.unloaded_step_s
 
 
 def peak(measurement: Measurement) -> float:
     """Bytes that were allocated on the device at most."""
-    return measurement.figure("memory", "device_peak_allocated_bytes")
+    return measurement.value(lambda findings: findings.memory.device_peak_allocated_bytes)
 
 
 # --- what it is judged by ------------------------------------------------------------------------
@@ -200,7 +205,7 @@ def every_case(run: Run, _reference: Reference) -> list[Claim]:
         Claim(bool(run.measurements), "it has cases", (len(run.measurements),)),
     ]
     for m in run.measurements:
-        ratio, aside = m.lapped_per_bare, m.figure("noise", "set_aside")
+        ratio, aside = m.lapped_per_bare, m.blocks_set_aside
         numbers = (m.status, ratio, "set aside", aside, "others", others(m), (m.reason or "")[:90])
         verdict, why = m.parity.verdict, (m.parity.reason or "")[:120]
         claims += [
@@ -232,7 +237,7 @@ def gate(check: regression.Check, reference: Reference) -> list[Claim]:
     """The regression gate sees a tenth more work in backward as it is, and nothing else."""
     slower = 0.1 * float(reference["sleep_backward"]) / known_busy_s(reference)
     wanted = {STEP: slower, "backward": slower}
-    reasons = tuple(f"{failure.side}: {failure.reason}" for failure in check.failures)
+    reasons = tuple(f"{line.failed.side}: {line.failed.reason}" for line in check.failures)
     changes = [pair.changes for pair in check.pairs]
     return [
         Claim(len(changes) >= 5, "pairs", (len(changes),)),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from support import synthetic, synthetic_check
+from support import synthetic, synthetic_check, synthetic_profile
 
 JUDGE = runpy.run_path(str(Path(__file__).with_name("judge.py")))
 """It is a script, which nothing imports."""
@@ -108,10 +108,10 @@ def right_record() -> Record:
         "real": real,
         "big": big,
         "prof": [trained(CONVNET, batch_size=32)],
-        "ceilings": {"matmul_flops_per_s": dict(GEMM), "copy_bytes_per_s": COPY},
+        "ceilings": synthetic.peaks(matmul_flops_per_s=dict(GEMM), copy_bytes_per_s=COPY),
         "parity": {file["id"]: "pass" for file in (*real, *big)},
         "kernels": dict(KERNELS),
-        "pairs": [synthetic_check.entry(n, {"backward": SLOWER}) for n in range(6)],
+        "pairs": [synthetic_check.entry(n, {"backward": SLOWER}) for n in range(1, 7)],
     }
 
 
@@ -135,13 +135,13 @@ def write_run(record: Record, stage: str, place: Path) -> None:
     for room in ("parity", "profiles"):
         (place / room).mkdir()
     for file in files:
-        head = {key: file[key] for key in ("schema", "id", "case")} | {"status": "ok"}
         verdict = record["parity"].get(file["id"])
         if stage in {"real", "big"} and verdict is not None:
-            told = {**head, "judgement": {"verdict": verdict, "reason": "so it is"}}
+            told = synthetic.parity_file(file["case"], verdict, reason="so it is")
             (place / "parity" / f"{file['id']}.json").write_text(json.dumps(told))
         if stage == "prof":
-            told = {**head, "profile": {"breakdown": breakdown(record["kernels"])}}
+            profile = synthetic_profile.profile([], breakdown=breakdown(record["kernels"]))
+            told = synthetic_profile.profile_file(file, profile)
             (place / "profiles" / f"{file['id']}.json").write_text(json.dumps(told))
 
 
@@ -155,7 +155,7 @@ def breakdown(kernels: Mapping[str, float]) -> dict[str, Any]:
         for phase, seconds in kernels.items()
         for operator, share in (("aten::a", 0.75), ("aten::b", 0.25))
     ]  # fmt: skip
-    return {"steps": PROFILED, "step_s": 0.01, "rows": rows}
+    return {"steps": PROFILED, "step_s": 0.01, "phase_s": {}, "rows": rows}
 
 
 # --- what is wrong with it -----------------------------------------------------------------------
@@ -199,12 +199,11 @@ def crashed(record: Record) -> None:
 
 
 def pairs(count: int, **changes: float) -> Change:
-    return put([synthetic_check.entry(n, changes) for n in range(count)], "pairs")
+    return put([synthetic_check.entry(n, changes) for n in range(1, count + 1)], "pairs")
 
 
 def failed_pair(record: Record) -> None:
-    failed = {"side": "head", "reason": "it ran out of memory", "detail": None}
-    record["pairs"].append({"case": synthetic_check.CASE, "failed": failed})
+    record["pairs"].append(synthetic_check.failed("head", "it ran out of memory"))
 
 
 def wrong(what: str, change: Change, *broken: str) -> Any:

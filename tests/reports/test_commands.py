@@ -9,6 +9,7 @@ import pytest
 
 from stepbench_reports.commands import compare, report
 from stepbench_reports.read.run import Run
+from stepbench_reports.schema.check import PairLine
 from support import synthetic, synthetic_check, synthetic_profile
 
 Command = Callable[[Sequence[str]], int]
@@ -60,7 +61,7 @@ def test_the_latest_run_is_the_usual_one(
     ],
 )
 def test_the_verdict_of_a_check_is_the_exit_code(
-    pairs: list[dict[str, object]],
+    pairs: list[PairLine],
     code: int,
     verdict: str,
     tmp_path: Path,

@@ -72,7 +72,6 @@ def on_a_device(tmp_path: Path, **axes: Any) -> Run:
     device["step"] = [0.005] * 8
     file = synthetic.case_file(case, host, device)
     file["micro_laps"] = {
-        "dataload": None,
         "backward": [[0.003, 0.001, 0.002], [0.003, 0.001, 0.002]],
         "forward": [[0.001] * 12, [0.001] * 10 + [0.003] * 2],
     }

@@ -163,16 +163,22 @@ def case_file(
     return {**content, **changed}
 
 
-def _loader(axes: Mapping[str, Any]) -> dict[str, Any]:
-    return {
+def loader(**changed: Any) -> dict[str, Any]:
+    """What the loader does by itself, as a case's file has it."""
+    usual = {
         "start_s": 0.031,
         "restart_s": 0.045,
         "samples_per_s": 7412.0,
         "batches": 120,
         "disturbed": False,
-        "ready": axes["num_workers"] * axes["prefetch_factor"],
+        "ready": 0,
         "unloaded_step_s": None,
     }
+    return {**usual, **changed}
+
+
+def _loader(axes: Mapping[str, Any]) -> dict[str, Any]:
+    return loader(ready=axes["num_workers"] * axes["prefetch_factor"])
 
 
 def _compilation(mode: str) -> dict[str, Any]:
@@ -200,6 +206,32 @@ def failed_file(axes: Mapping[str, Any], status: str, reason: str, **more: Any) 
     content = {"schema": 2, "id": case_id(axes), "case": dict(axes), "status": status}
     empty = dict.fromkeys(FIGURES)
     return {**content, "reason": reason, "detail": None, "elapsed_s": 3.2, **empty, **more}
+
+
+def peaks(**changed: Any) -> dict[str, Any]:
+    """What a device reaches at best, as `run.json` has it."""
+    usual = {
+        "matmul_flops_per_s": {"fp32": 1.8e11, "bf16": 4.1e11, "fp16": None},
+        "copy_bytes_per_s": 1.9e10,
+        "decoded_images_per_s": 1450.0,
+        "threads": 2,
+        "measured": "2026-11-24T12:29:50+00:00",
+    }
+    return {**usual, **changed}
+
+
+def parity_file(axes: Mapping[str, Any], verdict: str, **more: Any) -> dict[str, Any]:
+    """A case's file in `parity/`, with `more` in its judgement."""
+    rule = {"multiple": 4.0, "floor": 1e-6}
+    return {
+        "schema": 1,
+        "id": case_id(axes),
+        "case": dict(axes),
+        "status": "ok",
+        "reason": None,
+        "judged_as": case_id(axes),
+        "judgement": {"verdict": verdict, "reason": None, "rule": rule, **more},
+    }
 
 
 def run_facts(axes: Mapping[str, Sequence[Any]], cases: list[str]) -> dict[str, Any]:
@@ -240,15 +272,7 @@ def run_facts(axes: Mapping[str, Sequence[Any]], cases: list[str]) -> dict[str, 
             "python": "3.11.7",
             "devices": {"cpu": "Intel(R) Xeon(R) Processor"},
         },
-        "ceilings": {
-            "cpu": {
-                "matmul_flops_per_s": {"fp32": 1.8e11, "bf16": 4.1e11, "fp16": None},
-                "copy_bytes_per_s": 1.9e10,
-                "decoded_images_per_s": 1450.0,
-                "threads": 2,
-                "measured": "2026-11-24T12:29:50+00:00",
-            }
-        },
+        "ceilings": {"cpu": peaks()},
         "packages": {"torch": "2.15.0", "torchvision": "0.29.2", "pytest-benchmark": "5.3.1"},
         "server": {"import_s": 9.5},
     }

@@ -1,6 +1,5 @@
 """Checks as `stepbench regression` records them, made up."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,20 +8,59 @@ import numpy as np
 
 from stepbench_reports import regression
 from stepbench_reports.regression import Check
+from stepbench_reports.schema.axes import Axes
+from stepbench_reports.schema.check import (
+    SCHEMA,
+    CheckSpec,
+    Fact,
+    FailedPairLine,
+    MachineUse,
+    OperatorsFact,
+    PairLine,
+    SideEnd,
+    SideFacts,
+    SideFailure,
+    SideName,
+    Stage,
+    TurnSeries,
+)
+from stepbench_reports.schema.compilation import Compilation
+from stepbench_reports.schema.files import CHECK, FACTS, PAIRS, encode, write_record
+from stepbench_reports.schema.machine import MachineFacts
+from stepbench_reports.schema.profile import Breakdown, OperatorRow
 
 CASE = "convnet-cpu-b32-w0-off-fp32"
 OTHER = "convnet-cpu-b4-w0-off-fp32"
 SHARES = {"dataload": 0.3, "forward": 0.3, "backward": 0.39, "optimizer": 0.01}
 STEP_S = 0.004
+QUIET = MachineUse(others=0.0, steal=0.0, pressure=0.0, cpu_per_wall=1.0, involuntary_switches=0)
 
 
-def told(**changes: Any) -> dict[str, Any]:
-    """What a side tells at its end."""
-    usual: dict[str, Any] = {
-        "host_peak_bytes": 2**28, "device_peak_bytes": None, "compile": None, "modules": 3,
-        "foreign": [], "packages": [],
-    }  # fmt: skip
-    return {**usual, **changes}
+def end(
+    *,
+    host_peak_bytes: float = 2**28,
+    device_peak_bytes: int | None = None,
+    compiled: Compilation | None = None,
+) -> SideEnd:
+    """The facts of a side after its last turn."""
+    return SideEnd(
+        host_peak_bytes=int(host_peak_bytes),
+        device_peak_bytes=device_peak_bytes,
+        compile=compiled,
+        modules=3,
+    )
+
+
+def compilation(*, graph_breaks: int = 0, recompiles: int = 0) -> Compilation:
+    """What a side compiled."""
+    return Compilation(
+        backend="inductor",
+        mode="default",
+        graphs=1,
+        graph_breaks=graph_breaks,
+        recompiles=recompiles,
+        compile_s=10.0,
+    )
 
 
 def entry(
@@ -30,36 +68,42 @@ def entry(
     changes: Mapping[str, float] | None = None,
     *,
     case: str = CASE,
-    stage: str = "screen",
+    stage: Stage = "screen",
     disturbed: bool = False,
-    base: Mapping[str, Any] | None = None,
-    head: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+    base: SideEnd | None = None,
+    head: SideEnd | None = None,
+) -> PairLine:
     """A pair whose head is slower by shares of the step in some phases."""
     slower = changes or {}
-    sides = ["base", "head", "head", "base"]
+    sides: tuple[SideName, ...] = ("base", "head", "head", "base")
     phases = {
-        phase: [
+        phase: tuple(
             10 * STEP_S * (share + (slower.get(phase, 0.0) if side == "head" else 0.0))
             for side in sides
-        ]
+        )
         for phase, share in SHARES.items()
     }
-    return {
-        "case": case,
-        "round": number,
-        "stage": stage,
-        "turns": {
-            "side": sides,
-            "steps": [10] * 4,
-            "elapsed_s": [sum(values) for values in zip(*phases.values(), strict=True)],
-            "phases_s": phases,
-        },
-        "sides": {"base": told(**(base or {})), "head": told(**(head or {}))},
-        "disturbance": {},
-        "disturbed": disturbed,
-        "elapsed_s": 3.0,
-    }
+    return PairLine(
+        case=case,
+        round=number,
+        stage=stage,
+        turns=TurnSeries(
+            side=sides,
+            steps=(10,) * 4,
+            elapsed_s=tuple(sum(values) for values in zip(*phases.values(), strict=True)),
+            phases_s=phases,
+        ),
+        sides={"base": base or end(), "head": head or end()},
+        disturbance=QUIET,
+        disturbed=disturbed,
+        elapsed_s=3.0,
+    )
+
+
+def failed(side: SideName = "head", reason: str = "out of memory") -> FailedPairLine:
+    """A pair in which a side failed."""
+    failure = SideFailure(side=side, reason=reason)
+    return FailedPairLine(case=CASE, round=1, stage="screen", failed=failure)
 
 
 def noise(count: int, spread: float = 0.005, seed: int = 0) -> list[float]:
@@ -69,7 +113,7 @@ def noise(count: int, spread: float = 0.005, seed: int = 0) -> list[float]:
 
 def entries(
     count: int, slower: float = 0.0, *, phase: str = "forward", first: int = 1, **more: Any
-) -> list[dict[str, Any]]:
+) -> list[PairLine]:
     """Pairs whose head is slower in a phase by about a share of the step."""
     return [
         entry(first + number, {phase: slower + each}, **more)
@@ -77,52 +121,65 @@ def entries(
     ]
 
 
-def question(cases: Sequence[str] = (CASE,), **changes: Any) -> dict[str, Any]:
-    """What a check is asked."""
-    side = {"commit": "0" * 40, "python": None, "packages": {"torch": "2.15.0"}}
-    usual = {
-        "schema": 1, "id": "regression-1", "started": "2026-11-25T09:30:00+00:00",
-        "command": "stepbench regression --base main", "arguments": ["--base", "main"],
-        "machine": {"cpu": "A CPU", "usable_cores": 2}, "environments": False, "notes": [],
+def spec(cases: Sequence[str] = (CASE,), **changes: Any) -> CheckSpec:
+    """What is compared."""
+    packages = {"torch": "2.15.0"}
+    usual: dict[str, Any] = {
+        "schema": SCHEMA, "id": "regression-1", "started": "2026-11-25T09:30:00+00:00",
+        "command": "stepbench regression --base main", "arguments": ("--base", "main"),
+        "directory": "/home/me/net", "stepbench": "0.1.0",
+        "machine": MachineFacts(
+            cpu="A CPU", usable_cores=2, memory_bytes=2**34, system="Linux 6", python="3.12.1"
+        ),
         "sides": {
-            "base": {**side, "described": "main, 000000000 (Before)"},
-            "head": {**side, "described": "the working tree, 111111111 (After)"},
+            "base": SideFacts(
+                commit="0" * 40, described="main, 000000000 (Before)", packages=packages
+            ),
+            "head": SideFacts(
+                commit="0" * 40,
+                described="the working tree, 111111111 (After)",
+                packages=packages,
+            ),
         },
-        "smallest": 0.03, "budget_s": 600.0, "turns": {}, "settings": {}, "axes": {},
-        "fingerprint": "f", "cases": list(cases), "failing": [], "unmeasured": [],
+        "smallest": 0.03, "fingerprint": "f", "cases": tuple(cases),
+        "axes": {case: Axes(workload="convnet") for case in cases},
     }  # fmt: skip
-    return {**usual, **changes}
+    return CheckSpec(**{**usual, **changes})
 
 
 def write(
     path: Path,
-    pairs: Iterable[Mapping[str, Any]] = (),
-    facts: Iterable[Mapping[str, Any]] = (),
+    pairs: Iterable[PairLine | FailedPairLine] = (),
+    facts: Iterable[Fact] = (),
     **changes: Any,
 ) -> Check:
     """A check's directory, and what is read of it."""
     path.mkdir(parents=True, exist_ok=True)
-    (path / "check.json").write_text(json.dumps(question(**changes)))
-    for name, lines in (("pairs.jsonl", pairs), ("facts.jsonl", facts)):
-        (path / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_record(path / CHECK, spec(**changes), indented=True)
+    for name, lines in ((PAIRS, pairs), (FACTS, facts)):
+        (path / name).write_bytes(b"".join(encode(line) + b"\n" for line in lines))
     return regression.load(path)
 
 
-def traces(case: str = CASE, grown_s: float = 0.0002) -> list[dict[str, Any]]:
+def traces(case: str = CASE, grown_s: float = 0.0002) -> list[OperatorsFact]:
     """A trace of each side, in which an operator grew."""
+    return [_trace(case, "base", 0.001), _trace(case, "head", 0.001 + grown_s)]
 
-    def row(operator: str, seconds: float) -> dict[str, Any]:
-        return {
-            "phase": "forward", "operator": operator, "shapes": "", "calls": 10,
-            "host_self_s": 10 * seconds, "device_self_s": 0.0, "allocated_bytes": 0,
-        }  # fmt: skip
 
-    return [
-        {
-            "kind": "operators", "case": case, "side": side,
-            "breakdown": {
-                "steps": 10, "rows": [row("aten::mm", seconds), row("aten::relu", 0.0001)],
-            },
-        }
-        for side, seconds in (("base", 0.001), ("head", 0.001 + grown_s))
-    ]  # fmt: skip
+def _trace(case: str, side: SideName, seconds: float) -> OperatorsFact:
+    rows = (_row("aten::mm", seconds), _row("aten::relu", 0.0001))
+    step_s = 10 * (seconds + 0.0001)
+    breakdown = Breakdown(steps=10, step_s=step_s, phase_s={"forward": step_s}, rows=rows)
+    return OperatorsFact(case=case, side=side, breakdown=breakdown)
+
+
+def _row(operator: str, seconds: float) -> OperatorRow:
+    return OperatorRow(
+        phase="forward",
+        operator=operator,
+        shapes="",
+        calls=10,
+        host_self_s=10 * seconds,
+        device_self_s=0.0,
+        allocated_bytes=0,
+    )

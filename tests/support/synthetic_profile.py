@@ -1,6 +1,7 @@
 """Builds run directories with profiles."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,18 @@ def profile(rows: list[tuple[Any, ...]], *, device_s: float = 0.0, **more: Any) 
     }  # fmt: skip
 
 
+def profile_file(file: Mapping[str, Any], profile: Mapping[str, Any]) -> dict[str, Any]:
+    """A case's file in `profiles/`, beside its file in `cases/`."""
+    head = {"schema": 1, "id": file["id"], "case": file["case"], "status": "ok", "reason": None}
+    return {**head, "profile": profile}
+
+
 def write_run(place: Path, **more: Any) -> Path:
     """Writes the run of `synthetic.two_cases` with a profile of each case."""
     files = synthetic.two_cases()
     synthetic.write_run(place, files)
     (place / "profiles").mkdir()
     for file, rows in zip(files, (EAGER, COMPILED), strict=True):
-        content = {
-            "schema": 1, "id": file["id"], "case": file["case"], "status": "ok", "reason": None,
-            "profile": profile(rows, **more),
-        }  # fmt: skip
+        content = profile_file(file, profile(rows, **more))
         (place / "profiles" / f"{file['id']}.json").write_text(json.dumps(content))
     return place

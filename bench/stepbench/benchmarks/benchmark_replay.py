@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from stepbench.results.case_measurement import CaseMeasurement
+from stepbench_reports.schema.results import MeasurementRecord
 
 
 class Benchmark(Protocol):
@@ -53,14 +53,17 @@ class LapClock:
 CLOCK = LapClock()
 
 
-def enter(measurement: CaseMeasurement, phase: str, benchmark: Benchmark) -> None:
+def enter(measurement: MeasurementRecord, phase: str, benchmark: Benchmark) -> None:
     """Enters a phase's laps into a benchmark, with the case's axes and the reason of stopping."""
+    findings = measurement.findings
+    if findings is None:
+        raise ValueError(f"{measurement.id}: has no laps ({measurement.status})")
     benchmark.group = measurement.case.id
     benchmark.extra_info.update(
         {
             **measurement.case.values(),
             "phase": phase,
-            "stopped": measurement.findings["sampling"]["stopped"],
+            "stopped": findings.sampling.stopped,
         }
     )
-    CLOCK.replay(measurement.laps[phase], benchmark)
+    CLOCK.replay(findings.laps.decisive[phase], benchmark)

@@ -8,11 +8,11 @@ import pytest
 
 from stepbench.config.case import Case
 from stepbench.process.server import ServerGoneError
-from stepbench.results.case_measurement import CaseMeasurement
-from stepbench.results.case_result import CaseResult
 from stepbench.results.writing import StoreError
+from stepbench.runner.equivalence import difference_sentence
 from stepbench.runner.run import Runner
-from stepbench_reports.schema.parity import ParityVerdict
+from stepbench_reports.schema.parity import ParityVerdict, TrainingVerdict
+from stepbench_reports.schema.results import CaseRecord, MeasurementRecord
 from stepbench_reports.schema.status import Status
 
 _EXPLAINED = pytest.StashKey[set[str]]()
@@ -38,14 +38,14 @@ class CaseUnderTest:
         """The case's id."""
         return self.case.id
 
-    def measurement(self) -> CaseMeasurement:
+    def measurement(self) -> MeasurementRecord:
         """The case's measurement; fails or skips the test where measuring failed."""
         with self._running():
             measurement = self.run.measure(self.case)
         self._require(measurement)
         return measurement
 
-    def _require(self, result: CaseResult) -> None:
+    def _require(self, result: CaseRecord) -> None:
         """Fails or skips the test where a pass over the case failed."""
         if result.status is Status.OK:
             return
@@ -70,10 +70,12 @@ class CaseUnderTest:
         with self._running():
             judged = self.run.judge(self.case)
         self._require(judged)
-        reason = f"{self.id}: {(judged.judgement or {}).get('reason')}"
-        if judged.verdict is ParityVerdict.UNDECIDED:
+        judgement = judged.judgement
+        verdict = None if judgement is None else judgement.verdict
+        reason = f"{self.id}: {None if judgement is None else judgement.reason}"
+        if verdict is ParityVerdict.UNDECIDED:
             pytest.skip(reason)
-        if judged.verdict is not ParityVerdict.PASS:
+        if verdict is not ParityVerdict.PASS:
             pytest.fail(reason, pytrace=False)
 
     def assert_profile(self) -> None:
@@ -92,10 +94,11 @@ class CaseUnderTest:
         with self._running():
             judged = self.run.judge_training(self.case)
         self._require(judged)
-        if judged.verdict in {"equivalent", "twin"}:
+        verdict = judged.facts.verdict
+        if verdict in {TrainingVerdict.EQUIVALENT, TrainingVerdict.TWIN}:
             return
-        message = f"{self.id}: {judged.verdict}: {judged.sentence}"
-        if judged.verdict == "different":
+        message = f"{self.id}: {verdict}: {difference_sentence(judged.facts)}"
+        if verdict is TrainingVerdict.DIFFERENT:
             pytest.fail(message, pytrace=False)
         pytest.skip(message)
 

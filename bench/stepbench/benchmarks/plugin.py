@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -158,7 +159,7 @@ def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
     """Adds the run's facts to each file that pytest-benchmark writes."""
-    output_json["stepbench"] = config.stash[_RUN].facts
+    output_json["stepbench"] = msgspec.to_builtins(config.stash[_RUN].facts)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 from stepbench.config.values import option_name
 from stepbench.errors import UsageError, near
 
+GREATEST = 2**53
+"""The largest whole number that a run directory keeps."""
 DATASETS = ("cifar10", "jpeg")
 """The data sets' names, as `--dataset` takes them."""
 
@@ -79,6 +81,8 @@ def _whole_number(at_least: int, reason: str) -> Callable[[str], int]:
             number = at_least - 1
         if number < at_least:
             raise ValueError(f"{reason}; give a whole number of {at_least} or more")
+        if number > GREATEST:
+            raise ValueError(f"is too large; give a whole number of {GREATEST} or less")
         return number
 
     return parse

@@ -7,10 +7,12 @@ from enum import StrEnum
 from typing import Any
 
 from stepbench.config.axes import AXES
-from stepbench.config.requests import ParityOptions, ProfilingOptions, Sampling, TrainParityOptions
+from stepbench_reports.schema.parity import TrainParityOptions
+from stepbench_reports.schema.run import ParityOptions, ProfilingOptions, SamplingOptions
 
-DEADLINE_S = 300.0
-"""The time after which a case is given up by default, seconds."""
+_SAMPLING, _PROFILING = SamplingOptions(), ProfilingOptions()
+_PARITY, _TRAINING = ParityOptions(), TrainParityOptions()
+"""The defaults, for the help."""
 
 
 class OptionSection(StrEnum):
@@ -86,14 +88,14 @@ FLAGS: tuple[Flag, ...] = (
     Flag(
         "--max-time",
         "sample each case for at most so long, not counting warm-up and compilation "
-        f"(default {Sampling.max_time_s:g})",
+        f"(default {_SAMPLING.max_time_s:g})",
         OptionSection.SAMPLING,
         {"metavar": "SECONDS"},
     ),
     Flag(
         "--rel-error",
         "stop earlier once half the width of the median step's 95 %% interval is at most this "
-        f"share of it (default {Sampling.rel_error:g})",
+        f"share of it (default {_SAMPLING.rel_error:g})",
         OptionSection.SAMPLING,
         {"metavar": "SHARE"},
     ),
@@ -113,7 +115,7 @@ FLAGS: tuple[Flag, ...] = (
     ),
     Flag(
         "--deadline",
-        f"give a case up after so long, compilation included (default {DEADLINE_S:g})",
+        f"give a case up after so long, compilation included (default {_SAMPLING.deadline_s:g})",
         OptionSection.SAMPLING,
         {"metavar": "SECONDS"},
     ),
@@ -168,14 +170,14 @@ FLAGS: tuple[Flag, ...] = (
     ),
     Flag(
         "--parity-steps",
-        f"compare the tensors of N training steps (default {ParityOptions.steps})",
+        f"compare the tensors of N training steps (default {_PARITY.steps})",
         OptionSection.PARITY,
         {"metavar": "N"},
     ),
     Flag(
         "--parity-budget",
         "compare for at most so long a case, compilation apart, with fewer steps or smaller "
-        f"batches if need be (default {ParityOptions.budget_s:g})",
+        f"batches if need be (default {_PARITY.budget_s:g})",
         OptionSection.PARITY,
         {"metavar": "SECONDS"},
     ),
@@ -188,20 +190,20 @@ FLAGS: tuple[Flag, ...] = (
     ),
     Flag(
         "--train-steps",
-        f"steps of each training (default {TrainParityOptions.steps})",
+        f"steps of each training (default {_TRAINING.steps})",
         OptionSection.PARITY,
         {"metavar": "N"},
     ),
     Flag(
         "--train-margin",
         "the difference in test accuracy that still counts as none (default "
-        f"{TrainParityOptions.margin:g}: one percentage point)",
+        f"{_TRAINING.margin:g}: one percentage point)",
         OptionSection.PARITY,
         {"metavar": "SHARE"},
     ),
     Flag(
         "--train-budget",
-        f"train each case for at most so long (default {TrainParityOptions.budget_s:g})",
+        f"train each case for at most so long (default {_TRAINING.budget_s:g})",
         OptionSection.PARITY,
         {"metavar": "SECONDS"},
     ),
@@ -214,7 +216,7 @@ FLAGS: tuple[Flag, ...] = (
     ),
     Flag(
         "--profile-steps",
-        f"steps of each trace (default {ProfilingOptions.steps}); many make TensorBoard slow",
+        f"steps of each trace (default {_PROFILING.steps}); many make TensorBoard slow",
         OptionSection.PROFILING,
         {"metavar": "N"},
     ),

@@ -9,6 +9,7 @@ from stepbench.config.axes import AXES, AXIS, EVERY_DEVICE
 from stepbench.config.case import Case
 from stepbench.errors import UsageError
 from stepbench_reports.schema.axes import DEFAULTS, INFO, workload_label
+from stepbench_reports.schema.run import Value
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class Matrix:
     """
 
     axes: Mapping[str, tuple[Any, ...]]
-    include: tuple[Mapping[str, Any], ...] = ()
-    exclude: tuple[Mapping[str, Any], ...] = ()
+    include: tuple[Mapping[str, Value], ...] = ()
+    exclude: tuple[Mapping[str, Value], ...] = ()
 
     def on(self, devices: Iterable[str]) -> "Matrix":
         """The same matrix with `EVERY_DEVICE` replaced by the devices that are present."""

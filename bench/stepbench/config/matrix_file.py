@@ -7,6 +7,7 @@ from typing import Any
 from stepbench.config.axes import AXES, AXIS
 from stepbench.config.matrix import Matrix, default_matrix
 from stepbench.errors import UsageError, near
+from stepbench_reports.schema.run import Value
 
 
 def named_matrix(name: str, directory: Path) -> Matrix:
@@ -57,7 +58,7 @@ def _values(matrix: str, key: str, values: object) -> tuple[Any, ...]:
         raise UsageError(f"--matrix {matrix}: {error}") from None
 
 
-def _point(matrix: str, point: object) -> dict[str, Any]:
+def _point(matrix: str, point: object) -> dict[str, Value]:
     if not isinstance(point, dict) or not point:
         raise UsageError(
             f"--matrix {matrix}: include and exclude are lists of tables, such as "

@@ -9,19 +9,14 @@ from typing import Any
 
 from stepbench.config.axes import AXES
 from stepbench.config.case import Case
-from stepbench.config.flags import DEADLINE_S, FLAGS
+from stepbench.config.flags import FLAGS
 from stepbench.config.matrix import Matrix, default_matrix
 from stepbench.config.matrix_file import named_matrix
-from stepbench.config.requests import (
-    ParityOptions,
-    ProfilingOptions,
-    Request,
-    Sampling,
-    TrainParityOptions,
-)
-from stepbench.config.settings import Settings
+from stepbench.config.requests import Request
 from stepbench.config.values import count, path, positive, size
 from stepbench.errors import UsageError
+from stepbench_reports.schema.parity import TrainParityOptions
+from stepbench_reports.schema.run import ParityOptions, ProfilingOptions, SamplingOptions, Settings
 
 
 @dataclass(frozen=True)
@@ -30,13 +25,12 @@ class Options:
 
     Attributes:
         matrix: The cases to measure; its devices may still be `stepbench.config.axes.EVERY_DEVICE`.
-        sampling: The rule by which sampling a case stops.
+        sampling: The rule by which sampling a case stops, and when a case is given up.
         settings: Settings of all cases: threads, seed, torch's switches.
         parity: The comparison of tensors; `None` where they are not compared.
         train_parity: The comparison of trained models; `None` where they are not compared.
         profiling: The parts of profiling; `None` where nothing is profiled.
         cold: True where each compiled case has a compile cache to itself.
-        deadline_s: The time after which a case is given up, seconds.
         memory_limit_bytes: Host memory that a case may allocate; `None` for no limit.
         data_dir: The directory of real data; `None` for synthetic data.
         download: True where the published data set may be fetched.
@@ -46,19 +40,23 @@ class Options:
     """
 
     matrix: Matrix
-    sampling: Sampling
+    sampling: SamplingOptions
     settings: Settings
     parity: ParityOptions | None
     train_parity: TrainParityOptions | None
     profiling: ProfilingOptions | None
     cold: bool
-    deadline_s: float
     memory_limit_bytes: int | None
     data_dir: Path | None
     download: bool
     output: Path | None
     resume: Path | None
     named: frozenset[str]
+
+    @property
+    def deadline_s(self) -> float:
+        """The time after which a case is given up, seconds."""
+        return self.sampling.deadline_s
 
     def request(self, case: Case, compile_cache: Path) -> Request:
         """The request that a child process measures a case by.
@@ -111,24 +109,29 @@ def read(given: Mapping[str, Any], directory: Path) -> Options:
         )
     return Options(
         matrix=matrix,
-        sampling=Sampling(
-            steps=None if value["--steps"] is None else count("--steps", value["--steps"]),
-            max_time_s=positive("--max-time", value["--max-time"], Sampling.max_time_s, "seconds"),
-            rel_error=positive("--rel-error", value["--rel-error"], Sampling.rel_error, "a share"),
-            sync_phases=bool(value["--sync-phases"]),
-        ),
+        sampling=_sampling(value),
         settings=_settings(value),
         parity=_parity(value),
         train_parity=_train_parity(value),
         profiling=_profiling(value),
         cold=bool(value["--cold"]),
-        deadline_s=positive("--deadline", value["--deadline"], DEADLINE_S, "seconds"),
         memory_limit_bytes=size("--memory-limit", value["--memory-limit"]),
         data_dir=data_dir,
         download=bool(value["--download"]),
         output=path(value["--output"]),
         resume=path(value["--resume"]),
         named=named,
+    )
+
+
+def _sampling(value: Mapping[str, Any]) -> SamplingOptions:
+    usual, steps = SamplingOptions(), value["--steps"]
+    return SamplingOptions(
+        steps=None if steps is None else count("--steps", steps),
+        max_time_s=positive("--max-time", value["--max-time"], usual.max_time_s, "seconds"),
+        rel_error=positive("--rel-error", value["--rel-error"], usual.rel_error, "a share"),
+        sync_phases=bool(value["--sync-phases"]),
+        deadline_s=positive("--deadline", value["--deadline"], usual.deadline_s, "seconds"),
     )
 
 
@@ -139,8 +142,8 @@ def _parity(value: Mapping[str, Any]) -> ParityOptions | None:
             raise UsageError("--no-parity: leave it out, or --parity-steps and --parity-budget")
         return None
     return ParityOptions(
-        steps=ParityOptions.steps if steps is None else count("--parity-steps", steps),
-        budget_s=positive("--parity-budget", budget, ParityOptions.budget_s, "seconds"),
+        steps=ParityOptions().steps if steps is None else count("--parity-steps", steps),
+        budget_s=positive("--parity-budget", budget, ParityOptions().budget_s, "seconds"),
     )
 
 
@@ -155,9 +158,9 @@ def _train_parity(value: Mapping[str, Any]) -> TrainParityOptions | None:
         return None
     steps, margin, budget = details.values()
     return TrainParityOptions(
-        steps=TrainParityOptions.steps if steps is None else count("--train-steps", steps),
-        margin=positive("--train-margin", margin, TrainParityOptions.margin, "a share"),
-        budget_s=positive("--train-budget", budget, TrainParityOptions.budget_s, "seconds"),
+        steps=TrainParityOptions().steps if steps is None else count("--train-steps", steps),
+        margin=positive("--train-margin", margin, TrainParityOptions().margin, "a share"),
+        budget_s=positive("--train-budget", budget, TrainParityOptions().budget_s, "seconds"),
     )
 
 
@@ -173,7 +176,7 @@ def _profiling(value: Mapping[str, Any]) -> ProfilingOptions | None:
         return None
     stack, workers, snapshot = (bool(value[name]) for name in options)
     return ProfilingOptions(
-        steps=ProfilingOptions.steps if steps is None else count("--profile-steps", steps),
+        steps=ProfilingOptions().steps if steps is None else count("--profile-steps", steps),
         stack=stack,
         workers=workers,
         memory_snapshot=snapshot,

@@ -5,59 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stepbench.config.case import Case
-from stepbench.config.settings import Settings
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """The rule by which sampling stops.
-
-    Attributes:
-        steps: An exact number of lapped steps; `None` goes by `max_time_s` and `rel_error`.
-        max_time_s: The longest that a case is sampled, seconds.
-        rel_error: The precision at which sampling stops: half the width of the median step's 95 %
-            interval, as a share of the median.
-        sync_phases: True where the device is waited for at every lap. That shows each phase's cost
-            by itself, and removes the overlap that training has.
-    """
-
-    steps: int | None = None
-    max_time_s: float = 5.0
-    rel_error: float = 0.01
-    sync_phases: bool = False
-
-
-@dataclass(frozen=True)
-class ParityOptions:
-    """The comparison of a case's tensors with the reference.
-
-    Attributes:
-        steps: The number of steps over which tensors are compared.
-        budget_s: The longest that a comparison takes, seconds, not counting compilation and the
-            confirmation of a mismatch.
-    """
-
-    steps: int = 5
-    budget_s: float = 60.0
-
-
-@dataclass(frozen=True)
-class TrainParityOptions:
-    """The comparison of a case's trained model with its eager twin's.
-
-    Attributes:
-        steps: The number of steps of each training.
-        margin: The largest difference of test accuracies that counts as equivalent.
-        budget_s: The longest that the trainings of a case take, seconds.
-        least_seeds: The smallest number of seeds.
-        most_seeds: The largest number of seeds.
-    """
-
-    steps: int = 8000
-    margin: float = 0.01
-    budget_s: float = 600.0
-    least_seeds: int = 3
-    most_seeds: int = 12
+from stepbench_reports.schema.run import ParityOptions, ProfilingOptions, SamplingOptions, Settings
 
 
 @dataclass(frozen=True)
@@ -75,29 +23,12 @@ class Request:
     """
 
     case: Case
-    sampling: Sampling
+    sampling: SamplingOptions
     compile_cache: Path
     data_dir: Path | None = None
     download: bool = False
     settings: Settings = field(default_factory=Settings)
     shipped: Path | None = None
-
-
-@dataclass(frozen=True)
-class ProfilingOptions:
-    """The parts of profiling, which runs apart from the timing.
-
-    Attributes:
-        steps: The number of steps of a trace.
-        stack: True where Python's call stacks and the modules are recorded.
-        workers: True where the loader's workers are timed from within.
-        memory_snapshot: True where a CUDA device's allocations are recorded.
-    """
-
-    steps: int = 3
-    stack: bool = False
-    workers: bool = False
-    memory_snapshot: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from stepbench.devices.clock import DeviceClock, EventClock
-from stepbench.devices.kind import Gauge, PeakMemory
+from stepbench.devices.kind import Gauge
 from stepbench.errors import UnsupportedError
+from stepbench_reports.schema.measurement import DevicePeak
 
 if TYPE_CHECKING:
     from torch.profiler import ProfilerActivity
@@ -63,9 +64,9 @@ class Accelerator:
     def reset_peak_memory(self, device: str) -> None:
         """Nothing to forget: no peak is kept."""
 
-    def peak_memory(self, device: str) -> PeakMemory:  # noqa: ARG002  # as DeviceKind
+    def peak_memory(self, device: str) -> DevicePeak:  # noqa: ARG002  # as DeviceKind
         """No peak: none is kept."""
-        return PeakMemory()
+        return DevicePeak()
 
     def gauge(self, device: str) -> Gauge | None:  # noqa: ARG002  # as DeviceKind
         """No gauge is known."""
@@ -97,9 +98,12 @@ class MemoryTrackingAccelerator(Accelerator):
 
         torch.get_device_module(device).reset_peak_memory_stats(torch.device(device))
 
-    def peak_memory(self, device: str) -> PeakMemory:
+    def peak_memory(self, device: str) -> DevicePeak:
         """The device's peak memory since it was reset."""
         import torch  # noqa: PLC0415
 
         module, place = torch.get_device_module(device), torch.device(device)
-        return PeakMemory(module.max_memory_allocated(place), module.max_memory_reserved(place))
+        return DevicePeak(
+            device_peak_allocated_bytes=module.max_memory_allocated(place),
+            device_peak_reserved_bytes=module.max_memory_reserved(place),
+        )

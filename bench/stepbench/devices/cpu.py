@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 from stepbench import machine
 from stepbench.devices.accelerator import lacks_tf32
 from stepbench.devices.clock import DeviceClock, HostClock
-from stepbench.devices.kind import Gauge, PeakMemory
+from stepbench.devices.kind import Gauge
 from stepbench.errors import UnsupportedError
+from stepbench_reports.schema.measurement import DevicePeak
 
 if TYPE_CHECKING:
     from torch.profiler import ProfilerActivity
@@ -44,9 +45,9 @@ class CPU:
     def reset_peak_memory(self, device: str) -> None:
         """Nothing to forget: no peak is kept."""
 
-    def peak_memory(self, device: str) -> PeakMemory:  # noqa: ARG002  # as DeviceKind
+    def peak_memory(self, device: str) -> DevicePeak:  # noqa: ARG002  # as DeviceKind
         """No peak: the host's memory is watched otherwise."""
-        return PeakMemory()
+        return DevicePeak()
 
     def gauge(self, device: str) -> Gauge | None:  # noqa: ARG002  # as DeviceKind
         """No gauge."""

@@ -1,25 +1,13 @@
 """The protocol of a kind of device: all that stepbench asks of one."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from stepbench_reports.schema.measurement import DevicePeak
 
 if TYPE_CHECKING:
     from torch.profiler import ProfilerActivity
 
     from stepbench.devices.clock import DeviceClock
-
-
-@dataclass(frozen=True)
-class PeakMemory:
-    """A device's peak memory since it was reset, bytes; `None` where the device keeps none.
-
-    Attributes:
-        allocated_bytes: Held by tensors.
-        reserved_bytes: Held by torch's allocator for tensors to come as well.
-    """
-
-    allocated_bytes: int | None = None
-    reserved_bytes: int | None = None
 
 
 class Gauge(Protocol):
@@ -74,7 +62,7 @@ class DeviceKind(Protocol):
         """Forgets a device's peak memory so far."""
         ...
 
-    def peak_memory(self, device: str) -> PeakMemory:
+    def peak_memory(self, device: str) -> DevicePeak:
         """The device's peak memory since it was reset."""
         ...
 

@@ -10,7 +10,7 @@ from stepbench.config.requests import Request
 from stepbench.measurement.active_case import start_case
 from stepbench.measurement.subject import Repeated
 from stepbench.training import compilation
-from stepbench_reports.schema.measurement import ColdStart
+from stepbench_reports.schema.compilation import ColdStart
 
 
 def compile_cold(report: Callable[[str], None], request: Request) -> ColdStart:
@@ -34,5 +34,7 @@ def compile_cold(report: Callable[[str], None], request: Request) -> ColdStart:
     )
     report("compiling with an empty cache")
     first_step_s = one_batch.bare(1).elapsed_s
-    facts = compilation.facts(request.case.compile) or {}
-    return ColdStart(facts.get("compile_s", 0.0), first_step_s)
+    compiled = compilation.facts(request.case.compile)
+    return ColdStart(
+        compile_s=0.0 if compiled is None else compiled.compile_s, first_step_s=first_step_s
+    )

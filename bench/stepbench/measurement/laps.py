@@ -1,4 +1,4 @@
-"""Laps: the durations of a step's phases. A lap ends where the next one begins."""
+"""LapArrays: the durations of a step's phases. A lap ends where the next one begins."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Seconds = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Laps:
+class LapArrays:
     """The laps of a block, seconds: an array (steps,) for each phase, and `step` for the whole.
 
     Attributes:
@@ -79,7 +79,7 @@ class LapTimer:
 
         return asynchronous if self._device.asynchronous else synchronous
 
-    def read(self) -> Laps:
+    def read(self) -> LapArrays:
         """The laps; waits for the device first."""
         self._device.synchronize()
         stamps: NDArray[np.int64] = np.array(self._host, dtype=np.int64)
@@ -91,7 +91,7 @@ class LapTimer:
             device = self._sum(durations)
             self._device.release(self._events)
             self._events.clear()
-        return Laps(host, device, self._micro(durations))
+        return LapArrays(host, device, self._micro(durations))
 
     def _of_phase(self) -> dict[Phase, NDArray[np.bool_]]:
         """Marks the laps of each phase."""
@@ -134,7 +134,7 @@ def _summed(groups: NDArray[np.intp], durations: Seconds, count: int) -> Seconds
     return np.bincount(groups, weights=durations, minlength=count).astype(np.float64)
 
 
-def join(laps: list[Laps]) -> Laps:
+def join(laps: list[LapArrays]) -> LapArrays:
     """The laps of several blocks, one after the other; 0 for a phase that a block never ended."""
 
     def joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def join(laps: list[Laps]) -> Laps:
 
     devices = [part.device for part in laps if part.device is not None]
     widths = [{name: laps.shape[1] for name, laps in part.micro.items()} for part in laps]
-    return Laps(
+    return LapArrays(
         host=joined([part.host for part in laps]),
         device=joined(devices) if devices else None,
         micro={

@@ -8,16 +8,17 @@ sample, (t(B) - t(1)) / (B - 1).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from stepbench.config.case import Case
 from stepbench.interference.watch import Watch, undisturbed
-from stepbench.measurement.laps import Laps
+from stepbench.measurement.laps import LapArrays
 from stepbench.measurement.subject import Repeated, Subject
 from stepbench.training.batch import cut
+from stepbench_reports.schema.measurement import LaunchOverhead
 from stepbench_reports.schema.phases import Phase
 
 LEAST_STEPS = 20
@@ -29,26 +30,9 @@ SMALLEST = (1, 2, 4)
 """Samples that a batch is cut to: the first that the model accepts."""
 
 
-@dataclass(frozen=True)
-class LaunchOverhead:
-    """The cost of forward and backward with next to no data.
-
-    Attributes:
-        batch_size: Samples that the batch was cut to; `None` where it could not be had.
-        forward_s: Seconds of the forward pass.
-        backward_s: Seconds of the backward pass; 0 in evaluation.
-        reason: Why it could not be had.
-    """
-
-    batch_size: int | None
-    forward_s: float | None
-    backward_s: float | None
-    reason: str | None = None
-
-
 def unknown(reason: str) -> LaunchOverhead:
     """No figure, and why."""
-    return LaunchOverhead(None, None, None, reason)
+    return LaunchOverhead(batch_size=None, forward_s=None, backward_s=None, reason=reason)
 
 
 def launch_overhead(
@@ -82,7 +66,9 @@ def launch_overhead(
             max(0.0, short_s - (laps[phase] - short_s) / (batch_size - size) * size)
             for phase, short_s in medians.items()
         ]
-        return LaunchOverhead(size, found[0], found[1] if len(found) > 1 else 0.0)
+        return LaunchOverhead(
+            batch_size=size, forward_s=found[0], backward_s=found[1] if len(found) > 1 else 0.0
+        )
     return unknown(" ".join(why.split()))
 
 
@@ -120,7 +106,7 @@ def launch_overhead_of(
     watch: Watch,
     case: Case,
     batch: Any,  # noqa: ANN401  # a batch is anything
-    laps: Laps,
+    laps: LapArrays,
 ) -> LaunchOverhead:
     """The fixed cost of a case's step, or why it cannot be had."""
     if case.compile != "off":

@@ -13,14 +13,13 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import PIL
 import torch
+from msgspec.structs import asdict
 from PIL import Image
 
 from stepbench import machine
@@ -30,7 +29,9 @@ from stepbench.devices.clock import DeviceClock, HostClock
 from stepbench.errors import UnsupportedError, UsageError
 from stepbench.interference.watch import MachineWatch
 from stepbench.training import precision
-from stepbench_reports.schema.files import write_json
+from stepbench_reports.schema.files import DamageError, decode, read_bytes, write_record
+from stepbench_reports.schema.machine import MachinePeaks
+from stepbench_reports.schema.record import Record
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 VERSION = 1
@@ -49,29 +50,41 @@ _BUDGET_S = 0.15
 """How long trials of one thing go on."""
 
 
-@dataclass(frozen=True)
-class MachinePeaks:
-    """The peak throughput of a device.
+class PeaksKey(Record, frozen=True, kw_only=True):
+    """All that a device's peak throughput depends on.
 
     Attributes:
-        matmul_flops_per_s: Of a matrix product, by precision, 2 operations for a multiply-add;
-            `None` where the device does not have the precision.
-        copy_bytes_per_s: Of a copy within the device's memory, bytes read and bytes written.
-        decoded_images_per_s: JPEG files that one core decodes; `None` but for the CPU.
-        threads: That torch computes with on the host.
-        measured: When, in UTC.
+        device: The name of the device's model.
+        torch: The release of torch.
+        threads: Threads that torch computes with on the host.
+        cores: Cores that this process may use.
+        pillow: The release of Pillow.
+        version: Raised when the figures come to be measured in another way.
     """
 
-    matmul_flops_per_s: dict[str, float | None]
-    copy_bytes_per_s: float
-    decoded_images_per_s: float | None
+    device: str
+    torch: str
     threads: int
-    measured: str
+    cores: int
+    pillow: str
+    version: int
+
+
+class KeptPeaks(Record, frozen=True, kw_only=True):
+    """A file of the cache.
+
+    Attributes:
+        key: What the figures depend on.
+        ceilings: The figures.
+    """
+
+    key: PeaksKey
+    ceilings: MachinePeaks
 
 
 def machine_peaks(
     report: Callable[[str], None], used: tuple[str, ...], threads: int | None
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, MachinePeaks]:
     """The ceilings of devices, from the cache or measured now. Runs in a process of its own.
 
     Args:
@@ -80,7 +93,7 @@ def machine_peaks(
         threads: That torch is to compute with; `None` leaves its own choice.
 
     Returns:
-        By device, the fields of `MachinePeaks`. Where others kept the machine busy meanwhile, they
+        The ceilings by device. Where others kept the machine busy meanwhile, they
         are measured anew the next time.
 
     Raises:
@@ -88,7 +101,7 @@ def machine_peaks(
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    return {device: asdict(_of(report, device)) for device in used}
+    return {device: _of(report, device) for device in used}
 
 
 def _of(report: Callable[[str], None], device: str) -> MachinePeaks:
@@ -107,35 +120,33 @@ def _of(report: Callable[[str], None], device: str) -> MachinePeaks:
 # --- the cache -----------------------------------------------------------------------------------
 
 
-def _key(device: str) -> dict[str, Any]:
-    """All that a device's peak throughput depends on."""
+def _key(device: str) -> PeaksKey:
     kinds.select(device)  # several GPUs need not be alike
-    return {
-        "device": kinds.present()[device.partition(":")[0]],
-        "torch": str(torch.__version__),
-        "threads": torch.get_num_threads(),
-        "cores": machine.usable_cores(),
-        "pillow": PIL.__version__,
-        "version": VERSION,
-    }
+    return PeaksKey(
+        device=kinds.present()[device.partition(":")[0]],
+        torch=str(torch.__version__),
+        threads=torch.get_num_threads(),
+        cores=machine.usable_cores(),
+        pillow=PIL.__version__,
+        version=VERSION,
+    )
 
 
-def _place(key: dict[str, Any]) -> Path:
-    name = "{device}-torch{torch}-{threads}threads-{cores}cores".format_map(key)
+def _place(key: PeaksKey) -> Path:
+    fields = asdict(key)
+    name = "{device}-torch{torch}-{threads}threads-{cores}cores".format_map(fields)
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", name).lower()
-    whole = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    whole = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
     return cache.location() / "ceilings" / f"{readable}-{whole[:8]}.json"
 
 
-def _read(place: Path, key: dict[str, Any]) -> MachinePeaks | None:
+def _read(place: Path, key: PeaksKey) -> MachinePeaks | None:
     """The ceilings that are kept; `None` where there are none, or damaged ones."""
     try:
-        content = json.loads(place.read_text(encoding="utf-8"))
-        ceilings = MachinePeaks(**content["ceilings"])
-        intact = content["key"] == key and _plausible(ceilings)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        kept = decode(place, read_bytes(place), KeptPeaks)
+    except (FileNotFoundError, DamageError):
         return None
-    return ceilings if intact else None
+    return kept.ceilings if kept.key == key and _plausible(kept.ceilings) else None
 
 
 def _plausible(ceilings: MachinePeaks) -> bool:
@@ -146,10 +157,10 @@ def _plausible(ceilings: MachinePeaks) -> bool:
     )
 
 
-def _write(place: Path, key: dict[str, Any], ceilings: MachinePeaks) -> None:
+def _write(place: Path, key: PeaksKey, ceilings: MachinePeaks) -> None:
     """Keeps a machine's ceilings."""
     try:
-        write_json(place, {"key": key, "ceilings": asdict(ceilings)}, indent=1)
+        write_record(place, KeptPeaks(key=key, ceilings=ceilings), indented=True)
     except OSError as error:
         raise UsageError(
             f"{cache.VARIABLE}={cache.location()}: this machine's ceilings cannot be "
@@ -178,9 +189,12 @@ def _measured(report: Callable[[str], None], device: str) -> MachinePeaks:
         report("what a core reaches: JPEG files")
         decoded = _decoded_per_s()
     return MachinePeaks(
-        products, copied, decoded, torch.get_num_threads(),
-        datetime.now(UTC).isoformat(timespec="seconds"),
-    )  # fmt: skip
+        matmul_flops_per_s=products,
+        copy_bytes_per_s=copied,
+        decoded_images_per_s=decoded,
+        threads=torch.get_num_threads(),
+        measured=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def _product_flops_per_s(device: str, wanted: str) -> float:

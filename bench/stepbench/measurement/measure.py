@@ -7,36 +7,37 @@ each in a pass of its own: memory, the work of a step, its fixed cost, an epoch'
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from stepbench.config.requests import Request
 from stepbench.devices.clock import DeviceClock, SynchronizedClock
-from stepbench.devices.kind import PeakMemory
 from stepbench.devices.kinds import kind_of
 from stepbench.interference.watch import MachineWatch, Watch, undisturbed
 from stepbench.measurement.active_case import ActiveCase, start_case
 from stepbench.measurement.facts import (
     clock_facts,
     data_facts,
-    lists,
+    laps_of,
     model_facts,
-    peak_facts,
-    with_phases,
 )
-from stepbench.measurement.launch_overhead import (
-    LaunchOverhead,
-    launch_overhead_of,
-    unloaded_step_s,
-)
+from stepbench.measurement.launch_overhead import launch_overhead_of, unloaded_step_s
 from stepbench.measurement.loader import Rate
 from stepbench.measurement.memory import HostPeak
 from stepbench.measurement.sampling import Samples, sample
 from stepbench.measurement.step_operations import count_work
-from stepbench.measurement.warm_up import WarmUp, warm_up
+from stepbench.measurement.warm_up import warm_up
 from stepbench.training import compilation, settings
 from stepbench_reports.schema import phases
-from stepbench_reports.schema.measurement import Findings
+from stepbench_reports.schema.compilation import Compilation
+from stepbench_reports.schema.measurement import (
+    DevicePeak,
+    Findings,
+    LaunchOverhead,
+    LoaderFacts,
+    MemoryFacts,
+    Operations,
+    WarmUpFacts,
+)
 from stepbench_reports.schema.phases import Phase
 
 MEMORY_PASS_S = 0.2
@@ -83,11 +84,11 @@ class _TimedSteps:
     """
 
     first_step_s: float
-    warmup: WarmUp
-    warmup_peak: PeakMemory
+    warmup: WarmUpFacts
+    warmup_peak: DevicePeak
     samples: Samples
-    device_peak: PeakMemory
-    compiled: dict[str, Any] | None
+    device_peak: DevicePeak
+    compiled: Compilation | None
 
 
 def _time_steps(
@@ -123,7 +124,7 @@ class _Passes:
 
     Attributes:
         host_peak_bytes: The peak memory of the process tree.
-        work: The run directory's `work`.
+        work: The operations of one step.
         saved_bytes: Kept by autograd from forward for backward, bytes.
         overhead: The fixed cost of a step.
         unloaded_step_s: A step with nothing to load, seconds; `None` where others disturbed it.
@@ -132,7 +133,7 @@ class _Passes:
     """
 
     host_peak_bytes: int
-    work: dict[str, Any]
+    work: Operations
     saved_bytes: int | None
     overhead: LaunchOverhead
     unloaded_step_s: float | None
@@ -169,18 +170,18 @@ def _take_passes(
 
 def _loader_facts(
     active: ActiveCase, request: Request, rate: Rate, passes: _Passes, *, disturbed: bool
-) -> dict[str, Any]:
-    """The run directory's `loader`."""
-    return {
-        "start_s": active.loader_start_s,
-        "restart_s": passes.loader_restart_s,
-        "samples_per_s": rate.batches_per_s * request.case.batch_size,
-        "batches": rate.batches,
-        "disturbed": disturbed,
-        "ready": active.source.ready,
-        "batches_a_step": passes.batches_a_step,
-        "unloaded_step_s": passes.unloaded_step_s,
-    }
+) -> LoaderFacts:
+    """Puts together what was measured of the loader."""
+    return LoaderFacts(
+        start_s=active.loader_start_s,
+        restart_s=passes.loader_restart_s,
+        samples_per_s=rate.batches_per_s * request.case.batch_size,
+        batches=rate.batches,
+        disturbed=disturbed,
+        ready=active.source.ready,
+        batches_a_step=passes.batches_a_step,
+        unloaded_step_s=passes.unloaded_step_s,
+    )
 
 
 def _findings(
@@ -190,38 +191,33 @@ def _findings(
     timed: _TimedSteps,
     passes: _Passes,
     *,
-    loader: dict[str, Any],
+    loader: LoaderFacts,
 ) -> Findings:
-    """Puts the findings into the form of the run directory."""
-    case, samples = request.case, timed.samples
-    laps = samples.laps
+    """Puts the findings together."""
+    case, samples, peak = request.case, timed.samples, timed.device_peak
+    micro_laps = {name: laps.tolist() for name, laps in samples.laps.micro.items()}
     return Findings(
         data=data_facts(active.built),
         model=model_facts(active.built),
-        settings={
-            **settings.record(request.settings),
-            "sync_phases": request.sampling.sync_phases,
-        },
+        settings=settings.record(request.settings, sync_phases=request.sampling.sync_phases),
         clock=clock_facts(lap_clock),
         phases=tuple(str(phase) for phase in phases.phases_of(case.loop, case.device)),
-        laps={
-            "host": lists(with_phases(laps.host, case)),
-            "device": lists(with_phases(laps.device, case)),
-        },
-        micro_laps=lists(laps.micro) if case.accumulate > 1 else None,
+        laps=laps_of(samples.laps, case),
+        micro_laps=micro_laps if case.accumulate > 1 else None,
         blocks=samples.blocks,
         sampling=samples.sampling,
         noise=samples.noise,
-        warmup=asdict(timed.warmup),
+        warmup=timed.warmup,
         first_step_s=timed.first_step_s,
         loader=loader,
         compile=timed.compiled,
-        memory={
-            "host_peak_bytes": passes.host_peak_bytes,
-            "saved_bytes": passes.saved_bytes,
-            **peak_facts(timed.device_peak),
-            "warmup": peak_facts(timed.warmup_peak),
-        },
+        memory=MemoryFacts(
+            host_peak_bytes=passes.host_peak_bytes,
+            saved_bytes=passes.saved_bytes,
+            device_peak_allocated_bytes=peak.device_peak_allocated_bytes,
+            device_peak_reserved_bytes=peak.device_peak_reserved_bytes,
+            warmup=timed.warmup_peak,
+        ),
         work=passes.work,
-        fixed=asdict(passes.overhead),
+        fixed=passes.overhead,
     )

@@ -2,18 +2,24 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from stepbench.config.requests import Sampling
 from stepbench.devices.clock import DeviceClock
 from stepbench.interference.watch import MOST_OTHERS, MOST_STEAL, Disturbance, Watch
-from stepbench.measurement.laps import Laps, join
+from stepbench.measurement.laps import LapArrays, join
 from stepbench.measurement.subject import Subject
 from stepbench_reports.analysis.stats import median_interval
-from stepbench_reports.schema.measurement import Block
+from stepbench_reports.schema.measurement import (
+    Block,
+    BlockNoise,
+    Noise,
+    NoiseLimits,
+    SamplingFacts,
+)
+from stepbench_reports.schema.run import SamplingOptions
 
 BLOCK_S = 0.2
 """How long a block lasts at least."""
@@ -43,19 +49,19 @@ class Samples:
     Attributes:
         laps: Of all the lapped blocks that counted, one after the other.
         blocks: Every block that counted, in order.
-        sampling: The run directory's `sampling`.
-        noise: The run directory's `noise`.
+        sampling: Why sampling ended.
+        noise: Interference meanwhile.
     """
 
-    laps: Laps
+    laps: LapArrays
     blocks: tuple[Block, ...]
-    sampling: dict[str, Any]
-    noise: dict[str, Any]
+    sampling: SamplingFacts
+    noise: Noise
 
 
 def sample(
     subject: Subject,
-    sampling: Sampling,
+    sampling: SamplingOptions,
     watch: Watch,
     lap_clock: DeviceClock,
     *,
@@ -110,19 +116,19 @@ class _Record:
         rel_error: Half the width of the median step's interval, as a share of the median.
     """
 
-    def __init__(self, sampling: Sampling) -> None:
+    def __init__(self, sampling: SamplingOptions) -> None:
         self.blocks: list[Block] = []
         self.lapped = 0
         self.discarded = 0
         self.rel_error: float | None = None
         self._sampling = sampling
-        self._laps: list[Laps] = []
-        self._noise: list[dict[str, Any]] = []
+        self._laps: list[LapArrays] = []
+        self._noise: list[BlockNoise] = []
         self._forced = False
 
     def take_next(
         self, subject: Subject, size: int, lap_clock: DeviceClock
-    ) -> tuple[Block, Laps | None]:
+    ) -> tuple[Block, LapArrays | None]:
         """Times the next block: a lapped one, or a bare one of as many steps as that had."""
         if len(self.blocks) % 2:
             return subject.bare(self.blocks[-1].steps), None
@@ -134,7 +140,7 @@ class _Record:
         self.discarded += 1
         self._noise.append(_noise_of(block, disturbance, kept=False))
 
-    def keep(self, block: Block, laps: Laps | None, disturbance: Disturbance) -> None:
+    def keep(self, block: Block, laps: LapArrays | None, disturbance: Disturbance) -> None:
         """Adds a block that counts, disturbed or not."""
         self._noise.append(_noise_of(block, disturbance, kept=True))
         self._forced = self._forced or disturbance.disturbed
@@ -155,26 +161,36 @@ class _Record:
         return Samples(
             laps=join(self._laps),
             blocks=tuple(self.blocks),
-            sampling={
-                "stopped": stopped,
-                "rel_error": self.rel_error,
-                "target": self._sampling.rel_error,
-                "elapsed_s": elapsed_s,
-            },
-            noise={
-                "disturbed": self._forced or self.discarded > limit,
-                "set_aside": self.discarded,
-                "limits": {"others": MOST_OTHERS, "steal": MOST_STEAL},
-                "blocks": self._noise,
-            },
+            sampling=SamplingFacts(
+                stopped=stopped,
+                rel_error=self.rel_error,
+                target=self._sampling.rel_error,
+                elapsed_s=elapsed_s,
+            ),
+            noise=Noise(
+                disturbed=self._forced or self.discarded > limit,
+                set_aside=self.discarded,
+                limits=NoiseLimits(others=MOST_OTHERS, steal=MOST_STEAL),
+                blocks=tuple(self._noise),
+            ),
         )
 
 
-def _noise_of(block: Block, disturbance: Disturbance, *, kept: bool) -> dict[str, Any]:
-    return {"kind": block.kind, "kept": kept, **asdict(disturbance)}
+def _noise_of(block: Block, disturbance: Disturbance, *, kept: bool) -> BlockNoise:
+    return BlockNoise(
+        kind=block.kind,
+        kept=kept,
+        others=disturbance.others,
+        steal=disturbance.steal,
+        pressure=disturbance.pressure,
+        cpu_per_wall=disturbance.cpu_per_wall,
+        involuntary_switches=disturbance.involuntary_switches,
+        clock_hz=disturbance.clock_hz,
+        throttled=disturbance.throttled,
+    )
 
 
-def may_repeat(sampling: Sampling, counted: int, set_aside: int, elapsed_s: float) -> bool:
+def may_repeat(sampling: SamplingOptions, counted: int, set_aside: int, elapsed_s: float) -> bool:
     """Decides if a disturbed block may be measured again, or must count after all."""
     return (
         elapsed_s < sampling.max_time_s * (1 + AGAIN_S)
@@ -182,7 +198,7 @@ def may_repeat(sampling: Sampling, counted: int, set_aside: int, elapsed_s: floa
     )
 
 
-def block_size(sampling: Sampling, ready: int, step_s: float) -> int:
+def block_size(sampling: SamplingOptions, ready: int, step_s: float) -> int:
     """The number of steps in a block.
 
     Enough for its time and its count, and for consuming many times what the loader keeps ready,
@@ -196,7 +212,7 @@ def block_size(sampling: Sampling, ready: int, step_s: float) -> int:
 
 
 def why_stop(
-    sampling: Sampling, rel_error: float | None, lapped: int, blocks: int, elapsed_s: float
+    sampling: SamplingOptions, rel_error: float | None, lapped: int, blocks: int, elapsed_s: float
 ) -> str | None:
     """The reason why sampling is over: `steps`, `precise` or `time`; `None` while it is not."""
     if blocks % 2:  # a lapped block whose bare twin is still to come

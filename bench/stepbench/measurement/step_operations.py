@@ -11,14 +11,15 @@ from stepbench.training.build import Built
 from stepbench.training.device_transfer import to_device
 from stepbench.training.step import DryRunStep
 from stepbench.training.training import Training
+from stepbench_reports.schema.measurement import Operations
 
 
 def count_work(
     built: Built,
     case: Case,
     batch: Any,  # noqa: ANN401  # a batch is anything
-) -> tuple[dict[str, Any], int | None]:
-    """The run directory's `work`, and what autograd keeps of a forward pass of the case, bytes.
+) -> tuple[Operations, int | None]:
+    """Counts a step's operations, and what autograd keeps of a forward pass of the case, bytes.
 
     Operators are counted on the eager model, since compiled code shows none; what is kept is the
     case's own.
@@ -32,12 +33,12 @@ def count_work(
         counted = operations.count(_watched(eager, ready, case), own, backward=case.trains)
     except Exception as error:  # noqa: BLE001  # any operator of the user's model may refuse a mode
         reason = " ".join(f"its operators could not be counted: {error!r}".split())
-        return {"flops": None, "bytes": None, "operators": None, "reason": reason}, None
+        return Operations(flops=None, bytes=None, operators=None, reason=reason), None
     saved_bytes = counted.saved_bytes
     if case.compile != "off" and case.trains:
         saved_bytes = operations.saved_bytes(_watched(training, ready, case), own)
-    facts = {"flops": counted.flops, "bytes": counted.bytes, "operators": counted.operators}
-    return {**facts, "reason": None}, saved_bytes
+    facts = Operations(flops=counted.flops, bytes=counted.bytes, operators=counted.operators)
+    return facts, saved_bytes
 
 
 def _watched(training: Training, ready: Any, case: Case) -> operations.Step:  # noqa: ANN401  # a batch

@@ -7,7 +7,7 @@ from itertools import repeat
 from typing import Any, Protocol
 
 from stepbench.devices.clock import DeviceClock
-from stepbench.measurement.laps import Laps, LapTimer
+from stepbench.measurement.laps import LapArrays, LapTimer
 from stepbench.training.loop import Loop
 from stepbench.training.training import Training
 from stepbench_reports.schema.measurement import Block
@@ -61,7 +61,7 @@ class Subject:
         self.clock.synchronize()
         return Block(kind="bare", steps=steps, elapsed_s=time.perf_counter() - began)
 
-    def lapped(self, steps: int, clock: DeviceClock | None = None) -> tuple[Block, Laps]:
+    def lapped(self, steps: int, clock: DeviceClock | None = None) -> tuple[Block, LapArrays]:
         """A lapped block and its laps, by the device's clock or another."""
         timer = LapTimer(clock or self.clock)
         self.clock.synchronize()

@@ -1,10 +1,10 @@
 """Warm-up: runs steps until they have stopped getting faster."""
 
 import time
-from dataclasses import dataclass
 
-from stepbench.config.requests import Sampling
 from stepbench.measurement.subject import Subject
+from stepbench_reports.schema.measurement import WarmUpFacts
+from stepbench_reports.schema.run import SamplingOptions
 
 WARMUP_WINDOW_S = 0.1
 """How long a window of warm-up lasts at least."""
@@ -14,17 +14,7 @@ WARMUP_SHARE = 0.5
 """Warm-up ends, settled or not, after this share of the time for sampling."""
 
 
-@dataclass(frozen=True)
-class WarmUp:
-    """The steps before sampling. The fields are those of `docs/run-directory.md`."""
-
-    steps: int
-    elapsed_s: float
-    settled: bool
-    step_s: float
-
-
-def warm_up(subject: Subject, sampling: Sampling) -> WarmUp:
+def warm_up(subject: Subject, sampling: SamplingOptions) -> WarmUpFacts:
     """Runs until steps have stopped getting faster, or the time for it is up.
 
     Steps run in windows. The rule looks at the last two: warm-up is over once the later one's mean
@@ -45,4 +35,4 @@ def warm_up(subject: Subject, sampling: Sampling) -> WarmUp:
         if steps > 1:
             earlier = step_s
         size = max(2, round(WARMUP_WINDOW_S / step_s))
-    return WarmUp(steps, elapsed_s, settled, step_s)
+    return WarmUpFacts(steps=steps, elapsed_s=elapsed_s, settled=settled, step_s=step_s)

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +15,13 @@ from stepbench.training.batch import each_tensor
 from stepbench.training.build import Built
 from stepbench.training.device_transfer import to_device
 from stepbench.training.training import Training, call_model
+from stepbench_reports.schema.parity import ReloadFacts
 
 PREFIX = "_orig_mod."
 """What `torch.compile` puts into a parameter's name, once for each module that was compiled."""
 
 
-@dataclass(frozen=True)
-class Reload:
-    """The outcome of saving and reloading a model.
-
-    Attributes:
-        identical: Whether its outputs are the same, bit for bit; `None` where they could not be
-            compared.
-        reason: Why not, in one sentence.
-    """
-
-    identical: bool | None
-    reason: str | None = None
-
-
-def reload(built: Built, batch: Any) -> Reload:  # noqa: ANN401  # a batch is anything
+def reload(built: Built, batch: Any) -> ReloadFacts:  # noqa: ANN401  # a batch is anything
     """Saves a trained model's `state_dict` and gives it to a fresh model.
 
     It is written by `torch.save` and read with `weights_only=True`. A compiled model's state is
@@ -58,24 +45,31 @@ def reload(built: Built, batch: Any) -> Reload:  # noqa: ANN401  # a batch is an
             loaded = torch.load(place, weights_only=True, map_location=training.device)
         except Exception as error:  # noqa: BLE001  # whatever the unpickler refuses it with
             told = " ".join(str(error).split())[:200]
-            return Reload(False, f"its saved state cannot be read with weights_only=True: {told}")
+            return ReloadFacts(
+                identical=False,
+                reason=f"its saved state cannot be read with weights_only=True: {told}",
+            )
     try:
         fresh.load_state_dict(without_prefixes(loaded))
     except RuntimeError as error:
         told = " ".join(str(error).split())[:200]
-        return Reload(False, f"a fresh model does not take its saved state: {told}")
+        return ReloadFacts(
+            identical=False, reason=f"a fresh model does not take its saved state: {told}"
+        )
     trained = _outputs(built, built.model, calls)
     if not trained:
-        return Reload(None, "its outputs hold no tensors")
+        return ReloadFacts(identical=None, reason="its outputs hold no tensors")
     if not _same(trained, _outputs(built, built.model, calls)):
-        return Reload(None, "its outputs differ from call to call, also in evaluation mode")
-    if not _same(trained, _outputs(built, fresh, calls)):
-        return Reload(
-            False,
-            "saved and reloaded it gives other outputs: something that it computes with is not in "
-            "its state_dict",
+        return ReloadFacts(
+            identical=None, reason="its outputs differ from call to call, also in evaluation mode"
         )
-    return Reload(True)
+    if not _same(trained, _outputs(built, fresh, calls)):
+        return ReloadFacts(
+            identical=False,
+            reason="saved and reloaded it gives other outputs: something that it computes with is "
+            "not in its state_dict",
+        )
+    return ReloadFacts(identical=True)
 
 
 def without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

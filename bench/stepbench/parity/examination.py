@@ -7,10 +7,10 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 import torch
+from msgspec import structs
 from torch import Tensor
 
 from stepbench.config.case import Case
@@ -34,12 +34,19 @@ from stepbench.parity.tolerance import (
     out_of_tolerance,
     worst_by_kind,
 )
-from stepbench.parity.trajectory import TensorKind
 from stepbench.training import compilation
 from stepbench.training.build import Built, build, updates_of
 from stepbench.training.training import Training
 from stepbench_reports.analysis.stats import known
-from stepbench_reports.schema.parity import Judgement, ParityVerdict
+from stepbench_reports.schema.parity import (
+    Blame,
+    Judgement,
+    ParityVerdict,
+    ReferenceFacts,
+    Rule,
+    TensorError,
+    TensorKind,
+)
 
 DRAWS = 4
 """Of so many draws of weights and batches, that one is compared on which rounding matters least."""
@@ -68,7 +75,7 @@ def judge(report: Report, asked: Examination) -> Judgement:
     """
     began = time.perf_counter()
     judgement = Examiner(report, asked).judge(asked.request.settings.seed)
-    return replace(judgement, elapsed_s=time.perf_counter() - began)
+    return structs.replace(judgement, elapsed_s=time.perf_counter() - began)
 
 
 class _NoReferenceError(Exception):
@@ -130,26 +137,30 @@ class Examiner:
                 return barred
             found = deviations(least(runs), eager_errors(own.runs), self._precision)
         off = out_of_tolerance(found)
-        facts = replace(
+        facts = structs.replace(
             facts,
             starts=len(runs),
-            worst={str(kind): _told(each) for kind, each in worst_by_kind(found)},
+            worst={kind: _told(each) for kind, each in worst_by_kind(found)},
             first=_told(off[0]) if off else None,
             departed=len(off),
             compared=len(found),
-            reload=asdict(reloaded),
+            reload=reloaded,
         )
         if off:
             blame = self._blame(kept, own)
             reason = _sentence(off, len(found), blame)
-            return replace(facts, verdict=ParityVerdict.FAIL, blame=blame, reason=reason)
+            return structs.replace(facts, verdict=ParityVerdict.FAIL, blame=blame, reason=reason)
         if reloaded.identical is False:
-            return replace(facts, verdict=ParityVerdict.FAIL, reason=reloaded.reason)
-        return replace(facts, verdict=ParityVerdict.PASS)
+            return structs.replace(facts, verdict=ParityVerdict.FAIL, reason=reloaded.reason)
+        return structs.replace(facts, verdict=ParityVerdict.PASS)
 
     @property
     def _precision(self) -> str:
         return self._case.precision
+
+    @property
+    def _rule(self) -> Rule:
+        return Rule(multiple=MULTIPLE, floor=FLOORS[self._precision])
 
     def _draw(self, seed: int) -> tuple[StoredReference, EagerError]:
         """The draw on which rounding matters least to eager; what the case does is not looked at.
@@ -188,17 +199,16 @@ class Examiner:
         blurred = f"since eager {self._precision} rounds to another trajectory from there on"
         return Judgement(
             verdict=ParityVerdict.UNDECIDED,
-            reason=None,
-            reference={
-                "steps": until,
-                "batch_size": plan.batch_size,
-                "cut": plan.cut if until == plan.steps else blurred,
-                "asked_steps": self._asked.parity.steps,
-                "asked_batch_size": self._case.batch_size,
-                "seed": kept.seed,
-            },
+            reference=ReferenceFacts(
+                steps=until,
+                batch_size=plan.batch_size,
+                cut=plan.cut if until == plan.steps else blurred,
+                asked_steps=self._asked.parity.steps,
+                asked_batch_size=self._case.batch_size,
+                seed=kept.seed,
+            ),
             random=own.random,
-            rule={"multiple": MULTIPLE, "floor": FLOORS[self._precision]},
+            rule=self._rule,
         )
 
     def _without_reference(self, told: str) -> Judgement:
@@ -206,9 +216,7 @@ class Examiner:
         return Judgement(
             verdict=ParityVerdict.UNDECIDED,
             reason=f"it could not be run in double precision on the CPU: {told}",
-            reference={},
-            random=(),
-            rule={"multiple": MULTIPLE, "floor": FLOORS[self._precision]},
+            rule=self._rule,
         )
 
     def _barred(self, facts: Judgement, own: EagerError) -> Judgement | None:
@@ -216,10 +224,10 @@ class Examiner:
         lost = next((p for p, e in eager_errors(own.runs).items() if not math.isfinite(e)), None)
         if lost is not None:
             reason = f"{lost} is not finite, or missing, in eager {self._precision} itself"
-            return replace(facts, verdict=ParityVerdict.FAIL, reason=reason)
+            return structs.replace(facts, verdict=ParityVerdict.FAIL, reason=reason)
         doubt = self._doubt(own)
         if doubt is not None:
-            return replace(facts, verdict=ParityVerdict.UNDECIDED, reason=doubt)
+            return structs.replace(facts, verdict=ParityVerdict.UNDECIDED, reason=doubt)
         return None
 
     def _doubt(self, own: EagerError) -> str | None:
@@ -275,7 +283,7 @@ class Examiner:
         ]
         return own, [*runs, *more]
 
-    def _blame(self, kept: StoredReference, own: EagerError) -> Mapping[str, Any] | None:
+    def _blame(self, kept: StoredReference, own: EagerError) -> Blame | None:
         """For a compiled case, whether it departs without compiling, or when only traced."""
         if self._case.compile == "off":
             return None
@@ -283,8 +291,8 @@ class Examiner:
         for compile_ in ("off", "backend:aot_eager"):
             found = self._tried(compile_, kept, own)
             if found != "agrees":
-                return {"compile": compile_, "found": found}
-        return {"compile": "backend:aot_eager", "found": "agrees"}
+                return Blame(compile=compile_, found=found)
+        return Blame(compile="backend:aot_eager", found="agrees")
 
     def _tried(self, compile_: str, kept: StoredReference, own: EagerError) -> str:
         """`agrees` or `departs`: what the case does if it is compiled in another way."""
@@ -317,28 +325,30 @@ def fresh(built: Built, training: Training, case: Case) -> Training:
     return eager_error.unscaled(replace(training, updates=updates))
 
 
-def _told(each: TensorDeviation) -> dict[str, Any]:
-    return {
-        "step": each.place.step,
-        "kind": str(each.place.kind),
-        "name": each.place.name,
-        "error": known(each.error),
-        "allowed": known(each.allowed),
-        "own": known(each.own),
-    }
+def _told(each: TensorDeviation) -> TensorError:
+    return TensorError(
+        step=each.place.step,
+        kind=each.place.kind,
+        name=each.place.name,
+        error=known(each.error),
+        allowed=known(each.allowed),
+        own=known(each.own),
+    )
 
 
-def _sentence(off: list[TensorDeviation], compared: int, blame: Mapping[str, Any] | None) -> str:
+def _sentence(off: list[TensorDeviation], compared: int, blame: Blame | None) -> str:
     first = off[0]
     if math.isfinite(first.error):
         how = f"is {first.error:.2g} off, where {first.allowed:.2g} is allowed"
     else:
         how = "is not finite, or is missing"
     said = f"{first.place} {how} ({len(off)} of {compared} tensors depart)"
-    return said + _BLAMES.get((blame or {}).get("compile"), {}).get((blame or {}).get("found"), "")
+    if blame is None:
+        return said
+    return said + _BLAMES.get(blame.compile, {}).get(blame.found, "")
 
 
-_BLAMES: Mapping[Any, Mapping[Any, str]] = {
+_BLAMES: Mapping[str, Mapping[str, str]] = {
     "off": {"departs": "; it departs without compiling as well: its other settings are to blame"},
     "backend:aot_eager": {
         "departs": "; aot_eager departs as well: tracing is to blame",

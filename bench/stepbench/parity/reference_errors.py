@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from stepbench.parity.trajectory import TensorKind, TensorPlace
+from stepbench.parity.trajectory import TensorPlace
+from stepbench_reports.schema.parity import TensorKind
 
 SHARE_OF_KIND = 1e-3
 """A tensor's norm counts as at least this share of that of all tensors of its kind in the step."""

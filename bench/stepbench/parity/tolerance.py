@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from stepbench.parity.reference_errors import Errors
-from stepbench.parity.trajectory import TensorKind, TensorPlace
+from stepbench.parity.trajectory import TensorPlace
+from stepbench_reports.schema.parity import TensorKind
 
 MULTIPLE = 10.0
 """How many times eager's own error a case's may be."""

@@ -51,4 +51,5 @@ def train_and_test(report: Callable[[str], None], request: Request, steps: int) 
             found, samples = accuracy(built)
             built.model.train()
             tests.append(found)
-    return Trained(fmean(tests), samples, float(loss) * built.training.accumulate)
+    last_loss = float(loss) * built.training.accumulate
+    return Trained(accuracy=fmean(tests), samples=samples, loss=last_loss)

@@ -7,7 +7,6 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any
 
 import torch
@@ -18,16 +17,7 @@ from stepbench.training.loop import LOOPS
 from stepbench.training.step import Step
 from stepbench.training.training import Training
 from stepbench.training.update import Update
-
-
-class TensorKind(StrEnum):
-    """The kind of a tensor, in the order in which a step computes it."""
-
-    OUTPUT = "output"
-    LOSS = "loss"
-    GRADIENT = "gradient"
-    PARAMETER = "parameter"
-    BUFFER = "buffer"
+from stepbench_reports.schema.parity import TensorKind
 
 
 @dataclass(frozen=True)

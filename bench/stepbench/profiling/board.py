@@ -23,9 +23,10 @@ from torchvision.utils import make_grid
 
 from stepbench.config.requests import Figures
 from stepbench.profiling.apart import LeftOut, apart
-from stepbench.profiling.learning import Curves, Shown
+from stepbench.profiling.learning import Shown
 from stepbench.training.batch import each_tensor
 from stepbench.training.build import Built
+from stepbench_reports.schema.profile import Curves
 
 MOST_POINTS = 500
 """Points of a curve at most; TensorBoard keeps 1,000 of each."""

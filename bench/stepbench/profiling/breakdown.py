@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stepbench.profiling.chrome_trace import STEP
+from stepbench_reports.schema.profile import Breakdown, OperatorRow
 
 OUTSIDE = "(outside operators)"
 """Where no operator runs on any thread: Python, and waiting."""
@@ -45,52 +46,6 @@ class _Sums:
     host_us: float = 0.0
     device_us: float = 0.0
     allocated_bytes: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class OperatorRow:
-    """The cost of an operator in a phase, over all the profiled steps.
-
-    Attributes:
-        phase: The phase in which it was called.
-        operator: Its name.
-        shapes: Those of its inputs; empty where they are not known.
-        calls: How often it was called.
-        host_self_s: Seconds on the host without the operators that it called.
-        device_self_s: Seconds of the work on the device that it asked for itself.
-        allocated_bytes: What it allocated itself, on any device, freed again or not.
-    """
-
-    phase: str
-    operator: str
-    shapes: str
-    calls: int
-    host_self_s: float
-    device_self_s: float
-    allocated_bytes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Breakdown:
-    """The breakdown of a trace.
-
-    Attributes:
-        steps: How many steps were profiled.
-        step_s: How long these took together by the host's clock, seconds.
-        phase_s: How long each phase took in them together.
-        rows: Operators by phase, the longest first.
-        device_idle: The share of the profiled time in which a device had nothing to do, by its
-            number; empty where none was at work.
-        memory_peak_bytes: The most that was allocated at once during the steps, by device: what
-            was there before them does not count on the CPU.
-    """
-
-    steps: int
-    step_s: float
-    phase_s: Mapping[str, float]
-    rows: tuple[OperatorRow, ...]
-    device_idle: Mapping[str, float]
-    memory_peak_bytes: Mapping[str, int]
 
 
 @dataclass

@@ -7,7 +7,7 @@ warm-up as well. Nothing that comes out of here is a timing that a report compar
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from stepbench.config.requests import ProfileRequest
@@ -15,13 +15,19 @@ from stepbench.devices.kinds import kind_of
 from stepbench.measurement.active_case import ActiveCase, start_case
 from stepbench.profiling import board, chrome_trace, learning, snapshot, trace, workers
 from stepbench.profiling.apart import apart
-from stepbench.profiling.breakdown import Breakdown, breakdown
+from stepbench.profiling.breakdown import breakdown
 from stepbench.profiling.marks import PhaseMarks
 from stepbench.training import dataloader
 from stepbench.training.build import Built
 from stepbench_reports.schema import phases
 from stepbench_reports.schema.files import TRACE_SUFFIX
-from stepbench_reports.schema.profile import ProfileFindings
+from stepbench_reports.schema.profile import (
+    BoardFacts,
+    Breakdown,
+    ProfileFindings,
+    TraceFacts,
+    WorkerFacts,
+)
 
 
 def profile(report: Callable[[str], None], asked: ProfileRequest) -> ProfileFindings:
@@ -64,11 +70,11 @@ def profile(report: Callable[[str], None], asked: ProfileRequest) -> ProfileFind
     _put(scratch / "board", asked.board)
     shutil.rmtree(scratch, ignore_errors=True)
     return ProfileFindings(
-        trace={"bytes": traced.size_bytes, "events": traced.events},
-        board={"bytes": board_bytes, "left_out": left_out},
-        breakdown=asdict(traced.breakdown),
-        curves=None if curves is None else asdict(curves),
-        workers=None if watched is None else tuple(asdict(worker) for worker in watched),
+        trace=traced.facts,
+        board=BoardFacts(bytes=board_bytes, left_out=left_out),
+        breakdown=traced.breakdown,
+        curves=curves,
+        workers=watched,
         snapshot_bytes=snapshot_bytes,
         elapsed_s=time.perf_counter() - began,
     )
@@ -79,13 +85,11 @@ class _Traced:
     """A trace that was taken and written.
 
     Attributes:
-        size_bytes: The size of its file.
-        events: The number of its events.
+        facts: The size of its file, and the number of its events.
         breakdown: Its operators by phase.
     """
 
-    size_bytes: int
-    events: int
+    facts: TraceFacts
     breakdown: Breakdown
 
 
@@ -106,7 +110,8 @@ def _take_trace(
     chrome_trace.write(
         chrome_trace.for_tensorboard(content), scratch / "board" / "profile" / shown_as
     )
-    return _Traced(trace_bytes, len(events), breakdown(events, [str(phase) for phase in of_step]))
+    facts = TraceFacts(bytes=trace_bytes, events=len(events))
+    return _Traced(facts, breakdown(events, [str(phase) for phase in of_step]))
 
 
 def _take_snapshot(
@@ -122,7 +127,7 @@ def _take_snapshot(
 
 def _watch_workers(
     report: Callable[[str], None], asked: ProfileRequest, built: Built
-) -> tuple[workers.Worker, ...] | None:
+) -> tuple[WorkerFacts, ...] | None:
     """Watches the loader's workers, where that is asked for, in a loader of timed parts.
 
     Changes the data set, and so comes last.

@@ -16,6 +16,7 @@ from stepbench.training.batch import each_tensor
 from stepbench.training.build import Built
 from stepbench.training.device_transfer import to_device
 from stepbench.training.training import call_model
+from stepbench_reports.schema.profile import Curves
 
 STEPS = 2000
 """How many steps the curves have, if there is time for them."""
@@ -27,21 +28,6 @@ TEST_SAMPLES = 500
 """On how many samples of the test data."""
 SHOWN_SAMPLES = 256
 """How many samples are embedded, and have their scores kept."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Curves:
-    """The course of a training, as long as its figures were finite.
-
-    Attributes:
-        loss: Of each step: the mean over its batches' samples, or where several batches make a step
-            that of the last one.
-        accuracy: The metric per test sample, by the number of steps taken; empty where the workload
-            has no test data or no metric.
-    """
-
-    loss: tuple[float, ...]
-    accuracy: tuple[tuple[int, float], ...]
 
 
 def learn(built: Built, batches: Iterator[Any], report: Callable[[str], None]) -> Curves:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from torch.profiler import ProfilerActivity, profile, schedule
 
-from stepbench.config.requests import ProfilingOptions
 from stepbench.devices.kinds import kind_of
 from stepbench.measurement.subject import Subject
 from stepbench.profiling.marks import PhaseMarks
+from stepbench_reports.schema.run import ProfilingOptions
 
 WARMUP = 2
 """Steps that the profiler watches without keeping them: its own start is slow."""

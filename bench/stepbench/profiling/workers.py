@@ -21,6 +21,7 @@ from torch.utils.data import (
 )
 
 from stepbench.training.dataloader import DatasetProxy
+from stepbench_reports.schema.profile import WorkerFacts
 
 LEAST_S, MOST_S = 0.5, 3.0
 """How long batches are watched, at least and at most."""
@@ -186,26 +187,7 @@ def _timed(transform: Callable[..., Any]) -> Callable[..., Any]:
     return TimedTransform(transform, name)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Worker:
-    """The work of one worker.
-
-    Attributes:
-        worker: Its number; 0 where the training process loads by itself.
-        batches: How many it made.
-        samples: Of how many samples.
-        elapsed_s: From when it began the first to when it had made the last, in seconds.
-        seconds: How long each part took together.
-    """
-
-    worker: int
-    batches: int
-    samples: int
-    elapsed_s: float
-    seconds: dict[str, float]
-
-
-def watch(loader: DataLoader[Any]) -> tuple[Worker, ...]:
+def watch(loader: DataLoader[Any]) -> tuple[WorkerFacts, ...]:
     """Lets a loader load, and says what each worker spent its time on.
 
     Args:
@@ -224,7 +206,7 @@ def watch(loader: DataLoader[Any]) -> tuple[Worker, ...]:
             return tuple(_summed(found))
 
 
-def _summed(found: list[Times]) -> Iterator[Worker]:
+def _summed(found: list[Times]) -> Iterator[WorkerFacts]:
     for number in sorted({times.worker for times in found}):
         mine = [times for times in found if times.worker == number]
         elapsed_s = mine[-1].ended - mine[0].began
@@ -235,7 +217,7 @@ def _summed(found: list[Times]) -> Iterator[Worker]:
         item_s, collate_s = seconds.pop(_ITEM, 0.0), seconds.pop(COLLATE, 0.0)
         parts = {READ: item_s - sum(seconds.values()), **seconds, COLLATE: collate_s}
         parts[HAND_OVER] = elapsed_s - sum(parts.values())
-        yield Worker(
+        yield WorkerFacts(
             worker=number,
             batches=len(mine),
             samples=sum(times.items for times in mine),

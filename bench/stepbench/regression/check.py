@@ -5,9 +5,9 @@ This is the parent's side. It never imports torch, nor any code of the repositor
 
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -16,7 +16,7 @@ from stepbench.regression import environments, facts, git, servers
 from stepbench.regression.comparison import Comparison
 from stepbench.regression.directory import CheckDirectory
 from stepbench.regression.options import CheckOptions
-from stepbench.regression.pair import SIDES, TakenPair
+from stepbench.regression.pair import TakenPair, pair_line
 from stepbench.regression.progress import CheckProgress
 from stepbench.regression.sides import opened
 from stepbench.regression.survey import check_spec, not_its_own, refuse_another, survey
@@ -27,6 +27,20 @@ from stepbench_reports.regression.decision import Decision, decide
 from stepbench_reports.regression.facts import failed_in_pairs
 from stepbench_reports.regression.records import Pair as RecordedPair
 from stepbench_reports.regression.screening import Screening
+from stepbench_reports.schema.check import (
+    SIDES,
+    AloneFact,
+    BeginFact,
+    CheckSpec,
+    CompileFact,
+    EndFact,
+    FatalFact,
+    OperatorsFact,
+    ParityFact,
+    ScreenedFact,
+    SideName,
+    Stage,
+)
 
 if TYPE_CHECKING:
     from stepbench.config.case import Case
@@ -118,12 +132,13 @@ class CheckRunner:
             self._progress.line("interrupted: ", f"resume with --resume {self._directory.path}")
         if fatal is not None:
             ended = FATAL
-            self._directory.add_fact("fatal", reason=fatal)
+            self._directory.add_fact(FatalFact(reason=fatal))
         self._directory.add_fact(
-            "end",
-            why=ended,
-            elapsed_s=time.monotonic() - self._began,
-            budget_s=self._comparison.options.budget_s,
+            EndFact(
+                why=ended,
+                elapsed_s=time.monotonic() - self._began,
+                budget_s=self._comparison.options.budget_s,
+            )
         )
         return regression.write(self._directory.path)
 
@@ -143,35 +158,35 @@ class CheckRunner:
             self._directory.write_spec(spec)
         else:
             refuse_another(self._directory.path, stored, spec)
-        self._directory.add_fact("begin")
+        self._directory.add_fact(BeginFact())
         self._cases = {case.id: case for case in surveyed.comparable}
         self._introduce(spec)
         return fatal_of(self._comparison, surveyed)
 
-    def _introduce(self, spec: Mapping[str, Any]) -> None:
+    def _introduce(self, spec: CheckSpec) -> None:
         line = self._progress.line
-        torch = {side: spec["sides"][side]["packages"].get("torch", "?") for side in SIDES}
         for side in SIDES:
-            described = spec["sides"][side]["described"]
-            line(f"{side}: ", f"{described}, torch {torch[side]}", "bold")
-        for note in spec["notes"]:
+            facts_of_side = spec.sides[side]
+            torch = facts_of_side.packages.get("torch", "?")
+            line(f"{side}: ", f"{facts_of_side.described}, torch {torch}", "bold")
+        for note in spec.notes:
             line("note: ", note, "yellow")
         cases = "a case" if len(self._cases) == 1 else f"{len(self._cases)} cases"
         line(
-            f"{cases} compared; a slowdown of {100 * spec['smallest']:.3g} % of the step is "
+            f"{cases} compared; a slowdown of {100 * spec.smallest:.3g} % of the step is "
             f"looked for; results in {relative_path(self._directory.path)}"
         )
-        for each in spec["failing"]:
-            line(f"  {each['case']}: ", f"fails in head: {each['reason']}", "red")
-        for each in spec["unmeasured"]:
-            line(f"  {each['case']}: ", f"not compared: {each['reason']}", "yellow")
+        for each in spec.failing:
+            line(f"  {each.case}: ", f"fails in head: {each.reason}", "red")
+        for each in spec.unmeasured:
+            line(f"  {each.case}: ", f"not compared: {each.reason}", "yellow")
 
     # --- apart from the pairs --------------------------------------------------------------------
 
     def _find_facts(self) -> None:
         known = regression.load(self._directory.path)
-        judged = {case for fact in known.found("parity") for case in fact["cases"]}
-        compiled = {fact["case"] for fact in known.found("compile")}
+        judged = {case for fact in known.found(ParityFact) for case in fact.cases}
+        compiled = {fact.case for fact in known.found(CompileFact)}
         alike: dict[Case, list[Case]] = {}
         for case in self._cases.values():
             if self._comparison.options.run.parity is not None and case.id not in judged:
@@ -190,25 +205,25 @@ class CheckRunner:
                     break
                 progress.at(f"parity of {cases[0].id}")
                 found = finder.parity(cases, progress.doing)
-                self._directory.add_fact("parity", **found)
-                if found["head"] != "pass":
+                self._directory.add_fact(found)
+                if found.head != "pass":
                     progress.line(
                         f"  {cases[0].id}: parity: ",
-                        f"{found['head']} in head, {found['base']} in base: {found['reason']}",
-                        "red" if found["base"] == "pass" else "yellow",
+                        f"{found.head} in head, {found.base} in base: {found.reason}",
+                        "red" if found.base == "pass" else "yellow",
                     )
             for case in to_compile:
                 if progress.spent > FACTS_SHARE:
                     break
                 progress.at(f"compiling {case.id}")
                 times = finder.compile_times(case, progress.doing)
-                if times:
-                    self._directory.add_fact("compile", case=case.id, seconds=times)
+                if times is not None:
+                    self._directory.add_fact(times)
 
     def _attribute(self) -> None:
         """Takes traces of the cases that became slower, on both sides."""
         decision = decide(regression.load(self._directory.path))
-        known = {(fact["case"], fact["side"]) for fact in decision.check.found("operators")}
+        known = {(fact.case, fact.side) for fact in decision.check.found(OperatorsFact)}
         worst = dict.fromkeys(each.row.case for each in decision.regressions)
         cases = [self._cases[name] for name in worst if name in self._cases][:MOST_ATTRIBUTED]
         wanted = [(c, side) for c in cases for side in SIDES if (c.id, side) not in known]
@@ -219,23 +234,27 @@ class CheckRunner:
                 self._progress.at(f"{case.id}, {side}")
                 found = finder.operators(side, case, self._progress.doing)
                 if found is not None:
-                    self._directory.add_fact("operators", case=case.id, side=side, breakdown=found)
+                    self._directory.add_fact(
+                        OperatorsFact(case=case.id, side=side, breakdown=found)
+                    )
 
     def _settle_failures(self) -> None:
         """Runs each side alone where pairs failed, to tell a failing side from a lack of room."""
         check = regression.load(self._directory.path)
-        known = {fact["case"] for fact in check.found("alone")}
+        known = {fact.case for fact in check.found(AloneFact)}
         names = [name for name in failed_in_pairs(check) if name not in known]
         if not names:
             return
         cases = [self._cases[name] for name in names]
         with self._progress.shown(), facts.opened(self._comparison, cases) as finder:
             for case in cases:
-                found = {}
+                reasons: dict[SideName, str | None] = {}
                 for side in SIDES:
                     self._progress.at(f"{case.id}, {side} alone")
-                    found[side] = finder.alone(side, case, self._progress.doing)
-                self._directory.add_fact("alone", case=case.id, **found)
+                    reasons[side] = finder.alone(side, case, self._progress.doing)
+                self._directory.add_fact(
+                    AloneFact(case=case.id, base=reasons["base"], head=reasons["head"])
+                )
 
     # --- pairs -----------------------------------------------------------------------------------
 
@@ -249,7 +268,7 @@ class CheckRunner:
         while True:
             check = screening.check
             if self._progress.spent > SCREEN_SHARE and screening.to_close:
-                self._directory.add_fact("screened", pairs=len(check.pairs))
+                self._directory.add_fact(ScreenedFact(pairs=len(check.pairs)))
                 self._progress.line("screening ends here, for time to confirm what was flagged")
                 screening = self._standing()
             wanted, fatal = screening.wanted, self._strayed(check.pairs)
@@ -268,9 +287,9 @@ class CheckRunner:
     def _strayed(self, pairs: Sequence[RecordedPair]) -> str | None:
         """The reason why nothing can be compared any more, where pairs have shown one."""
         for pair in pairs:
-            for side, facts_of_side in pair.told.items():
-                if facts_of_side["foreign"]:
-                    return not_its_own(side, facts_of_side["foreign"])
+            for side, end in pair.sides.items():
+                if end.foreign:
+                    return not_its_own(side, end.foreign)
         sides = self._comparison.sides
         if sides.fingerprint is None:
             return None
@@ -278,7 +297,7 @@ class CheckRunner:
             return "head's files changed while they were measured; check again, and leave them be"
         return None
 
-    def _round(self, number: int, stage: str, names: Sequence[str]) -> bool:
+    def _round(self, number: int, stage: Stage, names: Sequence[str]) -> bool:
         """Takes a pair of each case named; false where the budget did not last for all."""
         progress = self._progress
         cases = [self._cases[name] for name in names]
@@ -295,7 +314,7 @@ class CheckRunner:
                     began = time.monotonic()
                     found = taking.pair(case, progress.doing)
                     self._directory.add_pair(
-                        {"case": case.id, "round": number, "stage": stage, **found.to_json()}
+                        pair_line(found, case=case.id, number=number, stage=stage)
                     )
                     if isinstance(found, TakenPair):
                         self._comparison = self._comparison.with_packages(found.sides)

@@ -108,8 +108,9 @@ def _resume(path: Path, values: Mapping[str, Any], console: Console) -> int:
             f"{others[0]} out, or begin a new check"
         )
     with directory.reopened(path) as reopened:
-        arguments: list[str] = (reopened.read_spec() or {})["arguments"]
-        earlier = vars(parser().parse_args(arguments))
+        spec = reopened.read_spec()
+        arguments = () if spec is None else spec.arguments  # it has been read before
+        earlier = vars(parser().parse_args(list(arguments)))
         options = read({**earlier, BUDGET.destination: values[BUDGET.destination]}, Path.cwd())
         return _conclude(check.run(options, reopened, arguments, console), console)
 

@@ -11,9 +11,10 @@ from stepbench.process.server import Server
 from stepbench.process.start import start_server
 from stepbench.regression.directory import CheckDirectory
 from stepbench.regression.options import CheckOptions
-from stepbench.regression.pair import Ended, SideRequest, Survey
+from stepbench.regression.pair import SideRequest, Survey
 from stepbench.regression.sides import Sides
 from stepbench.runner.preload import PRELOAD_COMPILE
+from stepbench_reports.schema.check import SideEnd, SideName
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,16 @@ class Comparison:
     other: Callable[[tuple[str, ...], tuple[str, ...]], Server] | None = None
     packages: tuple[str, ...] = ()
 
-    def side(self, name: str, case: Case) -> SideRequest:
+    def side(self, name: SideName, case: Case) -> SideRequest:
         """The request that a side builds a case by."""
         request = self.options.run.request(case, self.compile_cache(name, case))
         return SideRequest(self.sides[name].tree, request)
 
-    def compile_cache(self, name: str, case: Case) -> Path:
+    def compile_cache(self, name: SideName, case: Case) -> Path:
         """The compile cache of a side, shared by all cases that compile to the same code."""
         return self.directory.scratch("compile-cache", name, case.compile_key.id)
 
-    def server(self, name: str, preload: tuple[str, ...], cases: Iterable[Case]) -> Server:
+    def server(self, name: SideName, preload: tuple[str, ...], cases: Iterable[Case]) -> Server:
         """Starts a server in a side's environment.
 
         Args:
@@ -58,7 +59,7 @@ class Comparison:
             return self.other(modules, self.packages)
         return start_server(modules, sys.path, Path.cwd(), self.packages)
 
-    def with_packages(self, sides: Mapping[str, Survey | Ended]) -> "Comparison":
+    def with_packages(self, sides: Mapping[SideName, Survey | SideEnd]) -> "Comparison":
         """Adds the packages that both sides had to import, for the next servers to preload."""
         new = {*sides["base"].packages} & {*sides["head"].packages}
         return replace(self, packages=tuple(sorted({*self.packages, *new})))

@@ -3,22 +3,31 @@
 `docs/regression.md` describes the files; `stepbench_reports.regression` reads them.
 """
 
-import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from stepbench.errors import UsageError
 from stepbench.results import claim
 from stepbench.results.lock import lock_of
 from stepbench.results.writing import store_errors
-from stepbench_reports.regression.records import CHECK, FACTS, PAIRS, SCHEMA
-from stepbench_reports.schema.files import write_json
+from stepbench_reports.schema.check import SCHEMA, CheckSpec, Fact, FailedPairLine, PairLine
+from stepbench_reports.schema.files import (
+    CHECK,
+    FACTS,
+    PAIRS,
+    DamageError,
+    encode,
+    is_cut_off,
+    read_record,
+    write_record,
+)
+from stepbench_reports.schema.record import Record
 
 PREFIX = "regression-"
 """The beginning of the name of a check's directory; the time follows."""
@@ -36,48 +45,48 @@ class CheckDirectory:
     path: Path
     lock: IO[str]
 
-    def read_spec(self) -> dict[str, Any] | None:
-        """Reads `check.json`; `None` where the check has not begun."""
-        try:
-            spec: dict[str, Any] = json.loads((self.path / CHECK).read_text())
-        except (OSError, ValueError):
-            return None
-        return spec
+    def read_spec(self) -> CheckSpec | None:
+        """Reads `check.json`; `None` where the check has not begun.
 
-    def write_spec(self, spec: Mapping[str, Any]) -> None:
+        Raises:
+            DamageError: The file cannot be used.
+        """
+        try:
+            return read_record(self.path / CHECK, CheckSpec, SCHEMA)
+        except FileNotFoundError:
+            return None
+
+    def write_spec(self, spec: CheckSpec) -> None:
         """Writes `check.json`.
 
         Raises:
             StoreError: The file cannot be written.
         """
         with store_errors(self.path / CHECK):
-            write_json(self.path / CHECK, {"schema": SCHEMA, **spec}, indent=1)
+            write_record(self.path / CHECK, spec, indented=True)
 
-    def add_pair(self, entry: Mapping[str, Any]) -> None:
+    def add_pair(self, line: PairLine | FailedPairLine) -> None:
         """Adds a pair's line.
 
         Raises:
             StoreError: The file cannot be written.
         """
-        self._add(PAIRS, entry)
+        self._add(PAIRS, line)
 
-    def add_fact(self, kind: str, **entry: Any) -> None:  # noqa: ANN401  # by its kind
+    def add_fact(self, fact: Fact) -> None:
         """Adds a fact's line.
 
         Raises:
             StoreError: The file cannot be written.
         """
-        self._add(FACTS, {"kind": kind, **entry})
+        self._add(FACTS, fact)
 
-    def _add(self, name: str, entry: Mapping[str, Any]) -> None:
+    def _add(self, name: str, record: Record) -> None:
         path = self.path / name
-        line = json.dumps(entry, allow_nan=False)
+        line = encode(record)
         with store_errors(path), path.open("a+b") as handle:
-            if handle.tell():  # a kill may have cut the last line off
-                handle.seek(-1, os.SEEK_END)
-                if handle.read(1) != b"\n":
-                    handle.write(b"\n")
-            handle.write(line.encode() + b"\n")
+            _end_last_line(handle)
+            handle.write(line + b"\n")
             handle.flush()
             os.fsync(handle.fileno())
 
@@ -90,6 +99,22 @@ class CheckDirectory:
     def scratch(self, *names: str) -> Path:
         """A path for files that are of use while the check runs."""
         return self.path.joinpath("scratch", *names)
+
+
+def _end_last_line(handle: IO[bytes]) -> None:
+    """Removes the last line where a kill cut it off, or adds the end that it lacks."""
+    size = handle.seek(0, os.SEEK_END)
+    if not size:
+        return
+    handle.seek(-1, os.SEEK_END)
+    if handle.read(1) == b"\n":
+        return
+    handle.seek(0)
+    last = handle.read().rpartition(b"\n")[2]
+    if is_cut_off(last):
+        handle.truncate(size - len(last))
+    else:
+        handle.write(b"\n")
 
 
 @contextmanager
@@ -140,9 +165,13 @@ def reopened(path: Path) -> Iterator[CheckDirectory]:
         )
     with lock_of(path, "--resume") as lock:
         directory = CheckDirectory(path.resolve(), lock)
-        spec = directory.read_spec()
-        if spec is None or spec.get("schema") != SCHEMA:
-            raise UsageError(f"--resume {path}: its {CHECK} is damaged; begin a new check")
+        try:
+            directory.read_spec()
+        except DamageError as error:
+            remedy = "" if error.newer else "; begin a new check"
+            raise UsageError(
+                f"--resume {path}: its {CHECK} cannot be used ({error.fault}){remedy}"
+            ) from None
         try:
             yield directory
         finally:

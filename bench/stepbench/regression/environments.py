@@ -4,7 +4,6 @@ stepbench itself is taken from here on both sides; all else is each environment'
 """
 
 import contextlib
-import json
 import os
 import pickle
 import platform
@@ -12,19 +11,22 @@ import secrets
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from multiprocessing.connection import Client, Listener
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from stepbench.errors import UsageError
 from stepbench.interference.watch import MachineWatch
 from stepbench.process.fork_server import ForkServer
 from stepbench.process.job import Job, Outcome
 from stepbench.process.server import Server
-from stepbench.regression.pair import SIDES, Failed, PairRequest, SideError, TakenPair
+from stepbench.regression.pair import PairRequest, SideError, TakenPair
 from stepbench.regression.tree import MEASURING
 from stepbench.regression.turns import Ends, take_turns
 from stepbench.regression.worktree import temporary_directory
+from stepbench_reports.schema.check import SIDES, SideFailure, SideName
 from stepbench_reports.schema.status import Status
 
 _TRY = """\
@@ -37,6 +39,21 @@ import stepbench.parity.examination
 pickle.loads(bytes.fromhex(sys.argv[2]))
 print(json.dumps({"path": own, "torch": torch.__version__, "python": sys.version.split()[0]}))
 """
+
+
+@dataclass(frozen=True)
+class EnvironmentFacts:
+    """Facts about another environment.
+
+    Attributes:
+        path: The directories that its Python looks for modules in.
+        torch: The release of torch.
+        python: The release of Python.
+    """
+
+    path: tuple[str, ...]
+    torch: str
+    python: str
 
 
 @contextlib.contextmanager
@@ -52,7 +69,7 @@ def other(python: Path) -> Iterator["Environment"]:
         yield Environment(python, directory, _tried(python, directory))
 
 
-def _tried(python: Path, directory: Path) -> Mapping[str, Any]:
+def _tried(python: Path, directory: Path) -> EnvironmentFacts:
     """Imports stepbench and torch in the environment; returns its facts."""
     # Requests go there pickled, which not any two releases of Python can read.
     sent = pickle.dumps(Path("some", "where")).hex()
@@ -68,8 +85,7 @@ def _tried(python: Path, directory: Path) -> Mapping[str, Any]:
             f"release of Python as head, {platform.python_version()}, or one near it, and "
             f"stepbench's dependencies, such as by: uv pip install --python {python} stepbench"
         )
-    found: Mapping[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=EnvironmentFacts)
 
 
 class Environment:
@@ -81,10 +97,10 @@ class Environment:
         facts: The environment's search path, and the releases of Python and torch.
     """
 
-    def __init__(self, python: Path, directory: Path, facts: Mapping[str, Any]) -> None:
+    def __init__(self, python: Path, directory: Path, facts: EnvironmentFacts) -> None:
         self._python = python
-        self.facts = {"torch": facts["torch"], "python": facts["python"]}
-        self._search_path = [str(directory), *(entry for entry in facts["path"] if entry)]
+        self.facts = {"torch": facts.torch, "python": facts.python}
+        self._search_path = [str(directory), *(entry for entry in facts.path if entry)]
 
     def server(self, preload: tuple[str, ...], extras: tuple[str, ...] = ()) -> Server:
         """Starts a server in the environment."""
@@ -93,10 +109,10 @@ class Environment:
 
 def pair_apart(
     asked: PairRequest,
-    servers: Mapping[str, Server],
+    servers: Mapping[SideName, Server],
     deadline_s: float,
     on_progress: Callable[[str], None],
-) -> TakenPair | Failed:
+) -> TakenPair | SideFailure:
     """Takes a pair whose sides are children of two servers.
 
     Args:
@@ -124,7 +140,7 @@ def pair_apart(
             end = stack.enter_context(listener.accept())
             word, value = end.recv()
             if word == "gone":
-                found: TakenPair | Failed = value
+                found: TakenPair | SideFailure = value
                 break
             ends[value] = end
         else:
@@ -136,14 +152,16 @@ def pair_apart(
 
 def _taken(
     asked: PairRequest, ends: Ends, on_progress: Callable[[str], None]
-) -> TakenPair | Failed:
+) -> TakenPair | SideFailure:
     try:
         return take_turns(on_progress, asked, ends, MachineWatch)
     except SideError as error:
         return error.failed
 
 
-def _attend(server: Server, side: str, asked: PairRequest, address: str, deadline_s: float) -> None:
+def _attend(
+    server: Server, side: SideName, asked: PairRequest, address: str, deadline_s: float
+) -> None:
     """Runs a side's child, and reports its failure to the listener."""
     job = Job("stepbench.regression.worker.side:answer", (address, asked.sides[side]))
     try:
@@ -151,6 +169,8 @@ def _attend(server: Server, side: str, asked: PairRequest, address: str, deadlin
     except Exception as error:  # noqa: BLE001  # the one that waits for it must not wait forever
         outcome = Outcome(Status.CRASHED, reason=str(error))
     if outcome.status is not Status.OK:
-        failed = Failed(side, outcome.reason or str(outcome.status), outcome.detail)
+        failed = SideFailure(
+            side=side, reason=outcome.reason or str(outcome.status), detail=outcome.detail
+        )
         with contextlib.suppress(OSError), Client(address, family="AF_UNIX") as end:
             end.send(("gone", failed))

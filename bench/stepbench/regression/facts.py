@@ -4,15 +4,16 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
 
 from stepbench.config.case import Case
 from stepbench.config.requests import Examination
 from stepbench.process.job import Job, Outcome
 from stepbench.process.server import Server
 from stepbench.regression.comparison import Comparison
-from stepbench.regression.pair import SIDES, Survey, Tracing
+from stepbench.regression.pair import Survey, Tracing
 from stepbench_reports.regression.facts import COMPILE_PAIRS, agreed_so_far
+from stepbench_reports.schema.check import SIDES, CompileFact, ParityFact, SideName
+from stepbench_reports.schema.profile import Breakdown
 from stepbench_reports.schema.status import Status
 
 PRELOAD = (
@@ -30,7 +31,7 @@ MORE_S = 120.0
 @contextlib.contextmanager
 def opened(comparison: Comparison, cases: Sequence[Case]) -> Iterator["FactFinder"]:
     """Opens a server for each side while the context lasts, to find facts about some cases."""
-    servers: dict[str, Server] = {}
+    servers: dict[SideName, Server] = {}
     try:
         for side in SIDES:
             if side == "head" or comparison.sides.environments:
@@ -49,12 +50,12 @@ class FactFinder:
         servers: The server of each side; head's alone where both share it.
     """
 
-    def __init__(self, comparison: Comparison, servers: dict[str, Server]) -> None:
+    def __init__(self, comparison: Comparison, servers: dict[SideName, Server]) -> None:
         self._comparison = comparison
         self._servers = servers
 
     def survey(
-        self, side: str, cases: Sequence[Case], on_progress: Callable[[str], None]
+        self, side: SideName, cases: Sequence[Case], on_progress: Callable[[str], None]
     ) -> Survey | str:
         """Tries a side's workloads and data; returns the reason where its process died."""
         asked = tuple(self._comparison.side(side, case) for case in cases)
@@ -65,7 +66,7 @@ class FactFinder:
         found: Survey = outcome.result
         return found
 
-    def parity(self, cases: Sequence[Case], on_progress: Callable[[str], None]) -> dict[str, Any]:
+    def parity(self, cases: Sequence[Case], on_progress: Callable[[str], None]) -> ParityFact:
         """Takes head's parity, and where it does not pass, base's.
 
         Args:
@@ -74,13 +75,13 @@ class FactFinder:
         """
         case = cases[0].numerics_key
         head, reason = self._judged("head", case, on_progress)
-        found = {"cases": [each.id for each in cases], "head": head, "reason": reason}
-        if head != "pass":
-            found["base"], _ = self._judged("base", case, on_progress)
-        return found
+        base = None if head == "pass" else self._judged("base", case, on_progress)[0]
+        return ParityFact(
+            cases=tuple(each.id for each in cases), head=head, reason=reason, base=base
+        )
 
     def _judged(
-        self, side: str, case: Case, on_progress: Callable[[str], None]
+        self, side: SideName, case: Case, on_progress: Callable[[str], None]
     ) -> tuple[str, str | None]:
         parity = self._comparison.options.run.parity
         if parity is None:
@@ -96,14 +97,23 @@ class FactFinder:
             return str(outcome.status), outcome.reason
         return str(outcome.result.verdict), outcome.result.reason
 
-    def compile_times(self, case: Case, on_progress: Callable[[str], None]) -> list[list[float]]:
-        """Times a first step with an empty compile cache, base and head in turn, seconds.
+    def compile_times(self, case: Case, on_progress: Callable[[str], None]) -> CompileFact | None:
+        """Times a first step with an empty compile cache, base and head in turn.
 
         Pairs are taken while all so far differ by more than the margin: most often, one.
+
+        Returns:
+            The times; `None` where a side failed at the first pair.
         """
-        found: list[list[float]] = []
+        times = self._compile_pairs(case, on_progress)
+        return CompileFact(case=case.id, seconds=tuple(times)) if times else None
+
+    def _compile_pairs(
+        self, case: Case, on_progress: Callable[[str], None]
+    ) -> list[tuple[float, float]]:
+        found: list[tuple[float, float]] = []
         for number in range(COMPILE_PAIRS):
-            times = {}
+            times: dict[SideName, float] = {}
             for side in SIDES if number % 2 == 0 else reversed(SIDES):
                 shutil.rmtree(self._comparison.compile_cache(side, case), ignore_errors=True)
                 asked = (
@@ -114,12 +124,12 @@ class FactFinder:
                 if outcome.status is not Status.OK:  # the pairs will say so
                     return found
                 times[side] = outcome.result.first_step_s
-            found.append([times[side] for side in SIDES])
+            found.append((times["base"], times["head"]))
             if not agreed_so_far(found):
                 break
         return found
 
-    def alone(self, side: str, case: Case, on_progress: Callable[[str], None]) -> str | None:
+    def alone(self, side: SideName, case: Case, on_progress: Callable[[str], None]) -> str | None:
         """Runs a side with nothing beside it; returns the reason where it fails, or `None`."""
         asked = self._comparison.side(side, case)
         outcome = self._run(
@@ -128,8 +138,8 @@ class FactFinder:
         return None if outcome.status is Status.OK else outcome.reason or str(outcome.status)
 
     def operators(
-        self, side: str, case: Case, on_progress: Callable[[str], None]
-    ) -> dict[str, Any] | None:
+        self, side: SideName, case: Case, on_progress: Callable[[str], None]
+    ) -> Breakdown | None:
         """A side's operators by phase; `None` where the trace failed."""
         scratch = self._comparison.directory.scratch("trace", side)
         wrap = partial(Tracing, scratch=scratch)
@@ -142,11 +152,11 @@ class FactFinder:
         if outcome.status is not Status.OK:
             self._comparison.directory.log(f"{case.id}: {side}: no trace: {outcome.reason}")
             return None
-        found: dict[str, Any] = outcome.result
+        found: Breakdown = outcome.result
         return found
 
     def _run(
-        self, side: str, job: Job, on_progress: Callable[[str], None], more_s: float = 0.0
+        self, side: SideName, job: Job, on_progress: Callable[[str], None], more_s: float = 0.0
     ) -> Outcome:
         server = self._servers.get(side, self._servers["head"])
         return self._comparison.run(server, job, on_progress, more_s)

@@ -9,12 +9,14 @@ from stepbench.config import options, values
 from stepbench.config.flags import FLAGS, Flag, OptionSection
 from stepbench.config.options import Options
 from stepbench.errors import UsageError
-from stepbench.regression.pair import Turns
+from stepbench_reports.schema.check import TurnOptions
 
 BUDGET_S = 600.0
 """The default of `--budget`, seconds."""
 SMALLEST = 0.03
 """The default of `--min-effect`, a share of the step."""
+PAIR_S = TurnOptions().total_s
+"""The default of `--pair-time`, seconds."""
 LEAST_SMALLEST, MOST_SMALLEST = 0.01, 0.5
 """The limits of `--min-effect`: less could not be told from the margin."""
 
@@ -70,7 +72,7 @@ OWN_FLAGS: tuple[Flag, ...] = (
     Flag(
         "--pair-time",
         "how long the turns of a pair last together, in seconds (default "
-        f"{Turns.total_s:g}); longer ones lower the noise",
+        f"{PAIR_S:g}); longer ones lower the noise",
         _HOW,
         {"metavar": "SECONDS"},
     ),
@@ -108,7 +110,7 @@ class CheckOptions:
     other_machine: bool
     smallest: float
     budget_s: float
-    turns: Turns
+    turns: TurnOptions
 
     @property
     def stored_run(self) -> Path | None:
@@ -145,8 +147,8 @@ def read(given: Mapping[str, Any], directory: Path) -> CheckOptions:
             "--min-effect", value["--min-effect"], SMALLEST, LEAST_SMALLEST, MOST_SMALLEST
         ),
         budget_s=values.duration("--budget", value["--budget"], BUDGET_S),
-        turns=Turns(
-            total_s=values.positive("--pair-time", value["--pair-time"], Turns.total_s, "seconds")
+        turns=TurnOptions(
+            total_s=values.positive("--pair-time", value["--pair-time"], PAIR_S, "seconds")
         ),
     )
 

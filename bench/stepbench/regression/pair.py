@@ -3,17 +3,29 @@
 `docs/regression.md` describes the file of pairs.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from stepbench.config.requests import Request
 from stepbench.interference.watch import Disturbance
 from stepbench.regression.tree import Tree
+from stepbench_reports.schema.check import (
+    FailedPairLine,
+    MachineUse,
+    PairLine,
+    SideEnd,
+    SideFailure,
+    SideName,
+    Stage,
+    TurnOptions,
+    TurnSeries,
+)
 
-SIDES = ("base", "head")
-ORDERS = (("base", "head", "head", "base"), ("head", "base", "base", "head"))
+ORDERS: tuple[tuple[SideName, ...], ...] = (
+    ("base", "head", "head", "base"),
+    ("head", "base", "base", "head"),
+)
 """The two orders of four turns, chosen by a coin's toss each time. A steady drift meets both sides
 alike in either."""
 
@@ -64,25 +76,6 @@ class Survey:
 
 
 @dataclass(frozen=True)
-class Turns:
-    """The number and length of the turns of a pair.
-
-    Attributes:
-        seconds: The shortest turn: long enough for the caches to be the side's own, and short
-            enough for a burst of noise to meet both sides.
-        steps: The smallest number of steps of a turn.
-        total_s: The length of all turns together, seconds. The remaining noise is within pairs,
-            not between them: twice as long lowers the spread by a factor of 1.4.
-        least_rounds: The smallest number of rounds of four turns.
-    """
-
-    seconds: float = 0.03
-    steps: int = 2
-    total_s: float = 2.0
-    least_rounds: int = 4
-
-
-@dataclass(frozen=True)
 class PairRequest:
     """A pair to take.
 
@@ -92,9 +85,9 @@ class PairRequest:
         turns: The number and length of the turns.
     """
 
-    sides: Mapping[str, SideRequest]
+    sides: Mapping[SideName, SideRequest]
     seed: int
-    turns: Turns = Turns()
+    turns: TurnOptions
 
 
 @dataclass(frozen=True)
@@ -108,31 +101,10 @@ class Turn:
         phases_s: Seconds by phase.
     """
 
-    side: str
+    side: SideName
     steps: int
     elapsed_s: float
     phases_s: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """The facts of a side after its last turn.
-
-    Attributes:
-        host_peak_bytes: The peak memory of the side's process tree.
-        device_peak_bytes: The device's peak memory; `None` where the device does not record it.
-        compile: Facts about compilation, as in a measurement; `None` in eager cases.
-        modules: The number of the repository's modules that came from the side's own tree.
-        foreign: The modules of the repository that came from elsewhere.
-        packages: The installed packages that the side had to import.
-    """
-
-    host_peak_bytes: int
-    device_peak_bytes: int | None
-    compile: Mapping[str, Any] | None
-    modules: int
-    foreign: tuple[str, ...]
-    packages: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -147,46 +119,9 @@ class TakenPair:
     """
 
     turns: tuple[Turn, ...]
-    sides: Mapping[str, Ended]
+    sides: Mapping[SideName, SideEnd]
     disturbance: Disturbance
     elapsed_s: float
-
-    def to_json(self) -> dict[str, Any]:
-        """The pair's line in the check's directory: figures in the order of the turns."""
-        return {
-            "turns": {
-                "side": [turn.side for turn in self.turns],
-                "steps": [turn.steps for turn in self.turns],
-                "elapsed_s": [round(turn.elapsed_s, 9) for turn in self.turns],
-                "phases_s": {
-                    phase: [round(turn.phases_s.get(phase, 0.0), 9) for turn in self.turns]
-                    for phase in dict.fromkeys(p for turn in self.turns for p in turn.phases_s)
-                },
-            },
-            "sides": {side: asdict(ended) for side, ended in self.sides.items()},
-            "disturbance": asdict(self.disturbance),
-            "disturbed": self.disturbance.disturbed,
-            "elapsed_s": self.elapsed_s,
-        }
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A side that failed, and the pair with it.
-
-    Attributes:
-        side: `base` or `head`.
-        reason: One sentence.
-        detail: A traceback; `None` where there is none.
-    """
-
-    side: str
-    reason: str
-    detail: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The pair's line in the check's directory."""
-        return {"failed": asdict(self)}
 
 
 class SideError(Exception):
@@ -196,6 +131,53 @@ class SideError(Exception):
         failed: The side and the reason.
     """
 
-    def __init__(self, side: str, reason: str, detail: str | None = None) -> None:
+    def __init__(self, side: SideName, reason: str, detail: str | None = None) -> None:
         super().__init__(side, reason, detail)
-        self.failed = Failed(side, reason, detail)
+        self.failed = SideFailure(side=side, reason=reason, detail=detail)
+
+
+def pair_line(
+    found: TakenPair | SideFailure, *, case: str, number: int, stage: Stage
+) -> PairLine | FailedPairLine:
+    """A pair's line in the check's directory.
+
+    Args:
+        found: The pair, or the side that failed.
+        case: The case's id.
+        number: The pair's round.
+        stage: The stage that the pair belongs to.
+    """
+    if isinstance(found, SideFailure):
+        return FailedPairLine(case=case, round=number, stage=stage, failed=found)
+    use = found.disturbance
+    return PairLine(
+        case=case,
+        round=number,
+        stage=stage,
+        turns=_turn_series(found.turns),
+        sides=dict(found.sides),
+        disturbance=MachineUse(
+            others=use.others,
+            steal=use.steal,
+            pressure=use.pressure,
+            cpu_per_wall=use.cpu_per_wall,
+            involuntary_switches=use.involuntary_switches,
+            clock_hz=use.clock_hz,
+            throttled=use.throttled,
+        ),
+        disturbed=use.disturbed,
+        elapsed_s=found.elapsed_s,
+    )
+
+
+def _turn_series(turns: Sequence[Turn]) -> TurnSeries:
+    """Figures in the order of the turns, rounded to nanoseconds."""
+    return TurnSeries(
+        side=tuple(turn.side for turn in turns),
+        steps=tuple(turn.steps for turn in turns),
+        elapsed_s=tuple(round(turn.elapsed_s, 9) for turn in turns),
+        phases_s={
+            phase: tuple(round(turn.phases_s.get(phase, 0.0), 9) for turn in turns)
+            for phase in dict.fromkeys(phase for turn in turns for phase in turn.phases_s)
+        },
+    )

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.text import Text
 
 from stepbench.runner.terminal import LiveLine, format_duration
-from stepbench_reports.regression.records import SCREEN
 from stepbench_reports.regression.screening import Screening
 from stepbench_reports.regression.statistics import Screened
+from stepbench_reports.schema.check import SCREEN, Stage
 
 _DOING = {"screen": "screening", "confirm": "confirming"}
 _STYLES = {Screened.SLOWER: "red", Screened.FASTER: "green", Screened.TOO_NOISY: "yellow"}
@@ -70,7 +70,7 @@ class CheckProgress:
         """The longest of the last pairs, seconds: an estimate of the next."""
         return max(self._pair_s[-8:], default=0.0)
 
-    def round(self, number: int, stage: str, cases: Sequence[str], screening: Screening) -> None:
+    def round(self, number: int, stage: Stage, cases: Sequence[str], screening: Screening) -> None:
         """Adds a line for a round, and one for each row that it decided."""
         rows = screening.screened
         undecided = {row.case for row, each in rows.items() if each is Screened.UNDECIDED}

@@ -13,7 +13,8 @@ from stepbench.process.job import Job, Outcome
 from stepbench.process.server import Server
 from stepbench.regression.comparison import Comparison
 from stepbench.regression.environments import pair_apart
-from stepbench.regression.pair import SIDES, Failed, PairRequest, TakenPair
+from stepbench.regression.pair import PairRequest, TakenPair
+from stepbench_reports.schema.check import SIDES, SideFailure, SideName
 from stepbench_reports.schema.status import Status
 
 TOGETHER = ("stepbench.regression.worker.pairing",)
@@ -50,11 +51,11 @@ class PairServers:
         servers: The server of each side; head's alone where both share it.
     """
 
-    def __init__(self, comparison: Comparison, servers: Mapping[str, Server]) -> None:
+    def __init__(self, comparison: Comparison, servers: Mapping[SideName, Server]) -> None:
         self._comparison = comparison
         self.servers = servers
 
-    def pair(self, case: Case, on_progress: Callable[[str], None]) -> TakenPair | Failed:
+    def pair(self, case: Case, on_progress: Callable[[str], None]) -> TakenPair | SideFailure:
         """Takes a pair of a case."""
         comparison = self._comparison
         request = PairRequest(
@@ -69,13 +70,15 @@ class PairServers:
         return taken(comparison.run(self.servers["head"], job, on_progress))
 
 
-def taken(outcome: Outcome) -> TakenPair | Failed:
+def taken(outcome: Outcome) -> TakenPair | SideFailure:
     """Reads the outcome of the child that took a pair.
 
     A failure of both sides at once, such as the deadline, counts as base's, and so as no
     regression: it would be head's only where base works.
     """
     if outcome.status is Status.OK:
-        pair: TakenPair | Failed = outcome.result
+        pair: TakenPair | SideFailure = outcome.result
         return pair
-    return Failed("base", outcome.reason or str(outcome.status), outcome.detail)
+    return SideFailure(
+        side="base", reason=outcome.reason or str(outcome.status), detail=outcome.detail
+    )

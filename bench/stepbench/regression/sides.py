@@ -5,13 +5,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from stepbench.errors import UsageError
 from stepbench.regression import git
 from stepbench.regression.options import CheckOptions
 from stepbench.regression.tree import STEPBENCH, Tree
 from stepbench.regression.worktree import checked_out
+from stepbench_reports.schema.check import SideFacts, SideName
+from stepbench_reports.schema.machine import Packages
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,14 @@ class Side:
     described: str
     python: Path
 
-    def to_json(self) -> dict[str, Any]:
-        """The side's part of `check.json`."""
-        return {
-            "commit": self.commit,
-            "described": self.described,
-            "python": None if self.python == Path(sys.executable) else str(self.python),
-        }
+    def facts(self, packages: Packages) -> SideFacts:
+        """The side's part of `check.json`, with the versions of its packages."""
+        return SideFacts(
+            commit=self.commit,
+            described=self.described,
+            python=None if self.python == Path(sys.executable) else str(self.python),
+            packages=packages,
+        )
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Sides:
         """True where the sides run in different environments."""
         return self.base.python != self.head.python
 
-    def __getitem__(self, name: str) -> Side:
+    def __getitem__(self, name: SideName) -> Side:
         """A side by its name."""
         return {"base": self.base, "head": self.head}[name]
 

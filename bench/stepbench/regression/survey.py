@@ -2,11 +2,10 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from stepbench import machine
 from stepbench.config.axes import EVERY_DEVICE
@@ -14,8 +13,10 @@ from stepbench.config.case import Case
 from stepbench.errors import UsageError
 from stepbench.regression.comparison import Comparison
 from stepbench.regression.facts import FactFinder
-from stepbench.regression.pair import SIDES, Survey
+from stepbench.regression.pair import Survey
 from stepbench.regression.progress import CheckProgress
+from stepbench_reports.schema.check import SCHEMA, SIDES, CaseReason, CheckSpec, SideName
+from stepbench_reports.schema.machine import Packages
 
 _SAME = ("cases", "smallest", "turns", "settings", "fingerprint", "machine", "directory")
 _SAME_OF_SIDE = ("commit", "packages")
@@ -32,8 +33,8 @@ class SurveyResult:
     """
 
     cases: tuple[Case, ...]
-    surveys: Mapping[str, Survey]
-    problems: Mapping[str, Mapping[str, str]]
+    surveys: Mapping[SideName, Survey]
+    problems: Mapping[SideName, Mapping[str, str]]
 
     @property
     def comparable(self) -> tuple[Case, ...]:
@@ -50,7 +51,9 @@ def survey(comparison: Comparison, finder: FactFinder, progress: CheckProgress) 
         UsageError: Neither side can run any case.
     """
     matrix = comparison.options.run.matrix
-    surveys = {side: _surveyed(side, matrix.cases, finder, progress) for side in ("head", "base")}
+    surveys: dict[SideName, Survey] = {
+        side: _surveyed(side, matrix.cases, finder, progress) for side in reversed(SIDES)
+    }
     # A case that head alone cannot run is tried once more: a download may have failed.
     doubtful = [c for c in matrix.cases if c.id in {*surveys["head"].problems}]
     doubtful = [case for case in doubtful if case.id not in surveys["base"].problems]
@@ -71,7 +74,7 @@ def survey(comparison: Comparison, finder: FactFinder, progress: CheckProgress) 
 
 
 def _surveyed(
-    side: str, cases: Sequence[Case], finder: FactFinder, progress: CheckProgress
+    side: SideName, cases: Sequence[Case], finder: FactFinder, progress: CheckProgress
 ) -> Survey:
     """A side's survey; taken case by case where the process of all cases failed."""
     progress.at(side)
@@ -101,8 +104,8 @@ def check_spec(
     comparison: Comparison,
     surveyed: SurveyResult,
     arguments: Sequence[str],
-    base_packages: Mapping[str, str] | None,
-) -> dict[str, Any]:
+    base_packages: Packages | None,
+) -> CheckSpec:
     """Makes the content of `check.json`.
 
     Args:
@@ -112,39 +115,38 @@ def check_spec(
         base_packages: Base's packages, where base has an environment of its own.
     """
     options, problems = comparison.options, surveyed.problems
-    packages = {"head": machine.packages(), "base": base_packages or machine.packages()}
-    return {
-        "id": comparison.directory.path.name,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["stepbench", "regression", *arguments]),
-        "arguments": list(arguments),
-        "directory": str(Path.cwd()),
-        "stepbench": metadata.version("stepbench"),
-        "machine": machine.machine(),
-        "devices": dict(surveyed.surveys["head"].devices),
-        "sides": {
-            side: {**comparison.sides[side].to_json(), "packages": dict(packages[side])}
-            for side in SIDES
-        },
-        "fingerprint": comparison.sides.fingerprint,
-        "environments": comparison.sides.environments,
-        "notes": list(comparison.sides.notes),
-        "smallest": options.smallest,
-        "turns": asdict(options.turns),
-        "settings": asdict(options.run.settings),
-        "axes": {case.id: case.values() for case in surveyed.cases},
-        "cases": [case.id for case in surveyed.comparable],
-        "failing": [
-            {"case": case.id, "reason": problems["head"][case.id]}
+    here = machine.packages()
+    packages: dict[SideName, Packages] = {"base": base_packages or here, "head": here}
+    return CheckSpec(
+        schema=SCHEMA,
+        id=comparison.directory.path.name,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=shlex.join(["stepbench", "regression", *arguments]),
+        arguments=tuple(arguments),
+        directory=str(Path.cwd()),
+        stepbench=metadata.version("stepbench"),
+        machine=machine.machine(),
+        devices=dict(surveyed.surveys["head"].devices),
+        sides={side: comparison.sides[side].facts(packages[side]) for side in SIDES},
+        fingerprint=comparison.sides.fingerprint,
+        environments=comparison.sides.environments,
+        notes=comparison.sides.notes,
+        smallest=options.smallest,
+        turns=options.turns,
+        settings=options.run.settings,
+        axes={case.id: case for case in surveyed.cases},
+        cases=tuple(case.id for case in surveyed.comparable),
+        failing=tuple(
+            CaseReason(case=case.id, reason=problems["head"][case.id])
             for case in surveyed.cases
             if case.id in problems["head"] and case.id not in problems["base"]
-        ],
-        "unmeasured": [
-            {"case": case.id, "reason": _of_base(problems["base"][case.id])}
+        ),
+        unmeasured=tuple(
+            CaseReason(case=case.id, reason=_of_base(problems["base"][case.id]))
             for case in surveyed.cases
             if case.id in problems["base"]
-        ],
-    }
+        ),
+    )
 
 
 def _of_base(problem: str) -> str:
@@ -154,7 +156,7 @@ def _of_base(problem: str) -> str:
     return f"base: {problem}{hint}"
 
 
-def refuse_another(path: Path, stored: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
+def refuse_another(path: Path, stored: CheckSpec, spec: CheckSpec) -> None:
     """Refuses to resume a check that is no longer the same.
 
     Args:
@@ -165,17 +167,15 @@ def refuse_another(path: Path, stored: Mapping[str, Any], spec: Mapping[str, Any
     Raises:
         UsageError: The specifications differ.
     """
-    differing = [name for name in _SAME if stored.get(name) != spec[name]]
+    differing = [name for name in _SAME if getattr(stored, name) != getattr(spec, name)]
     differing += [
         f"{side}'s {name}"
         for side in SIDES
         for name in _SAME_OF_SIDE
-        if stored["sides"][side][name] != spec["sides"][side][name]
+        if getattr(stored.sides[side], name) != getattr(spec.sides[side], name)
     ]
     if "directory" in differing:
-        raise UsageError(
-            f"--resume {path}: it was begun in {stored.get('directory')}; resume it there"
-        )
+        raise UsageError(f"--resume {path}: it was begun in {stored.directory}; resume it there")
     if "fingerprint" in differing:
         raise UsageError(f"--resume {path}: head's files have changed since; begin a new check")
     if differing:

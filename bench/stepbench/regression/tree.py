@@ -20,6 +20,7 @@ from types import ModuleType
 
 import stepbench_reports
 from stepbench.errors import UsageError
+from stepbench_reports.schema.check import SideName
 
 INSTALLED = {"site-packages", "dist-packages"}
 """Folders of installed packages, which belong to no repository."""
@@ -47,7 +48,7 @@ class Tree:
             built extensions.
     """
 
-    side: str
+    side: SideName
     root: Path
     place: Path
     within: Path

@@ -4,24 +4,23 @@ The machine's state differs between two times of day, so that this shows a trend
 regression.
 """
 
-import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from rich.console import Console
 
 from stepbench import machine
 from stepbench.config.axes import AXES
-from stepbench.config.flags import DEADLINE_S
-from stepbench.config.requests import Sampling
-from stepbench.config.settings import Settings
 from stepbench.config.values import option_name
 from stepbench.errors import UsageError
 from stepbench.regression.options import CheckOptions
 from stepbench.results import claim
+from stepbench_reports.schema.files import RUN, DamageError, read_record
+from stepbench_reports.schema.measurement import SCHEMA
+from stepbench_reports.schema.run import RunFacts, SamplingOptions, Settings, Value
 
 _MACHINE = ("cpu", "usable_cores", "memory_bytes")
 PREFIX = "trend-"
@@ -30,6 +29,8 @@ CAVEAT = (
     "A trend, and no verdict: noise between runs is not controlled, and nothing was confirmed. To "
     "know whether head is slower, compare with a revision: --base main."
 )
+
+RunPart = TypeVar("RunPart", SamplingOptions, Settings)
 
 
 class TrendError(Exception):
@@ -52,12 +53,16 @@ def run(options: CheckOptions, stored: Path, console: Console) -> Path:
         TrendError: Head could not be measured.
     """
     try:
-        facts: dict[str, Any] = json.loads((stored / "run.json").read_text())
-    except (OSError, ValueError):
-        raise UsageError(f"--base {stored}: its run.json is damaged; name another run") from None
+        facts = read_record(stored / RUN, RunFacts, SCHEMA)
+    except (FileNotFoundError, DamageError) as error:
+        fault = error.fault if isinstance(error, DamageError) else "is not there"
+        raise UsageError(
+            f"--base {stored}: its {RUN} is damaged ({fault}); name another run"
+        ) from None
     _refuse_others(options, stored)
-    there, here = facts.get("machine", {}), machine.machine()
-    differing = [f"{there.get(n)}, here {here[n]}" for n in _MACHINE if there.get(n) != here[n]]
+    here = machine.machine()
+    compared = [(getattr(facts.machine, n, None), getattr(here, n)) for n in _MACHINE]
+    differing = [f"{old}, here {new}" for old, new in compared if old != new]
     if differing and not options.other_machine:
         raise UsageError(
             f"--base {stored}: was measured on another machine ({'; '.join(differing)}), so that "
@@ -69,10 +74,10 @@ def run(options: CheckOptions, stored: Path, console: Console) -> Path:
         claim.keep_out_of_git(output.parent)
     command = [
         *(sys.executable, "-m", "stepbench", "run"),
-        *_axes(facts["axes"]),
-        *_unusual(facts["settings"], vars(Settings())),
-        *_unusual(facts["sampling"], {**vars(Sampling()), "deadline_s": DEADLINE_S}),
-        *(() if facts["data_dir"] is None else ("--data-dir", facts["data_dir"])),
+        *_axes(facts.axes),
+        *_unusual(facts.settings, Settings()),
+        *_unusual(facts.sampling, SamplingOptions()),
+        *(() if facts.data_dir is None else ("--data-dir", facts.data_dir)),
         "--no-parity",
         *("--output", str(output)),
     ]
@@ -105,7 +110,7 @@ def _refuse_others(options: CheckOptions, stored: Path) -> None:
             )
 
 
-def _axes(axes: Mapping[str, list[Any]]) -> Iterator[str]:
+def _axes(axes: Mapping[str, Sequence[Value]]) -> Iterator[str]:
     """A run's axes as options."""
     words = {True: "on", False: "off"}
     for axis in AXES:
@@ -115,10 +120,11 @@ def _axes(axes: Mapping[str, list[Any]]) -> Iterator[str]:
                 yield words[value] if isinstance(value, bool) else str(value)
 
 
-def _unusual(stored: Mapping[str, Any], usual: Mapping[str, Any]) -> Iterator[str]:
+def _unusual(stored: RunPart, usual: RunPart) -> Iterator[str]:
     """A run's options that differ from the defaults."""
-    for name, value in stored.items():
-        if name in usual and value != usual[name]:
+    for name in usual.__struct_fields__:
+        value = getattr(stored, name)
+        if value != getattr(usual, name):
             yield option_name(name.removesuffix("_s"))
             if value is not True:
                 yield str(value)

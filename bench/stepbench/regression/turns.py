@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from stepbench.interference.watch import Watch
-from stepbench.regression.pair import ORDERS, SIDES, PairRequest, SideError, TakenPair, Turn, Turns
+from stepbench.regression.pair import ORDERS, PairRequest, SideError, TakenPair, Turn
+from stepbench_reports.schema.check import SIDES, SideName, TurnOptions
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-Ends = Mapping[str, "Connection[Any, Any]"]
+Ends = Mapping[SideName, "Connection[Any, Any]"]
 """The connection to each side, by name."""
 
 
@@ -59,7 +60,7 @@ def take_turns(
     return TakenPair(tuple(turns), ended, disturbance, time.perf_counter() - began)
 
 
-def first_and_second(asked: PairRequest) -> tuple[str, ...]:
+def first_and_second(asked: PairRequest) -> tuple[SideName, ...]:
     """The order in which sides are forked, warmed up and asked, by a toss apart from the turns'.
 
     A resource that both share, such as a device's memory, is short for the second side.
@@ -68,7 +69,7 @@ def first_and_second(asked: PairRequest) -> tuple[str, ...]:
     return SIDES if toss.random() < 0.5 else SIDES[::-1]
 
 
-def steps_of(turns: Turns, step_s: float, ready: int) -> int:
+def steps_of(turns: TurnOptions, step_s: float, ready: int) -> int:
     """The number of steps of a turn.
 
     Args:
@@ -80,12 +81,12 @@ def steps_of(turns: Turns, step_s: float, ready: int) -> int:
     return max(turns.steps, 2 * ready, round(turns.seconds / step_s))
 
 
-def rounds_of(turns: Turns, turn_s: float) -> int:
+def rounds_of(turns: TurnOptions, turn_s: float) -> int:
     """The number of rounds of four turns, where a turn takes `turn_s` seconds."""
     return max(turns.least_rounds, int(turns.total_s / (4 * turn_s)))
 
 
-def ask(ends: Ends, name: str, word: str, steps: int = 0) -> Any:  # noqa: ANN401  # by the word
+def ask(ends: Ends, name: SideName, word: str, steps: int = 0) -> Any:  # noqa: ANN401  # by the word
     """Sends a command to a side, and waits for its answer.
 
     Raises:
@@ -98,7 +99,7 @@ def ask(ends: Ends, name: str, word: str, steps: int = 0) -> Any:  # noqa: ANN40
     return _answer(ends, name)
 
 
-def _answer(ends: Ends, name: str) -> Any:  # noqa: ANN401  # likewise
+def _answer(ends: Ends, name: SideName) -> Any:  # noqa: ANN401  # likewise
     try:
         word, value = ends[name].recv()
     except (EOFError, ConnectionResetError):

@@ -8,8 +8,7 @@ from pathlib import Path
 from stepbench.errors import UsageError
 from stepbench.results.lock import lock_of
 from stepbench.results.run_directory import RunDirectory
-from stepbench_reports.schema.files import atomic_write
-from stepbench_reports.schema.measurement import SCHEMA
+from stepbench_reports.schema.files import CASES, RUN, DamageError, atomic_write
 
 RESULTS = Path("results")
 """The directory of all runs, beneath the current directory."""
@@ -28,13 +27,13 @@ def create(output: Path | None) -> RunDirectory:
     """
     path = fresh_path() if output is None else output
     try:
-        (path / "cases").mkdir(parents=True, exist_ok=True)
+        (path / CASES).mkdir(parents=True, exist_ok=True)
         lock = lock_of(path, "--output")
     except OSError as error:
         raise UsageError(
             f"--output {path}: cannot be written ({error.strerror}); name a directory that can"
         ) from None
-    if (path / "run.json").exists():
+    if (path / RUN).exists():
         lock.close()
         raise UsageError(
             f"--output {path}: holds a run already; resume it with --resume {path}, "
@@ -65,23 +64,26 @@ def reopen(path: Path) -> RunDirectory:
     Raises:
         UsageError: The directory holds no run, cannot be written, or is in use.
     """
-    if not (path / "run.json").is_file():
+    if not (path / RUN).is_file():
         raise UsageError(
             f"--resume {path}: holds no run (it has no run.json); name a run's directory, "
             f"such as {RESULTS / LATEST}"
         )
     try:
-        (path / "cases").mkdir(exist_ok=True)
+        (path / CASES).mkdir(exist_ok=True)
         directory = RunDirectory(path.resolve(), lock_of(path, "--resume"))
     except OSError as error:
         raise UsageError(
             f"--resume {path}: cannot be written ({error.strerror}); name a directory that can"
         ) from None
-    facts = directory.read_run()
-    if facts is None or facts.get("schema") != SCHEMA:
+    try:
+        directory.read_run()
+    except DamageError as damage:
         directory.close()
-        fault = "is damaged" if facts is None else f"has schema {facts.get('schema')}, not {SCHEMA}"
-        raise UsageError(f"--resume {path}: its run.json {fault}; begin a new run")
+        remedy = "" if damage.newer else "; begin a new run"
+        raise UsageError(
+            f"--resume {path}: its {RUN} cannot be used ({damage.fault}){remedy}"
+        ) from None
     return directory
 
 

@@ -4,36 +4,40 @@
 """
 
 import contextlib
-import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TypeVar
+
+from msgspec.structs import replace
 
 from stepbench.config.case import Case
-from stepbench.results.case_measurement import CaseMeasurement
-from stepbench.results.case_result import (
-    CaseResult,
-    ParityResult,
-    ProfileResult,
-    TrainingParityResult,
-)
+from stepbench.errors import UsageError
 from stepbench.results.writing import store_errors
-from stepbench_reports.schema.files import write_json
-from stepbench_reports.schema.measurement import SCHEMA
+from stepbench_reports.schema import files, measurement, parity
+from stepbench_reports.schema.files import DamageError
+from stepbench_reports.schema.record import Record
+from stepbench_reports.schema.results import (
+    CaseRecord,
+    MeasurementRecord,
+    ParityRecord,
+    ProfileRecord,
+    TrainingParityRecord,
+)
+from stepbench_reports.schema.run import RunFacts
 
 BOARD = "tb"
 """The folder of a run that TensorBoard reads."""
-FOLDERS: Mapping[type[CaseResult], str] = {
-    CaseMeasurement: "cases",
-    ParityResult: "parity",
-    TrainingParityResult: "train-parity",
-    ProfileResult: "profiles",
+FOLDERS: Mapping[type[CaseRecord], str] = {
+    MeasurementRecord: files.CASES,
+    ParityRecord: files.PARITY,
+    TrainingParityRecord: files.TRAIN_PARITY,
+    ProfileRecord: files.PROFILES,
 }
-"""The folder of a run that holds each kind of result, a file a case."""
-Result = TypeVar("Result", bound=CaseResult)
+"""The folder of a run that holds each kind of record, a file a case."""
+Kind = TypeVar("Kind", bound=CaseRecord)
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,11 @@ class RunDirectory:
     def id(self) -> str:
         """The run's name."""
         return self.path.name
+
+    @property
+    def run_file(self) -> Path:
+        """The file of the run's facts."""
+        return self.path / files.RUN
 
     @property
     def benchmark_json(self) -> Path:
@@ -88,34 +97,53 @@ class RunDirectory:
         """The directory of unfinished files, removed when the run ends."""
         return self.path / "scratch"
 
-    def file(self, kind: type[CaseResult], case: Case) -> Path:
-        """The file of a case's result, written or not."""
+    def file(self, kind: type[CaseRecord], case: Case) -> Path:
+        """The file of a case's record, written or not."""
         return self.path / FOLDERS[kind] / f"{case.id}.json"
 
-    def write(self, result: CaseResult) -> None:
-        """Writes a case's result.
+    def write(self, record: CaseRecord) -> None:
+        """Writes a case's record.
 
         Raises:
             StoreError: The file cannot be written.
         """
-        _write(self.file(type(result), result.case), result.to_json())
+        _write(self.path / FOLDERS[type(record)] / f"{record.id}.json", record)
 
-    def read(self, kind: type[Result], case: Case) -> Result | None:
-        """Reads a case's result; `None` where it is missing, damaged or another case's."""
-        result = _parsed(self.file(kind, case), kind.from_json)
-        return result if result is not None and result.case == case else None
+    def read(self, kind: type[Kind], case: Case) -> Kind | None:
+        """Reads a case's record; `None` where it is missing, damaged or another case's."""
+        file = self.file(kind, case)
+        try:
+            record: CaseRecord = (
+                files.read_measurement(file, measurement.SCHEMA)
+                if issubclass(kind, MeasurementRecord)
+                else files.read_record(file, kind, parity.SCHEMA)
+            )
+        except (FileNotFoundError, DamageError):
+            return None
+        if not isinstance(record, kind) or Case(**record.case.values()) != case:
+            return None
+        return replace(record, case=case)
 
-    def write_run(self, facts: Mapping[str, Any]) -> None:
+    def write_run(self, facts: RunFacts) -> None:
         """Writes `run.json`.
 
         Raises:
             StoreError: The file cannot be written.
+            UsageError: A value is larger than the file can hold.
         """
-        _write(self.path / "run.json", {"schema": SCHEMA, "id": self.id, **facts})
+        try:
+            _write(self.run_file, facts)
+        except DamageError as damage:
+            raise UsageError(f"a value of the run is out of range: {damage.fault}") from None
 
-    def read_run(self) -> dict[str, Any] | None:
-        """Reads `run.json`; `None` where it is missing or damaged."""
-        return _read(self.path / "run.json")
+    def read_run(self) -> RunFacts:
+        """Reads `run.json`.
+
+        Raises:
+            FileNotFoundError: There is none.
+            DamageError: It cannot be used.
+        """
+        return files.read_record(self.run_file, RunFacts, measurement.SCHEMA)
 
     def log(self, line: str) -> None:
         """Adds a line to the run's log."""
@@ -132,7 +160,7 @@ class RunDirectory:
         """Removes the directory of a run in which nothing was measured, unless it holds more."""
         self.close()
         (self.path / ".lock").unlink()
-        for directory in (self.path / "cases", self.path):
+        for directory in (self.path / files.CASES, self.path):
             with contextlib.suppress(OSError):  # not empty: somebody else's
                 directory.rmdir()
 
@@ -141,28 +169,8 @@ class RunDirectory:
         self.lock.close()
 
 
-def _write(path: Path, content: Mapping[str, Any]) -> None:
+def _write(path: Path, record: Record) -> None:
     with store_errors(path):
-        write_json(path, content)
-
-
-Parsed = TypeVar("Parsed")
-
-
-def _parsed(path: Path, parse: Callable[[Mapping[str, Any]], Parsed]) -> Parsed | None:
-    """Reads and parses a file; `None` where it is missing or damaged."""
-    content = _read(path)
-    if content is None:
-        return None
-    try:
-        return parse(content)
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
+        if path.is_dir():  # where a file belongs; one that holds something stays
+            path.rmdir()
+        files.write_record(path, record)

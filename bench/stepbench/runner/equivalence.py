@@ -10,21 +10,12 @@ the confidence.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
-from stepbench.config.requests import TrainParityOptions
 from stepbench_reports.analysis.stats import UNKNOWN, Interval, mean_interval
+from stepbench_reports.schema.parity import TrainingFacts, TrainingVerdict, TrainParityOptions
 
 ERROR = 0.05
 """The largest chance of a wrong verdict, `equivalent` or `different`."""
-
-
-class Equivalence(StrEnum):
-    """The verdict on two ways of training."""
-
-    EQUIVALENT = "equivalent"
-    DIFFERENT = "different"
-    INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(frozen=True)
@@ -38,7 +29,7 @@ class AccuracyComparison:
         margin: The largest difference that counts as equivalent.
     """
 
-    verdict: Equivalence
+    verdict: TrainingVerdict
     difference: Interval
     confidence: float
     margin: float
@@ -64,17 +55,17 @@ def compare(
     """
     # Each of the two one-sided tests has the whole chance of error, shared among the tests.
     margin, confidence = options.margin, 1 - 2 * ERROR / len(seed_counts(options))
-    verdict = Equivalence.INCONCLUSIVE
+    verdict = TrainingVerdict.INCONCLUSIVE
     if not all(map(math.isfinite, (*case, *twin))):
         if all(map(math.isfinite, twin)):  # the case alone has diverged
-            verdict = Equivalence.DIFFERENT
+            verdict = TrainingVerdict.DIFFERENT
         return AccuracyComparison(verdict, UNKNOWN, confidence, margin)
     differences = [of_case - of_twin for of_case, of_twin in zip(case, twin, strict=True)]
     interval = mean_interval(differences, confidence)
     if -margin < interval.low and interval.high < margin:
-        verdict = Equivalence.EQUIVALENT
+        verdict = TrainingVerdict.EQUIVALENT
     elif interval.low > margin or interval.high < -margin:
-        verdict = Equivalence.DIFFERENT
+        verdict = TrainingVerdict.DIFFERENT
     return AccuracyComparison(verdict, interval, confidence, margin)
 
 
@@ -103,6 +94,19 @@ def decide(
             case.append(accuracies[0])
             twin.append(accuracies[1])
         comparison = compare(case, twin, options)
-        if comparison.verdict is not Equivalence.INCONCLUSIVE:
+        if comparison.verdict is not TrainingVerdict.INCONCLUSIVE:
             break
     return case, twin, comparison
+
+
+def difference_sentence(facts: TrainingFacts) -> str:
+    """A sentence with the difference of the accuracies, in percentage points."""
+    if None in (*facts.accuracies, *facts.twin_accuracies):
+        return "the metric of a trained model is not finite"
+    if facts.difference is None or facts.low is None or facts.high is None:
+        return "too few trainings came to an end within --train-budget; give it more"
+    return (
+        f"test accuracy differs by {facts.difference * 100:+.2f} percentage points "
+        f"({facts.low * 100:+.2f} to {facts.high * 100:+.2f}) from its eager twin's "
+        f"over {len(facts.accuracies)} seeds; {facts.asked.margin * 100:g} are allowed"
+    )

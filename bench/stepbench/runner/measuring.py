@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from stepbench.config.case import Case
 from stepbench.process.job import Job, Outcome
-from stepbench.results.case_measurement import CaseMeasurement
 from stepbench.runner import outcomes
 from stepbench.runner.jobs import CaseJobs
+from stepbench_reports.schema.results import MeasurementRecord
 from stepbench_reports.schema.status import Status
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ class CaseMeasurer:
 
     def __init__(self, jobs: CaseJobs) -> None:
         self._jobs = jobs
-        self._measured: dict[Case, CaseMeasurement] = {}
+        self._measured: dict[Case, MeasurementRecord] = {}
         self._compiled: dict[Path, Outcome] = {}
 
     def adopt(self, cases: Iterable[Case]) -> None:
         """Takes over the measurements of the run that is resumed."""
         for case in cases:
-            measurement = self._jobs.directory.read(CaseMeasurement, case)
+            measurement = self._jobs.directory.read(MeasurementRecord, case)
             if measurement is not None and measurement.is_final:
                 self._measured[case] = measurement
 
@@ -39,11 +39,11 @@ class CaseMeasurer:
         """The number of cases measured so far."""
         return len(self._measured)
 
-    def measured(self, case: Case) -> CaseMeasurement | None:
+    def measured(self, case: Case) -> MeasurementRecord | None:
         """A case's measurement; `None` where it has not been taken yet."""
         return self._measured.get(case)
 
-    def measure(self, case: Case) -> CaseMeasurement:
+    def measure(self, case: Case) -> MeasurementRecord:
         """Takes a case's measurement and writes it.
 
         Raises:
@@ -54,7 +54,7 @@ class CaseMeasurer:
         self._measured[case] = measurement
         return measurement
 
-    def _measurement(self, case: Case) -> CaseMeasurement:
+    def _measurement(self, case: Case) -> MeasurementRecord:
         request = self._jobs.request(case)
         cold = self._compile_cold(case) if case.has_compile_cache else None
         if cold is not None and cold.status is not Status.OK:

@@ -1,21 +1,29 @@
 """Turns the outcome of a child process into the record that the run directory keeps."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+from dataclasses import replace as changed
+
+from msgspec.structs import replace
 
 from stepbench.config.case import Case
 from stepbench.process.job import Outcome
-from stepbench.results.case_measurement import CaseMeasurement
-from stepbench.results.case_result import ParityResult, ProfileResult, TrainingParityResult
-from stepbench_reports.schema.measurement import ColdStart, Findings
-from stepbench_reports.schema.parity import Judgement
+from stepbench_reports.schema.compilation import ColdStart
+from stepbench_reports.schema.files import DamageError, encode
+from stepbench_reports.schema.measurement import Findings
+from stepbench_reports.schema.parity import Judgement, TrainingFacts
 from stepbench_reports.schema.profile import ProfileFindings
+from stepbench_reports.schema.record import Record
+from stepbench_reports.schema.results import (
+    MeasurementRecord,
+    ParityRecord,
+    ProfileRecord,
+    TrainingParityRecord,
+)
+from stepbench_reports.schema.status import Status
 
 
 def case_measurement(
     case: Case, outcome: Outcome, cold: ColdStart | None = None
-) -> CaseMeasurement:
+) -> MeasurementRecord:
     """Makes a case's measurement.
 
     Args:
@@ -23,49 +31,74 @@ def case_measurement(
         outcome: The outcome of its process.
         cold: The cost of its first compilation, in an earlier process.
     """
-    findings = asdict(outcome.result) if isinstance(outcome.result, Findings) else {}
-    if findings.get("compile") is not None:
-        findings["compile"]["cold"] = None if cold is None else asdict(cold)
-    return CaseMeasurement(
-        **_ending(case, outcome),
+    outcome = _storable(outcome)
+    findings = outcome.result if isinstance(outcome.result, Findings) else None
+    if findings is not None and findings.compile is not None:
+        findings = replace(findings, compile=replace(findings.compile, cold=cold))
+    return MeasurementRecord(
+        id=case.id,
+        case=case,
+        status=outcome.status,
+        reason=outcome.reason,
+        detail=outcome.detail,
+        axis=outcome.axis,
         start_s=outcome.start_s,
         elapsed_s=outcome.elapsed_s,
         findings=findings,
     )
 
 
-def parity_result(case: Case, outcome: Outcome) -> ParityResult:
-    """Makes the result of comparing a case's tensors."""
-    judgement = outcome.result
-    return ParityResult(
-        **_ending(case, outcome),
+def parity_record(case: Case, outcome: Outcome) -> ParityRecord:
+    """Makes the record of comparing a case's tensors."""
+    outcome = _storable(outcome)
+    return ParityRecord(
+        id=case.id,
+        case=case,
+        status=outcome.status,
+        reason=outcome.reason,
+        detail=outcome.detail,
+        axis=outcome.axis,
         judged_as=case.numerics_key.id,
         elapsed_s=outcome.elapsed_s,
-        judgement=asdict(judgement) if isinstance(judgement, Judgement) else None,
+        judgement=outcome.result if isinstance(outcome.result, Judgement) else None,
     )
 
 
-def failed_training(case: Case, outcome: Outcome, facts: Mapping[str, Any]) -> TrainingParityResult:
+def failed_training(case: Case, outcome: Outcome, facts: TrainingFacts) -> TrainingParityRecord:
     """Makes the training parity of a case one of whose trainings failed."""
-    return TrainingParityResult(**_ending(case, outcome), facts=facts)
-
-
-def profile_result(case: Case, outcome: Outcome) -> ProfileResult:
-    """Makes the result of profiling a case."""
-    profile = outcome.result
-    return ProfileResult(
-        **_ending(case, outcome),
-        elapsed_s=outcome.elapsed_s,
-        profile=asdict(profile) if isinstance(profile, ProfileFindings) else None,
+    return TrainingParityRecord(
+        id=case.id,
+        case=case,
+        status=outcome.status,
+        reason=outcome.reason,
+        detail=outcome.detail,
+        axis=outcome.axis,
+        facts=facts,
     )
 
 
-def _ending(case: Case, outcome: Outcome) -> dict[str, Any]:
-    """The fields that all records have in common."""
-    return {
-        "case": case,
-        "status": outcome.status,
-        "reason": outcome.reason,
-        "detail": outcome.detail,
-        "axis": outcome.axis,
-    }
+def profile_record(case: Case, outcome: Outcome) -> ProfileRecord:
+    """Makes the record of profiling a case."""
+    outcome = _storable(outcome)
+    return ProfileRecord(
+        id=case.id,
+        case=case,
+        status=outcome.status,
+        reason=outcome.reason,
+        detail=outcome.detail,
+        axis=outcome.axis,
+        elapsed_s=outcome.elapsed_s,
+        profile=outcome.result if isinstance(outcome.result, ProfileFindings) else None,
+    )
+
+
+def _storable(outcome: Outcome) -> Outcome:
+    """The outcome; a failure in its place where a figure cannot be kept, as it is not finite."""
+    if not isinstance(outcome.result, Record):
+        return outcome
+    try:
+        encode(outcome.result)
+    except DamageError as damage:
+        reason = f"its figures cannot be kept ({damage.fault})"
+        return changed(outcome, status=Status.ERROR, result=None, reason=reason)
+    return outcome

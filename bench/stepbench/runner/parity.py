@@ -5,16 +5,18 @@ Cases with the same numerics are judged once, however they load their data.
 
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+
+from msgspec import structs
 
 from stepbench.config.case import Case
-from stepbench.config.requests import Examination, TrainParityOptions
+from stepbench.config.requests import Examination
 from stepbench.process.job import Job, Outcome
-from stepbench.results.case_result import ParityResult, TrainingParityResult
 from stepbench.runner import equivalence, outcomes
 from stepbench.runner.jobs import CaseJobs
 from stepbench_reports.analysis.stats import UNKNOWN, known
+from stepbench_reports.schema.parity import TrainingFacts, TrainingVerdict, TrainParityOptions
+from stepbench_reports.schema.results import ParityRecord, TrainingParityRecord
 from stepbench_reports.schema.status import Status
 
 
@@ -35,21 +37,21 @@ class ParityJudge:
     def __init__(self, jobs: CaseJobs) -> None:
         self._jobs = jobs
         self._directory = jobs.directory
-        self._judged: dict[Case, ParityResult] = {}
-        self._trainings_judged: dict[Case, TrainingParityResult] = {}
+        self._judged: dict[Case, ParityRecord] = {}
+        self._trainings_judged: dict[Case, TrainingParityRecord] = {}
         self._accuracies: dict[tuple[Case, int], float] = {}
 
     def adopt(self, cases: Iterable[Case]) -> None:
         """Takes over the judgements of an earlier run."""
         for case in cases:
-            judged = self._directory.read(ParityResult, case)
+            judged = self._directory.read(ParityRecord, case)
             if judged is not None and judged.is_final:
                 self._judged[case.numerics_key] = judged
-            trained = self._directory.read(TrainingParityResult, case)
+            trained = self._directory.read(TrainingParityRecord, case)
             if trained is not None and trained.is_final:
                 self._trainings_judged[case.numerics_key] = trained
 
-    def judge(self, case: Case) -> ParityResult:
+    def judge(self, case: Case) -> ParityRecord:
         """Compares a case's tensors, at the first call for all cases with the same numerics.
 
         Raises:
@@ -65,12 +67,12 @@ class ParityJudge:
             outcome = self._jobs.run(
                 Job("stepbench.parity.examination:judge", (examination,)), parity.budget_s
             )
-            self._judged[key] = outcomes.parity_result(case, outcome)
-        result = replace(self._judged[key], case=case)
+            self._judged[key] = outcomes.parity_record(case, outcome)
+        result = structs.replace(self._judged[key], id=case.id, case=case)
         self._directory.write(result)
         return result
 
-    def judge_training(self, case: Case) -> TrainingParityResult:
+    def judge_training(self, case: Case) -> TrainingParityRecord:
         """Compares a case's trainings, at the first call for all cases with the same numerics.
 
         Raises:
@@ -82,17 +84,16 @@ class ParityJudge:
         key = case.numerics_key
         if key not in self._trainings_judged:
             self._trainings_judged[key] = self._compare_trainings(key, options)
-        result = replace(self._trainings_judged[key], case=case)
+        result = structs.replace(self._trainings_judged[key], id=case.id, case=case)
         self._directory.write(result)
         return result
 
-    def _compare_trainings(self, case: Case, options: TrainParityOptions) -> TrainingParityResult:
+    def _compare_trainings(self, case: Case, options: TrainParityOptions) -> TrainingParityRecord:
         twin = case.twin
-        facts: dict[str, Any] = {"twin": twin.id, "asked": asdict(options)}
+        facts = TrainingFacts(twin=twin.id, asked=options)
         if twin == case:
-            return TrainingParityResult(
-                case=case, status=Status.OK, facts={**facts, "verdict": "twin"}
-            )
+            facts = structs.replace(facts, verdict=TrainingVerdict.TWIN)
+            return TrainingParityRecord(id=case.id, case=case, status=Status.OK, facts=facts)
         began_s = time.perf_counter()
         longest_s = 0.0
 
@@ -118,30 +119,29 @@ class ParityJudge:
         except _TrainingFailure as failure:
             return outcomes.failed_training(case, failure.outcome, facts)
         interval = UNKNOWN if comparison is None else comparison.difference
-        inconclusive = equivalence.Equivalence.INCONCLUSIVE
-        return TrainingParityResult(
-            case=case,
-            status=Status.OK,
-            facts={
-                **facts,
-                "verdict": str(inconclusive if comparison is None else comparison.verdict),
-                "accuracies": [known(accuracy) for accuracy in of_case],
-                "twin_accuracies": [known(accuracy) for accuracy in of_twin],
-                "difference": known(interval.value),
-                "low": known(interval.low),
-                "high": known(interval.high),
-                "confidence": None if comparison is None else comparison.confidence,
-                "elapsed_s": time.perf_counter() - began_s,
-            },
+        facts = structs.replace(
+            facts,
+            verdict=TrainingVerdict.INCONCLUSIVE if comparison is None else comparison.verdict,
+            accuracies=tuple(known(accuracy) for accuracy in of_case),
+            twin_accuracies=tuple(known(accuracy) for accuracy in of_twin),
+            difference=known(interval.value),
+            low=known(interval.low),
+            high=known(interval.high),
+            confidence=None if comparison is None else comparison.confidence,
+            elapsed_s=time.perf_counter() - began_s,
         )
+        return TrainingParityRecord(id=case.id, case=case, status=Status.OK, facts=facts)
 
     def _accuracy(self, case: Case, number: int, options: TrainParityOptions) -> float:
         """The accuracy of a case trained from one seed; a twin of several cases is trained once."""
         if (case, number) not in self._accuracies:
             request = self._jobs.request(case)
             seed = request.settings.seed + number
-            request = replace(request, settings=replace(request.settings, seed=seed))
-            job = Job("stepbench.parity.training_parity:train_and_test", (request, options.steps))
+            settings = structs.replace(request.settings, seed=seed)
+            job = Job(
+                "stepbench.parity.training_parity:train_and_test",
+                (replace(request, settings=settings), options.steps),
+            )
             outcome = self._jobs.run(job, options.budget_s)
             if outcome.status is not Status.OK:
                 raise _TrainingFailure(outcome)

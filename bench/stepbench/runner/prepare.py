@@ -3,15 +3,12 @@
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from stepbench import machine
 from stepbench.config.options import Options
-from stepbench.config.requests import ParityOptions, ProfilingOptions, TrainParityOptions
 from stepbench.devices.kinds import kind_of
 from stepbench.errors import UsageError
 from stepbench.process import start
@@ -19,6 +16,9 @@ from stepbench.process.job import Job
 from stepbench.process.server import Server
 from stepbench.runner.jobs import CaseJobs
 from stepbench.runner.preload import PRELOAD, PRELOAD_COMPILE, PRELOAD_PROFILE
+from stepbench_reports.schema.machine import MachinePeaks
+from stepbench_reports.schema.measurement import SCHEMA
+from stepbench_reports.schema.run import RunFacts, ServerFacts
 from stepbench_reports.schema.status import Status
 
 PREFLIGHT_DEADLINE_S = 1800.0
@@ -81,11 +81,11 @@ def refuse_useless_snapshot(options: Options, devices: Mapping[str, str]) -> Non
         )
 
 
-def machine_peaks(jobs: CaseJobs, devices: tuple[str, ...]) -> dict[str, Any]:
+def machine_peaks(jobs: CaseJobs, devices: tuple[str, ...]) -> dict[str, MachinePeaks]:
     """Measures the peak throughput of devices, or reads it from the cache.
 
     Returns:
-        The peaks by device, for `run.json`.
+        The peaks by device.
 
     Raises:
         UsageError: A device could not be measured.
@@ -103,14 +103,12 @@ def machine_peaks(jobs: CaseJobs, devices: tuple[str, ...]) -> dict[str, Any]:
             f"--device {' '.join(devices)}: its peak throughput could not be measured: "
             f"{outcome.reason}\n{outcome.detail or ''}"
         )
-    peaks: dict[str, Any] = outcome.result
+    peaks: dict[str, MachinePeaks] = outcome.result
     return peaks
 
 
-def run_facts(
-    jobs: CaseJobs, arguments: Sequence[str], devices: Mapping[str, str]
-) -> dict[str, Any]:
-    """Collects the content of `run.json`.
+def run_facts(jobs: CaseJobs, arguments: Sequence[str], devices: Mapping[str, str]) -> RunFacts:
+    """Collects the facts of a run.
 
     Args:
         jobs: Runs jobs in children.
@@ -122,30 +120,25 @@ def run_facts(
     """
     options = jobs.options
     matrix = options.matrix.on(devices)
-    return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["stepbench", "run", *arguments]),
-        "stepbench": metadata.version("stepbench"),
-        "axes": dict(matrix.axes),
-        "include": list(matrix.include),
-        "exclude": list(matrix.exclude),
-        "cases": [case.id for case in matrix.cases],
-        "sampling": {**asdict(options.sampling), "deadline_s": options.deadline_s},
-        "settings": asdict(options.settings),
-        "parity": _fields(options.parity),
-        "train_parity": _fields(options.train_parity),
-        "profiling": _fields(options.profiling),
-        "cold": options.cold,
-        "data_dir": None if options.data_dir is None else str(options.data_dir),
-        "machine": {**machine.machine(), "devices": dict(devices)},
-        "ceilings": machine_peaks(jobs, tuple(matrix.axes["device"])),
-        "packages": machine.packages(),
-        "server": {"import_s": jobs.server.wait_until_ready()},
-    }
-
-
-def _fields(
-    options: ParityOptions | TrainParityOptions | ProfilingOptions | None,
-) -> dict[str, Any] | None:
-    """The fields of a pass's options; `None` where the pass is not run."""
-    return None if options is None else asdict(options)
+    return RunFacts(
+        schema=SCHEMA,
+        id=jobs.directory.id,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=shlex.join(["stepbench", "run", *arguments]),
+        stepbench=metadata.version("stepbench"),
+        axes=dict(matrix.axes),
+        include=tuple(dict(point) for point in matrix.include),
+        exclude=tuple(dict(point) for point in matrix.exclude),
+        cases=tuple(case.id for case in matrix.cases),
+        sampling=options.sampling,
+        settings=options.settings,
+        parity=options.parity,
+        train_parity=options.train_parity,
+        profiling=options.profiling,
+        cold=options.cold,
+        data_dir=None if options.data_dir is None else str(options.data_dir),
+        machine=machine.machine(devices),
+        ceilings=machine_peaks(jobs, tuple(matrix.axes["device"])),
+        packages=machine.packages(),
+        server=ServerFacts(import_s=jobs.server.wait_until_ready()),
+    )

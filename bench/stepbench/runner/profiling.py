@@ -6,14 +6,14 @@ from typing import Any
 
 from stepbench.config.axes import AXES
 from stepbench.config.case import Case
-from stepbench.config.requests import Figures, ProfileRequest, ProfilingOptions
+from stepbench.config.requests import Figures, ProfileRequest
 from stepbench.process.job import Job
-from stepbench.results.case_measurement import CaseMeasurement
-from stepbench.results.case_result import ProfileResult
 from stepbench.runner import outcomes
 from stepbench.runner.jobs import CaseJobs
 from stepbench_reports.schema.axes import workload_label
 from stepbench_reports.schema.files import TRACE_SUFFIX
+from stepbench_reports.schema.results import MeasurementRecord, ProfileRecord
+from stepbench_reports.schema.run import ProfilingOptions
 
 ALWAYS_SHOWN = {"workload", "device", "batch_size", "num_workers", "compile", "precision"}
 """Settings that the table of all cases shows even where all cases have the same value."""
@@ -38,13 +38,13 @@ class Profiler:
         self._options = options
         self._cases = cases
 
-    def profile(self, case: Case) -> ProfileResult:
+    def profile(self, case: Case) -> ProfileRecord:
         """Profiles a measured case, at the first call.
 
         Raises:
             StoreError: The result cannot be written.
         """
-        earlier = self._directory.read(ProfileResult, case)
+        earlier = self._directory.read(ProfileRecord, case)
         if earlier is not None and earlier.is_final:
             return earlier
         request = ProfileRequest(
@@ -57,7 +57,7 @@ class Profiler:
             scratch=self._directory.scratch,
         )
         outcome = self._jobs.run(Job("stepbench.profiling.job:profile", (request,)), MORE_S)
-        result = outcomes.profile_result(case, outcome)
+        result = outcomes.profile_record(case, outcome)
         self._directory.write(result)
         return result
 
@@ -66,12 +66,13 @@ class Profiler:
         from stepbench_reports.read import run_directory  # noqa: PLC0415  # pandas takes a second
 
         choices = self._choices()
-        measurement = run_directory.read_case(self._directory.file(CaseMeasurement, case), case.id)
-        blocks = measurement.entries("blocks")
+        measurement = run_directory.read_case(
+            self._directory.file(MeasurementRecord, case), case.id
+        )
         medians = {f"{name}_ms": median.value * 1e3 for name, median in measurement.medians.items()}
         results = {"samples_per_s": measurement.samples_per_s.value}
         results |= {name: medians[name] for name in sorted(medians, key=lambda n: n != STEP_MS)}
-        peak_bytes = measurement.figure("memory", "host_peak_bytes")
+        peak_bytes = measurement.value(lambda findings: findings.memory.host_peak_bytes)
         results["host_peak_mib"] = peak_bytes / 2**20
         return Figures(
             laps_s={
@@ -79,9 +80,9 @@ class Profiler:
                 for name, laps in measurement.laps[measurement.clock].items()
             },
             samples_per_s=tuple(
-                block["steps"] * case.samples / block["elapsed_s"]
-                for block in blocks
-                if block["kind"] == "bare"
+                block.steps * case.samples / block.elapsed_s
+                for block in measurement.blocks
+                if block.kind == "bare"
             ),
             settings={name: settings(case)[name] for name in choices},
             choices=choices,

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.text import Text
 
 from stepbench.config.case import Case
-from stepbench.results.case_measurement import CaseMeasurement
 from stepbench.runner.terminal import LiveLine, format_duration
 from stepbench_reports.schema.phases import STEP
+from stepbench_reports.schema.results import MeasurementRecord
 from stepbench_reports.schema.status import Status
 
 COMPILE_GUESS_S = 20.0
@@ -96,10 +96,9 @@ class Progress:
             )
         self._line.draw(text)
 
-    def done(self, measurement: CaseMeasurement) -> None:
+    def done(self, case: Case, measurement: MeasurementRecord) -> None:
         """Adds a line for a finished case."""
         self._finished += 1
-        case = measurement.case
         self._remaining = [other for other in self._remaining if other != case]
         self._elapsed_s[case.compile != "off"].append(measurement.elapsed_s)
         left = f", {format_duration(self.left_s())} left" if self._remaining else ""
@@ -108,7 +107,7 @@ class Progress:
                 (f"[{self._finished}/{self.total}] ", "bold"),
                 case.id,
                 "  ",
-                _summary(measurement),
+                _summary(case, measurement),
                 (f"  ({measurement.elapsed_s:.1f} s{left})", "dim"),
             ),
             soft_wrap=True,
@@ -136,10 +135,10 @@ class Progress:
         return self.max_time_s + OVERHEAD_GUESS_S + (COMPILE_GUESS_S if compiled else 0)
 
 
-def _summary(measurement: CaseMeasurement) -> Text:
-    if measurement.status is not Status.OK:
+def _summary(case: Case, measurement: MeasurementRecord) -> Text:
+    if measurement.findings is None:
         style = "yellow" if measurement.status is Status.UNSUPPORTED else "red"
         return Text.assemble((str(measurement.status), style))
-    steps = measurement.laps[STEP]
+    steps = measurement.findings.laps.decisive[STEP]
     mean_s = sum(steps) / len(steps)
-    return Text(f"{mean_s * 1e3:.4g} ms a step, {measurement.case.samples / mean_s:,.0f} samples/s")
+    return Text(f"{mean_s * 1e3:.4g} ms a step, {case.samples / mean_s:,.0f} samples/s")

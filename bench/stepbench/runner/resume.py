@@ -1,25 +1,21 @@
 """Resumes a run: takes over the options that it was begun with, and refuses to change them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+
+import msgspec
+from msgspec import structs
 
 from stepbench import machine
 from stepbench.config.flags import OptionSection, words_of
 from stepbench.config.matrix import Matrix
 from stepbench.config.options import Options
-from stepbench.config.requests import (
-    ParityOptions,
-    ProfilingOptions,
-    Sampling,
-    TrainParityOptions,
-)
-from stepbench.config.settings import Settings
 from stepbench.config.values import option_name
 from stepbench.errors import UsageError
-
-PassOptions = TypeVar("PassOptions", ParityOptions, TrainParityOptions, ProfilingOptions)
+from stepbench_reports.schema.axes import DEFAULTS, INFO, Axes
+from stepbench_reports.schema.files import RUN
+from stepbench_reports.schema.run import RunFacts
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ FIXED_PARTS = (
     ),
     FixedPart(
         frozenset({"steps", "max_time", "rel_error", "sync_phases"}),
-        lambda options: options.sampling,
+        lambda options: structs.replace(options.sampling, deadline_s=0.0),
         "its cases were sampled by another rule",
     ),
     FixedPart(
@@ -67,60 +63,64 @@ FIXED_PARTS = (
 """The parts that an invocation may repeat, and may not change."""
 
 
-def adopt(options: Options, stored: Mapping[str, Any], path: Path) -> Options:
+def adopt(options: Options, stored: RunFacts, path: Path) -> Options:
     """Takes over the options of the run that is resumed.
 
     Args:
         options: The options of this invocation.
-        stored: The content of the earlier run's `run.json`.
+        stored: The earlier run's facts.
         path: The earlier run's directory.
 
     Raises:
         UsageError: This invocation changes an option, or this is another machine.
     """
-    earlier = _earlier(options, stored)
+    earlier = _earlier(options, stored, path)
     here = replace(options, matrix=options.matrix.on(earlier.matrix.axes["device"]))
     for part in FIXED_PARTS:
         given = options.named & part.words
         if given and part.value(here) != part.value(earlier):
             names = ", ".join(option_name(word) for word in sorted(given))
             raise UsageError(
-                f"--resume {path}: {part.refusal} ({stored['command']}); leave {names} out to "
+                f"--resume {path}: {part.refusal} ({stored.command}); leave {names} out to "
                 f"resume it, or begin a new run"
             )
     _refuse_another_machine(stored, path)
     return earlier
 
 
-def _earlier(options: Options, stored: Mapping[str, Any]) -> Options:
+def _earlier(options: Options, stored: RunFacts, path: Path) -> Options:
     """The options of the earlier run, with this invocation's limits of time and memory."""
-    sampling = {name: value for name, value in stored["sampling"].items() if name != "deadline_s"}
     return replace(
         options,
-        matrix=Matrix(
-            {name: tuple(values) for name, values in stored["axes"].items()},
-            tuple(stored["include"]),
-            tuple(stored["exclude"]),
-        ),
-        sampling=Sampling(**sampling),
-        settings=Settings(**stored["settings"]),
-        parity=_pass_options(ParityOptions, stored.get("parity")),
-        train_parity=_pass_options(TrainParityOptions, stored.get("train_parity")),
-        profiling=_pass_options(ProfilingOptions, stored.get("profiling")),
-        cold=stored["cold"],
-        data_dir=None if stored["data_dir"] is None else Path(stored["data_dir"]),
+        matrix=_matrix(stored, path),
+        sampling=structs.replace(stored.sampling, deadline_s=options.deadline_s),
+        settings=stored.settings,
+        parity=stored.parity,
+        train_parity=stored.train_parity,
+        profiling=stored.profiling,
+        cold=stored.cold,
+        data_dir=None if stored.data_dir is None else Path(stored.data_dir),
     )
 
 
-def _pass_options(kind: type[PassOptions], stored: Mapping[str, Any] | None) -> PassOptions | None:
-    """The options of a pass; `None` where the earlier run did not have it."""
-    return None if stored is None else kind(**stored)
+def _matrix(stored: RunFacts, path: Path) -> Matrix:
+    """The matrix of the earlier run; an axis that its file lacks has its default."""
+    axes = {name: stored.axes.get(name) or (DEFAULTS.get(name),) for name in INFO}
+    matrix = Matrix(axes, stored.include, stored.exclude)
+    try:
+        for case in matrix.cases:
+            msgspec.convert(case.values(), Axes)
+    except (msgspec.ValidationError, AttributeError, TypeError) as error:
+        raise UsageError(
+            f"--resume {path}: the axes in its {RUN} cannot be used ({error}); begin a new run"
+        ) from None
+    return matrix
 
 
-def _refuse_another_machine(stored: Mapping[str, Any], path: Path) -> None:
+def _refuse_another_machine(stored: RunFacts, path: Path) -> None:
     """Refuses to mix the figures of two processors, or of two releases of torch."""
     here = {"cpu": machine.cpu_name(), **machine.packages()}
-    there = {"cpu": stored["machine"]["cpu"], **stored["packages"]}
+    there = {"cpu": stored.machine and stored.machine.cpu, **stored.packages}
     differing = [
         f"{name} {there.get(name)} there, {here.get(name)} here"
         for name in ("cpu", "torch", "torchvision")

@@ -6,7 +6,7 @@ This is the parent's side. It never imports torch and never touches a device.
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -14,8 +14,6 @@ from stepbench.config.case import Case
 from stepbench.config.options import Options
 from stepbench.devices import kinds
 from stepbench.process.server import Server
-from stepbench.results.case_measurement import CaseMeasurement
-from stepbench.results.case_result import ParityResult, ProfileResult, TrainingParityResult
 from stepbench.results.claim import create, point_latest_at, reopen
 from stepbench.results.run_directory import RunDirectory
 from stepbench.runner import prepare, resume
@@ -25,6 +23,15 @@ from stepbench.runner.parity import ParityJudge
 from stepbench.runner.profiling import Profiler
 from stepbench.runner.progress import Progress
 from stepbench.runner.run_log import RunLog
+from stepbench_reports.schema.results import (
+    MeasurementRecord,
+    ParityRecord,
+    ProfileRecord,
+    TrainingParityRecord,
+)
+
+if TYPE_CHECKING:
+    from stepbench_reports.schema.run import RunFacts
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class Runner:
         self._directory: RunDirectory | None = None
         self._server: Server | None = None
         self._open: _OpenRun | None = None
-        self.facts: dict[str, Any] = {}
+        self.facts: RunFacts | None = None
         self.progress = Progress(console, 0, options.sampling.max_time_s)
         self.cases: tuple[Case, ...] = ()
 
@@ -82,8 +89,7 @@ class Runner:
             self._directory = create(self._options.output)
         else:
             self._directory = reopen(path)
-            stored = self.directory.read_run() or {}
-            self._options = resume.adopt(self._options, stored, path)
+            self._options = resume.adopt(self._options, self.directory.read_run(), path)
 
     def open(self) -> None:
         """Starts the server and tries what can be tried before anything is measured.
@@ -107,21 +113,23 @@ class Runner:
         self._open.judge.adopt(self.cases)
         if options.resume is not None:
             self._open.measurer.adopt(self.cases)
-            self.facts = directory.read_run() or {}
+            self.facts = directory.read_run()
             return
         with self.progress.preparing():
-            self.facts = prepare.run_facts(jobs, self._arguments, devices)
-        directory.write_run(self.facts)
+            facts = prepare.run_facts(jobs, self._arguments, devices)
+        directory.write_run(facts)
+        self.facts = facts
         if options.output is None:
             point_latest_at(directory.path)
 
     def introduce(self) -> None:
         """Says what is going to be measured, and on which devices."""
         opened = self._opened
+        machine = None if self.facts is None else self.facts.machine
         opened.log.begin(
             len(self.cases),
             opened.measurer.count,
-            self.facts["machine"]["devices"],
+            {} if machine is None else machine.devices,
             opened.server.wait_until_ready(),
         )
 
@@ -146,11 +154,11 @@ class Runner:
 
     # --- cases -----------------------------------------------------------------------------------
 
-    def measured(self, case: Case) -> CaseMeasurement | None:
+    def measured(self, case: Case) -> MeasurementRecord | None:
         """A case's measurement; `None` where it has not been taken yet."""
         return self._opened.measurer.measured(case)
 
-    def measure(self, case: Case) -> CaseMeasurement:
+    def measure(self, case: Case) -> MeasurementRecord:
         """A case's measurement, taken at the first call.
 
         Raises:
@@ -161,10 +169,10 @@ class Runner:
         if measurement is None:
             with self.progress.measuring(case):
                 measurement = opened.measurer.measure(case)
-            opened.log.measured(measurement)
+            opened.log.measured(case, measurement)
         return measurement
 
-    def judge(self, case: Case) -> ParityResult:
+    def judge(self, case: Case) -> ParityRecord:
         """Compares a case's tensors with the reference.
 
         Raises:
@@ -172,10 +180,10 @@ class Runner:
         """
         with self.progress.examining(case, "parity"):
             result = self._opened.judge.judge(case)
-        self._opened.log.judged(result)
+        self._opened.log.judged(case, result)
         return result
 
-    def judge_training(self, case: Case) -> TrainingParityResult:
+    def judge_training(self, case: Case) -> TrainingParityRecord:
         """Compares the accuracy of a case's trainings with that of its eager twin's.
 
         Raises:
@@ -183,10 +191,10 @@ class Runner:
         """
         with self.progress.examining(case, "training parity"):
             result = self._opened.judge.judge_training(case)
-        self._opened.log.training_judged(result)
+        self._opened.log.training_judged(case, result)
         return result
 
-    def profile(self, case: Case) -> ProfileResult:
+    def profile(self, case: Case) -> ProfileRecord:
         """Profiles a measured case.
 
         Raises:
@@ -197,7 +205,7 @@ class Runner:
             raise RuntimeError("only --profile profiles")
         with self.progress.examining(case, "profile"):
             result = opened.profiler.profile(case)
-        opened.log.profiled(result)
+        opened.log.profiled(case, result)
         return result
 
     # --- reports ---------------------------------------------------------------------------------
@@ -239,7 +247,7 @@ class Runner:
     @property
     def has_begun(self) -> bool:
         """True once something could have been measured."""
-        return bool(self.facts)
+        return self.facts is not None
 
     @property
     def compares(self) -> bool:

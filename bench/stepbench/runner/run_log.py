@@ -8,12 +8,17 @@ from rich.console import Console
 
 from stepbench import machine
 from stepbench.config.case import Case
-from stepbench.results.case_measurement import CaseMeasurement
-from stepbench.results.case_result import ParityResult, ProfileResult, TrainingParityResult
 from stepbench.results.run_directory import RunDirectory
+from stepbench.runner.equivalence import difference_sentence
 from stepbench.runner.progress import Progress
 from stepbench.runner.terminal import relative_path
-from stepbench_reports.schema.parity import ParityVerdict
+from stepbench_reports.schema.parity import ParityVerdict, TrainingVerdict
+from stepbench_reports.schema.results import (
+    MeasurementRecord,
+    ParityRecord,
+    ProfileRecord,
+    TrainingParityRecord,
+)
 from stepbench_reports.schema.status import Status
 
 
@@ -56,34 +61,41 @@ class RunLog:
             self._console.print(line, soft_wrap=True)
             self._directory.log(line)
 
-    def measured(self, measurement: CaseMeasurement) -> None:
+    def measured(self, case: Case, measurement: MeasurementRecord) -> None:
         """Says how a case's measurement ended."""
-        self._progress.done(measurement)
+        self._progress.done(case, measurement)
         start_s = measurement.start_s
         started = "not started" if start_s is None else f"started in {start_s * 1e3:.1f} ms"
         reason = "" if measurement.reason is None else f": {measurement.reason}"
         self._directory.log(
-            f"{measurement.case.id}: process {started}, {measurement.status} after "
+            f"{case.id}: process {started}, {measurement.status} after "
             f"{measurement.elapsed_s:.1f} s{reason}"
         )
 
-    def judged(self, result: ParityResult) -> None:
+    def judged(self, case: Case, result: ParityRecord) -> None:
         """Says the verdict on a case's tensors; on the terminal only where it is not `pass`."""
-        word = str(result.verdict or result.status)
-        reason = result.reason or (result.judgement or {}).get("reason")
-        quiet = result.verdict is ParityVerdict.PASS
-        self._passed(result.case, "parity", word, reason, quiet=quiet)
+        judgement = result.judgement
+        if judgement is None:
+            self._passed(case, "parity", str(result.status), result.reason, quiet=False)
+        else:
+            quiet = judgement.verdict is ParityVerdict.PASS
+            reason = result.reason or judgement.reason
+            self._passed(case, "parity", str(judgement.verdict), reason, quiet=quiet)
 
-    def training_judged(self, result: TrainingParityResult) -> None:
+    def training_judged(self, case: Case, result: TrainingParityRecord) -> None:
         """Says the verdict on a case's trained model."""
-        word = result.verdict or str(result.status)
-        reason = result.sentence if "accuracies" in result.facts else result.reason
-        self._passed(result.case, "training parity", word, reason, quiet=word == "twin")
+        verdict = result.facts.verdict
+        if verdict is TrainingVerdict.TWIN:
+            reason, quiet = result.reason, True
+        else:
+            reason = result.reason if verdict is None else difference_sentence(result.facts)
+            quiet = False
+        self._passed(case, "training parity", str(verdict or result.status), reason, quiet=quiet)
 
-    def profiled(self, result: ProfileResult) -> None:
+    def profiled(self, case: Case, result: ProfileRecord) -> None:
         """Says how profiling ended; on the terminal only where it failed."""
         quiet = result.status is Status.OK
-        self._passed(result.case, "profile", str(result.status), result.reason, quiet=quiet)
+        self._passed(case, "profile", str(result.status), result.reason, quiet=quiet)
 
     def _passed(
         self, case: Case, subject: str, word: str, reason: str | None, *, quiet: bool

@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import nn
 from stepbench.config.case import Case
 from stepbench.devices.kinds import kind_of
 from stepbench.errors import UsageError
+from stepbench_reports.schema.compilation import Compilation, Occurrence
 
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 MOST_COMPILATIONS = 4096
@@ -59,22 +59,7 @@ def compile_model(model: nn.Module, case: Case) -> Callable[..., Any]:
     return torch.compile(model, mode=case.compile, dynamic=dynamic)
 
 
-@dataclass(frozen=True)
-class Occurrence:
-    """A graph break or a recompilation.
-
-    Attributes:
-        reason: As torch gives it, on one line.
-        where: File, line and function of the user's code; `None` where torch does not tell.
-        count: How often.
-    """
-
-    reason: str
-    where: str | None
-    count: int
-
-
-def facts(compile: str) -> dict[str, Any] | None:  # noqa: A002  # the axis's name
+def facts(compile: str) -> Compilation | None:  # noqa: A002  # the axis's name
     """The compilations so far in this process, by torch's own counters. Times in seconds."""
     if compile == "off":
         return None
@@ -83,31 +68,31 @@ def facts(compile: str) -> dict[str, Any] | None:  # noqa: A002  # the axis's na
     counters = utils.counters
     recompiled = _recompiled(utils.get_compilation_metrics())
     kind, _, backend = compile.partition(":")
-    return {
-        "backend": backend if kind == "backend" else "inductor",
-        "mode": None if kind == "backend" else compile,
-        "graphs": counters["stats"]["unique_graphs"],
-        "graph_breaks": sum(counters["graph_break"].values()),
-        "recompiles": sum(each.count for each in recompiled),
-        "compile_s": utils.calculate_time_spent().get("total_wall_time", 0.0),
-        "breaks": [asdict(each) for each in _breaks(utils.graph_break_reasons)],
-        "recompiled": [asdict(each) for each in recompiled],
-    }
+    return Compilation(
+        backend=backend if kind == "backend" else "inductor",
+        mode=None if kind == "backend" else compile,
+        graphs=counters["stats"]["unique_graphs"],
+        graph_breaks=sum(counters["graph_break"].values()),
+        recompiles=sum(each.count for each in recompiled),
+        compile_s=utils.calculate_time_spent().get("total_wall_time", 0.0),
+        breaks=_breaks(utils.graph_break_reasons),
+        recompiled=recompiled,
+    )
 
 
-def _breaks(reasons: Iterable[Any]) -> list[Occurrence]:
+def _breaks(reasons: Iterable[Any]) -> tuple[Occurrence, ...]:
     """Graph breaks, those at one place and for one reason together."""
-    found = Counter(
+    found: Counter[tuple[str, str | None]] = Counter(
         (_line(reason.reason), _place(reason.user_stack))
         for reason in reasons
         if getattr(reason, "graph_break", True)
     )
-    return [Occurrence(reason, where, count) for (reason, where), count in found.items()]
+    return _occurrences(found)
 
 
-def _recompiled(metrics: Iterable[Any]) -> list[Occurrence]:
+def _recompiled(metrics: Iterable[Any]) -> tuple[Occurrence, ...]:
     """Recompilations, those of one function and for one reason together."""
-    found = Counter(
+    found: Counter[tuple[str, str | None]] = Counter(
         (
             _line(metric.recompile_reason),
             f"{metric.co_filename}:{metric.co_firstlineno} in {metric.co_name}",
@@ -115,7 +100,14 @@ def _recompiled(metrics: Iterable[Any]) -> list[Occurrence]:
         for metric in metrics
         if metric.recompile_reason
     )
-    return [Occurrence(reason, where, count) for (reason, where), count in found.items()]
+    return _occurrences(found)
+
+
+def _occurrences(counts: Counter[tuple[str, str | None]]) -> tuple[Occurrence, ...]:
+    return tuple(
+        Occurrence(reason=reason, where=where, count=count)
+        for (reason, where), count in counts.items()
+    )
 
 
 def _line(text: object) -> str:

@@ -2,12 +2,12 @@
 
 import os
 import random
-from typing import Any
 
 import numpy as np
 import torch
 
-from stepbench.config.settings import Settings
+from stepbench_reports.schema.case_facts import AppliedSettings
+from stepbench_reports.schema.run import Settings
 
 ALLOCATOR_VARIABLE = "PYTORCH_ALLOC_CONF"
 """Where torch reads its device allocators' settings, when it first uses them."""
@@ -32,14 +32,20 @@ def apply(settings: Settings) -> None:
     torch.manual_seed(settings.seed)
 
 
-def record(settings: Settings) -> dict[str, Any]:
-    """Records the settings in force in this process."""
-    return {
-        "threads": torch.get_num_threads(),
-        "interop_threads": torch.get_num_interop_threads(),
-        "seed": settings.seed,
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "float32_matmul_precision": torch.get_float32_matmul_precision(),
-        "cudnn_benchmark": torch.backends.cudnn.benchmark,
-        "allocator": os.environ.get(ALLOCATOR_VARIABLE),
-    }
+def record(settings: Settings, *, sync_phases: bool) -> AppliedSettings:
+    """Records the settings in force in this process.
+
+    Args:
+        settings: Those that were asked for.
+        sync_phases: True where the device is waited for at every lap.
+    """
+    return AppliedSettings(
+        threads=torch.get_num_threads(),
+        interop_threads=torch.get_num_interop_threads(),
+        seed=settings.seed,
+        deterministic=torch.are_deterministic_algorithms_enabled(),
+        float32_matmul_precision=torch.get_float32_matmul_precision(),
+        cudnn_benchmark=torch.backends.cudnn.benchmark,
+        allocator=os.environ.get(ALLOCATOR_VARIABLE),
+        sync_phases=sync_phases,
+    )

@@ -4,8 +4,7 @@ Pure functions; `stepbench_reports.read.measurement` and `stepbench_reports.read
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from stepbench_reports.analysis.stats import (
     UNKNOWN,
@@ -14,16 +13,17 @@ from stepbench_reports.analysis.stats import (
     point,
     ratio_interval,
 )
-from stepbench_reports.schema.axes import DEFAULTS, EAGER, moot
+from stepbench_reports.schema.axes import DEFAULTS, EAGER, AxisValue, AxisValues, moot
+from stepbench_reports.schema.measurement import Block
 
 
-def with_value(axes: Mapping[str, Any], axis: str, value: object) -> dict[str, Any]:
+def with_value(axes: AxisValues, axis: str, value: AxisValue) -> AxisValues:
     """The axes of the same case with another value of one axis, and of those that follow."""
     changed = {**axes, axis: value}
     return changed | {name: DEFAULTS[name] for name in moot({axis: value}) if name in axes}
 
 
-def eager_twin(axes: Mapping[str, Any]) -> dict[str, Any] | None:
+def eager_twin(axes: AxisValues) -> AxisValues | None:
     """The axes of the same case without `torch.compile`; `None` for a case that is eager itself.
 
     Every other axis stays, precision included: the speed-up is that of compilation alone.
@@ -64,22 +64,18 @@ def repaid_steps(compile_s: float, step_s: float, speedup: Interval) -> Interval
     return Interval(*steps)
 
 
-def mean_step(blocks: Iterable[Mapping[str, Any]], kind: str) -> Interval:
+def mean_step(blocks: Iterable[Block], kind: str) -> Interval:
     """Mean seconds per step, all time over all steps, with its 95 % interval from the blocks.
 
     Args:
-        blocks: Each with `kind` (`bare` or `lapped`), `steps` and `elapsed_s`.
-        kind: Which of them count. NaN where there are none.
+        blocks: The blocks.
+        kind: Which of them count: `bare` or `lapped`. NaN where there are none.
     """
-    chosen = [
-        block
-        for block in blocks
-        if block["kind"] == kind and block["steps"] > 0 and block["elapsed_s"] > 0
-    ]
+    chosen = [block for block in blocks if block.kind == kind and block.elapsed_s > 0]
     if not chosen:
         return UNKNOWN
     return mean_over_blocks(
-        [block["elapsed_s"] for block in chosen], [block["steps"] for block in chosen]
+        [block.elapsed_s for block in chosen], [block.steps for block in chosen]
     )
 
 

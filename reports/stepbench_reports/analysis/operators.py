@@ -1,17 +1,24 @@
 """Operators by phase, per step, and side by side."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
+
+from stepbench_reports.schema.profile import OperatorRow
 
 PER_STEP = ("calls", "host_self_s", "device_self_s", "allocated_bytes")
 """Figures that a frame has per step."""
 
 
-def per_step(rows: Iterable[Mapping[str, Any]], steps: int) -> pd.DataFrame:
-    """A breakdown's rows as a frame, their figures per step."""
-    found = pd.DataFrame(list(rows))
+def per_step(rows: Sequence[OperatorRow], steps: int) -> pd.DataFrame:
+    """A breakdown's rows as a frame, their figures per step.
+
+    Args:
+        rows: The rows, over all profiled steps.
+        steps: The steps that were profiled.
+    """
+    names = OperatorRow.__struct_fields__
+    found = pd.DataFrame({name: [getattr(row, name) for row in rows] for name in names})
     for name in PER_STEP:
         found[name] = found[name] / steps
     return found

@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import asdict
+
 from stepbench_reports.analysis.stats import Interval, geometric_mean
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run, axes_key
@@ -101,8 +103,15 @@ def against(run: Run, other: Run) -> Against:
         tuple(m for key, m in here.items() if key not in there),
         tuple(m for key, m in there.items() if key not in here),
         tuple(differences(run, other)),
-        any(run.about("machine").get(n) != other.about("machine").get(n) for n in _MACHINE),
+        any(_machine(run).get(name) != _machine(other).get(name) for name in _MACHINE),
     )
+
+
+def _machine(run: Run) -> Mapping[str, object]:
+    """What is known of a run's machine, by name."""
+    facts = run.facts.machine
+    told = {} if facts is None else asdict(facts)
+    return {name: told[name] for name in (*_MACHINE, *_SOFTWARE) if told.get(name)}
 
 
 def _pair(case: Measurement, other: Measurement) -> CasePair:
@@ -112,14 +121,14 @@ def _pair(case: Measurement, other: Measurement) -> CasePair:
 
 def differences(run: Run, other: Run) -> Iterator[str]:
     """What differs beside the figures: machine, packages, settings, sampling."""
-    for part, names in (
-        ("machine", (*_MACHINE, *_SOFTWARE)),
-        ("packages", None),
-        ("settings", None),
-        ("sampling", None),
-    ):
-        mine, others = run.about(part), other.about(part)
-        for name in names or dict.fromkeys([*mine, *others]):
+    parts: tuple[tuple[Mapping[str, object], Mapping[str, object]], ...] = (
+        (_machine(run), _machine(other)),
+        (run.facts.packages, other.facts.packages),
+        (asdict(run.facts.settings), asdict(other.facts.settings)),
+        (asdict(run.facts.sampling), asdict(other.facts.sampling)),
+    )
+    for mine, others in parts:
+        for name in dict.fromkeys([*mine, *others]):
             if mine.get(name) != others.get(name):
                 yield (
                     f"{name.replace('_', ' ')}: {_shown(mine.get(name))}, "
@@ -140,7 +149,7 @@ def _shown(value: object) -> str:
 
 def name(run: Run) -> str:
     """A run's own name, also where it was reached by another, such as `latest`."""
-    return str(run.facts.get("id") or run.path.name)
+    return run.facts.id or run.path.name
 
 
 def headline(found: Against) -> str:
@@ -227,7 +236,7 @@ def _named(measurements: Sequence[Measurement]) -> str:
 
 def _trend(run: Run, others: Sequence[Run]) -> str:
     """Several runs in the order in which they were begun: samples/s of each case."""
-    runs = sorted([run, *others], key=lambda each: str(each.facts.get("started") or ""))
+    runs = sorted([run, *others], key=lambda each: each.facts.started)
     found = [{axes_key(m.axes): m for m in each.measured} for each in runs]
     keys = list(dict.fromkeys(key for cases in found for key in cases))
     rows = []

@@ -12,6 +12,7 @@ from stepbench_reports.errors import ReportError
 from stepbench_reports.read.measurement import Measurement, varying
 from stepbench_reports.read.operators import frame
 from stepbench_reports.read.run import Run
+from stepbench_reports.schema.files import PROFILES
 from stepbench_reports.wording import naming, quantity
 from stepbench_reports.wording.quantity import micro
 
@@ -23,7 +24,7 @@ def find(run: Run, word: str) -> Measurement:
     """A profiled case by its id, or by a part of it that no other has.
 
     Raises:
-        ReportError: There is none, there are several, or it was not profiled.
+        ReportError: There is none or several, it was not profiled, or its profile is damaged.
     """
     named = [m for m in run.measurements if m.id == word]
     named = named or [m for m in run.measurements if word in m.id]
@@ -37,10 +38,13 @@ def find(run: Run, word: str) -> Measurement:
             f"{named[1].id}; give more of the name"
         )
     if not named[0].profile.steps:
-        raise ReportError(
-            f"--operators {word}: {named[0].id} was not profiled; run it with --profile"
-        )
+        raise ReportError(f"--operators {word}: {_why_no_profile(run, named[0].id)}")
     return named[0]
+
+
+def _why_no_profile(run: Run, case_id: str) -> str:
+    damage = [p for p in run.problems if p.startswith(f"{PROFILES}/{case_id}.json: ")]
+    return damage[0] if damage else f"{case_id} was not profiled; run it with --profile"
 
 
 def difference(run: Run, a: Measurement, b: Measurement, *, shapes: bool = False) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from stepbench_reports.analysis import comparison
 from stepbench_reports.analysis.stats import UNKNOWN, Interval, geometric_mean, ratio_interval
@@ -11,7 +10,7 @@ from stepbench_reports.errors import ReportError
 from stepbench_reports.read import measurement
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run, axes_key
-from stepbench_reports.schema.axes import workload_label
+from stepbench_reports.schema.axes import AxisValue, workload_label
 from stepbench_reports.wording import naming, quantity
 from stepbench_reports.wording.markup import Grid, escaped, grid
 
@@ -65,7 +64,7 @@ def by(run: Run, axis: str) -> Grid:
     rows = _rows(measured, axis, values)
     others = [name for name in measurement.varying(run.axis_names, measured) if name != axis]
     cells = []
-    ratios: dict[Any, list[float]] = {value: [] for value in values}
+    ratios: dict[AxisValue, list[float]] = {value: [] for value in values}
     for row in rows:
         first = row.get(values[0])
         for value, m in row.items():
@@ -144,11 +143,11 @@ def _spellings(value: object) -> tuple[str, ...]:
 
 
 def _rows(
-    measured: Iterable[Measurement], axis: str, values: Sequence[Any]
-) -> list[dict[Any, Measurement]]:
+    measured: Iterable[Measurement], axis: str, values: Sequence[AxisValue]
+) -> list[dict[AxisValue, Measurement]]:
     """Cases that differ in one axis, and in what follows from it, by its value."""
     by_axes = {axes_key(m.axes): m for m in measured}
-    rows: dict[str, dict[Any, Measurement]] = {}
+    rows: dict[str, dict[AxisValue, Measurement]] = {}
     for m in by_axes.values():
         others = {name: value for name, value in m.axes.items() if name != axis}
         found = {
@@ -162,7 +161,7 @@ def _rows(
     ]
 
 
-def _name(row: Mapping[Any, Measurement], others: Sequence[str]) -> str:
+def _name(row: Mapping[AxisValue, Measurement], others: Sequence[str]) -> str:
     axes = list(row.values())[-1].axes  # the last value is the one that other axes belong to
     return escaped(naming.label(axes, others) or workload_label(str(axes["workload"])))
 

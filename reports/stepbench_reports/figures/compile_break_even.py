@@ -48,7 +48,7 @@ def break_even_steps(run: Run, measurement: Measurement) -> float:
     Infinity where compiled steps are no faster, NaN where it is not known.
     """
     found = run.speedups.get(measurement.id)
-    compile_s = measurement.figure("compile", "cold", "compile_s")
+    compile_s = measurement.cold_compile_s
     step_s = measurement.mean_step.value
     if found is None or not math.isfinite(compile_s) or not step_s > 0:
         return math.nan

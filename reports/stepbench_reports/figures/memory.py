@@ -1,14 +1,17 @@
 """Peak memory against batch size."""
 
-from stepbench_reports.figures.scaling import MOST, lines
+from collections.abc import Callable, Mapping
+
+from stepbench_reports.figures.scaling import MOST, lines, position
 from stepbench_reports.figures.style import FAINT, Drawing, canvas, colour, counts, marker
 from stepbench_reports.read import measurement
 from stepbench_reports.read.run import Run
+from stepbench_reports.schema.measurement import Findings
 from stepbench_reports.wording import naming
 
-_PEAKS = {
-    "device": "device_peak_allocated_bytes",
-    "host": "host_peak_bytes",
+_PEAKS: Mapping[str, Callable[[Findings], float | None]] = {
+    "device": lambda findings: findings.memory.device_peak_allocated_bytes,
+    "host": lambda findings: findings.memory.host_peak_bytes,
 }
 
 
@@ -18,24 +21,24 @@ def draw(run: Run) -> Drawing | None:
     if not found:
         return None
     peaks = {
-        kind: field
-        for kind, field in _PEAKS.items()
-        if any(m.figure("memory", field) > 0 for line in found for m in line)
+        kind: of
+        for kind, of in _PEAKS.items()
+        if any(m.value(of) > 0 for line in found for m in line)
     }
     if not peaks:
         return None
     figure, panels = canvas(3.8, len(peaks))
     everywhere = [m for line in found for m in line]
     varying = [n for n in measurement.varying(run.axis_names, everywhere) if n != "batch_size"]
-    for axes, (kind, field) in zip(panels, peaks.items(), strict=True):
+    for axes, (kind, of) in zip(panels, peaks.items(), strict=True):
         for number, line in enumerate(found[:MOST]):
             axes.plot(
-                [m.axes["batch_size"] for m in line],
-                [m.figure("memory", field) / 2**20 for m in line],
+                [position(m, "batch_size") for m in line],
+                [m.value(of) / 2**20 for m in line],
                 color=colour(number), marker=marker(number),
                 label=naming.label(line[0].axes, varying) or line[0].id,
             )  # fmt: skip
-        counts(axes, [m.axes["batch_size"] for m in everywhere])
+        counts(axes, [position(m, "batch_size") for m in everywhere])
         axes.set_ylim(bottom=0)
         axes.set_xlabel("batch size")
         axes.set_ylabel(f"{kind} peak, MiB")

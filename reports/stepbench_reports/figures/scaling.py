@@ -1,7 +1,6 @@
 """Throughput against batch size, and against loader workers, with what would be ideal."""
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
@@ -19,6 +18,7 @@ from stepbench_reports.figures.style import (
 from stepbench_reports.read import measurement
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
+from stepbench_reports.schema.axes import AxisValues
 from stepbench_reports.wording import naming
 
 MOST = 8
@@ -31,7 +31,7 @@ def by_batch_size(run: Run) -> Drawing | None:
 
     def ideal(axes: Axes, line: Line, number: int) -> None:
         first, last = line[0], line[-1]
-        begin, end = (m.axes["batch_size"] for m in (first, last))
+        begin, end = (position(m, "batch_size") for m in (first, last))
         rate = first.samples_per_s.value
         axes.plot([begin, end], [rate, rate * end / begin], ":", color=colour(number), alpha=0.6)
 
@@ -47,7 +47,7 @@ def by_workers(run: Run) -> Drawing | None:
     """Samples/s against loader workers; `None` where there are not two numbers of them."""
 
     def ideal(axes: Axes, line: Line, number: int) -> None:
-        steps = [m.figure("loader", "unloaded_step_s") for m in line]
+        steps = [m.unloaded_step_s for m in line]
         rates = [m.samples / step_s for m, step_s in zip(line, steps, strict=True) if step_s > 0]
         if rates:
             axes.axhline(max(rates), linestyle=":", color=colour(number), alpha=0.6)
@@ -72,7 +72,7 @@ def _draw(
     for number, line in enumerate(shown.values()):
         rates = [m.samples_per_s for m in line]
         axes.errorbar(
-            [m.axes[axis] for m in line],
+            [position(m, axis) for m in line],
             [rate.value for rate in rates],
             yerr=whiskers(rates),
             color=colour(number),
@@ -81,7 +81,7 @@ def _draw(
             label=naming.label(line[0].axes, varying) or line[0].id,
         )
         ideal(axes, line, number)
-    values = [m.axes[axis] for m in everywhere]
+    values = [position(m, axis) for m in everywhere]
     if min(values) > 0:
         counts(axes, values)
         axes.set_yscale("log")
@@ -104,11 +104,16 @@ def lines(run: Run, axis: str) -> Mapping[Hashable, Line]:
     for m in run.measurements:
         if m.ok and isinstance(m.axes.get(axis), int) and m.samples_per_s.value > 0:
             found.setdefault(_others(m.axes, axis), []).append(m)
-    ordered = {key: sorted(line, key=lambda m: int(m.axes[axis])) for key, line in found.items()}
+    ordered = {key: sorted(line, key=lambda m: position(m, axis)) for key, line in found.items()}
     return {key: line for key, line in ordered.items() if len(line) > 1}
 
 
-def _others(axes: Mapping[str, Any], axis: str) -> Hashable:
+def position(case: Measurement, axis: str) -> float:
+    """A case's place on an axis of numbers."""
+    return measurement.number(case.axes[axis])
+
+
+def _others(axes: AxisValues, axis: str) -> Hashable:
     """All the other axes; prefetching means nothing without workers."""
     moot = {axis, *(["prefetch_factor", "persistent_workers"] if axis == "num_workers" else [])}
     return tuple((name, str(value)) for name, value in axes.items() if name not in moot)

@@ -1,7 +1,7 @@
 """The columns of `Run.cases` that hold a case's figures, beside its id and its axes."""
 
 import math
-from typing import Any
+from typing import TypeAlias
 
 from stepbench_reports.analysis.stats import UNKNOWN
 from stepbench_reports.read.measurement import Measurement
@@ -9,10 +9,13 @@ from stepbench_reports.read.parity import Parity
 from stepbench_reports.read.speedup import Speedup
 from stepbench_reports.schema.phases import STEP
 
+Cell: TypeAlias = str | float | bool | None
+"""A cell of `Run.cases`."""
+
 
 def figures(
     measurement: Measurement, speedup: Speedup | None, share_of_ceiling: float
-) -> dict[str, Any]:
+) -> dict[str, Cell]:
     """A case's figures by column, in order; `Run.cases` describes them.
 
     Args:
@@ -36,7 +39,7 @@ def figures(
     }
 
 
-def _step_columns(measurement: Measurement) -> dict[str, Any]:
+def _step_columns(measurement: Measurement) -> dict[str, Cell]:
     return {
         "clock": measurement.clock if measurement.ok else None,
         "steps": len(measurement.laps[measurement.clock][STEP]) if measurement.ok else 0,
@@ -50,7 +53,7 @@ def _step_columns(measurement: Measurement) -> dict[str, Any]:
     }
 
 
-def _speedup_columns(speedup: Speedup | None) -> dict[str, Any]:
+def _speedup_columns(speedup: Speedup | None) -> dict[str, Cell]:
     ratio = UNKNOWN if speedup is None else speedup.ratio
     return {
         "speedup": ratio.value,
@@ -60,18 +63,18 @@ def _speedup_columns(speedup: Speedup | None) -> dict[str, Any]:
     }
 
 
-def _sampling_columns(measurement: Measurement) -> dict[str, Any]:
-    figure, fact = measurement.figure, measurement.fact
+def _sampling_columns(measurement: Measurement) -> dict[str, Cell]:
+    findings = measurement.findings
     return {
-        "stopped": fact("sampling", "stopped"),
+        "stopped": measurement.stopped,
         "lapped_per_bare": measurement.lapped_per_bare,
-        "noise_set_aside": figure("noise", "set_aside"),
+        "noise_set_aside": measurement.blocks_set_aside,
         "noise_blocks": measurement.watched_blocks,
-        "noise_disturbed": fact("noise", "disturbed"),
+        "noise_disturbed": None if findings is None else findings.noise.disturbed,
     }
 
 
-def _bottleneck_columns(measurement: Measurement) -> dict[str, Any]:
+def _bottleneck_columns(measurement: Measurement) -> dict[str, Cell]:
     bound = measurement.bound
     return {
         "bound": None if bound is None else " and ".join(bound.kinds),
@@ -81,7 +84,7 @@ def _bottleneck_columns(measurement: Measurement) -> dict[str, Any]:
     }
 
 
-def _work_columns(measurement: Measurement) -> dict[str, Any]:
+def _work_columns(measurement: Measurement) -> dict[str, Cell]:
     return {
         "flops": measurement.flops,
         "bytes": measurement.bytes,
@@ -90,7 +93,7 @@ def _work_columns(measurement: Measurement) -> dict[str, Any]:
     }
 
 
-def _parity_columns(parity: Parity) -> dict[str, Any]:
+def _parity_columns(parity: Parity) -> dict[str, Cell]:
     return {
         "parity": parity.verdict,
         "parity_error": parity.error,
@@ -100,40 +103,40 @@ def _parity_columns(parity: Parity) -> dict[str, Any]:
     }
 
 
-def _once_columns(measurement: Measurement) -> dict[str, Any]:
-    figure, fact = measurement.figure, measurement.fact
+def _once_columns(measurement: Measurement) -> dict[str, Cell]:
+    findings, value, compiled = measurement.findings, measurement.value, measurement.compile_value
     return {
-        "elapsed_s": figure("elapsed_s"),
-        "start_s": figure("start_s"),
-        "loader_start_s": figure("loader", "start_s"),
-        "loader_restart_s": figure("loader", "restart_s"),
-        "loader_samples_per_s": figure("loader", "samples_per_s"),
-        "loader_disturbed": fact("loader", "disturbed"),
-        "first_step_s": figure("first_step_s"),
-        "warmup_s": figure("warmup", "elapsed_s"),
-        "cold_compile_s": figure("compile", "cold", "compile_s"),
-        "warm_compile_s": figure("compile", "compile_s"),
-        "cold_first_step_s": figure("compile", "cold", "first_step_s"),
-        "graphs": figure("compile", "graphs"),
-        "graph_breaks": figure("compile", "graph_breaks"),
-        "recompiles": figure("compile", "recompiles"),
+        "elapsed_s": measurement.elapsed_s,
+        "start_s": measurement.start_s,
+        "loader_start_s": value(lambda f: f.loader.start_s),
+        "loader_restart_s": value(lambda f: f.loader.restart_s),
+        "loader_samples_per_s": measurement.loader_samples_per_s,
+        "loader_disturbed": None if findings is None else findings.loader.disturbed,
+        "first_step_s": value(lambda f: f.first_step_s),
+        "warmup_s": value(lambda f: f.warmup.elapsed_s),
+        "cold_compile_s": measurement.cold_compile_s,
+        "warm_compile_s": compiled(lambda c: c.compile_s),
+        "cold_first_step_s": measurement.cold_first_step_s,
+        "graphs": compiled(lambda c: c.graphs),
+        "graph_breaks": compiled(lambda c: c.graph_breaks),
+        "recompiles": compiled(lambda c: c.recompiles),
     }
 
 
-def _memory_columns(measurement: Measurement) -> dict[str, Any]:
-    figure = measurement.figure
+def _memory_columns(measurement: Measurement) -> dict[str, Cell]:
+    value = measurement.value
     return {
-        "host_peak_bytes": figure("memory", "host_peak_bytes"),
-        "device_peak_allocated_bytes": figure("memory", "device_peak_allocated_bytes"),
-        "device_peak_reserved_bytes": figure("memory", "device_peak_reserved_bytes"),
-        "saved_bytes": figure("memory", "saved_bytes"),
+        "host_peak_bytes": value(lambda f: f.memory.host_peak_bytes),
+        "device_peak_allocated_bytes": value(lambda f: f.memory.device_peak_allocated_bytes),
+        "device_peak_reserved_bytes": value(lambda f: f.memory.device_peak_reserved_bytes),
+        "saved_bytes": value(lambda f: f.memory.saved_bytes),
     }
 
 
-def _training_columns(measurement: Measurement) -> dict[str, Any]:
-    figure, fact = measurement.figure, measurement.fact
+def _training_columns(measurement: Measurement) -> dict[str, Cell]:
+    data = None if measurement.findings is None else measurement.findings.data
     return {
-        "data": fact("data", "name"),
-        "data_origin": fact("data", "origin"),
-        "parameters": figure("model", "parameters"),
+        "data": None if data is None else data.name,
+        "data_origin": None if data is None else data.origin,
+        "parameters": measurement.value(lambda f: f.model.parameters),
     }

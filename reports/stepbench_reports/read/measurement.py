@@ -1,11 +1,11 @@
-"""One case as its file tells it, and the figures that follow from it alone."""
+"""One case as its records tell it, and the figures that follow from these alone."""
 
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,19 +16,24 @@ from stepbench_reports.read.parity import UNKNOWN as NOT_COMPARED
 from stepbench_reports.read.parity import Parity
 from stepbench_reports.read.profile import UNKNOWN as NOT_PROFILED
 from stepbench_reports.read.profile import Profile
-from stepbench_reports.schema.axes import EAGER
+from stepbench_reports.schema import measurement as schema
+from stepbench_reports.schema.axes import EAGER, AxisValues
+from stepbench_reports.schema.compilation import ColdStart, Compilation
+from stepbench_reports.schema.measurement import Block, Findings
 from stepbench_reports.schema.phases import STEP, Phase
 from stepbench_reports.schema.status import Status
 
-CLOCKS = ("host", "device")
-"""By whose clock laps are taken."""
+CLOCKS = schema.Laps.__struct_fields__
+"""By whose clock laps are taken: the host's, and the device's."""
 DAMAGED = "damaged"
 """Our word for a case whose file cannot be read."""
 NOT_MEASURED = "not measured"
 """Our word for a case that has no file."""
 
-Laps: TypeAlias = Mapping[str, NDArray[np.float64]]
-"""Seconds by phase, one for each step; `step` is the whole."""
+Track: TypeAlias = NDArray[np.float64]
+"""Seconds of a phase, one for each step; of micro-batches a row for each step."""
+Tracks: TypeAlias = Mapping[str, Track]
+"""Seconds by phase; `step` is the whole."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,11 @@ class Measurement:
         axes: Its value on each axis; empty where no file tells.
         status: As in the file, a `Status`, or `DAMAGED`, or `NOT_MEASURED`.
         reason: One sentence, where the status is not `Status.OK`.
-        content: The file's other fields.
+        detail: A traceback or the end of what was printed, where there is one.
+        start_s: Seconds from asking for the case's process to its first message; NaN if unknown.
+        elapsed_s: Seconds from asking for the case's process to its end; NaN if unknown.
+        findings: The figures of the file; `None` where there are none.
+        blocks: Every block that counted, in order.
         laps: By clock; empty where the status is not `Status.OK`.
         micro_laps: Where a step has several micro-batches, the laps of each: arrays
             (steps, micro-batches) by phase, in seconds by `clock`.
@@ -49,12 +58,16 @@ class Measurement:
     """
 
     id: str
-    axes: Mapping[str, Any]
+    axes: AxisValues
     status: str
     reason: str | None = None
-    content: Mapping[str, Any] = field(default_factory=dict)
-    laps: Mapping[str, Laps] = field(default_factory=dict)
-    micro_laps: Laps = field(default_factory=dict)
+    detail: str | None = None
+    start_s: float = math.nan
+    elapsed_s: float = math.nan
+    findings: Findings | None = None
+    blocks: tuple[Block, ...] = ()
+    laps: Mapping[str, Tracks] = field(default_factory=dict)
+    micro_laps: Tracks = field(default_factory=dict)
     parity: Parity = NOT_COMPARED
     profile: Profile = NOT_PROFILED
 
@@ -76,23 +89,62 @@ class Measurement:
     @property
     def disturbed(self) -> bool:
         """Whether blocks count that others on the machine disturbed."""
-        return self.fact("noise", "disturbed") is True
+        return self.findings is not None and self.findings.noise.disturbed
 
     @property
     def loader_disturbed(self) -> bool:
         """Whether others on the machine disturbed the loader at every try to take its own rate."""
-        return self.fact("loader", "disturbed") is True
+        return self.findings is not None and self.findings.loader.disturbed
 
     @property
     def watched_blocks(self) -> float:
         """How many blocks were watched for disturbance; NaN where unknown."""
-        blocks = self.fact("noise", "blocks")
-        return float(len(blocks)) if isinstance(blocks, list) else math.nan
+        return self.value(lambda findings: len(findings.noise.blocks))
+
+    @property
+    def blocks_set_aside(self) -> float:
+        """Blocks that were disturbed and measured again; NaN where unknown."""
+        return self.value(lambda findings: findings.noise.set_aside)
+
+    @property
+    def stopped(self) -> str | None:
+        """Why sampling ended; `None` where unknown."""
+        return None if self.findings is None else self.findings.sampling.stopped
 
     @property
     def isolated(self) -> bool:
         """Whether the device was waited for at every lap (`--sync-phases`)."""
-        return self.fact("settings", "sync_phases") is True
+        return self.findings is not None and self.findings.settings.sync_phases
+
+    @property
+    def compilation(self) -> Compilation | None:
+        """What was compiled; `None` in eager cases."""
+        return None if self.findings is None else self.findings.compile
+
+    @property
+    def cold(self) -> ColdStart | None:
+        """Its first compilation with an empty cache; `None` where there was none."""
+        return None if self.compilation is None else self.compilation.cold
+
+    @property
+    def cold_compile_s(self) -> float:
+        """Seconds that compiling takes with an empty cache; NaN where unknown."""
+        return math.nan if self.cold is None else self.cold.compile_s
+
+    @property
+    def cold_first_step_s(self) -> float:
+        """Seconds of the first step with an empty compile cache; NaN where unknown."""
+        return math.nan if self.cold is None else self.cold.first_step_s
+
+    @property
+    def loader_samples_per_s(self) -> float:
+        """The loader's own rate; NaN where unknown."""
+        return self.value(lambda findings: findings.loader.samples_per_s)
+
+    @property
+    def unloaded_step_s(self) -> float:
+        """Seconds of a step on one batch again and again; NaN where unknown."""
+        return self.value(lambda findings: findings.loader.unloaded_step_s)
 
     @cached_property
     def medians(self) -> Mapping[str, Interval]:
@@ -113,12 +165,12 @@ class Measurement:
     @cached_property
     def bare_step(self) -> Interval:
         """The mean step in seconds over all bare blocks; NaN where there are none."""
-        return comparison.mean_step(self._blocks, "bare")
+        return comparison.mean_step(self.blocks, "bare")
 
     @cached_property
     def lapped_step(self) -> Interval:
         """The mean step in seconds over all lapped blocks."""
-        return comparison.mean_step(self._blocks, "lapped")
+        return comparison.mean_step(self.blocks, "lapped")
 
     @property
     def mean_step(self) -> Interval:
@@ -130,20 +182,16 @@ class Measurement:
         return self.lapped_step if math.isnan(self.bare_step.value) else self.bare_step
 
     @property
-    def _blocks(self) -> list[Mapping[str, Any]]:
-        return self.entries("blocks") if self.ok else []
-
-    @property
     def micro_batches(self) -> int:
         """How many batches a step goes through."""
-        return int(self.axes.get("accumulate", 1))
+        return int(number(self.axes.get("accumulate", 1)))
 
     @property
     def samples(self) -> int:
         """How many samples a step goes through; one of the workload's own may take more batches."""
-        told = self.figure("loader", "batches_a_step")
-        batches = int(told) if told > 0 else self.micro_batches
-        return int(self.axes["batch_size"]) * batches
+        a_step = self.value(lambda findings: findings.loader.batches_a_step)
+        batches = int(a_step) if a_step > 0 else self.micro_batches
+        return int(number(self.axes["batch_size"])) * batches
 
     @cached_property
     def samples_per_s(self) -> Interval:
@@ -163,12 +211,12 @@ class Measurement:
     @property
     def flops(self) -> float:
         """Floating-point operations of forward and backward in a whole step."""
-        return self.figure("work", "flops") * self.micro_batches
+        return self.value(lambda findings: findings.work.flops) * self.micro_batches
 
     @property
     def bytes(self) -> float:
         """Bytes that the operators of forward and backward read and write in a whole step."""
-        return self.figure("work", "bytes") * self.micro_batches
+        return self.value(lambda findings: findings.work.bytes) * self.micro_batches
 
     @property
     def flops_per_s(self) -> float:
@@ -183,15 +231,17 @@ class Measurement:
     @property
     def fixed_s(self) -> float:
         """What forward and backward of a whole step take with next to no data, seconds."""
-        passes = ["forward_s", "backward_s"] if Phase.BACKWARD in self.shares else ["forward_s"]
-        return math.fsum(self.figure("fixed", name) for name in passes) * self.micro_batches
+        forward_s = self.value(lambda findings: findings.fixed.forward_s)
+        learns = Phase.BACKWARD in self.shares
+        backward_s = self.value(lambda findings: findings.fixed.backward_s) if learns else 0.0
+        return (forward_s + backward_s) * self.micro_batches
 
     @cached_property
     def bound(self) -> bottleneck.Bottleneck | None:
         """What bounds it; `None` where its figures do not tell."""
         if not self.ok:
             return None
-        own_rate = self.figure("loader", "samples_per_s")
+        own_rate = self.loader_samples_per_s
         ahead = number(self.axes.get("num_workers")) > 0 and own_rate > 0
         known = ahead and not self.loader_disturbed
         return bottleneck.find(
@@ -199,33 +249,27 @@ class Measurement:
             self.shares,
             self.fixed_s,
             self.samples / own_rate if known else math.nan,
-            self.figure("loader", "unloaded_step_s"),
+            self.unloaded_step_s,
         )
 
-    def fact(self, *path: str) -> Any:  # noqa: ANN401  # whatever JSON holds
-        """A field of the file by its path; `None` where it is missing or `null` on the way."""
-        value: Any = self.content
-        for name in path:
-            value = value.get(name) if isinstance(value, Mapping) else None
-        return value
+    def value(self, of: Callable[[Findings], float | None]) -> float:
+        """A number of the findings; NaN where there are no findings, or it is `None`.
 
-    def figure(self, *path: str) -> float:
-        """A number of the file by its path; NaN where it is missing, `null` or no number."""
-        return number(self.fact(*path))
+        Args:
+            of: Takes the number from the findings.
+        """
+        return math.nan if self.findings is None else number(of(self.findings))
 
-    def about(self, *path: str) -> Mapping[str, Any]:
-        """An object of the file by its path; empty where it is missing or `null`."""
-        value = self.fact(*path)
-        return value if isinstance(value, Mapping) else {}
+    def compile_value(self, of: Callable[[Compilation], float | None]) -> float:
+        """A number of what was compiled; NaN in eager cases.
 
-    def entries(self, *path: str) -> list[Mapping[str, Any]]:
-        """A list of objects of the file by its path; empty where it is missing or `null`."""
-        value = self.fact(*path)
-        entries = value if isinstance(value, list) else []
-        return [each for each in entries if isinstance(each, Mapping)]
+        Args:
+            of: Takes the number from what was compiled.
+        """
+        return math.nan if self.compilation is None else number(of(self.compilation))
 
 
-def share(laps: Laps, phase: str) -> float:
+def share(laps: Tracks, phase: str) -> float:
     """A phase's share of the total time of the steps."""
     total = float(laps[STEP].sum())
     return float(laps[phase].sum()) / total if total > 0 else math.nan

@@ -1,17 +1,22 @@
-"""A case's parity, as its files in the run directory tell it."""
+"""A case's parity, as its records in the run directory tell it."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from stepbench_reports.schema.parity import ParityVerdict
+from stepbench_reports.schema.axes import AxisValues
+from stepbench_reports.schema.parity import (
+    Judgement,
+    ParityVerdict,
+    TensorError,
+    TensorKind,
+    TrainingFacts,
+    TrainingVerdict,
+)
+from stepbench_reports.schema.results import ParityRecord, TrainingParityRecord
 
-EQUIVALENT, DIFFERENT, INCONCLUSIVE, TWIN = "equivalent", "different", "inconclusive", "twin"
-"""Verdicts on the trainings; the last is what others are compared with."""
 NOT_JUDGED = "not judged"
-KINDS = ("output", "loss", "gradient", "parameter", "buffer")
-"""Kinds of tensors, in the order in which a step computes them."""
+"""Our word for a case whose judging came to no end."""
 
 
 @dataclass(frozen=True)
@@ -19,47 +24,80 @@ class Parity:
     """Whether a case computes what it should, and trains to the same accuracy.
 
     Attributes:
-        verdict: Of its tensors, a `ParityVerdict`; `NOT_JUDGED` where judging came to no end,
-            `None` where they were not compared at all.
-        reason: One sentence, where it does not pass.
-        judgement: The file's `judgement`.
-        judged_as: The id of the case that stands for all that compute the same.
-        trained: The verdict of its trainings; likewise.
-        trained_reason: One sentence, where these came to no end.
-        training: The file's `facts`.
-        axes: The case's value on each axis, as these files have it.
+        judged: The case's file in `parity/`; `None` where its tensors were not compared.
+        trainings: The case's file in `train-parity/`; `None` where it was not trained.
     """
 
-    verdict: str | None = None
-    reason: str | None = None
-    judgement: Mapping[str, Any] = field(default_factory=dict)
-    judged_as: str = ""
-    trained: str | None = None
-    trained_reason: str | None = None
-    training: Mapping[str, Any] = field(default_factory=dict)
-    axes: Mapping[str, Any] = field(default_factory=dict)
+    judged: ParityRecord | None = None
+    trainings: TrainingParityRecord | None = None
+
+    @property
+    def verdict(self) -> str | None:
+        """The verdict on its tensors, a `ParityVerdict`.
+
+        `NOT_JUDGED` where judging came to no end, `None` where they were not compared at all.
+        """
+        if self.judged is None:
+            return None
+        return NOT_JUDGED if self.judgement is None else self.judgement.verdict
+
+    @property
+    def reason(self) -> str | None:
+        """One sentence, where its tensors do not pass."""
+        if self.judged is None:
+            return None
+        reason = None if self.judgement is None else self.judgement.reason
+        return reason or self.judged.reason
+
+    @property
+    def judgement(self) -> Judgement | None:
+        """The judgement of its tensors; `None` where there is none."""
+        return None if self.judged is None else self.judged.judgement
+
+    @property
+    def judged_as(self) -> str:
+        """The id of the case that stands for all that compute the same; empty where unknown."""
+        return "" if self.judged is None else self.judged.judged_as
+
+    @property
+    def trained(self) -> str | None:
+        """The verdict on its trainings, a `TrainingVerdict`.
+
+        `NOT_JUDGED` where these came to no end, `None` where there were none.
+        """
+        return None if self.training is None else self.training.verdict or NOT_JUDGED
+
+    @property
+    def trained_reason(self) -> str | None:
+        """One sentence, where its trainings came to no end."""
+        return None if self.trainings is None else self.trainings.reason
+
+    @property
+    def training(self) -> TrainingFacts | None:
+        """Its trainings beside those of its twin; `None` where there are none."""
+        return None if self.trainings is None else self.trainings.facts
+
+    @property
+    def axes(self) -> AxisValues:
+        """The case's value on each axis, as these files have it; empty where there is none."""
+        record = self.judged or self.trainings
+        return {} if record is None else record.case.values()
 
     @property
     def known(self) -> bool:
-        """Whether anything was compared."""
+        """True where anything was compared."""
         return self.verdict is not None or self.trained is not None
 
     @property
     def lost(self) -> bool:
-        """Whether it trains another model."""
-        return self.verdict == ParityVerdict.FAIL or self.trained == DIFFERENT
+        """True where it trains another model."""
+        return self.verdict == ParityVerdict.FAIL or self.trained == TrainingVerdict.DIFFERENT
 
     @property
     def open(self) -> bool:
-        """Whether it was compared, and it is not known what it trains."""
-        doubts = {ParityVerdict.UNDECIDED, NOT_JUDGED, INCONCLUSIVE}
+        """True where it was compared, and it is not known what it trains."""
+        doubts = {ParityVerdict.UNDECIDED, NOT_JUDGED, TrainingVerdict.INCONCLUSIVE}
         return not self.lost and (self.verdict in doubts or self.trained in doubts)
-
-    def worst(self, kind: str) -> Mapping[str, Any]:
-        """The tensor of a kind that comes closest to its allowance; empty where there is none."""
-        found = self.judgement.get("worst")
-        entry = found.get(kind) if isinstance(found, Mapping) else None
-        return entry if isinstance(entry, Mapping) else {}
 
     @property
     def error(self) -> float:
@@ -67,86 +105,58 @@ class Parity:
 
         Infinity where one is not finite.
         """
-        if self.verdict not in {ParityVerdict.PASS, ParityVerdict.FAIL} or not self.judgement.get(
-            "worst"
-        ):
+        decided = self.verdict in {ParityVerdict.PASS, ParityVerdict.FAIL}
+        if self.judgement is None or not decided or not self.judgement.worst:
             return math.nan
-        entries = [entry for kind in KINDS if (entry := self.worst(kind))]
-        return _error(max(entries, key=_ratio)) if entries else math.nan
+        worst = self.judgement.worst
+        return _error(max((worst[kind] for kind in TensorKind if kind in worst), key=_ratio))
 
-    def error_of(self, kind: str) -> float:
+    def error_of(self, kind: TensorKind) -> float:
         """The same among the tensors of one kind."""
-        entry = self.worst(kind)
-        return _error(entry) if entry else math.nan
+        worst = None if self.judgement is None else self.judgement.worst.get(kind)
+        return math.nan if worst is None else _error(worst)
 
     @property
     def accuracy(self) -> float:
         """The mean test accuracy over the seeds; NaN where it was not trained."""
-        return _mean(self.training.get("accuracies"))
+        return math.nan if self.training is None else _mean(self.training.accuracies)
 
     @property
     def twin_accuracy(self) -> float:
-        """The same of its eager twin."""
-        return _mean(self.training.get("twin_accuracies"))
+        """The mean test accuracy of its eager twin; NaN where that was not trained."""
+        return math.nan if self.training is None else _mean(self.training.twin_accuracies)
 
     @property
     def seeds(self) -> int:
-        """How many seeds were trained."""
-        found = self.training.get("accuracies")
-        return len(found) if isinstance(found, list) else 0
+        """The number of seeds that were trained."""
+        return 0 if self.training is None else len(self.training.accuracies)
 
     @property
     def difference(self) -> tuple[float, float, float]:
         """The difference in accuracy from the twin's, and its interval; NaN where unknown."""
-        found = [self.training.get(name) for name in ("difference", "low", "high")]
-        numbers = [float(x) if isinstance(x, (int, float)) else math.nan for x in found]
-        return numbers[0], numbers[1], numbers[2]
+        facts = self.training
+        if facts is None:
+            return math.nan, math.nan, math.nan
+        return _known(facts.difference), _known(facts.low), _known(facts.high)
 
 
 UNKNOWN = Parity()
 """Of a case that was not compared."""
 
 
-def _error(entry: Mapping[str, Any]) -> float:
-    error = entry.get("error")
-    return float(error) if isinstance(error, (int, float)) else math.inf
+def _known(number: float | None) -> float:
+    return math.nan if number is None else number
 
 
-def _ratio(entry: Mapping[str, Any]) -> float:
-    allowed = entry.get("allowed")
-    usable = isinstance(allowed, (int, float)) and allowed > 0
-    return _error(entry) / float(allowed) if usable and allowed is not None else math.inf
+def _error(tensor: TensorError) -> float:
+    return math.inf if tensor.error is None else tensor.error
 
 
-def _mean(found: object) -> float:
-    numbers = [x for x in found if isinstance(x, (int, float))] if isinstance(found, list) else []
-    return math.fsum(numbers) / len(numbers) if numbers else math.nan
+def _ratio(tensor: TensorError) -> float:
+    allowed = tensor.allowed
+    return math.inf if allowed is None or allowed <= 0 else _error(tensor) / allowed
 
 
-def read(judged: Mapping[str, Any] | None, trained: Mapping[str, Any] | None) -> Parity:
-    """A case's parity from its files.
-
-    Args:
-        judged: The content of `parity/<id>.json`; `None` where there is none.
-        trained: And that of `train-parity/<id>.json`.
-    """
-    found = (judged or trained or {}).get("case")
-    told: dict[str, Any] = {"axes": found if isinstance(found, Mapping) else {}}
-    if judged is not None:
-        judgement = judged.get("judgement")
-        content = judgement if isinstance(judgement, Mapping) else {}
-        told |= {
-            "verdict": str(content.get("verdict") or NOT_JUDGED),
-            "reason": content.get("reason") or judged.get("reason"),
-            "judgement": content,
-            "judged_as": str(judged.get("judged_as") or ""),
-        }
-    if trained is not None:
-        facts = trained.get("facts")
-        content = facts if isinstance(facts, Mapping) else {}
-        told |= {
-            "trained": str(content.get("verdict") or NOT_JUDGED),
-            "trained_reason": trained.get("reason"),
-            "training": content,
-        }
-    return Parity(**told)
+def _mean(accuracies: Sequence[float | None]) -> float:
+    finite = [accuracy for accuracy in accuracies if accuracy is not None]
+    return math.fsum(finite) / len(finite) if finite else math.nan

@@ -1,9 +1,11 @@
-"""A case's profile, as its file in the run directory tells it."""
+"""A case's profile, as its record in the run directory tells it."""
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+
+from stepbench_reports.schema.profile import Breakdown, OperatorRow, ProfileFindings, WorkerFacts
+from stepbench_reports.schema.results import ProfileRecord
 
 OUTSIDE = "(outside operators)"
 """What stands for the time in which no operator runs."""
@@ -14,31 +16,43 @@ class Profile:
     """What profiling a case found.
 
     Attributes:
-        status: How it ended; `None` where the case was not profiled.
-        reason: One sentence, where it did not end well.
-        content: The file's `profile`; empty where it did not end well.
+        record: The case's file in `profiles/`; `None` where it was not profiled.
     """
 
-    status: str | None = None
-    reason: str | None = None
-    content: Mapping[str, Any] = field(default_factory=dict)
+    record: ProfileRecord | None = None
+
+    @property
+    def status(self) -> str | None:
+        """How profiling ended; `None` where the case was not profiled."""
+        return None if self.record is None else self.record.status
+
+    @property
+    def reason(self) -> str | None:
+        """One sentence, where profiling did not end well."""
+        return None if self.record is None else self.record.reason
+
+    @property
+    def findings(self) -> ProfileFindings | None:
+        """The profile; `None` where profiling did not end well."""
+        return None if self.record is None else self.record.profile
 
     @property
     def steps(self) -> int:
-        """How many steps were profiled."""
-        return int(self._breakdown.get("steps") or 0)
+        """The number of steps that were profiled."""
+        return 0 if self._breakdown is None else self._breakdown.steps
 
     @property
     def step_s(self) -> float:
         """The mean profiled step, seconds; longer than one that is not watched."""
-        whole = self._breakdown.get("step_s")
-        return float(whole) / self.steps if whole and self.steps else math.nan
+        breakdown = self._breakdown
+        if breakdown is None or not breakdown.steps or not breakdown.step_s:
+            return math.nan
+        return breakdown.step_s / breakdown.steps
 
     @property
-    def operators(self) -> list[Mapping[str, Any]]:
+    def operators(self) -> tuple[OperatorRow, ...]:
         """A row for each phase, operator and shapes of its inputs; over all profiled steps."""
-        rows = self._breakdown.get("rows")
-        return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+        return () if self._breakdown is None else self._breakdown.rows
 
     @property
     def device_idle(self) -> float:
@@ -46,41 +60,49 @@ class Profile:
 
         Where there are several devices, that of the first.
         """
-        found = self._breakdown.get("device_idle")
-        return float(next(iter(found.values()))) if found else math.nan
+        shares = {} if self._breakdown is None else self._breakdown.device_idle
+        return next(iter(shares.values()), math.nan)
 
     @property
     def memory_peak_bytes(self) -> Mapping[str, int]:
         """The most that was allocated at once during the profiled steps, by device."""
-        return self._breakdown.get("memory_peak_bytes") or {}
+        return {} if self._breakdown is None else self._breakdown.memory_peak_bytes
 
     @property
-    def workers(self) -> list[Mapping[str, Any]]:
+    def workers(self) -> tuple[WorkerFacts, ...]:
         """What each loader worker spent its time on; empty where they were not watched."""
-        return list(self.content.get("workers") or ())
+        return () if self.findings is None else self.findings.workers or ()
 
     @property
     def left_out(self) -> Mapping[str, str]:
         """What TensorBoard does not show of it, and why."""
-        return (self.content.get("board") or {}).get("left_out") or {}
+        return {} if self.findings is None else self.findings.board.left_out
 
     @property
-    def _breakdown(self) -> Mapping[str, Any]:
-        found = self.content.get("breakdown")
-        return found if isinstance(found, Mapping) else {}
+    def trace_bytes(self) -> float:
+        """The size of the trace; NaN without one."""
+        return math.nan if self.findings is None else self.findings.trace.bytes
+
+    @property
+    def trace_events(self) -> float:
+        """The events of the trace; NaN without one."""
+        return math.nan if self.findings is None else self.findings.trace.events
+
+    @property
+    def board_bytes(self) -> float:
+        """The size of what TensorBoard reads; NaN without it."""
+        return math.nan if self.findings is None else self.findings.board.bytes
+
+    @property
+    def snapshot_bytes(self) -> float:
+        """The size of the memory snapshot; NaN without one."""
+        size = None if self.findings is None else self.findings.snapshot_bytes
+        return math.nan if size is None else size
+
+    @property
+    def _breakdown(self) -> Breakdown | None:
+        return None if self.findings is None else self.findings.breakdown
 
 
 UNKNOWN = Profile()
 """Of a case that was not profiled."""
-
-
-def read(content: Mapping[str, Any] | None) -> Profile:
-    """From the content of `profiles/<id>.json`; `None` where there is none."""
-    if content is None:
-        return UNKNOWN
-    found = content.get("profile")
-    return Profile(
-        str(content.get("status")),
-        content.get("reason"),
-        found if isinstance(found, Mapping) else {},
-    )

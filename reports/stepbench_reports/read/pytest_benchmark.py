@@ -14,7 +14,11 @@ import numpy as np
 from stepbench_reports.errors import ReportError
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
+from stepbench_reports.schema.axes import AxisValues
+from stepbench_reports.schema.machine import MachineFacts
+from stepbench_reports.schema.measurement import SCHEMA, Block
 from stepbench_reports.schema.phases import STEP
+from stepbench_reports.schema.run import RunFacts
 from stepbench_reports.schema.status import Status
 
 NO_ROUNDS = "no rounds"
@@ -39,33 +43,41 @@ def load(file: Path) -> Run:
             f"--benchmark-json or --benchmark-save wrote"
         ) from None
     machine = content.get("machine_info") or {}
-    facts = {
-        "id": file.stem,
-        "started": content.get("datetime"),
-        "axes": {"workload": [], "batch_size": []},
-        "cases": [m.id for m in measurements],
-        "machine": {
-            "cpu": (machine.get("cpu") or {}).get("brand_raw"),
-            "python": machine.get("python_version"),
-            "system": " ".join(filter(None, (machine.get("system"), machine.get("release")))),
-        },
-    }
+    facts = RunFacts(
+        schema=SCHEMA,
+        id=file.stem,
+        started=str(content.get("datetime") or ""),
+        command="",
+        stepbench="",
+        axes={"workload": (), "batch_size": ()},
+        cases=tuple(m.id for m in measurements),
+        machine=MachineFacts(
+            cpu=str((machine.get("cpu") or {}).get("brand_raw") or ""),
+            usable_cores=0,
+            memory_bytes=0,
+            system=" ".join(filter(None, (machine.get("system"), machine.get("release")))),
+            python=str(machine.get("python_version") or ""),
+        ),
+    )
     return Run(file, facts, measurements, ())
 
 
 def _measurement(entry: Mapping[str, Any]) -> Measurement:
     name = str(entry["fullname"])
-    axes = {"workload": name, "batch_size": 1}
+    axes = _axes(name)
     rounds = np.asarray(entry["stats"].get("data") or (), dtype=np.float64)
     if not rounds.size:
         reason = "its file holds a summary alone; save it with --benchmark-save-data"
         return Measurement(name, axes, NO_ROUNDS, reason)
-    blocks = [{"kind": "bare", "steps": 1, "elapsed_s": float(each)} for each in rounds]
     return Measurement(
         name,
         axes,
         Status.OK.value,
-        None,
-        {"blocks": blocks},
-        {"host": {"round": rounds, STEP: rounds}},
+        blocks=tuple(Block(kind="bare", steps=1, elapsed_s=float(each)) for each in rounds),
+        laps={"host": {"round": rounds, STEP: rounds}},
     )
+
+
+def _axes(name: str) -> AxisValues:
+    """The axes of a benchmark, whose rounds count as one sample each."""
+    return {"workload": name, "batch_size": 1}

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,10 @@ from stepbench_reports.read import case_columns
 from stepbench_reports.read import measurement as naming
 from stepbench_reports.read.measurement import Measurement, number, share
 from stepbench_reports.read.speedup import Speedup, speedup_over
+from stepbench_reports.schema.axes import AxisValues
+from stepbench_reports.schema.machine import MachinePeaks
 from stepbench_reports.schema.phases import PHASES, STEP
+from stepbench_reports.schema.run import RunFacts
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Run:
     """
 
     path: Path
-    facts: Mapping[str, Any]
+    facts: RunFacts
     measurements: tuple[Measurement, ...]
     problems: tuple[str, ...]
 
@@ -49,7 +51,7 @@ class Run:
     @cached_property
     def axis_names(self) -> tuple[str, ...]:
         """The axes, in order: those of `run.json`, then any others that cases have."""
-        names = dict.fromkeys(self.facts["axes"])
+        names = dict.fromkeys(self.facts.axes)
         for measurement in self.measurements:
             names.update(dict.fromkeys(measurement.axes))
         return tuple(names)
@@ -80,24 +82,19 @@ class Run:
                 found[measurement.id] = speedup_over(measurement, twin)
         return found
 
-    def about(self, name: str) -> Mapping[str, Any]:
-        """An object of `run.json` by its name; empty where it is missing or `null`."""
-        found = self.facts.get(name)
-        return found if isinstance(found, Mapping) else {}
-
-    def ceilings(self, device: object) -> Mapping[str, Any]:
-        """What a device reaches at best, as `run.json` has it; empty where that is not known."""
-        found = self.about("ceilings").get(str(device))
-        return found if isinstance(found, Mapping) else {}
+    def ceilings(self, device: object) -> MachinePeaks | None:
+        """What a device reaches at best, as `run.json` has it; `None` where that is not known."""
+        return self.facts.ceilings.get(str(device))
 
     def ceiling(self, device: object, precision: object) -> float:
         """Floating-point operations per second that a device reaches at best; NaN where unknown."""
-        products = self.ceilings(device).get("matmul_flops_per_s")
-        return number(products.get(str(precision))) if isinstance(products, Mapping) else math.nan
+        peaks = self.ceilings(device)
+        return math.nan if peaks is None else number(peaks.matmul_flops_per_s.get(str(precision)))
 
     def copy_bytes_per_s(self, device: object) -> float:
         """Bytes per second, read and written, that copying within a device reaches at best."""
-        return number(self.ceilings(device).get("copy_bytes_per_s"))
+        peaks = self.ceilings(device)
+        return math.nan if peaks is None else peaks.copy_bytes_per_s
 
     def ridge(self, device: object, precision: object) -> float:
         """Operations per byte above which arithmetic is the ceiling, and below it memory."""
@@ -158,7 +155,7 @@ class Run:
         }
         return frame.astype(kinds)
 
-    def _case_row(self, measurement: Measurement) -> dict[str, Any]:
+    def _case_row(self, measurement: Measurement) -> dict[str, case_columns.Cell]:
         return {
             "id": measurement.id,
             **{name: measurement.axes.get(name) for name in self.axis_names},
@@ -215,7 +212,7 @@ _PHASE_FIGURES = (
 )
 
 
-def _phases(measurement: Measurement) -> Iterator[dict[str, Any]]:
+def _phases(measurement: Measurement) -> Iterator[dict[str, case_columns.Cell]]:
     for clock, tracks in measurement.laps.items():
         for phase, laps in tracks.items():
             shown = clock == measurement.clock
@@ -240,6 +237,6 @@ def _phases(measurement: Measurement) -> Iterator[dict[str, Any]]:
             }
 
 
-def axes_key(axes: Mapping[str, Any]) -> str:
+def axes_key(axes: AxisValues) -> str:
     """The same for cases that agree on every axis, in whatever order these stand."""
     return json.dumps(axes, sort_keys=True, default=str)

@@ -4,39 +4,54 @@
 runs of a later stepbench with the same schema can be reported on as well.
 """
 
-import json
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
 from stepbench_reports.errors import ReportError
-from stepbench_reports.read import parity, profile
 from stepbench_reports.read.measurement import (
     CLOCKS,
     DAMAGED,
     NOT_MEASURED,
-    Laps,
     Measurement,
+    Track,
+    Tracks,
     number,
 )
+from stepbench_reports.read.parity import Parity
+from stepbench_reports.read.profile import Profile
 from stepbench_reports.read.run import Run
-from stepbench_reports.schema.measurement import SCHEMA
+from stepbench_reports.schema import measurement as schema
+from stepbench_reports.schema import parity
+from stepbench_reports.schema.files import (
+    CASES,
+    PARITY,
+    PROFILES,
+    RUN,
+    TRAIN_PARITY,
+    DamageError,
+    read_measurement,
+    read_record,
+)
 from stepbench_reports.schema.phases import PHASES, STEP
-from stepbench_reports.schema.status import Status
+from stepbench_reports.schema.results import (
+    CaseRecord,
+    ParityRecord,
+    ProfileRecord,
+    TrainingParityRecord,
+)
+from stepbench_reports.schema.run import RunFacts
 
-
-class DamageError(Exception):
-    """Why a case's file cannot be reported on."""
+Kind = TypeVar("Kind", bound=CaseRecord)
 
 
 def load(path: Path | str) -> Run:
     """Reads a run directory.
 
-    A case whose file is damaged is named in `Run.problems`; the rest is read.
+    A file of a case that is damaged is named in `Run.problems`; the rest is read.
 
     Args:
         path: The directory that holds `run.json`.
@@ -47,172 +62,135 @@ def load(path: Path | str) -> Run:
     """
     path = Path(path)
     facts = _read_run(path)
-    measurements, problems = [], []
-    for case_id in facts["cases"]:
-        compared = _read_parity(path, case_id)
-        try:
-            measurement = read_case(path / "cases" / f"{case_id}.json", case_id)
-            axes = measurement.axes or compared.axes  # it may be compared and not measured
-            profiled = profile.read(_read_room(path, "profiles", case_id))
-            measurements.append(replace(measurement, axes=axes, parity=compared, profile=profiled))
-        except DamageError as error:
-            reason = f"its file cannot be used ({error}); measure it again by --resume {path}"
-            measurements.append(Measurement(case_id, {}, DAMAGED, reason))
-            problems.append(f"cases/{case_id}.json: {error}; measure it again by --resume {path}")
-    return Run(path, facts, tuple(measurements), tuple(problems))
-
-
-def _read_run(path: Path) -> dict[str, Any]:
-    file = path / "run.json"
-    try:
-        facts = _parse(file)
-    except FileNotFoundError:
-        raise ReportError(
-            f"{path}: holds no run (it has no run.json); name a run's directory, such as "
-            f"results/latest, or measure one by `stepbench run`"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ReportError(
-            f"{file}: is damaged ({error}), and with it what the run was; begin a new run"
-        ) from None
-    schema = facts.get("schema")
-    if isinstance(schema, int) and schema > SCHEMA:
-        raise ReportError(
-            f"{file}: has schema {schema}, and this stepbench reads up to {SCHEMA}; report on it "
-            f"with stepbench {facts.get('stepbench', 'of the version that wrote it')} or later"
-        )
-    if schema != SCHEMA:
-        raise ReportError(
-            f"{file}: has schema {schema}, and this stepbench reads {SCHEMA}; begin a new run"
-        )
-    if not (
-        isinstance(facts.get("axes"), dict)
-        and isinstance(facts.get("cases"), list)
-        and all(isinstance(case_id, str) for case_id in facts["cases"])
-    ):
-        raise ReportError(f"{file}: lacks `axes` or `cases`, so it is no run; begin a new run")
-    return facts
+    reader = _Reader(path)
+    measurements = tuple(reader.case(case_id) for case_id in facts.cases)
+    return Run(path, facts, measurements, tuple(reader.problems))
 
 
 def read_case(file: Path, case_id: str) -> Measurement:
-    """A case's file; a measurement without figures where there is none.
+    """Reads a case's file; a measurement without figures where there is none.
 
     Raises:
         DamageError: There is one, and it cannot be used.
     """
     try:
-        content = _parse(file)
+        record = read_measurement(file, schema.SCHEMA)
     except FileNotFoundError:
         return Measurement(case_id, {}, NOT_MEASURED)
-    except (OSError, ValueError) as error:
-        raise DamageError(f"it is damaged: {error}") from None
-    schema = content.get("schema")
-    if schema != SCHEMA:
-        raise DamageError(f"its schema is {schema}, and this stepbench reads {SCHEMA}")
-    axes, status = content.get("case"), content.get("status")
-    if content.get("id") != case_id or not isinstance(axes, dict) or not isinstance(status, str):
-        raise DamageError("it is not this case's")
-    laps, micro_laps = content.pop("laps", None), content.pop("micro_laps", None)
-    if status != Status.OK:
-        return Measurement(case_id, axes, status, content.get("reason"), content)
-    _check_count(axes.get("batch_size"), "batch size")
-    _check_count(axes.get("accumulate", 1), "accumulate")
-    _check_blocks(content.get("blocks"))
+    _refuse_other_case(file, record, case_id)
+    findings = record.findings
     return Measurement(
-        case_id, axes, status, None, content, dict(_read_laps(laps)), dict(_read_micro(micro_laps))
+        id=case_id,
+        axes=record.case.values(),
+        status=record.status,
+        reason=record.reason,
+        detail=record.detail,
+        start_s=number(record.start_s),
+        elapsed_s=record.elapsed_s,
+        findings=findings,
+        blocks=() if findings is None else findings.blocks,
+        laps={} if findings is None else dict(_tracks_by_clock(findings.laps)),
+        micro_laps={} if findings is None else dict(_micro_tracks(findings.micro_laps or {})),
     )
 
 
-def _read_parity(path: Path, case_id: str) -> parity.Parity:
-    """What is known of a case's parity."""
-    return parity.read(
-        _read_room(path, "parity", case_id), _read_room(path, "train-parity", case_id)
-    )
+class _Reader:
+    """Reads the files of the cases of a run, and keeps what is wrong with them.
 
+    Args:
+        path: The run's directory.
 
-def _read_room(path: Path, room: str, case_id: str) -> dict[str, Any] | None:
-    """What a pass apart from measuring found of a case; a damaged file counts as none."""
-    try:
-        found = _parse(path / room / f"{case_id}.json")
-    except (OSError, ValueError):
-        return None
-    return found if found.get("id") == case_id else None
-
-
-def _parse(file: Path) -> dict[str, Any]:
-    """A file's JSON object.
-
-    Raises:
-        OSError: It cannot be read.
-        ValueError: It is no JSON object, or has a NaN in it.
+    Attributes:
+        problems: The damaged files, a sentence each.
     """
-    content = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse)
-    if not isinstance(content, dict):
-        raise ValueError("it holds no object")  # noqa: TRY004  # of the file's content
-    return content
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.problems: list[str] = []
 
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no figure")
-
-
-def _check_count(value: object, what: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise DamageError(f"its {what} is {value}")
-
-
-def _check_blocks(blocks: object) -> None:
-    if not isinstance(blocks, list) or not blocks:
-        raise DamageError("it has no blocks")
-    for block in blocks:
-        if not (
-            isinstance(block, dict)
-            and isinstance(block.get("kind"), str)
-            and isinstance(block.get("steps"), int)
-            and math.isfinite(number(block.get("elapsed_s")))
-        ):
-            raise DamageError(f"a block of it is {block}")
-
-
-def _read_laps(laps: object) -> Iterator[tuple[str, Laps]]:
-    """Laps by clock, each phase in its order.
-
-    Raises:
-        DamageError: They are no finite numbers, unequally many, or lack the step.
-    """
-    clocks = laps if isinstance(laps, dict) else {}
-    if not clocks.get("host"):
-        raise DamageError("it has no laps")
-    for clock in CLOCKS:
-        if clocks.get(clock) is None:
-            continue
+    def case(self, case_id: str) -> Measurement:
+        """A case with all that its files tell; where its own is damaged, with the reason."""
+        compared = Parity(
+            judged=self._record(PARITY, case_id, ParityRecord),
+            trainings=self._record(TRAIN_PARITY, case_id, TrainingParityRecord),
+        )
+        profiled = Profile(self._record(PROFILES, case_id, ProfileRecord))
         try:
-            tracks = {
-                name: np.asarray(values, dtype=np.float64) for name, values in clocks[clock].items()
-            }
-        except (AttributeError, TypeError, ValueError) as error:
-            raise DamageError(f"its laps by the {clock} clock are no numbers") from error
-        shapes = {track.shape for track in tracks.values()}
-        steps = len(tracks[STEP]) if STEP in tracks and tracks[STEP].ndim == 1 else 0
-        if not steps or shapes != {(steps,)}:
-            raise DamageError(f"its laps by the {clock} clock are unequally many, or there is none")
-        if not all(np.isfinite(track).all() for track in tracks.values()):
-            raise DamageError(f"its laps by the {clock} clock are not all numbers")
+            measurement = read_case(self._path / CASES / f"{case_id}.json", case_id)
+        except DamageError as error:
+            self.problems.append(f"{CASES}/{case_id}.json: {self._remedied(error)}")
+            reason = f"its file cannot be used: {self._remedied(error)}"
+            return Measurement(case_id, {}, DAMAGED, reason)
+        axes = measurement.axes or compared.axes  # it may be compared and not measured
+        return replace(measurement, axes=axes, parity=compared, profile=profiled)
+
+    def _record(self, folder: str, case_id: str, kind: type[Kind]) -> Kind | None:
+        """The record of a pass apart from measuring; a damaged file counts as none."""
+        file = self._path / folder / f"{case_id}.json"
+        try:
+            record = read_record(file, kind, parity.SCHEMA)
+            _refuse_other_case(file, record, case_id)
+        except FileNotFoundError:
+            return None
+        except DamageError as error:
+            self.problems.append(f"{folder}/{case_id}.json: {self._remedied(error)}")
+            return None
+        return record
+
+    def _remedied(self, error: DamageError) -> str:
+        """What is wrong with a file, and what to do."""
+        if error.newer:
+            return error.fault
+        return f"{error.fault}; measure it again by --resume {self._path}"
+
+
+def _read_run(path: Path) -> RunFacts:
+    file = path / RUN
+    try:
+        return read_record(file, RunFacts, schema.SCHEMA)
+    except FileNotFoundError:
+        raise ReportError(
+            f"{path}: holds no run (it has no {RUN}); name a run's directory, such as "
+            f"results/latest, or measure one by `stepbench run`"
+        ) from None
+    except DamageError as error:
+        if error.newer:
+            raise ReportError(str(error)) from None
+        raise ReportError(
+            f"{file}: is damaged ({error.fault}), and with it what the run was; begin a new run"
+        ) from None
+
+
+def _refuse_other_case(file: Path, record: CaseRecord, case_id: str) -> None:
+    """Refuses a file that belongs to another case.
+
+    Raises:
+        DamageError: It does.
+    """
+    if record.id != case_id:
+        raise DamageError(file, f"id: is {record.id}, so that it is not this case's")
+
+
+def _tracks_by_clock(laps: schema.Laps) -> Iterator[tuple[str, Tracks]]:
+    """Laps by clock, each phase in its order."""
+    for clock in CLOCKS:
+        tracks: Mapping[str, Sequence[float]] | None = getattr(laps, clock)
+        if tracks is None:
+            continue
         order = [*(name for name in PHASES if name in tracks)]
         order += [name for name in tracks if name not in {*order, STEP}]
-        yield clock, {name: tracks[name] for name in (*order, STEP)}
+        yield clock, {name: np.asarray(tracks[name], dtype=np.float64) for name in (*order, STEP)}
 
 
-def _read_micro(micro_laps: object) -> Iterator[tuple[str, Any]]:
-    """Laps of micro-batches by phase, in order; a phase whose laps cannot be used is left out.
+def _micro_tracks(tracks: Mapping[str, Sequence[Sequence[float]]]) -> Iterator[tuple[str, Track]]:
+    """Laps of micro-batches by phase, in order; a phase of which steps have unequally many is not.
 
     They add to a case's figures, which stand without them.
     """
-    tracks = micro_laps if isinstance(micro_laps, dict) else {}
     for phase in PHASES:
         try:
-            track = np.asarray(tracks.get(phase), dtype=np.float64)
-        except (TypeError, ValueError):
+            track = np.asarray(tracks.get(phase, ()), dtype=np.float64)
+        except ValueError:
             continue
-        if track.ndim == 2 and track.size and np.isfinite(track).all():
+        if track.ndim == 2 and track.size:
             yield phase, track

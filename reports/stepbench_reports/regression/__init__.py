@@ -7,7 +7,8 @@ machine and with no torch. `docs/regression.md` says how it is decided, and why 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stepbench_reports.regression.records import CHECK, Check, load
+from stepbench_reports.regression.records import Check, load
+from stepbench_reports.schema.files import CHECK
 
 if TYPE_CHECKING:
     from rich.console import Console

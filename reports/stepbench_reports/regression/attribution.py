@@ -3,7 +3,8 @@
 import pandas as pd
 
 from stepbench_reports.analysis import operators
-from stepbench_reports.regression.records import SIDES, Check
+from stepbench_reports.regression.records import Check
+from stepbench_reports.schema.check import SIDES, OperatorsFact
 
 MOST_OPERATORS = 5
 """So many are told of in a case."""
@@ -20,9 +21,9 @@ def grown(check: Check, case: str, phase: str | None) -> pd.DataFrame | None:
         `None` where a side was not traced.
     """
     found = {
-        fact["side"]: operators.per_step(fact["breakdown"]["rows"], fact["breakdown"]["steps"])
-        for fact in check.found("operators")
-        if fact["case"] == case
+        fact.side: operators.per_step(fact.breakdown.rows, fact.breakdown.steps)
+        for fact in check.found(OperatorsFact)
+        if fact.case == case
     }
     if set(found) != set(SIDES):
         return None

@@ -6,14 +6,13 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Final, Literal
 
 import numpy as np
 
 from stepbench_reports.analysis.stats import UNKNOWN, Interval, known
 from stepbench_reports.regression import facts
-from stepbench_reports.regression.facts import Fact
-from stepbench_reports.regression.records import CONFIRM, SCREEN, Check
+from stepbench_reports.regression.records import Check
 from stepbench_reports.regression.screening import LEAST_SHARE, SUITE, Row, Screening, phases, share
 from stepbench_reports.regression.statistics import (
     ALPHA,
@@ -24,10 +23,13 @@ from stepbench_reports.regression.statistics import (
     p_slower,
     spread,
 )
-from stepbench_reports.regression.verdict import Verdict
+from stepbench_reports.schema.check import CONFIRM, SCREEN, CaseReason, EndFact, FatalFact, Stage
 from stepbench_reports.schema.phases import STEP
+from stepbench_reports.schema.verdict import Difference, Verdict, VerdictFile, VerdictRow
 
-PASS, REGRESSION, NOT_MEASURED = 0, 1, 2
+PASS: Final = 0
+REGRESSION: Final = 1
+NOT_MEASURED: Final = 2
 """Exit codes."""
 
 
@@ -61,19 +63,6 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Unmeasured:
-    """A case that could not be compared.
-
-    Attributes:
-        case: Its id.
-        reason: Why, in a sentence.
-    """
-
-    case: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class Decision:
     """What a check came to.
 
@@ -87,8 +76,8 @@ class Decision:
 
     check: Check
     findings: tuple[Finding, ...]
-    facts: tuple[Fact, ...]
-    unmeasured: tuple[Unmeasured, ...]
+    facts: tuple[Difference, ...]
+    unmeasured: tuple[CaseReason, ...]
     fatal: str | None
 
     @property
@@ -109,7 +98,7 @@ class Decision:
         return [each for each in self.findings if each.verdict is Verdict.INCONCLUSIVE]
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> Literal[0, 1, 2]:
         """0 for no regression, 1 for one, 2 where the check could not tell of a single step."""
         if self.fatal is not None:
             return NOT_MEASURED
@@ -124,7 +113,7 @@ class Decision:
     @property
     def cut_short(self) -> bool:
         """Whether it ended by Ctrl-C, or before a step that looked slower was measured again."""
-        interrupted = any(fact["why"] == "interrupted" for fact in self.check.last("end"))
+        interrupted = any(fact.why == "interrupted" for fact in self.check.last(EndFact))
         return interrupted or any(
             each.row.what == STEP and each.unconfirmed for each in self.findings
         )
@@ -143,12 +132,14 @@ def decide(check: Check) -> Decision:
     screening = Screening(check)
     given_up = [(case, screening.given_up(case)) for case in check.cases]
     failing = facts.failing(check)
-    unmeasured = [Unmeasured(**each) for each in check.question["unmeasured"]]
+    unmeasured = [*check.spec.unmeasured]
     named = {fact.case for fact in failing}
     unmeasured += [
-        Unmeasured(case, reason) for case, reason in given_up if reason and case not in named
+        CaseReason(case=case, reason=reason)
+        for case, reason in given_up
+        if reason and case not in named
     ]
-    fatal = next((str(fact["reason"]) for fact in check.last("fatal")), None)
+    fatal = next((fact.reason for fact in check.last(FatalFact)), None)
     return Decision(
         check,
         tuple(_findings(screening)),
@@ -240,7 +231,7 @@ def _small(screening: Screening, case: str) -> Iterator[Finding]:
             yield _told(screening.check, Row(case, phase), changes, SCREEN)
 
 
-def _told(check: Check, row: Row, changes: Sequence[float], stage: str) -> Finding:
+def _told(check: Check, row: Row, changes: Sequence[float], stage: Stage) -> Finding:
     """What some pairs say of a row, without a verdict."""
     pairs = [] if row.case == SUITE else check.kept(row.case, stage)[: len(changes)]
     base_s, head_s = (
@@ -259,37 +250,29 @@ def _told(check: Check, row: Row, changes: Sequence[float], stage: str) -> Findi
     )
 
 
-def to_json(decision: Decision) -> dict[str, Any]:
-    """For `verdict.json`: NaN becomes `None`."""
-    return {
-        "schema": 1,
-        "exit_code": decision.exit_code,
-        "fatal": decision.fatal,
-        "rows": [
-            {
-                "case": each.row.case,
-                "row": each.row.what,
-                "verdict": None if each.verdict is None else str(each.verdict),
-                "change": known(each.change.value),
-                "low": known(each.change.low),
-                "high": known(each.change.high),
-                "spread": known(each.spread),
-                "pairs": each.pairs,
-                "p": each.p,
-                "base_s": known(each.base_s),
-                "head_s": known(each.head_s),
-                "reason": each.reason,
-            }
-            for each in decision.findings
-        ],
-        "facts": [
-            {
-                "case": fact.case,
-                "what": fact.what,
-                "verdict": str(fact.verdict),
-                "sentence": fact.sentence,
-            }
-            for fact in decision.facts
-        ],
-        "unmeasured": [{"case": u.case, "reason": u.reason} for u in decision.unmeasured],
-    }
+def verdict_file(decision: Decision) -> VerdictFile:
+    """The content of `verdict.json`; what is not finite becomes `None`."""
+    return VerdictFile(
+        exit_code=decision.exit_code,
+        fatal=decision.fatal,
+        rows=tuple(_verdict_row(each) for each in decision.findings),
+        facts=decision.facts,
+        unmeasured=decision.unmeasured,
+    )
+
+
+def _verdict_row(finding: Finding) -> VerdictRow:
+    return VerdictRow(
+        case=finding.row.case,
+        row=finding.row.what,
+        verdict=finding.verdict,
+        change=known(finding.change.value),
+        low=known(finding.change.low),
+        high=known(finding.change.high),
+        spread=known(finding.spread),
+        pairs=finding.pairs,
+        p=finding.p,
+        base_s=known(finding.base_s),
+        head_s=known(finding.head_s),
+        reason=finding.reason,
+    )

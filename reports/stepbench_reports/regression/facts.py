@@ -2,12 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-from stepbench_reports.regression.records import CONFIRM, SCREEN, SIDES, Check
+from stepbench_reports.regression.records import Check, Pair
 from stepbench_reports.regression.screening import MOST_FAILURES
 from stepbench_reports.regression.statistics import LEAST_PAIRS
-from stepbench_reports.regression.verdict import Verdict
+from stepbench_reports.schema.check import (
+    CONFIRM,
+    SCREEN,
+    SIDES,
+    AloneFact,
+    CompileFact,
+    ParityFact,
+)
+from stepbench_reports.schema.compilation import Compilation
+from stepbench_reports.schema.verdict import Difference, Verdict
 from stepbench_reports.wording import quantity
 
 MEMORY_MARGIN, MEMORY_BYTES = 0.05, 16 * 2**20
@@ -23,33 +31,21 @@ _SIZES: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Fact:
-    """Something that differs between the sides, and that is not a matter of noise.
-
-    Attributes:
-        case: The case's id.
-        what: What it is about, in a word or two.
-        verdict: `regression` or `improvement`.
-        sentence: What differs.
-    """
-
-    case: str
-    what: str
-    verdict: Verdict
-    sentence: str
-
-
-def failing(check: Check) -> tuple[Fact, ...]:
+def failing(check: Check) -> tuple[Difference, ...]:
     """Cases that only head fails in."""
-    found = [(each["case"], each["reason"]) for each in check.question["failing"]]
+    found = [(each.case, each.reason) for each in check.spec.failing]
     found += [
-        (fact["case"], fact["head"])
-        for fact in check.found("alone")
-        if fact["head"] is not None and fact["base"] is None
+        (fact.case, fact.head)
+        for fact in check.found(AloneFact)
+        if fact.head is not None and fact.base is None
     ]
     return tuple(
-        Fact(case, "fails", Verdict.REGRESSION, f"works in base and fails in head: {reason}")
+        Difference(
+            case=case,
+            what="fails",
+            verdict=Verdict.REGRESSION,
+            sentence=f"works in base and fails in head: {reason}",
+        )
         for case, reason in found
     )
 
@@ -60,60 +56,78 @@ def failed_in_pairs(check: Check) -> tuple[str, ...]:
     return tuple(case for case in check.cases if count[case] >= MOST_FAILURES)
 
 
-def exact(check: Check, cases: Sequence[str]) -> Iterator[Fact]:
+def exact(check: Check, cases: Sequence[str]) -> Iterator[Difference]:
     """Parity, graph breaks and recompilations."""
-    for fact in check.found("parity"):
-        base, head = fact.get("base"), fact["head"]
-        if head == "fail" and base == "pass":
-            sentence = f"base trains as it should, and head does not: {fact['reason']}"
-            for case in fact["cases"]:
-                yield Fact(case, "parity", Verdict.REGRESSION, sentence)
+    for fact in check.found(ParityFact):
+        if fact.head == "fail" and fact.base == "pass":
+            sentence = f"base trains as it should, and head does not: {fact.reason}"
+            for case in fact.cases:
+                yield Difference(
+                    case=case, what="parity", verdict=Verdict.REGRESSION, sentence=sentence
+                )
     for case in cases:
-        told = [pair.told for pair in check.pairs if pair.case == case]
-        if len(told) < LEAST_PAIRS or not all(each.get("head", {}).get("compile") for each in told):
+        compiled = [_compiled(pair) for pair in check.pairs if pair.case == case]
+        if len(compiled) < LEAST_PAIRS:
+            continue
+        known = [each for each in compiled if each is not None]
+        if len(known) < len(compiled):
             continue
         for name, words in COUNTS.items():
-            base, head = ({each[side]["compile"][name] for each in told} for side in SIDES)
+            base, head = ({getattr(each[side], name) for each in known} for side in (0, 1))
             # Every pair counts the same on a side, or it is no exact count.
             if len(base) == len(head) == 1 and base != head:
                 yield _count(case, words, base.pop(), head.pop())
 
 
-def _count(case: str, words: str, base: int, head: int) -> Fact:
-    verdict = Verdict.REGRESSION if head > base else Verdict.IMPROVEMENT
-    return Fact(case, words, verdict, f"{head} {words}, where base has {base}")
+def _compiled(pair: Pair) -> tuple[Compilation, Compilation] | None:
+    """What base and head compiled in a pair; `None` where a side did not, or did not say."""
+    base, head = (pair.sides[side].compile if side in pair.sides else None for side in SIDES)
+    return None if base is None or head is None else (base, head)
 
 
-def grown(check: Check, cases: Sequence[str]) -> Iterator[Fact]:
+def _count(case: str, words: str, base: int, head: int) -> Difference:
+    return Difference(
+        case=case,
+        what=words,
+        verdict=Verdict.REGRESSION if head > base else Verdict.IMPROVEMENT,
+        sentence=f"{head} {words}, where base has {base}",
+    )
+
+
+def grown(check: Check, cases: Sequence[str]) -> Iterator[Difference]:
     """Memory, and the time that compiling takes: where every pair agrees beyond a margin."""
     for case in cases:
-        pairs = [*check.kept(case, SCREEN), *check.kept(case, CONFIRM)]
-        pairs = [pair for pair in pairs if pair.told]
-        for name, words in _SIZES.items():
-            sizes = [[float(pair.told[side].get(name) or 0) for side in SIDES] for pair in pairs]
-            if len(sizes) < LEAST_PAIRS:
-                continue
-            verdict = _agreed(sizes, MEMORY_MARGIN, MEMORY_BYTES)
-            if verdict is not None:
-                base, head = (min(each[side] for each in sizes) for side in (0, 1))
-                yield Fact(
-                    case,
-                    words,
-                    verdict,
-                    f"{words} went from {quantity.mebibytes(base)} to "
-                    f"{quantity.mebibytes(head)} MiB, in each of {len(sizes)} pairs",
-                )
-    for fact in check.found("compile"):
-        times = fact["seconds"]
+        yield from _grown_memory(check, case)
+    for fact in check.found(CompileFact):
+        times = fact.seconds
         verdict = _agreed(times, COMPILE_MARGIN, COMPILE_S)
         if verdict is not None and len(times) >= COMPILE_PAIRS:
             base, head = (sorted(each[side] for each in times)[len(times) // 2] for side in (0, 1))
-            yield Fact(
-                fact["case"],
-                "compile time",
-                verdict,
-                f"compiling from an empty cache went from {quantity.seconds(base)} to "
+            yield Difference(
+                case=fact.case,
+                what="compile time",
+                verdict=verdict,
+                sentence=f"compiling from an empty cache went from {quantity.seconds(base)} to "
                 f"{quantity.seconds(head)}, in each of {len(times)} pairs",
+            )
+
+
+def _grown_memory(check: Check, case: str) -> Iterator[Difference]:
+    pairs = [*check.kept(case, SCREEN), *check.kept(case, CONFIRM)]
+    ends = [[pair.sides[side] for side in SIDES] for pair in pairs if {*SIDES} <= {*pair.sides}]
+    for name, words in _SIZES.items():
+        sizes = [[float(getattr(end, name) or 0) for end in both] for both in ends]
+        if len(sizes) < LEAST_PAIRS:
+            continue
+        verdict = _agreed(sizes, MEMORY_MARGIN, MEMORY_BYTES)
+        if verdict is not None:
+            base, head = (min(each[side] for each in sizes) for side in (0, 1))
+            yield Difference(
+                case=case,
+                what=words,
+                verdict=verdict,
+                sentence=f"{words} went from {quantity.mebibytes(base)} to "
+                f"{quantity.mebibytes(head)} MiB, in each of {len(sizes)} pairs",
             )
 
 

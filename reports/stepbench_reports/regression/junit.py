@@ -4,7 +4,7 @@ from xml.etree import ElementTree as ET
 
 from stepbench_reports.regression import words
 from stepbench_reports.regression.decision import NOT_MEASURED, Decision, Finding
-from stepbench_reports.regression.verdict import Verdict
+from stepbench_reports.schema.verdict import Verdict
 
 
 def render(decision: Decision) -> bytes:

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from stepbench_reports.analysis.stats import point
 from stepbench_reports.regression import attribution, words
 from stepbench_reports.regression.decision import NOT_MEASURED, REGRESSION, Decision, Finding
-from stepbench_reports.regression.records import SIDES
-from stepbench_reports.regression.verdict import Verdict
+from stepbench_reports.schema.check import SIDES
 from stepbench_reports.schema.phases import STEP
+from stepbench_reports.schema.verdict import Verdict
 from stepbench_reports.wording import quantity
 from stepbench_reports.wording.markup import code, escaped, grid
 
@@ -41,10 +41,10 @@ def render(decision: Decision) -> str:
 
 
 def _sides(decision: Decision) -> Iterator[str]:
-    sides = decision.check.question["sides"]
     for name in SIDES:
-        torch = sides[name]["packages"].get("torch", "?")
-        yield f"- **{name}**: {escaped(sides[name]['described'])}, torch {escaped(torch)}"
+        side = decision.check.spec.sides[name]
+        torch = side.packages.get("torch", "?")
+        yield f"- **{name}**: {escaped(side.described)}, torch {escaped(torch)}"
 
 
 def _notable(decision: Decision, steps: Sequence[Finding]) -> list[Finding]:
@@ -154,6 +154,5 @@ def _method(decision: Decision) -> str:
         f"spread is the standard deviation from pair to pair. Rows were screened for a change of "
         f"{check.smallest * 100:g} %, those that it flagged were measured again, and p is Holm's "
         f"for the exact signed-rank test of these fresh pairs alone. "
-        f"Machine: {check.question['machine']['cpu']}, "
-        f"{check.question['machine']['usable_cores']} cores."
+        f"Machine: {check.spec.machine.cpu}, {check.spec.machine.usable_cores} cores."
     )

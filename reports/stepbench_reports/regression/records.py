@@ -1,26 +1,46 @@
-"""What a check has recorded, read back: its question, its pairs, its facts.
+"""What a check has recorded, read back: its specification, its pairs, its facts.
 
 `docs/regression.md` describes the files.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stepbench_reports.errors import ReportError
+from stepbench_reports.schema.check import (
+    SCHEMA,
+    SIDES,
+    BeginFact,
+    CheckSpec,
+    Fact,
+    FailedPairLine,
+    PairLine,
+    SideEnd,
+    SideName,
+    Stage,
+    TurnSeries,
+)
+from stepbench_reports.schema.files import (
+    CHECK,
+    FACTS,
+    PAIRS,
+    DamageError,
+    decode,
+    is_cut_off,
+    read_bytes,
+    read_record,
+)
 from stepbench_reports.schema.phases import STEP
+from stepbench_reports.schema.record import Record
 
-CHECK, PAIRS, FACTS = "check.json", "pairs.jsonl", "facts.jsonl"
-SCHEMA = 1
-SIDES = ("base", "head")
-SCREEN, CONFIRM = "screen", "confirm"
 Figures = Mapping[str, float]
 """By row: seconds of the step and of each phase."""
+Line = TypeVar("Line")
 
 
 @dataclass(frozen=True)
@@ -32,18 +52,18 @@ class Pair:
         round: All cases' pairs of one round were forked from one process.
         stage: `screen` or `confirm`.
         base: Seconds by row, of the faster half of base's turns.
-        head: Likewise of head's.
-        disturbed: Whether others kept the machine too busy for it to count.
-        told: What each side told at its end.
+        head: Seconds by row, of the faster half of head's turns.
+        disturbed: True where others kept the machine too busy for the pair to count.
+        sides: Facts of each side after its last turn.
     """
 
     case: str
     round: int
-    stage: str
+    stage: Stage
     base: Figures
     head: Figures
     disturbed: bool
-    told: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sides: Mapping[SideName, SideEnd] = field(default_factory=dict)
 
     @property
     def changes(self) -> dict[str, float]:
@@ -58,135 +78,152 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A pair that came to nothing.
-
-    Attributes:
-        case: The case's id.
-        side: Which side failed.
-        reason: One sentence.
-        detail: A traceback, or nothing.
-    """
-
-    case: str
-    side: str
-    reason: str
-    detail: str | None
-
-
-@dataclass(frozen=True)
 class Check:
     """A check, as far as it got.
 
     Attributes:
         path: Its directory.
-        question: What `check.json` holds.
+        spec: What is compared, and how: `check.json`.
         pairs: In the order in which they were taken, those that were disturbed included.
         failures: Pairs that came to nothing.
-        facts: What `facts.jsonl` holds, in order.
+        facts: The lines of `facts.jsonl`, in order.
+        problems: What could not be read, a sentence each.
     """
 
     path: Path
-    question: Mapping[str, Any]
-    pairs: tuple[Pair, ...]
-    failures: tuple[Failure, ...]
-    facts: tuple[Mapping[str, Any], ...]
+    spec: CheckSpec
+    pairs: tuple[Pair, ...] = ()
+    failures: tuple[FailedPairLine, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    problems: tuple[str, ...] = ()
 
     @property
     def smallest(self) -> float:
         """The smallest effect that is looked for, a share of the step."""
-        return float(self.question["smallest"])
+        return self.spec.smallest
 
     @property
     def cases(self) -> tuple[str, ...]:
         """The ids of the cases that both sides have, in order."""
-        return tuple(self.question["cases"])
+        return self.spec.cases
 
-    def kept(self, case: str, stage: str) -> list[Pair]:
+    def kept(self, case: str, stage: Stage) -> list[Pair]:
         """A case's pairs of a stage that count, in order."""
         return [p for p in self.pairs if p.case == case and p.stage == stage and not p.disturbed]
 
-    def found(self, kind: str) -> Iterator[Mapping[str, Any]]:
+    def found(self, kind: type[Line]) -> Iterator[Line]:
         """The facts of one kind."""
-        return (fact for fact in self.facts if fact["kind"] == kind)
+        return (fact for fact in self.facts if isinstance(fact, kind))
 
-    def last(self, kind: str) -> Iterator[Mapping[str, Any]]:
-        """Likewise, of the last time that the check was begun or gone on with."""
-        begun = [n for n, fact in enumerate(self.facts) if fact["kind"] == "begin"]
-        return (fact for fact in self.facts[max(begun, default=0) :] if fact["kind"] == kind)
+    def last(self, kind: type[Line]) -> Iterator[Line]:
+        """The facts of one kind since the check was last begun or resumed."""
+        begun = [n for n, fact in enumerate(self.facts) if isinstance(fact, BeginFact)]
+        since = self.facts[max(begun, default=0) :]
+        return (fact for fact in since if isinstance(fact, kind))
 
 
 def load(path: Path | str) -> Check:
     """Reads a check's directory.
 
     Raises:
-        ReportError: There is no check there.
+        ReportError: There is no check there, or its specification cannot be used.
     """
     place = Path(path)
-    try:
-        question = json.loads((place / CHECK).read_text())
-    except (OSError, ValueError):
+    if not (place / CHECK).exists():
         raise ReportError(
             f"{place}: holds no check (it has no {CHECK}); name a directory that "
             f"stepbench regression made"
-        ) from None
-    if question.get("schema") != SCHEMA:
-        raise ReportError(f"{place}: its {CHECK} has schema {question.get('schema')}, not {SCHEMA}")
-    entries = list(_lines(place / PAIRS))
+        )
+    try:
+        spec = read_record(place / CHECK, CheckSpec, SCHEMA)
+    except (DamageError, FileNotFoundError) as error:
+        remedy = "" if isinstance(error, DamageError) and error.newer else "; begin a new check"
+        raise ReportError(f"{error}{remedy}") from None
+    problems: list[str] = []
+    lines = [*_lines(place / PAIRS, _pair_line, problems)]
+    facts = tuple(_lines(place / FACTS, _fact, problems))
     return Check(
-        place,
-        question,
-        tuple(pair(entry) for entry in entries if "turns" in entry),
-        tuple(Failure(e["case"], **e["failed"]) for e in entries if "failed" in e),
-        tuple(_lines(place / FACTS)),
+        path=place,
+        spec=spec,
+        pairs=tuple(pair(line) for line in lines if isinstance(line, PairLine)),
+        failures=tuple(line for line in lines if isinstance(line, FailedPairLine)),
+        facts=facts,
+        problems=tuple(problems),
     )
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """What each line holds; one that a kill cut off is passed over."""
-    if not path.exists():
-        return
-    for line in path.read_text().splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            continue
-
-
-def pair(entry: Mapping[str, Any]) -> Pair:
-    """A pair from its line."""
-    turns = entry["turns"]
-    base, head = (faster_half(turns, side) for side in SIDES)
-    return Pair(
-        entry["case"],
-        entry["round"],
-        entry["stage"],
-        base,
-        head,
-        bool(entry["disturbed"]),
-        entry["sides"],
-    )
-
-
-def faster_half(turns: Mapping[str, Any], side: str) -> dict[str, float]:
-    """Seconds of a step and its phases: means over the faster half of a side's turns.
-
-    What others do on the machine makes turns longer and never shorter, so that the faster half is
-    what tells most of the side itself. The phases' figures come from the same turns, and so add up
-    to the step's.
+def _lines(file: Path, parse: Callable[[str, bytes], Line], problems: list[str]) -> Iterator[Line]:
+    """Reads a file line by line, and passes over the last line where a kill cut it off.
 
     Args:
-        turns: A pair's turns as they are recorded, a list for each figure.
+        file: The file.
+        parse: Makes a record of the line's name and content; raises `DamageError`.
+        problems: Gets a sentence for each other line that cannot be used.
+    """
+    try:
+        content = read_bytes(file)
+    except FileNotFoundError:
+        return
+    except DamageError as error:
+        problems.append(f"{file.name} {error.fault}, and counts for nothing.")
+        return
+    lines = content.split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
+        try:
+            yield parse(f"{file.name}, line {number}", line)
+        except DamageError as error:
+            if number < len(lines) or not is_cut_off(line):
+                problems.append(f"{error}; the line counts for nothing.")
+
+
+class _AnyPairLine(Record, frozen=True, kw_only=True):
+    failed: Any = None
+
+
+def _pair_line(name: str, content: bytes) -> PairLine | FailedPairLine:
+    if decode(name, content, _AnyPairLine).failed is not None:
+        return decode(name, content, FailedPairLine)
+    return decode(name, content, PairLine)
+
+
+def _fact(name: str, content: bytes) -> Fact:
+    return decode(name, content, cast("type[Fact]", Fact))
+
+
+def pair(line: PairLine) -> Pair:
+    """A pair from its line."""
+    base, head = (faster_half(line.turns, side) for side in SIDES)
+    return Pair(
+        case=line.case,
+        round=line.round,
+        stage=line.stage,
+        base=base,
+        head=head,
+        disturbed=line.disturbed,
+        sides=line.sides,
+    )
+
+
+def faster_half(turns: TurnSeries, side: SideName) -> dict[str, float]:
+    """Seconds of a step and its phases: means over the faster half of a side's turns.
+
+    Interference makes turns longer and never shorter, so that the faster half tells most of the
+    side itself. The phases' figures come from the same turns, and so add up to the step's.
+
+    Args:
+        turns: A pair's turns.
         side: `base` or `head`.
     """
-    own = np.asarray([each == side for each in turns["side"]])
-    steps = np.asarray(turns["steps"], dtype=np.float64)[own]
+    own = np.asarray([each == side for each in turns.side])
+    steps = np.asarray(turns.steps, dtype=np.float64)[own]
 
-    def per_step(values: list[float]) -> NDArray[np.float64]:
+    def per_step(values: Sequence[float]) -> NDArray[np.float64]:
         totals: NDArray[np.float64] = np.asarray(values, dtype=np.float64)[own]
         return np.asarray(totals / steps, dtype=np.float64)
 
-    step = per_step(turns["elapsed_s"])
+    step = per_step(turns.elapsed_s)
     fastest = np.argsort(step, kind="stable")[: max(1, round(len(step) / 2))]
-    phases = {name: per_step(values) for name, values in turns["phases_s"].items()}
+    phases = {name: per_step(values) for name, values in turns.phases_s.items()}
     return {name: float(values[fastest].mean()) for name, values in {STEP: step, **phases}.items()}

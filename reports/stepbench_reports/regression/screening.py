@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from stepbench_reports.regression.records import CONFIRM, SCREEN, Check, Pair
+from stepbench_reports.regression.records import Check, Pair
 from stepbench_reports.regression.statistics import (
     LEAST_PAIRS,
     MOST_PAIRS,
@@ -18,6 +18,7 @@ from stepbench_reports.regression.statistics import (
     pairs_to_confirm,
     screen,
 )
+from stepbench_reports.schema.check import CONFIRM, SCREEN, AloneFact, ScreenedFact, Stage
 from stepbench_reports.schema.phases import STEP
 
 SUITE = "suite"
@@ -61,7 +62,7 @@ class Wanted:
         cases: A pair of each.
     """
 
-    stage: str
+    stage: Stage
     cases: tuple[str, ...]
 
 
@@ -84,7 +85,7 @@ class Screening:
         """Why a case is given up; `None` where it is not."""
         failed = [failure for failure in self.check.failures if failure.case == case]
         if len(failed) >= MOST_FAILURES:
-            return self._why_failed(case) or f"{failed[-1].side}: {failed[-1].reason}"
+            return self._why_failed(case) or f"{failed[-1].failed.side}: {failed[-1].failed.reason}"
         pairs = [pair for pair in self.check.pairs if pair.case == case]
         disturbed = sum(pair.disturbed for pair in pairs)
         if disturbed > MORE_DISTURBED + len(pairs) - disturbed:
@@ -96,11 +97,11 @@ class Screening:
 
     def _why_failed(self, case: str) -> str | None:
         """What running each side alone said of a case whose pairs failed."""
-        for fact in self.check.found("alone"):
-            if fact["case"] == case:
-                if fact["base"] is not None:
-                    return f"base: {fact['base']}"
-                if fact["head"] is None:
+        for fact in self.check.found(AloneFact):
+            if fact.case == case:
+                if fact.base is not None:
+                    return f"base: {fact.base}"
+                if fact.head is None:
                     return (
                         "each side can run by itself, and both at once cannot: do they share a "
                         "port, a file or a device's memory? Lower --batch-size, or check them apart"
@@ -120,10 +121,11 @@ class Screening:
             if share(pairs, phase) >= LEAST_SHARE:
                 yield phase
 
-    def changes(self, row: Row, stage: str) -> list[float]:
+    def changes(self, row: Row, stage: Stage) -> list[float]:
         """A row's change in each pair of a stage; of the suite in each round that has all cases."""
         if row.case != SUITE:
-            return [pair.changes[row.what] for pair in self.check.kept(row.case, stage)]
+            pairs = self.check.kept(row.case, stage)
+            return [pair.changes[row.what] for pair in pairs if row.what in pair.changes]
         by_case = [
             {pair.round: pair.changes[STEP] for pair in self.check.kept(case, stage)}
             for case in self.cases
@@ -147,7 +149,7 @@ class Screening:
     @cached_property
     def undecided(self) -> tuple[str, ...]:
         """The cases that the screen needs more pairs of, unless it was ended for want of time."""
-        if any(self.check.found("screened")):
+        if any(True for _ in self.check.found(ScreenedFact)):
             return ()
         rows = [row for row, found in self.screened.items() if found is Screened.UNDECIDED]
         if SUITE_ROW in rows:

@@ -9,8 +9,8 @@ from rich.text import Text
 from stepbench_reports.analysis.stats import point
 from stepbench_reports.regression import attribution, words
 from stepbench_reports.regression.decision import NOT_MEASURED, REGRESSION, Decision, Finding
-from stepbench_reports.regression.verdict import Verdict
 from stepbench_reports.schema.phases import STEP
+from stepbench_reports.schema.verdict import Verdict
 from stepbench_reports.wording import quantity
 
 STYLES = {

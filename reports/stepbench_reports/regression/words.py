@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from stepbench_reports.analysis.stats import Interval
 from stepbench_reports.regression.decision import NOT_MEASURED, REGRESSION, Decision, Finding
 from stepbench_reports.regression.screening import SUITE
-from stepbench_reports.regression.verdict import Verdict
+from stepbench_reports.schema.check import EndFact, ParityFact, ScreenedFact
 from stepbench_reports.schema.phases import STEP
+from stepbench_reports.schema.verdict import Verdict
 from stepbench_reports.wording import quantity
 
 SUITE_NAME = "all cases, geometric mean"
@@ -121,7 +122,7 @@ def _why_nothing(decision: Decision) -> str:
     if open_:
         worst = max(open_, key=lambda each: each.change.value)
         return f"{name(worst.row.case)} {worst.reason}"
-    if any(fact["why"] == "interrupted" for fact in decision.check.last("end")):
+    if any(fact.why == "interrupted" for fact in decision.check.last(EndFact)):
         return f"interrupted ({tally(decision)})"
     if decision.unmeasured and not decision.findings:
         return f"{decision.unmeasured[0].case}: {decision.unmeasured[0].reason}"
@@ -151,20 +152,21 @@ def count(number: int, what: str) -> str:
 def caveats(decision: Decision) -> Iterator[str]:
     """What a reader has to know beside the verdict, a sentence each."""
     check = decision.check
-    yield from check.question["notes"]
-    if check.question["environments"]:
+    yield from check.spec.notes
+    yield from check.problems
+    if check.spec.environments:
         yield (
             "The sides ran in two environments, each of whose processes had a parent of its own: "
             "where the libraries lie in memory is not the same for both sides of a pair, which "
             "raises the spread from pair to pair."
         )
-    ended = list(check.last("end"))
-    if ended and ended[-1]["why"] == "budget":
+    ended = list(check.last(EndFact))
+    if ended and ended[-1].why == "budget":
         yield (
-            f"The time was up ({ended[-1]['budget_s']:g} s): {undecided(decision)}; "
+            f"The time was up ({ended[-1].budget_s:g} s): {undecided(decision)}; "
             f"go on with --resume, or give it more by --budget."
         )
-    if any(check.found("screened")):
+    if any(True for _ in check.found(ScreenedFact)):
         yield (
             "Screening was ended for want of time, so that what it had flagged could be confirmed; "
             "a new check with more --budget decides about the rest."
@@ -174,10 +176,10 @@ def caveats(decision: Decision) -> Iterator[str]:
             "What is too noisy to tell may be told with a longer --pair-time or a larger "
             "--min-effect, and on a machine that does nothing else."
         )
-    for fact in check.found("parity"):
-        if fact["head"] not in {"pass", "fail"}:
-            yield f"{fact['cases'][0]}: its parity was not told: {fact['reason']}"
-    if ended and ended[-1]["why"] == "interrupted":
+    for fact in check.found(ParityFact):
+        if fact.head not in {"pass", "fail"}:
+            yield f"{fact.cases[0]}: its parity was not told: {fact.reason}"
+    if ended and ended[-1].why == "interrupted":
         yield f"The check was interrupted: {undecided(decision)}; go on with --resume."
     disturbed = sum(pair.disturbed for pair in check.pairs)
     if disturbed:

@@ -7,15 +7,17 @@ and say how much they leave out and where it is found.
 import html
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from msgspec.structs import asdict
 
 from stepbench_reports import sections
 from stepbench_reports.read.measurement import Measurement, number
 from stepbench_reports.read.run import Run
+from stepbench_reports.schema.record import Record
 from stepbench_reports.sections import tables
 from stepbench_reports.wording import caveats, summary
 from stepbench_reports.wording.headline import headline
@@ -73,7 +75,7 @@ def content(run: Run) -> dict[str, Any]:
         "isolated": any(m.isolated for m in measured),
         "overhead": _overhead([m for m in measured if not m.isolated]),
         "facts": [(name, escaped(value)) for name, value in _facts(run) if value],
-        "command": code(str(run.facts.get("command") or "")),
+        "command": code(run.facts.command),
     }
 
 
@@ -86,10 +88,10 @@ def _outputs(failed: Sequence[Measurement]) -> list[tuple[str, str]]:
     """The ends of what failed cases printed, as many as there is room for."""
     told, room = [], DETAIL_CHARACTERS
     for measurement in failed:
-        detail = measurement.fact("detail")
-        if not isinstance(detail, str) or not detail.strip():
+        detail = (measurement.detail or "").strip()
+        if not detail:
             continue
-        end = detail.strip()[-DETAIL_CHARACTERS // 2 :]
+        end = detail[-DETAIL_CHARACTERS // 2 :]
         room -= len(end)
         if room < 0:
             break
@@ -109,19 +111,26 @@ def _overhead(measured: Sequence[Measurement]) -> str:
 def _facts(run: Run) -> Iterator[tuple[str, str]]:
     """What else is known of the run, by name."""
     facts = run.facts
-    started = facts.get("started") or "at a time that is not recorded"
-    yield "run", f"{facts.get('id') or run.path.name}, started {started}"
-    yield "stepbench", str(facts.get("stepbench") or "")
-    machine = run.about("machine")
-    yield "machine", f"{summary.machine(run)}, {machine.get('system') or 'system not recorded'}"
-    yield "packages", _spoken(run.about("packages"))
-    yield "sampling", _spoken(run.about("sampling"))
-    for name, path in {"model": "model", "settings": "settings", "clock": "clock"}.items():
-        found = dict.fromkeys(_spoken(m.about(path)) for m in run.measured)
-        yield name, "; or ".join(filter(None, list(found)[: summary.MOST_NAMED]))
+    yield "run", f"{facts.id}, started {facts.started or 'at a time that is not recorded'}"
+    yield "stepbench", facts.stepbench
+    system = None if facts.machine is None else facts.machine.system
+    yield "machine", f"{summary.machine(run)}, {system or 'system not recorded'}"
+    yield "packages", _spoken(facts.packages)
+    # what pytest-benchmark measured was sampled by its rules
+    yield "sampling", _spoken(asdict(facts.sampling)) if facts.stepbench else ""
+    measured = [m.findings for m in run.measured if m.findings is not None]
+    yield "model", _different(findings.model for findings in measured)
+    yield "settings", _different(findings.settings for findings in measured)
+    yield "clock", _different(findings.clock for findings in measured)
 
 
-def _spoken(facts: Mapping[str, Any]) -> str:
+def _different(records: Iterable[Record]) -> str:
+    """The facts of cases, those once that are the same."""
+    different = dict.fromkeys(_spoken(asdict(record)) for record in records)
+    return "; or ".join(filter(None, list(different)[: summary.MOST_NAMED]))
+
+
+def _spoken(facts: Mapping[str, object]) -> str:
     """Facts in a row: `threads 2, seed 0`."""
     return ", ".join(
         f"{name.removesuffix('_s').replace('_', ' ')} {_plain(value)}{' s' * name.endswith('_s')}"

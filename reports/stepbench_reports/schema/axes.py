@@ -7,7 +7,7 @@ from these.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from msgspec import NODEFAULT
 from msgspec.structs import asdict, fields
@@ -17,6 +17,10 @@ from stepbench_reports.schema.record import Count, Positive, Record
 
 EAGER = "off"
 """The value of the axis `compile` that stands for eager execution."""
+AxisValue: TypeAlias = str | int | float | bool | None
+"""A case's value on an axis; `None` where none is known."""
+AxisValues: TypeAlias = Mapping[str, AxisValue]
+"""A case's value on each axis by name; files of pytest-benchmark have axes of their own."""
 
 
 class Axes(Record, frozen=True, kw_only=True):
@@ -240,7 +244,7 @@ INFO: Mapping[str, AxisInfo] = {
 }
 """Every axis, in the order of a case's id."""
 
-DEFAULTS: Mapping[str, Any] = {
+DEFAULTS: AxisValues = {
     each.name: each.default for each in fields(Axes) if each.default is not NODEFAULT
 }
 """The default of each axis that has one."""
@@ -249,7 +253,7 @@ if tuple(INFO) != Axes.__struct_fields__:  # pragma: no cover
     raise AssertionError("the axes and what is known of them have come apart")
 
 
-def moot(axes: Mapping[str, Any]) -> tuple[str, ...]:
+def moot(axes: AxisValues) -> tuple[str, ...]:
     """The axes that have no meaning beside a case's other values.
 
     Args:

@@ -1,14 +1,202 @@
-"""Writes files of a run's or a check's directory: whole or not at all."""
+"""Reads and writes the files of a run's or a check's directory.
 
-import json
+Files are written whole or not at all. What is read is checked at every depth; a file that cannot be
+used is one sentence that names the file, the field and the fault.
+"""
+
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
+
+import msgspec
+
+from stepbench_reports.schema.measurement import Findings
+from stepbench_reports.schema.record import Record
+from stepbench_reports.schema.results import MeasurementRecord
+from stepbench_reports.schema.status import Status
 
 TRACE_SUFFIX = ".pt.trace.json.gz"
 """The end of a trace's file name, by which torch-tb-profiler knows one."""
+RUN, CASES, PARITY, TRAIN_PARITY, PROFILES = (
+    "run.json", "cases", "parity", "train-parity", "profiles",
+)  # fmt: skip
+"""`run.json`, and the folders with a file for each case."""
+CHECK, PAIRS, FACTS, VERDICT = "check.json", "pairs.jsonl", "facts.jsonl", "verdict.json"
+"""The files of a check's directory."""
+
+Kind = TypeVar("Kind", bound=Record)
+
+_OF_KEY = "key` in `"
+"""What msgspec writes before the path of an object with a wrong key."""
+
+
+class DamageError(Exception):
+    """A file cannot be used.
+
+    Attributes:
+        fault: The field and the fault, without the file.
+        newer: True where a later stepbench wrote the file, in a schema that this one does not know.
+    """
+
+    def __init__(self, file: Path | str, fault: str, *, newer: bool = False) -> None:
+        super().__init__(f"{file}: {fault}")
+        self.fault = fault
+        self.newer = newer
+
+
+class _Version(Record, frozen=True, kw_only=True):
+    schema: int
+    stepbench: str = ""
+
+
+def read_record(file: Path, kind: type[Kind], schema: int) -> Kind:
+    """Reads a file that holds one record.
+
+    Args:
+        file: The file.
+        kind: The record's class.
+        schema: The version that this stepbench reads.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        DamageError: The file cannot be used.
+    """
+    content = read_bytes(file)
+    refuse_other_schema(file, content, schema)
+    return decode(file, content, kind)
+
+
+def read_measurement(file: Path, schema: int) -> MeasurementRecord:
+    """Reads `cases/<id>.json`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        DamageError: The file cannot be used.
+    """
+    content = read_bytes(file)
+    refuse_other_schema(file, content, schema)
+    record = decode(file, content, MeasurementRecord)
+    if record.status is not Status.OK:
+        return record
+    return msgspec.structs.replace(record, findings=decode(file, content, Findings))
+
+
+def read_bytes(file: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        DamageError: The file cannot be read.
+    """
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise
+    except IsADirectoryError:
+        raise DamageError(file, "is a directory, where a file belongs") from None
+    except OSError as error:
+        raise DamageError(file, f"cannot be read ({error.strerror})") from None
+
+
+def refuse_other_schema(file: Path, content: bytes, schema: int) -> None:
+    """Refuses a file of another version.
+
+    Raises:
+        DamageError: The version is another one.
+    """
+    version = decode(file, content, _Version)
+    if version.schema > schema:
+        writer = version.stepbench or "the version that wrote it"
+        raise DamageError(
+            file,
+            f"schema: is {version.schema}, and this stepbench reads up to {schema}; read it with "
+            f"stepbench {writer} or later",
+            newer=True,
+        )
+    if version.schema != schema:
+        raise DamageError(file, f"schema: is {version.schema}, and this stepbench reads {schema}")
+
+
+def decode(file: Path | str, content: bytes, kind: type[Kind]) -> Kind:
+    """A record from JSON.
+
+    Args:
+        file: The file that holds it, for the message.
+        content: The JSON.
+        kind: The record's class.
+
+    Raises:
+        DamageError: The content is no such record.
+    """
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.ValidationError as error:
+        fault, _, path = str(error).partition(" - at `")
+        is_key, within = path.startswith(_OF_KEY), path.removeprefix(_OF_KEY)
+        field = within.removesuffix("`").removeprefix("$").removeprefix(".") or "the whole"
+        field = f"a key of {field}" if is_key else field
+        raise DamageError(file, f"{field}: {fault[:1].lower()}{fault[1:]}") from None
+    except RecursionError:
+        raise DamageError(file, "is nested too deep") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        raise DamageError(file, f"is no JSON ({error})") from None
+
+
+def is_cut_off(line: bytes) -> bool:
+    """True where a line of a `.jsonl` file is no whole JSON, as a kill leaves it."""
+    try:
+        msgspec.json.decode(line)
+    except RecursionError:
+        return False
+    except (msgspec.DecodeError, ValueError):
+        return True
+    return False
+
+
+def encode(record: Record) -> bytes:
+    """A record as JSON, one line.
+
+    Raises:
+        DamageError: A figure is not finite where the record demands one.
+    """
+    if isinstance(record, MeasurementRecord):
+        content = _encode_measurement(record)
+    else:
+        content = msgspec.json.encode(record)
+    decode(type(record).__name__, content, type(record))
+    return content
+
+
+def _encode_measurement(record: MeasurementRecord) -> bytes:
+    envelope = msgspec.to_builtins(record)
+    findings = envelope.pop("findings")
+    if record.findings is not None:
+        decode("Findings", msgspec.json.encode(record.findings), Findings)
+    empty = dict.fromkeys(Findings.__struct_fields__)
+    return msgspec.json.encode({**envelope, **(findings or empty)})
+
+
+def write_record(file: Path, record: Record, *, indented: bool = False) -> None:
+    """Writes a record to a file, which is whole on the disk before it shows up.
+
+    Args:
+        file: The file.
+        record: The record.
+        indented: True writes a line for each field, for readers.
+
+    Raises:
+        OSError: The file cannot be written.
+        DamageError: A figure is not finite where the record demands one.
+    """
+    content = encode(record)
+    if indented:
+        content = msgspec.json.format(content, indent=1)
+    with atomic_write(file) as beside, beside.open("wb") as handle:
+        handle.write(content)
+        handle.flush()
+        os.fsync(handle.fileno())
 
 
 @contextmanager
@@ -25,20 +213,3 @@ def atomic_write(place: Path) -> Iterator[Path]:
         beside.replace(place)
     finally:
         beside.unlink(missing_ok=True)
-
-
-def write_json(place: Path, content: Mapping[str, Any], indent: int | None = None) -> None:
-    """Writes a JSON file that is whole on the disk before it shows up.
-
-    Args:
-        place: The file.
-        content: Without NaN, which JSON has not.
-        indent: How far each level is set in; `None` writes one line.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    with atomic_write(place) as beside, beside.open("w", encoding="utf-8") as handle:
-        json.dump(content, handle, indent=indent, allow_nan=False)
-        handle.flush()
-        os.fsync(handle.fileno())

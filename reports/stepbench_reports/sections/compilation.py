@@ -2,11 +2,12 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from stepbench_reports.analysis import comparison
-from stepbench_reports.read.measurement import Measurement, number
+from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
+from stepbench_reports.schema.compilation import Compilation, Occurrence
 from stepbench_reports.sections import tables
 from stepbench_reports.sections.section import CASE_FILES, Section
 from stepbench_reports.wording import quantity, summary
@@ -16,21 +17,26 @@ TABLE_BYTES = 2_000
 OCCURRENCES_BYTES = 2_500
 _OTHER_SENTENCES = re.compile(r"\n|(?<=[.!?])\s|\s(?=Explanation:|Hint:|Developer debug context:)")
 
+_OCCURRENCES: Mapping[str, Callable[[Compilation], Sequence[Occurrence]]] = {
+    "graph break": lambda compilation: compilation.breaks,
+    "recompiled": lambda compilation: compilation.recompiled,
+}
+
 
 def section(run: Run) -> Section | None:
     """A row for each compiled case, and beneath each graph break and recompilation."""
-    compiled = [m for m in run.measured if isinstance(m.fact("compile"), Mapping)]
+    compiled = [m for m in run.measured if m.compilation is not None]
     if not compiled:
         return None
     columns: dict[str, tables.Column] = {
-        "cold": lambda m: quantity.seconds(m.figure("compile", "cold", "compile_s")),
-        "warm": lambda m: quantity.seconds(m.figure("compile", "compile_s")),
-        "first step, cold": lambda m: quantity.seconds(m.figure("compile", "cold", "first_step_s")),
-        "first step, warm": lambda m: quantity.seconds(m.figure("first_step_s")),
+        "cold": lambda m: quantity.seconds(m.cold_compile_s),
+        "warm": lambda m: quantity.seconds(m.compile_value(lambda c: c.compile_s)),
+        "first step, cold": lambda m: quantity.seconds(m.cold_first_step_s),
+        "first step, warm": lambda m: quantity.seconds(m.value(lambda f: f.first_step_s)),
         "repaid after": lambda m: _repaid(run, m),
-        "graphs": lambda m: tables.count(m.figure("compile", "graphs")),
-        "breaks": lambda m: tables.count(m.figure("compile", "graph_breaks")),
-        "recompiles": lambda m: tables.count(m.figure("compile", "recompiles")),
+        "graphs": lambda m: tables.count(m.compile_value(lambda c: c.graphs)),
+        "breaks": lambda m: tables.count(m.compile_value(lambda c: c.graph_breaks)),
+        "recompiles": lambda m: tables.count(m.compile_value(lambda c: c.recompiles)),
     }
     lines, left_out = within(OCCURRENCES_BYTES, list(_occurrences(run, compiled)))
     lead = (
@@ -49,8 +55,7 @@ def _repaid(run: Run, measurement: Measurement) -> str:
     if speedup is None or measurement.parity.lost:
         return quantity.NOTHING
     step = measurement.bare_step if speedup.of == "mean" else measurement.step
-    cold_s = measurement.figure("compile", "cold", "compile_s")
-    steps = comparison.repaid_steps(cold_s, step.value, speedup.ratio)
+    steps = comparison.repaid_steps(measurement.cold_compile_s, step.value, speedup.ratio)
     if math.isinf(steps.value):
         return "never"
     half_width = (steps.high - steps.low) / 2
@@ -60,19 +65,15 @@ def _repaid(run: Run, measurement: Measurement) -> str:
 
 def _occurrences(run: Run, compiled: Sequence[Measurement]) -> Iterator[str]:
     """Each graph break and recompilation, those of several cases together."""
-    found: dict[tuple[str, str, str], list[tuple[Measurement, float]]] = {}
-    for field, what in {"breaks": "graph break", "recompiled": "recompiled"}.items():
+    found: dict[tuple[str, str, str], list[tuple[Measurement, int]]] = {}
+    for what, of in _OCCURRENCES.items():
         for m in compiled:
-            for each in m.entries("compile", field):
-                reason, where = (
-                    first_sentence(str(each.get("reason"))),
-                    str(each.get("where") or ""),
-                )
-                times = number(each.get("count"))
-                found.setdefault((what, reason, where), []).append((m, times))
+            for each in () if m.compilation is None else of(m.compilation):
+                key = (what, first_sentence(each.reason), each.where or "")
+                found.setdefault(key, []).append((m, each.count))
     for (what, reason, where), cases in found.items():
         most = max((times for _, times in cases if times > 1), default=0)
-        often = f", {most:.0f} times" if most else ""
+        often = f", {most} times" if most else ""
         place = f" ({code(where)})" if where else ""
         who = escaped(summary.names(run, [m for m, _ in cases]))
         yield f"- {what}{often} in {who}: {escaped(reason)}{place}"

@@ -1,7 +1,5 @@
 """The section of the loader by itself: its own rate, its start, and waits in training."""
 
-from collections.abc import Mapping
-
 from stepbench_reports.analysis.stats import point
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
@@ -15,19 +13,15 @@ TABLE_BYTES = 2_500
 
 def section(run: Run) -> Section | None:
     """A row for each case whose loader was measured by itself."""
-    known = [m for m in run.measured if isinstance(m.fact("loader"), Mapping)]
-    if not any(
-        m.figure("loader", name) >= 0
-        for m in known
-        for name in ("samples_per_s", "start_s", "restart_s")
-    ):
+    known = [m for m in run.measured if m.findings is not None]
+    if not known:
         return None
     columns: dict[str, tables.Column] = {
-        "samples/s": lambda m: quantity.rate(point(m.figure("loader", "samples_per_s"))),
-        "over batches": lambda m: tables.count(m.figure("loader", "batches")),
-        "start": lambda m: quantity.seconds(m.figure("loader", "start_s")),
-        "restart": lambda m: quantity.seconds(m.figure("loader", "restart_s")),
-        "kept ready": lambda m: tables.count(m.figure("loader", "ready")),
+        "samples/s": lambda m: quantity.rate(point(m.loader_samples_per_s)),
+        "over batches": lambda m: tables.count(m.value(lambda f: f.loader.batches)),
+        "start": lambda m: quantity.seconds(m.value(lambda f: f.loader.start_s)),
+        "restart": lambda m: quantity.seconds(m.value(lambda f: f.loader.restart_s)),
+        "kept ready": lambda m: tables.count(m.value(lambda f: f.loader.ready)),
         "noise": tables.noise(lambda m: m.loader_disturbed),
         "waited a step, ms": lambda m: _mean_ms(m, "host"),
         "starved a step, ms": lambda m: _mean_ms(m, "device"),

@@ -1,10 +1,7 @@
 """The section of loader workers: where a sample's time goes."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from stepbench_reports.read.measurement import number
 from stepbench_reports.read.run import Run
+from stepbench_reports.schema.profile import WorkerFacts
 from stepbench_reports.sections import tables
 from stepbench_reports.sections.section import PROFILES, Section
 from stepbench_reports.wording import quantity
@@ -20,16 +17,16 @@ def section(run: Run) -> Section | None:
         return None
     parts = list(
         dict.fromkeys(
-            name for m in watched for worker in m.profile.workers for name in worker["seconds"]
+            name for m in watched for worker in m.profile.workers for name in worker.seconds
         )
     )
     heads, alignment = tables.case_columns(run, [m for m in run.measurements if m.axes])
     rows = [
         [
             *tables.case_cells(run, m),
-            str(worker["worker"]),
-            f"{worker['samples']:,}",
-            quantity.micro(worker["elapsed_s"] / worker["samples"]),
+            str(worker.worker),
+            f"{worker.samples:,}",
+            quantity.micro(worker.elapsed_s / worker.samples),
             *(_part(worker, name) for name in parts),
         ]
         for m in watched
@@ -45,9 +42,9 @@ def section(run: Run) -> Section | None:
     return Section("Loader workers: where a sample's time goes, in µs", lead, table, PROFILES)
 
 
-def _part(worker: Mapping[str, Any], name: str) -> str:
-    took_s = number(worker["seconds"].get(name))
-    if not took_s >= 0:
+def _part(worker: WorkerFacts, name: str) -> str:
+    took_s = worker.seconds.get(name)
+    if took_s is None or took_s < 0:
         return quantity.NOTHING
-    share = quantity.percent(took_s / worker["elapsed_s"])
-    return f"{quantity.micro(took_s / worker['samples']) or 0} ({share})"
+    share = quantity.percent(took_s / worker.elapsed_s)
+    return f"{quantity.micro(took_s / worker.samples) or 0} ({share})"

@@ -1,10 +1,9 @@
 """The section of micro-batches: medians by a micro-batch's place in its step."""
 
-from typing import Any
-
 import numpy as np
 
 from stepbench_reports.analysis.stats import median_interval
+from stepbench_reports.read.measurement import Track
 from stepbench_reports.read.run import Run
 from stepbench_reports.sections import tables
 from stepbench_reports.sections.section import Section
@@ -44,7 +43,7 @@ def section(run: Run) -> Section | None:
     return Section("Micro-batches", lead, table)
 
 
-def _positions(laps: Any, shown: int, *, later: bool) -> list[str]:  # noqa: ANN401  # an array
+def _positions(laps: Track, shown: int, *, later: bool) -> list[str]:
     """The median of each position, and of all later ones together."""
     parts = [laps[:, i : i + 1] for i in range(shown)] + ([laps[:, shown:]] if later else [])
     return [

@@ -23,23 +23,23 @@ def section(run: Run) -> Section | None:
 
 def _table(run: Run) -> Grid:
     columns: dict[str, tables.Column] = {
-        "process start": lambda m: quantity.seconds(m.figure("start_s")),
-        "first step": lambda m: quantity.seconds(m.figure("first_step_s")),
+        "process start": lambda m: quantity.seconds(m.start_s),
+        "first step": lambda m: quantity.seconds(m.value(lambda f: f.first_step_s)),
         "warm-up": _warmup,
-        "host peak, MiB": lambda m: quantity.mebibytes(m.figure("memory", "host_peak_bytes")),
+        "host peak, MiB": lambda m: quantity.mebibytes(m.value(lambda f: f.memory.host_peak_bytes)),
         "device peak, MiB": lambda m: quantity.mebibytes(
-            m.figure("memory", "device_peak_allocated_bytes")
+            m.value(lambda f: f.memory.device_peak_allocated_bytes)
         ),
         "in warm-up, MiB": lambda m: quantity.mebibytes(
-            m.figure("memory", "warmup", "device_peak_allocated_bytes")
+            m.value(lambda f: f.memory.warmup.device_peak_allocated_bytes)
         ),
         "laps / bare": lambda m: tables.ratio(m.lapped_per_bare),
-        "whole case": lambda m: quantity.seconds(m.figure("elapsed_s")),
+        "whole case": lambda m: quantity.seconds(m.elapsed_s),
     }
     return tables.filled(run, run.measured, columns, TABLE_BYTES)
 
 
 def _warmup(measurement: Measurement) -> str:
-    steps = tables.count(measurement.figure("warmup", "steps"))
-    elapsed = quantity.seconds(measurement.figure("warmup", "elapsed_s"))
+    steps = tables.count(measurement.value(lambda f: f.warmup.steps))
+    elapsed = quantity.seconds(measurement.value(lambda f: f.warmup.elapsed_s))
     return f"{steps} steps, {elapsed}" if steps and elapsed else steps or elapsed

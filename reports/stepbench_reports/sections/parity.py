@@ -1,11 +1,11 @@
 """The section of parity: errors beside eager double precision, and trained accuracies."""
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from stepbench_reports.read.measurement import Measurement, number
-from stepbench_reports.read.parity import KINDS
+from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
+from stepbench_reports.schema.parity import TensorKind
 from stepbench_reports.sections import tables
 from stepbench_reports.sections.section import Section
 from stepbench_reports.wording import parity, quantity
@@ -22,8 +22,8 @@ def section(run: Run) -> Section | None:
         return None
     columns: dict[str, tables.Column] = {
         "parity": lambda m: parity.cell(m.parity),
-        **{kind: _error_of(kind) for kind in KINDS},
-        "starts": lambda m: tables.count(number(m.parity.judgement.get("starts"))),
+        **{kind: _error_of(kind) for kind in TensorKind},
+        "starts": _starts,
         "trainings": lambda m: escaped(m.parity.trained or ""),
         "accuracy": lambda m: _accuracy(m.parity.accuracy),
         "twin's": lambda m: _accuracy(m.parity.twin_accuracy),
@@ -36,15 +36,12 @@ def section(run: Run) -> Section | None:
         if said
     ]
     lines, left_out = within(SENTENCES_BYTES, list(dict.fromkeys(told)))
-    rule: Mapping[str, Any] = next(
-        (r for m in compared if (r := m.parity.judgement.get("rule"))), {}
-    )
-    multiple = f"{number(rule.get('multiple')):g}" if rule else "some"
-    taken: Mapping[str, Any] = next(
-        (r for m in compared if (r := m.parity.judgement.get("reference"))), {}
-    )
+    judgements = [m.parity.judgement for m in compared if m.parity.judgement is not None]
+    multiple = f"{judgements[0].rule.multiple:g}" if judgements else "some"
+    taken = next((j.reference for j in judgements if j.reference is not None), None)
     lead = (
-        f"Outputs, losses, gradients, parameters and buffers of {taken.get('asked_steps', 'some')} "
+        f"Outputs, losses, gradients, parameters and buffers of "
+        f"{'some' if taken is None else taken.asked_steps} "
         f"training steps beside those of eager execution in double precision on the CPU, from the "
         f"same weights and batches: relative errors, of each kind that of the tensor that comes "
         f"closest to what is allowed. That is {multiple} times the error that eager has itself in "
@@ -62,9 +59,14 @@ def _table(run: Run, compared: Sequence[Measurement], columns: Mapping[str, tabl
     return tables.filled(run, list(first.values()), columns, TABLE_BYTES)
 
 
-def _error_of(kind: str) -> tables.Column:
+def _starts(measurement: Measurement) -> str:
+    judgement = measurement.parity.judgement
+    return quantity.NOTHING if judgement is None else tables.count(judgement.starts)
+
+
+def _error_of(kind: TensorKind) -> tables.Column:
     return lambda measurement: parity.relative(measurement.parity.error_of(kind))
 
 
 def _accuracy(share: float) -> str:
-    return f"{share * 100:.2f} %" if share == share else quantity.NOTHING  # noqa: PLR0124  # NaN
+    return quantity.NOTHING if math.isnan(share) else f"{share * 100:.2f} %"

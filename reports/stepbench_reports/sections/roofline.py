@@ -1,6 +1,6 @@
 """The section of work: operations and bytes of a step beside what the machine reaches at best."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from stepbench_reports.analysis.stats import point
 from stepbench_reports.read.measurement import Measurement, number
@@ -24,14 +24,10 @@ def section(run: Run) -> Section | None:
         "ridge, FLOP/B": lambda m: quantity.number(
             run.ridge(m.axes.get("device"), m.axes.get("precision"))
         ),
-        "operators": lambda m: tables.count(m.figure("work", "operators") * m.micro_batches),
-        "saved, MiB": lambda m: quantity.number(m.figure("memory", "saved_bytes") / 2**20),
+        "operators": lambda m: tables.count(m.value(lambda f: f.work.operators) * m.micro_batches),
+        "saved, MiB": lambda m: quantity.number(_saved_bytes(m) / 2**20),
     }
-    counted = [
-        m
-        for m in run.measured
-        if m.figure("work", "flops") >= 0 or m.figure("memory", "saved_bytes") >= 0
-    ]
+    counted = [m for m in run.measured if m.flops >= 0 or _saved_bytes(m) >= 0]
     reasons = list(_uncounted(run))
     if not counted and not reasons:
         return None
@@ -47,12 +43,17 @@ def section(run: Run) -> Section | None:
     return Section("Work and the roofline", lead, table, CASE_FILES, tuple(lines), left_out)
 
 
+def _saved_bytes(measurement: Measurement) -> float:
+    """What autograd keeps of one forward pass."""
+    return measurement.value(lambda f: f.memory.saved_bytes)
+
+
 def _uncounted(run: Run) -> Iterator[str]:
     """The reasons for which work could not be counted."""
     by_reason: dict[str, list[Measurement]] = {}
     for m in run.measured:
-        reason = m.fact("work", "reason")
-        if isinstance(reason, str) and reason:
+        reason = None if m.findings is None else m.findings.work.reason
+        if reason:
             by_reason.setdefault(reason, []).append(m)
     for reason, found in by_reason.items():
         yield f"- not counted in {escaped(summary.names(run, found))}: {escaped(reason)}"
@@ -68,19 +69,19 @@ def _ceilings(run: Run) -> str:
 
 
 def _ceiling(run: Run, device: str) -> str:
-    facts = run.ceilings(device)
-    products = facts.get("matmul_flops_per_s")
+    peaks = run.ceilings(device)
+    if peaks is None:
+        return ""
     parts = [
-        f"{quantity.giga(number(flops))} GFLOP/s in matrix products of {precision}"
-        for precision, flops in (products.items() if isinstance(products, Mapping) else ())
-        if number(flops) > 0
+        f"{quantity.giga(flops)} GFLOP/s in matrix products of {precision}"
+        for precision, flops in peaks.matmul_flops_per_s.items()
+        if flops is not None and flops > 0
     ]
-    copied = quantity.giga(number(facts.get("copy_bytes_per_s")))
+    copied = quantity.giga(peaks.copy_bytes_per_s)
     if copied:
         parts.append(f"{copied} GB/s of memory read and written")
-    decoded = number(facts.get("decoded_images_per_s"))
+    decoded = number(peaks.decoded_images_per_s)
     if decoded > 0:
         parts.append(f"{quantity.rate(point(decoded))} JPEG files/s decoded by one core")
-    threads = number(facts.get("threads"))
-    how = f" with {threads:.0f} threads" if threads > 0 else ""
+    how = f" with {peaks.threads} threads" if peaks.threads > 0 else ""
     return escaped(f"{device} reaches at best{how}: {', '.join(parts)}.") if parts else ""

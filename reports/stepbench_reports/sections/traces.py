@@ -1,8 +1,6 @@
 """The section of traces: what profiling wrote, and where it is opened."""
 
-from collections.abc import Mapping
-
-from stepbench_reports.read.measurement import Measurement, number
+from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
 from stepbench_reports.schema.status import Status
 from stepbench_reports.sections import tables
@@ -19,15 +17,13 @@ def section(run: Run) -> Section | None:
     if not run.profiled:
         return None
     columns: dict[str, tables.Column] = {
-        "trace, KiB": lambda m: _kibibytes(_figure(m, "trace", "bytes")),
-        "events": lambda m: tables.count(_figure(m, "trace", "events")),
-        "TensorBoard, KiB": lambda m: _kibibytes(_figure(m, "board", "bytes")),
+        "trace, KiB": lambda m: _kibibytes(m.profile.trace_bytes),
+        "events": lambda m: tables.count(m.profile.trace_events),
+        "TensorBoard, KiB": lambda m: _kibibytes(m.profile.board_bytes),
         "profiled step, ms": lambda m: quantity.number(m.profile.step_s * 1e3, most=3),
         "allocated at once, MiB": _memory_peak,
         "device idle": lambda m: quantity.percent(m.profile.device_idle),
-        "memory snapshot, KiB": lambda m: _kibibytes(
-            number(m.profile.content.get("snapshot_bytes"))
-        ),
+        "memory snapshot, KiB": lambda m: _kibibytes(m.profile.snapshot_bytes),
     }
     told = [
         f"- {code(m.id)}: {escaped(m.profile.reason or str(m.profile.status))}"
@@ -48,11 +44,6 @@ def section(run: Run) -> Section | None:
     )
     table = tables.filled(run, run.profiled, columns, TABLE_BYTES)
     return Section("Traces", lead, table, PROFILES, tuple(lines), left_out)
-
-
-def _figure(measurement: Measurement, part: str, name: str) -> float:
-    found = measurement.profile.content.get(part)
-    return number(found.get(name)) if isinstance(found, Mapping) else number(None)
 
 
 def _kibibytes(size_bytes: float) -> str:

@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from stepbench_reports.analysis.bottleneck import Bottleneck, BottleneckKind
 from stepbench_reports.analysis.stats import point
 from stepbench_reports.read.measurement import Measurement, number
-from stepbench_reports.schema.axes import EAGER
+from stepbench_reports.schema.axes import EAGER, AxisValues
 from stepbench_reports.schema.phases import STEP, Phase
 from stepbench_reports.wording import quantity
 
@@ -16,8 +15,7 @@ MOST_GAIN = 100
 _STARVED = 0.10
 """The clocks' `dataload` are both told where they differ by more than this share of the step."""
 
-_Axes = Mapping[str, Any]
-_ALWAYS: Callable[[_Axes], bool] = lambda _: True  # noqa: E731  # a word in the tables below
+_ALWAYS: Callable[[AxisValues], bool] = lambda _: True  # noqa: E731  # a word in the tables below
 
 _IF_LIFTED = {
     BottleneckKind.DATA: "if batches were there at once",
@@ -27,17 +25,17 @@ _IF_LIFTED = {
     BottleneckKind.COMPUTE_OR_LAUNCH: "if forward and backward took no time",
     BottleneckKind.OPTIMIZER: "if the optimizer took no time",
 }
-_COMPUTE_HINTS: tuple[tuple[str, Callable[[_Axes], bool]], ...] = (
+_COMPUTE_HINTS: tuple[tuple[str, Callable[[AxisValues], bool]], ...] = (
     ("a smaller model", _ALWAYS),
     ("--precision bf16", lambda axes: axes.get("precision") not in {"bf16", "fp16"}),
     ("a faster device", _ALWAYS),
 )
-_LAUNCH_HINTS: tuple[tuple[str, Callable[[_Axes], bool]], ...] = (
+_LAUNCH_HINTS: tuple[tuple[str, Callable[[AxisValues], bool]], ...] = (
     ("a larger --batch-size", _ALWAYS),
     ("--compile default", lambda axes: axes.get("compile", EAGER) == EAGER),
     ("fewer and larger operators", _ALWAYS),
 )
-_HINTS: Mapping[BottleneckKind, tuple[tuple[str, Callable[[_Axes], bool]], ...]] = {
+_HINTS: Mapping[BottleneckKind, tuple[tuple[str, Callable[[AxisValues], bool]], ...]] = {
     BottleneckKind.DATA: (
         ("more --num-workers", _ALWAYS),
         ("cheaper transforms", _ALWAYS),
@@ -133,8 +131,8 @@ def _because(
             beyond = f" beyond {_in_ms(launch_s)} of launch overhead" if launch_s else ""
             return f"{share} is forward and backward{beyond}{_reached(share_of_ceiling)}"
         case BottleneckKind.COMPUTE_OR_LAUNCH:
-            why = measurement.fact("fixed", "reason")
-            known = why if isinstance(why, str) and why else "not measured"
+            findings = measurement.findings
+            known = (None if findings is None else findings.fixed.reason) or "not measured"
             return (
                 f"{share} is forward and backward, launch overhead included ({known})"
                 f"{_reached(share_of_ceiling)}"
@@ -145,7 +143,7 @@ def _because(
 
 def _rates(measurement: Measurement, bound: Bottleneck) -> str:
     """The loader's own rate beside that of the rest of the step."""
-    own = number(measurement.fact("loader", "samples_per_s"))
+    own = measurement.loader_samples_per_s
     rest_s = bound.best_without(BottleneckKind.DATA)
     rates = []
     if own > 0:
@@ -164,7 +162,7 @@ def _reached(share_of_ceiling: float) -> str:
 
 
 def _trained(measurement: Measurement) -> str:
-    trainable = measurement.figure("model", "trainable")
+    trainable = measurement.value(lambda findings: findings.model.trainable)
     return "" if math.isnan(trainable) else f", for {trainable:,.0f} parameters"
 
 
@@ -178,7 +176,7 @@ def _best(bound: Bottleneck, kind: BottleneckKind) -> str:
     return f"at best {best} a step, {_times(gain)}{limit}, {_IF_LIFTED[kind]}"
 
 
-def _hints(axes: _Axes, kind: BottleneckKind) -> str:
+def _hints(axes: AxisValues, kind: BottleneckKind) -> str:
     return ", ".join(hint for hint, useful in _HINTS[kind] if useful(axes))
 
 

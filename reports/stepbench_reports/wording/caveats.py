@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-from stepbench_reports.read.measurement import Measurement, number
+from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
 from stepbench_reports.wording import parity, quantity, summary
 
@@ -49,12 +49,8 @@ def _parity(run: Run) -> Iterator[str]:
 
 def _precision(run: Run, measured: Sequence[Measurement], who: _Who) -> Iterator[str]:
     """Where sampling or warm-up ended before they had come to their end."""
-    target = number(run.about("sampling").get("rel_error"))
-    short = [
-        m
-        for m in measured
-        if m.fact("sampling", "stopped") == "time" and m.step.relative_half_width > target
-    ]
+    target = run.facts.sampling.rel_error
+    short = [m for m in measured if m.stopped == "time" and m.step.relative_half_width > target]
     if short:
         worst = quantity.uncertainty(max(m.step.relative_half_width for m in short))
         yield (
@@ -64,7 +60,7 @@ def _precision(run: Run, measured: Sequence[Measurement], who: _Who) -> Iterator
     few = [m for m in measured if math.isnan(m.step.low)]
     if few:
         yield f"No interval {who(few)}: fewer than 6 steps; give --steps or --max-time more."
-    restless = [m for m in measured if m.fact("warmup", "settled") is False]
+    restless = [m for m in measured if m.findings is not None and not m.findings.warmup.settled]
     if restless:
         yield f"Warm-up had not settled {who(restless)}: steps may still have become faster."
 
@@ -72,7 +68,7 @@ def _precision(run: Run, measured: Sequence[Measurement], who: _Who) -> Iterator
 def _noise(measured: Sequence[Measurement], who: _Who) -> Iterator[str]:
     """What others on the machine did."""
     watched = [m for m in measured if m.watched_blocks > 0]
-    set_aside = sum(max(0.0, m.figure("noise", "set_aside")) for m in watched)
+    set_aside = sum(m.blocks_set_aside for m in watched)
     if set_aside:
         blocks = sum(m.watched_blocks for m in watched)
         yield (
@@ -93,15 +89,19 @@ def _by_what(disturbed: Sequence[Measurement]) -> str:
     kept = [
         block
         for m in disturbed
-        for block in m.entries("noise", "blocks")
-        if block.get("kept") is True
+        if m.findings is not None
+        for block in m.findings.noise.blocks
+        if block.kept
     ]
     told = []
-    for field, what in {"others": "others' work", "steal": "the machine's host"}.items():
-        worst = max([0.0, *(number(block.get(field)) for block in kept)])
+    for what, shares in {
+        "others' work": [block.others for block in kept],
+        "the machine's host": [block.steal for block in kept],
+    }.items():
+        worst = max((share for share in shares if share is not None), default=0.0)
         if worst > 0:
             told.append(f"{what} took up to {quantity.percent(worst)} of the cores")
-    reasons = dict.fromkeys(str(block["throttled"]) for block in kept if block.get("throttled"))
+    reasons = dict.fromkeys(block.throttled for block in kept if block.throttled)
     if reasons:
         told.append(f"the device was throttled by {', '.join(reasons)}")
     return f" ({'; '.join(told)})" if told else ""

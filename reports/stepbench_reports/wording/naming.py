@@ -3,10 +3,9 @@
 An axis at its default goes without saying, unless nothing else would be said of a case.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from stepbench_reports.schema.axes import DEFAULTS, INFO, AxisInfo, workload_label
+from stepbench_reports.schema.axes import DEFAULTS, INFO, AxisInfo, AxisValues, workload_label
 
 
 def _info(name: str) -> AxisInfo:
@@ -17,17 +16,17 @@ def _info(name: str) -> AxisInfo:
     )
 
 
-def label(axes: Mapping[str, Any], names: Sequence[str]) -> str:
+def label(axes: AxisValues, names: Sequence[str]) -> str:
     """A case in the words of its id, on some axes only: `b32 w2 default`."""
     return " ".join(_info(name).short(axes[name]) for name in _said(axes, names))
 
 
-def setting(axes: Mapping[str, Any], names: Sequence[str]) -> str:
+def setting(axes: AxisValues, names: Sequence[str]) -> str:
     """A case in words, on some axes only: `batch size 32, 2 workers, torch.compile default`."""
     return ", ".join(_info(name).words(axes[name]) for name in _said(axes, names))
 
 
-def beyond_default(axes: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+def beyond_default(axes: AxisValues, names: Iterable[str]) -> list[str]:
     """Which of some axes need saying: those not at a default that goes without."""
     return [
         name
@@ -36,11 +35,11 @@ def beyond_default(axes: Mapping[str, Any], names: Iterable[str]) -> list[str]:
     ]
 
 
-def _said(axes: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+def _said(axes: AxisValues, names: Sequence[str]) -> list[str]:
     return beyond_default(axes, names) or [name for name in names if name in axes]
 
 
-def cell(axes: Mapping[str, Any], name: str) -> str:
+def cell(axes: AxisValues, name: str) -> str:
     """A case's value on one axis, for a column that names the axis."""
     value = axes.get(name)
     if isinstance(value, bool):

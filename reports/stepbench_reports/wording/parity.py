@@ -3,13 +3,8 @@
 import math
 from collections.abc import Mapping
 
-from stepbench_reports.read.parity import (
-    DIFFERENT,
-    INCONCLUSIVE,
-    NOT_JUDGED,
-    Parity,
-)
-from stepbench_reports.schema.parity import ParityVerdict
+from stepbench_reports.read.parity import NOT_JUDGED, Parity
+from stepbench_reports.schema.parity import ParityVerdict, TrainingVerdict
 from stepbench_reports.wording import quantity
 
 _VERDICTS: Mapping[str, str] = {
@@ -51,7 +46,7 @@ def sentence(parity: Parity) -> str:
         said.append(f"{word}: {parity.reason or 'no reason is recorded'}")
     elif _reload_reason(parity):
         said.append(f"saving and reloading could not be compared: {_reload_reason(parity)}")
-    if parity.trained in {DIFFERENT, INCONCLUSIVE}:
+    if parity.trained in {TrainingVerdict.DIFFERENT, TrainingVerdict.INCONCLUSIVE}:
         said.append(f"its trainings are {parity.trained} ({points(parity)})")
     elif parity.trained == NOT_JUDGED:
         said.append(f"its trainings came to no end: {parity.trained_reason}")
@@ -59,8 +54,8 @@ def sentence(parity: Parity) -> str:
 
 
 def _reload_reason(parity: Parity) -> str:
-    found = parity.judgement.get("reload")
-    return str(found.get("reason") or "") if isinstance(found, Mapping) else ""
+    reload = None if parity.judgement is None else parity.judgement.reload
+    return (None if reload is None else reload.reason) or ""
 
 
 def points(parity: Parity) -> str:
@@ -74,10 +69,10 @@ def points(parity: Parity) -> str:
 
 def shortened(parity: Parity) -> str:
     """How a trajectory was cut short of what was asked for; nothing where it was not."""
-    found = parity.judgement.get("reference")
-    if not isinstance(found, Mapping) or not found.get("cut"):
+    reference = None if parity.judgement is None else parity.judgement.reference
+    if reference is None or not reference.cut:
         return quantity.NOTHING
     return (
-        f"compared over {found.get('steps')} of {found.get('asked_steps')} steps at batch size "
-        f"{found.get('batch_size')} instead of {found.get('asked_batch_size')}, {found['cut']}"
+        f"compared over {reference.steps} of {reference.asked_steps} steps at batch size "
+        f"{reference.batch_size} instead of {reference.asked_batch_size}, {reference.cut}"
     )

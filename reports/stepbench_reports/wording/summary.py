@@ -3,12 +3,12 @@
 import math
 import shlex
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from stepbench_reports.analysis.stats import UNKNOWN
-from stepbench_reports.read.measurement import DAMAGED, NOT_MEASURED, Measurement, number
+from stepbench_reports.read.measurement import DAMAGED, NOT_MEASURED, Measurement
 from stepbench_reports.read.run import Run
 from stepbench_reports.schema.axes import workload_label
+from stepbench_reports.schema.run import SamplingOptions
 from stepbench_reports.schema.status import Status
 from stepbench_reports.wording import naming, quantity
 
@@ -70,12 +70,10 @@ def data(run: Run) -> str:
     """What was trained on, always with where it comes from."""
     sources: dict[str, str] = {}
     for measurement in run.measurements:
-        facts = measurement.fact("data")
-        if isinstance(facts, Mapping) and facts.get("name"):
-            origin = str(facts.get("origin") or "not recorded")
-            length = facts.get("length")
-            size = f", {length:,} samples" if isinstance(length, int) else ""
-            sources[f"{facts['name']} ({ORIGINS.get(origin, f'origin {origin}')}{size})"] = origin
+        if measurement.findings is not None and measurement.findings.data.name:
+            facts = measurement.findings.data
+            size = "" if facts.length is None else f", {facts.length:,} samples"
+            sources[f"{facts.name} ({ORIGINS[facts.origin]}{size})"] = facts.origin
     unknown = "data not recorded"
     if not any(m.ok for m in run.measurements):
         unknown = "data not known, as no case was measured"
@@ -84,23 +82,24 @@ def data(run: Run) -> str:
 
 def machine(run: Run) -> str:
     """The machine and what ran on it."""
-    facts = run.about("machine")
-    cpu, cores = facts.get("cpu"), facts.get("usable_cores") or facts.get("logical_cores")
-    memory = facts.get("memory_bytes")
-    devices = facts.get("devices") or {}
+    facts = run.facts.machine
+    if facts is None:
+        return "machine not recorded"
+    cores = facts.usable_cores or facts.logical_cores
+    devices = facts.devices
     used = dict.fromkeys(str(m.axes["device"]) for m in run.measurements if "device" in m.axes)
     parts = [f"{devices[name]} ({name})" for name in used if name != "cpu" and devices.get(name)]
-    parts += [str(cpu)] if cpu else []
+    parts += [facts.cpu] if facts.cpu else []
     parts += [f"{cores} cores" if cores != 1 else "1 core"] if cores else []
-    parts += [f"{memory / 2**30:.0f} GiB"] if isinstance(memory, (int, float)) else []
+    parts += [f"{facts.memory_bytes / 2**30:.0f} GiB"] if facts.memory_bytes else []
     return ", ".join(parts) or "machine not recorded"
 
 
 def packages(run: Run) -> str:
     """The torch and the Python that ran."""
-    versions = run.about("packages")
-    python = run.about("machine").get("python")
-    parts = [f"torch {versions['torch']}"] if versions.get("torch") else ["torch not recorded"]
+    torch = run.facts.packages.get("torch")
+    python = None if run.facts.machine is None else run.facts.machine.python
+    parts = [f"torch {torch}"] if torch else ["torch not recorded"]
     return ", ".join(parts + ([f"Python {python}"] if python else []))
 
 
@@ -120,32 +119,27 @@ def stopping(run: Run) -> str | None:
     by_reason: dict[str, list[Measurement]] = {}
     for measurement in run.measurements:
         if measurement.ok:
-            reason = str(measurement.fact("sampling", "stopped") or "a cause that is not recorded")
+            reason = measurement.stopped or "a cause that is not recorded"
             by_reason.setdefault(reason, []).append(measurement)
     if not by_reason:
         return None
-    asked = run.about("sampling")
     return "; ".join(
-        f"{cases(len(found))} {_stopped(reason, found, asked)}"
+        f"{cases(len(found))} {_stopped(reason, found, run.facts.sampling)}"
         for reason, found in by_reason.items()
     )
 
 
-def _stopped(reason: str, found: list[Measurement], asked: Mapping[str, Any]) -> str:
+def _stopped(reason: str, found: list[Measurement], asked: SamplingOptions) -> str:
     if reason == "precise":
-        target = quantity.asked(number(asked.get("rel_error")))
-        return f"sampled until the median step was known to ±{target}".removesuffix(" to ±")
+        return f"sampled until the median step was known to ±{quantity.asked(asked.rel_error)}"
     if reason == "steps":
-        steps = number(asked.get("steps"))
-        how_many = "" if math.isnan(steps) else f"{steps:,.0f} "
+        how_many = "" if asked.steps is None else f"{asked.steps:,.0f} "
         return f"sampled for the {how_many}steps that --steps asked for"
     if reason == "time":
         widths = [m.step.relative_half_width for m in found]
         known = [width for width in widths if not math.isnan(width)]
         worst = f" (±{quantity.uncertainty(max(known))} at worst)" if known else ""
-        most_s = number(asked.get("max_time_s"))
-        how_long = "" if math.isnan(most_s) else f" {most_s:g}"
-        return f"stopped by --max-time{how_long}{worst}"
+        return f"stopped by --max-time {asked.max_time_s:g}{worst}"
     return f"stopped by {reason}"
 
 

@@ -4,12 +4,15 @@ import pytest
 
 from stepbench_reports.analysis import comparison
 from stepbench_reports.analysis.stats import Interval
+from stepbench_reports.schema.axes import Axes
+from stepbench_reports.schema.measurement import Block
 
 
 def test_the_eager_twin_differs_in_compile_alone() -> None:
-    axes = {"batch_size": 4, "compile": "max-autotune", "precision": "bf16"}
-    assert comparison.eager_twin(axes) == {**axes, "compile": "off"}
-    assert comparison.eager_twin({**axes, "compile": "off"}) is None
+    axes = Axes(workload="convnet", compile="max-autotune", precision="bf16")
+    eager = axes.changed(compile="off").values()
+    assert comparison.eager_twin(axes.values()) == eager
+    assert comparison.eager_twin(eager) is None
 
 
 def test_the_speedup_is_eager_over_compiled() -> None:
@@ -25,17 +28,16 @@ def test_an_eager_twin_has_no_setting_of_the_compiler() -> None:
 
 def test_the_mean_step_is_all_time_over_all_steps_of_one_kind() -> None:
     blocks = [
-        {"kind": "lapped", "steps": 10, "elapsed_s": 0.5},
-        {"kind": "lapped", "steps": 30, "elapsed_s": 1.5},
-        {"kind": "bare", "steps": 10, "elapsed_s": 0.2},
-        {"kind": "bare", "steps": 30, "elapsed_s": 1.4},
-        {"kind": "isolated", "steps": 1, "elapsed_s": 9},  # of a later stepbench
+        Block(kind="lapped", steps=10, elapsed_s=0.5),
+        Block(kind="lapped", steps=30, elapsed_s=1.5),
+        Block(kind="bare", steps=10, elapsed_s=0.2),
+        Block(kind="bare", steps=30, elapsed_s=1.4),
     ]
     assert comparison.mean_step(blocks, "lapped").value == pytest.approx(0.05)
     assert comparison.mean_step(blocks, "bare").value == pytest.approx(0.04)
     assert math.isnan(comparison.mean_step(blocks, "bare").low)  # of two blocks only
     assert math.isnan(comparison.mean_step([], "bare").value)
-    empty = [{"kind": "bare", "steps": 0, "elapsed_s": 0.0}]
+    empty = [Block(kind="bare", steps=1, elapsed_s=0.0)]
     assert math.isnan(comparison.mean_step(empty, "bare").value)
 
 

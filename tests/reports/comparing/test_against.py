@@ -67,7 +67,7 @@ def test_a_case_that_trains_another_model_is_not_faster(tmp_path: Path) -> None:
     here, there = written(tmp_path / "here", 0.5), written(tmp_path / "there")
     (here.path / "parity").mkdir()
     (case, _) = here.measurements
-    content = {"id": case.id, "case": dict(case.axes), "judgement": {"verdict": "fail"}}
+    content = synthetic.parity_file(case.axes, "fail")
     (here.path / "parity" / f"{case.id}.json").write_text(json.dumps(content))
     here = load(here.path)
     found = against(here, there)

@@ -48,3 +48,11 @@ def test_a_case_that_was_not_profiled_is_refused(tmp_path: Path) -> None:
     run = load(synthetic.write_run(tmp_path / "run", synthetic.two_cases()))
     with pytest.raises(ReportError, match="--profile"):
         find(run, "off")
+
+
+def test_a_damaged_profile_is_named_and_not_called_missing(tmp_path: Path) -> None:
+    place = synthetic_profile.write_run(tmp_path / "run")
+    for file in (place / "profiles").iterdir():
+        file.write_text('{"schema": 1, ')
+    with pytest.raises(ReportError, match=r"off: profiles/.*-off-fp32\.json: is no JSON"):
+        find(load(place), "off")

@@ -1,17 +1,26 @@
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stepbench_reports.regression.decision import Decision, Finding, decide, to_json
+from stepbench_reports.regression.decision import Decision, Finding, decide, verdict_file
 from stepbench_reports.regression.screening import SUITE, Row
-from stepbench_reports.regression.verdict import Verdict
+from stepbench_reports.schema.check import (
+    BeginFact,
+    CaseReason,
+    EndFact,
+    Fact,
+    FatalFact,
+    PairLine,
+    Stage,
+)
+from stepbench_reports.schema.files import decode, encode
 from stepbench_reports.schema.phases import STEP
+from stepbench_reports.schema.verdict import Verdict, VerdictFile
 from support import synthetic_check as made
 
 
-def decided(path: Path, *pairs: dict[str, Any], **more: Any) -> Decision:
+def decided(path: Path, *pairs: PairLine, **more: Any) -> Decision:
     return decide(made.write(path, pairs, **more))
 
 
@@ -21,7 +30,7 @@ def step(decision: Decision, case: str = made.CASE) -> Finding:
 
 def slowed(
     slower: float, *, phase: str = "forward", case: str = made.CASE, fresh: float | None = None
-) -> list[dict[str, Any]]:
+) -> list[PairLine]:
     """A whole check of one case."""
     again = slower if fresh is None else fresh
     return [
@@ -84,18 +93,16 @@ def test_a_step_that_looked_slower_and_was_not_measured_again_is_no_pass(tmp_pat
     found = decided(tmp_path, *pairs, cases=[made.CASE, made.OTHER])
     assert step(found, made.OTHER).verdict is Verdict.PASS
     assert found.exit_code == 2
-    faster = [*made.entries(6, -0.3), *made.entries(6, case=made.OTHER)]
+    faster = [*made.entries(6, -0.25), *made.entries(6, case=made.OTHER)]
     assert decided(tmp_path, *faster, cases=[made.CASE, made.OTHER]).exit_code == 0
 
 
 def test_an_interrupted_check_is_no_pass(tmp_path: Path) -> None:
-    end: dict[str, Any] = {
-        "kind": "end", "why": "interrupted", "elapsed_s": 1.0, "budget_s": 600.0,
-    }  # fmt: skip
+    end = EndFact(why="interrupted", elapsed_s=1.0, budget_s=600.0)
     assert decide(made.write(tmp_path, made.entries(6), [end])).exit_code == 2
     assert decide(made.write(tmp_path, slowed(0.05), [end])).exit_code == 1
-    gone_on_with: list[dict[str, Any]] = [end, {"kind": "begin"}, {**end, "why": "done"}]
-    assert decide(made.write(tmp_path, made.entries(6), gone_on_with)).exit_code == 0
+    resumed: list[Fact] = [end, BeginFact(), EndFact(why="done", elapsed_s=1.0, budget_s=600.0)]
+    assert decide(made.write(tmp_path, made.entries(6), resumed)).exit_code == 0
 
 
 def test_a_row_of_a_family_that_is_not_complete_cannot_lend_its_place(tmp_path: Path) -> None:
@@ -131,10 +138,11 @@ def test_the_suite_has_a_row(tmp_path: Path) -> None:
 
 def test_a_slowdown_spread_over_cases_too_thin_for_each_is_the_suite_s(tmp_path: Path) -> None:
     cases = [f"case-{number}" for number in range(6)]
-    pairs: list[dict[str, Any]] = []
+    pairs: list[PairLine] = []
+    stages: tuple[tuple[Stage, int], ...] = (("screen", 1), ("confirm", 13))
     for number, case in enumerate(cases):
-        for stage, first, count in (("screen", 1, 12), ("confirm", 13, 12)):
-            changes = made.noise(count, 0.03, seed=100 * number + first)
+        for stage, first in stages:
+            changes = made.noise(12, 0.03, seed=100 * number + first)
             pairs += [
                 made.entry(first + i, {"backward": 0.035 + change}, case=case, stage=stage)
                 for i, change in enumerate(changes)
@@ -146,30 +154,30 @@ def test_a_slowdown_spread_over_cases_too_thin_for_each_is_the_suite_s(tmp_path:
 
 
 def test_what_head_alone_cannot_run_is_a_regression(tmp_path: Path) -> None:
-    failing = [{"case": made.OTHER, "reason": "it raised ImportError"}]
+    failing = (CaseReason(case=made.OTHER, reason="it raised ImportError"),)
     found = decided(tmp_path, *made.entries(6), failing=failing)
     assert found.exit_code == 1
     assert "fails in head: it raised ImportError" in found.facts[0].sentence
 
 
 def test_what_base_cannot_run_is_not_compared(tmp_path: Path) -> None:
-    new = [{"case": made.OTHER, "reason": "base: there is no file new.py"}]
+    new = (CaseReason(case=made.OTHER, reason="base: there is no file new.py"),)
     found = decided(tmp_path, *made.entries(6), unmeasured=new)
     assert found.exit_code == 0
     assert found.unmeasured[0].case == made.OTHER
 
 
 def test_nothing_is_said_of_a_check_that_would_compare_head_with_head(tmp_path: Path) -> None:
-    fatal = {"kind": "fatal", "reason": "base would run code that is not its own"}
+    fatal = FatalFact(reason="base would run code that is not its own")
     found = decide(made.write(tmp_path, slowed(0.05), [fatal]))
     assert found.exit_code == 2
-    mended = decide(made.write(tmp_path, slowed(0.05), [fatal, {"kind": "begin"}]))
+    mended = decide(made.write(tmp_path, slowed(0.05), [fatal, BeginFact()]))
     assert mended.exit_code == 1
 
 
 def test_the_verdict_for_programs_is_plain_json(tmp_path: Path) -> None:
-    for pairs in ([], made.entries(3), slowed(0.05)):
-        found = to_json(decided(tmp_path, *pairs))
-        assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found["exit_code"] == 1
-    assert {row["verdict"] for row in found["rows"]} >= {"regression", "pass", None}
+    for pairs in (made.entries(0), made.entries(3), slowed(0.05)):
+        found = verdict_file(decided(tmp_path, *pairs))
+        assert decode("verdict.json", encode(found), VerdictFile) == found
+    assert found.exit_code == 1
+    assert {row.verdict for row in found.rows} >= {Verdict.REGRESSION, Verdict.PASS, None}

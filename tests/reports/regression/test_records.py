@@ -1,26 +1,33 @@
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from stepbench_reports import ReportError, regression
 from stepbench_reports.regression.records import faster_half, pair
+from stepbench_reports.schema.check import SideName, TurnSeries
 from stepbench_reports.schema.phases import STEP
 from support import synthetic_check as made
 
 seconds = st.lists(st.floats(1e-4, 1.0), min_size=2, max_size=12)
 
 
-def turns(base: list[float], head: list[float]) -> dict[str, object]:
-    sides = ["base"] * len(base) + ["head"] * len(head)
+def turns(base: list[float], head: list[float]) -> TurnSeries:
+    sides: list[SideName] = ["base" for _ in base]
+    sides += ["head" for _ in head]
     values = [*base, *head]
-    return {
-        "side": sides,
-        "steps": [1] * len(sides),
-        "elapsed_s": values,
-        "phases_s": {"forward": [v / 4 for v in values], "backward": [3 * v / 4 for v in values]},
-    }
+    return TurnSeries(
+        side=tuple(sides),
+        steps=(1,) * len(sides),
+        elapsed_s=tuple(values),
+        phases_s={
+            "forward": tuple(v / 4 for v in values),
+            "backward": tuple(3 * v / 4 for v in values),
+        },
+    )
 
 
 @given(seconds, seconds)
@@ -34,9 +41,7 @@ def test_the_slower_half_does_not_count() -> None:
 
 
 def test_seconds_are_per_step() -> None:
-    given_turns = {
-        "side": ["base", "head"], "steps": [10, 5], "elapsed_s": [1.0, 1.0], "phases_s": {},
-    }  # fmt: skip
+    given_turns = TurnSeries(side=("base", "head"), steps=(10, 5), elapsed_s=(1.0, 1.0))
     assert faster_half(given_turns, "base")[STEP] == pytest.approx(0.1)
     assert faster_half(given_turns, "head")[STEP] == pytest.approx(0.2)
 
@@ -44,8 +49,7 @@ def test_seconds_are_per_step() -> None:
 @given(seconds, seconds)
 def test_swapping_the_sides_changes_the_sign_alone(base: list[float], head: list[float]) -> None:
     def changes(one: list[float], other: list[float]) -> dict[str, float]:
-        told = {**made.entry(1), "turns": turns(one, other)}
-        return pair(told).changes
+        return pair(replace(made.entry(1), turns=turns(one, other))).changes
 
     there, back = changes(base, head), changes(head, base)
     assert there == pytest.approx({row: -change for row, change in back.items()})
@@ -62,20 +66,84 @@ def test_a_line_that_a_kill_cut_off_is_passed_over(tmp_path: Path) -> None:
     made.write(tmp_path, made.entries(3))
     with (tmp_path / "pairs.jsonl").open("a") as file:
         file.write('{"case": "conv')
-    assert len(regression.load(tmp_path).pairs) == 3
+    found = regression.load(tmp_path)
+    assert len(found.pairs) == 3
+    assert found.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ('{"case": "conv\n', "is no JSON"),
+        ('{"case": 3}', "case: expected `str`, got `int`"),
+        ('{"case": "x", "failed": {"side": "middle"}}', "failed.side: invalid enum value"),
+        ("1" * 30, "the whole: "),
+    ],
+)
+def test_other_lines_that_cannot_be_used_are_named(tmp_path: Path, line: str, fault: str) -> None:
+    made.write(tmp_path, made.entries(3))
+    with (tmp_path / "pairs.jsonl").open("a") as file:
+        file.write(line)
+    found = regression.load(tmp_path)
+    assert len(found.pairs) == 3
+    (problem,) = found.problems
+    assert problem.startswith(f"pairs.jsonl, line 4: {fault}")
+
+
+def test_a_directory_in_a_file_s_place_is_named(tmp_path: Path) -> None:
+    made.write(tmp_path, made.entries(3))
+    (tmp_path / "facts.jsonl").unlink()
+    (tmp_path / "facts.jsonl").mkdir()
+    (problem,) = regression.load(tmp_path).problems
+    assert "facts.jsonl is a directory" in problem
+
+
+def test_a_turn_that_took_no_time_is_refused(tmp_path: Path) -> None:
+    made.write(tmp_path, made.entries(2))
+    file = tmp_path / "pairs.jsonl"
+    first, second = file.read_text().splitlines()
+    zero = re.sub(r'"elapsed_s":\[[^,]*', '"elapsed_s":[0', first)
+    file.write_text(f"{zero}\n{second}\n")
+    found = regression.load(tmp_path)
+    assert len(found.pairs) == 1
+    assert "line 1: turns.elapsed_s[0]: expected `float` > 0.0" in found.problems[0]
 
 
 def test_pairs_that_failed_are_told_apart(tmp_path: Path) -> None:
-    failed = {"side": "head", "reason": "it raised ValueError: x", "detail": None}
-    lines = [{"case": made.CASE, "round": 1, "stage": "screen", "failed": failed}]
-    check = made.write(tmp_path, [*lines, *made.entries(2)])
-    assert [each.side for each in check.failures] == ["head"]
+    failed = made.failed("head", "it raised ValueError: x")
+    check = made.write(tmp_path, [failed, *made.entries(2)])
+    assert check.failures == (failed,)
     assert len(check.pairs) == 2
 
 
 def test_a_directory_without_a_check_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match=r"holds no check .* stepbench regression"):
         regression.load(tmp_path)
-    (tmp_path / "check.json").write_text('{"schema": 7}')
-    with pytest.raises(ReportError, match="schema 7"):
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"schema": 7, "stepbench": "9.1"}', "schema: is 7, .* with stepbench 9.1 or later$"),
+        ('{"schema": 0}', "schema: is 0, and this stepbench reads 1; begin a new check$"),
+        ('{"schema": 1', "is no JSON .*; begin a new check$"),
+        ("[" * 100_000, "the whole: expected `object`.*; begin a new check$"),
+        ('{"schema": 1, "cases": ' + "[" * 100_000, "is nested too deep; begin a new check$"),
+        ('{"schema": 1, "id": 3}', "id: expected `str`, got `int`; begin a new check$"),
+    ],
+    ids=["newer", "older", "cut off", "an array", "deep", "another type"],
+)
+def test_a_specification_that_cannot_be_used_is_named(
+    tmp_path: Path, content: str, said: str
+) -> None:
+    (tmp_path / "check.json").write_text(content)
+    with pytest.raises(ReportError, match=rf"check\.json: {said}"):
+        regression.load(tmp_path)
+
+
+def test_a_check_that_lacks_a_side_is_damaged(tmp_path: Path) -> None:
+    made.write(tmp_path)
+    file = tmp_path / "check.json"
+    file.write_text(file.read_text().replace('"head": {', '"tail": {'))
+    with pytest.raises(ReportError, match=r"a key of sides: invalid enum value 'tail'"):
         regression.load(tmp_path)

@@ -1,11 +1,11 @@
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from stepbench_reports.regression.screening import SUITE_ROW, Row, Screening
 from stepbench_reports.regression.statistics import Screened
+from stepbench_reports.schema.check import AloneFact, FailedPairLine, PairLine, ScreenedFact
 from stepbench_reports.schema.phases import STEP
 from support import synthetic_check as made
 
@@ -13,7 +13,7 @@ STEP_ROW = Row(made.CASE, STEP)
 
 
 def screening(
-    path: Path, pairs: Iterable[dict[str, Any]], cases: tuple[str, ...] = (made.CASE,)
+    path: Path, pairs: Iterable[PairLine | FailedPairLine], cases: tuple[str, ...] = (made.CASE,)
 ) -> Screening:
     return Screening(made.write(path, pairs, cases=cases))
 
@@ -56,7 +56,7 @@ def test_what_is_flagged_is_measured_again(tmp_path: Path) -> None:
 def test_how_many_fresh_pairs_is_fixed_before_they_are_taken(tmp_path: Path) -> None:
     slow = made.entries(6, 0.06)
     before = screening(tmp_path, slow).to_confirm
-    fresh = made.entries(20, -0.5, first=7, stage="confirm")
+    fresh = made.entries(20, -0.25, first=7, stage="confirm")
     after = screening(tmp_path, [*slow, *fresh])
     assert after.to_confirm == before
     assert len(after.confirming(STEP_ROW)) == before[STEP_ROW]
@@ -77,14 +77,11 @@ def test_a_case_whose_pairs_are_all_disturbed_is_given_up(tmp_path: Path) -> Non
 
 
 def test_a_case_that_fails_twice_is_given_up(tmp_path: Path) -> None:
-    failed = {
-        "case": made.CASE, "round": 1, "stage": "screen",
-        "failed": {"side": "base", "reason": "it raised ValueError", "detail": None},
-    }  # fmt: skip
+    failed = made.failed("base", "it raised ValueError")
     assert screening(tmp_path, [failed]).given_up(made.CASE) is None
     told = screening(tmp_path, [failed, failed]).given_up(made.CASE)
     assert told == "base: it raised ValueError"
-    alone = {"kind": "alone", "case": made.CASE, "base": None, "head": None}
+    alone = AloneFact(case=made.CASE, base=None, head=None)
     both = Screening(made.write(tmp_path, [failed, failed], [alone]))
     assert "both at once cannot" in (both.given_up(made.CASE) or "")
 
@@ -97,7 +94,7 @@ def test_the_screen_can_be_ended_for_time_to_confirm(tmp_path: Path) -> None:
     assert found.to_close
     assert found.wanted is not None
     assert found.wanted.stage == "screen"
-    closed = {"kind": "screened", "pairs": 8}
+    closed = ScreenedFact(pairs=8)
     found = Screening(made.write(tmp_path, [*slow, *begun], [closed], cases=cases))
     assert found.wanted is not None
     assert (found.wanted.stage, found.wanted.cases) == ("confirm", (made.CASE,))

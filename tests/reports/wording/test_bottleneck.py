@@ -40,7 +40,9 @@ def test_bound_by_a_loader_that_works_ahead(tmp_path: Path) -> None:
 
 
 def test_bound_by_making_batches_without_workers(tmp_path: Path) -> None:
-    m = measured(tmp_path, {}, {"dataload": 8.0, "forward": 2.0}, loader=None)
+    m = measured(
+        tmp_path, {}, {"dataload": 8.0, "forward": 2.0}, loader=synthetic.loader(samples_per_s=0.0)
+    )
     assert bottleneck.sentences(m).startswith(
         "bound by data: 80 % of the step makes the batch itself (the rest of the step could take "
         "2,000); at best 2.0 ms a step, 5.0×"
@@ -125,21 +127,21 @@ def test_bound_by_transfers(tmp_path: Path, axes: dict[str, Any], hints: str) ->
 
 
 def test_a_loader_at_its_limit_is_said(tmp_path: Path) -> None:
-    loader = {"samples_per_s": 625.0}  # 6.4 ms for the 4 samples of a step of 10 ms
+    loader = synthetic.loader(samples_per_s=625.0)  # 6.4 ms for the 4 samples of a step of 10 ms
     ms = {"dataload": 0.5, "forward": 8.5, "optimizer": 1.0}
     m = measured(tmp_path, {"num_workers": 2}, ms, loader=loader, fixed=fixed(0.0))
     assert "at best 6.4 ms a step, 1.6× (the loader gives no more), if" in bottleneck.sentences(m)
 
 
 def test_a_loader_that_was_disturbed_is_no_limit(tmp_path: Path) -> None:
-    loader = {"samples_per_s": 625.0, "disturbed": True}
+    loader = synthetic.loader(samples_per_s=625.0, disturbed=True)
     ms = {"dataload": 0.5, "forward": 8.5, "optimizer": 1.0}
     m = measured(tmp_path, {"num_workers": 2}, ms, loader=loader, fixed=fixed(0.0))
     assert "at best 1.5 ms a step, 6.7×, if computing took" in bottleneck.sentences(m)
 
 
 def test_a_loader_s_rate_that_was_disturbed_is_said_to_be(tmp_path: Path) -> None:
-    loader = {"samples_per_s": 625.0, "disturbed": True}
+    loader = synthetic.loader(samples_per_s=625.0, disturbed=True)
     m = measured(tmp_path, {"num_workers": 2}, {"dataload": 8.0, "forward": 2.0}, loader=loader)
     assert "(625 samples/s by itself, though others disturbed it; the" in bottleneck.sentences(m)
 

@@ -61,7 +61,7 @@ def test_a_speed_up_of_medians_is_called_one(tmp_path: Path, bare: int) -> None:
 
 
 def test_more_than_the_ceiling_is_said_to_be_the_ceiling_s_fault(tmp_path: Path) -> None:
-    ceilings = {"cpu": {"matmul_flops_per_s": {"fp32": 1.0e10}}}
+    ceilings = {"cpu": synthetic.peaks(matmul_flops_per_s={"fp32": 1.0e10})}
     said = noted(tmp_path, None, ceilings=ceilings)  # 0.124 GFLOP in 10 ms and in 8 ms
     assert (
         "More arithmetic than this machine's ceiling in off, default (155 % of it at most)" in said

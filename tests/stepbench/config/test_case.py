@@ -32,6 +32,7 @@ def test_the_default_matrix_shows_every_axis_of_the_mission() -> None:
     ("axis", "word", "told"),
     [
         ("batch_size", "0", "--batch-size 0: a batch holds at least one sample"),
+        ("batch_size", "9" * 20, "is too large"),
         ("batch_size", "-4", "--batch-size -4"),
         ("batch_size", "many", "--batch-size many"),
         ("num_workers", "-1", "--num-workers -1"),

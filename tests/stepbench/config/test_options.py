@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from stepbench.config.options import Options, read
-from stepbench.config.requests import ParityOptions, ProfilingOptions, TrainParityOptions
-from stepbench.config.settings import Settings
 from stepbench.errors import UsageError
+from stepbench_reports.schema.parity import TrainParityOptions
+from stepbench_reports.schema.run import ParityOptions, ProfilingOptions, Settings
 
 
 def options(directory: Path, **given: Any) -> Options:

@@ -12,8 +12,8 @@ import torch
 from stepbench import machine
 from stepbench.devices import kinds
 from stepbench.devices.clock import EventClock, HostClock
-from stepbench.devices.kind import PeakMemory
 from stepbench.errors import UnsupportedError, UsageError
+from stepbench_reports.schema.measurement import DevicePeak
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_an_accelerator_of_an_unknown_kind_is_used_as_torch_knows_any(
     assert selected == [1]
     kind = kinds.kind_of("tpu:1")
     kind.reset_peak_memory("tpu:1")
-    assert kind.peak_memory("tpu:1") == PeakMemory(None, None)
+    assert kind.peak_memory("tpu:1") == DevicePeak()
     assert kind.gauge("tpu:1") is None
     assert kind.profiler_activity() is None
     assert not kind.records_allocations
@@ -127,7 +127,9 @@ def test_peak_memory_is_the_allocator_s(monkeypatch: pytest.MonkeyPatch, device:
     monkeypatch.setattr(torch, "get_device_module", lambda _: module)
     kind = kinds.kind_of(device)
     kind.reset_peak_memory(device)
-    assert kind.peak_memory(device) == PeakMemory(allocated_bytes=2, reserved_bytes=3)
+    assert kind.peak_memory(device) == DevicePeak(
+        device_peak_allocated_bytes=2, device_peak_reserved_bytes=3
+    )
     place = torch.device(device)
     assert module.calls == [
         ("reset_peak_memory_stats", place),
@@ -139,7 +141,7 @@ def test_peak_memory_is_the_allocator_s(monkeypatch: pytest.MonkeyPatch, device:
 @pytest.mark.parametrize("device", ["cpu", "mps"])
 def test_where_no_peak_is_kept_none_is_told(device: str) -> None:
     kinds.kind_of(device).reset_peak_memory(device)
-    assert kinds.kind_of(device).peak_memory(device) == PeakMemory()
+    assert kinds.kind_of(device).peak_memory(device) == DevicePeak()
 
 
 def test_only_nvidia_devices_have_a_gauge() -> None:

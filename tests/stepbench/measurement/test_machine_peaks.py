@@ -13,7 +13,7 @@ from stepbench import machine
 from stepbench.errors import UsageError
 from stepbench.interference.watch import Disturbance, MachineWatch
 from stepbench.measurement import machine_peaks
-from stepbench.measurement.machine_peaks import MachinePeaks
+from stepbench_reports.schema.machine import MachinePeaks
 
 QUIET = Disturbance(
     others=0.0, steal=0.0, pressure=0.0, cpu_per_wall=1.0, involuntary_switches=0,
@@ -45,7 +45,13 @@ class Measuring:
     def __call__(self, _: Callable[[str], None], device: str) -> MachinePeaks:
         self.times += 1
         products = dict.fromkeys(machine_peaks.PRECISIONS, None) | {"fp32": float(self.times)}
-        return MachinePeaks(products, 8.0, None, torch.get_num_threads(), f"for {device}")
+        return MachinePeaks(
+            matmul_flops_per_s=products,
+            copy_bytes_per_s=8.0,
+            decoded_images_per_s=None,
+            threads=torch.get_num_threads(),
+            measured=f"for {device}",
+        )
 
 
 @pytest.fixture
@@ -59,7 +65,7 @@ def silent(_: str) -> None:
     pass
 
 
-def cpu(threads: int | None = None) -> dict[str, Any]:
+def cpu(threads: int | None = None) -> MachinePeaks:
     return machine_peaks.machine_peaks(silent, ("cpu",), threads)["cpu"]
 
 
@@ -74,34 +80,30 @@ def test_what_is_measured_is_plausible_kept_and_given_again(place: Path) -> None
     first = machine_peaks.machine_peaks(said.append, ("cpu",), None)
     assert list(first) == ["cpu"]
     facts = first["cpu"]
-    assert set(facts) == {
-        "matmul_flops_per_s", "copy_bytes_per_s", "decoded_images_per_s", "threads", "measured",
-    }  # fmt: skip
-    products = facts["matmul_flops_per_s"]
+    products = dict(facts.matmul_flops_per_s)
     assert set(products) == {"fp32", "tf32", "bf16", "fp16"}
     assert products.pop("tf32") is None
-    for rate in (*products.values(), facts["copy_bytes_per_s"], facts["decoded_images_per_s"]):
+    for rate in (*products.values(), facts.copy_bytes_per_s, facts.decoded_images_per_s):
+        assert rate is not None
         assert 0 < rate < math.inf
-    assert facts["threads"] == torch.get_num_threads()
-    assert datetime.fromisoformat(facts["measured"]).utcoffset() == timedelta(0)
+    assert facts.threads == torch.get_num_threads()
+    assert datetime.fromisoformat(facts.measured).utcoffset() == timedelta(0)
     assert any("bf16" in words for words in said)
     assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == before
 
     said.clear()
     assert only_file(place).name.endswith(".json")
-    assert machine_peaks.machine_peaks(said.append, ("cpu",), None) == first | {
-        "cpu": facts | {"matmul_flops_per_s": products | {"tf32": None}}
-    }
+    assert machine_peaks.machine_peaks(said.append, ("cpu",), None) == first
     assert not said
 
 
 def test_what_the_file_says_is_adopted(place: Path, measuring: Measuring) -> None:
-    assert cpu()["matmul_flops_per_s"]["fp32"] == 1
+    assert cpu().matmul_flops_per_s["fp32"] == 1
     path = only_file(place)
     content = json.loads(path.read_text())
     content["ceilings"]["copy_bytes_per_s"] = 12345.0
     path.write_text(json.dumps(content))
-    assert cpu()["copy_bytes_per_s"] == 12345.0
+    assert cpu().copy_bytes_per_s == 12345.0
     assert measuring.times == 1
 
 
@@ -125,7 +127,6 @@ def changed(**fields: Any) -> Callable[[dict[str, Any]], Any]:
         changed(decoded_images_per_s="many"),
         changed(matmul_flops_per_s=None),
         changed(matmul_flops_per_s={"fp32": 1.0}),
-        changed(more=1),
     ],
 )
 def test_a_damaged_file_is_measured_anew(
@@ -134,8 +135,8 @@ def test_a_damaged_file_is_measured_anew(
     cpu()
     path = only_file(place)
     path.write_text(json.dumps(damage(json.loads(path.read_text()))))
-    assert cpu()["matmul_flops_per_s"]["fp32"] == 2
-    assert cpu()["matmul_flops_per_s"]["fp32"] == 2  # and kept
+    assert cpu().matmul_flops_per_s["fp32"] == 2
+    assert cpu().matmul_flops_per_s["fp32"] == 2  # and kept
     assert measuring.times == 2
 
 
@@ -149,7 +150,7 @@ def test_a_file_cut_off_is_measured_anew(place: Path, measuring: Measuring, cont
 
 
 def test_each_number_of_threads_has_a_file(place: Path, measuring: Measuring) -> None:
-    assert [cpu(1)["threads"], cpu(2)["threads"], cpu(1)["threads"]] == [1, 2, 1]
+    assert [cpu(1).threads, cpu(2).threads, cpu(1).threads] == [1, 2, 1]
     assert measuring.times == 2
     names = sorted(path.name for path in place.iterdir())
     assert len(names) == 2
@@ -160,17 +161,17 @@ def test_each_number_of_threads_has_a_file(place: Path, measuring: Measuring) ->
 
 def test_torch_s_own_number_of_threads_is_the_same_as_that_number(measuring: Measuring) -> None:
     torch.set_num_threads(2)
-    assert cpu()["threads"] == 2
+    assert cpu().threads == 2
     cpu(2)
     assert measuring.times == 1
 
 
-@pytest.mark.parametrize("name", ["cpu_name", "usable_cores"])
+@pytest.mark.parametrize(("name", "value"), [("cpu_name", "Another"), ("usable_cores", 97)])
 def test_another_machine_has_a_file_of_its_own(
-    measuring: Measuring, monkeypatch: pytest.MonkeyPatch, name: str
+    measuring: Measuring, monkeypatch: pytest.MonkeyPatch, name: str, value: object
 ) -> None:
     cpu()
-    monkeypatch.setattr(machine, name, lambda: 97)
+    monkeypatch.setattr(machine, name, lambda: value)
     cpu()
     assert measuring.times == 2
 
@@ -181,9 +182,9 @@ def test_beside_a_busy_neighbour_nothing_is_kept(
     busy = Disturbance(**{**QUIET.__dict__, "others": 0.4})
     with monkeypatch.context() as patch:
         patch.setattr(MachineWatch, "end", lambda _: busy)
-        assert cpu()["matmul_flops_per_s"]["fp32"] == 1
+        assert cpu().matmul_flops_per_s["fp32"] == 1
         assert not place.exists()
-    assert [cpu()["matmul_flops_per_s"]["fp32"] for _ in range(2)] == [2, 2]
+    assert [cpu().matmul_flops_per_s["fp32"] for _ in range(2)] == [2, 2]
     assert measuring.times == 2
 
 

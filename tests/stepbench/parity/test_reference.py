@@ -9,12 +9,14 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from stepbench.config.case import Case
-from stepbench.config.requests import Examination, ParityOptions, Request, Sampling
+from stepbench.config.requests import Examination, Request
 from stepbench.parity import eager_error, reference
 from stepbench.parity.reference import TrajectorySource
-from stepbench.parity.trajectory import TensorKind, TensorPlace
+from stepbench.parity.trajectory import TensorPlace
 from stepbench.training.build import assemble
 from stepbench.workload.workload import Workload
+from stepbench_reports.schema.parity import TensorKind
+from stepbench_reports.schema.run import ParityOptions, SamplingOptions
 
 
 class Data(Dataset[Any]):
@@ -47,7 +49,7 @@ def subject(case: Case) -> TrajectorySource:
 
 
 def asked(case: Case, place: Path, parity: ParityOptions) -> Examination:
-    return Examination(Request(case, Sampling(), place), parity, place / "references")
+    return Examination(Request(case, SamplingOptions(), place), parity, place / "references")
 
 
 CASE = Case(workload="net", batch_size=16)

@@ -17,7 +17,8 @@ from stepbench.parity.tolerance import (
     out_of_tolerance,
     worst_by_kind,
 )
-from stepbench.parity.trajectory import TensorKind, TensorPlace
+from stepbench.parity.trajectory import TensorPlace
+from stepbench_reports.schema.parity import TensorKind
 
 OUTPUT = TensorPlace(1, TensorKind.OUTPUT, "output")
 LOSS = TensorPlace(1, TensorKind.LOSS, "loss")

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from stepbench.config.case import Case
-from stepbench.config.requests import Request, Sampling, TrainParityOptions
-from stepbench.config.settings import Settings
+from stepbench.config.requests import Request
 from stepbench.errors import UsageError
 from stepbench.parity.training_parity import train_and_test
+from stepbench_reports.schema.parity import TrainParityOptions
+from stepbench_reports.schema.run import SamplingOptions, Settings
 
 
 @pytest.fixture(autouse=True)
@@ -24,16 +25,16 @@ def same_threads() -> Iterator[None]:
 
 def request(place: Path, workload: str, seed: int = 0) -> Request:
     case = Case(workload=workload)
-    return Request(case, Sampling(), place, settings=Settings(seed=seed, threads=1))
+    return Request(case, SamplingOptions(), place, settings=Settings(seed=seed, threads=1))
 
 
 def test_the_lesson_s_net_learns_what_stepbench_draws(tmp_path: Path) -> None:
     said: list[str] = []
-    found = train_and_test(said.append, request(tmp_path, "convnet"), TrainParityOptions.steps)
+    found = train_and_test(said.append, request(tmp_path, "convnet"), TrainParityOptions().steps)
     assert found.samples == 2000
     assert found.accuracy > 0.9
     assert math.isfinite(found.loss)
-    steps = TrainParityOptions.steps
+    steps = TrainParityOptions().steps
     assert f"training, step {steps - 500} of {steps}" in said
 
 

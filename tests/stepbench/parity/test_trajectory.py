@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
 
-from stepbench.parity.trajectory import TensorKind, TensorPlace, follow, parts
+from stepbench.parity.trajectory import TensorPlace, follow, parts
 from stepbench.training.device_transfer import DeviceTransfer
 from stepbench.training.step import Step
 from stepbench.training.training import Training
 from stepbench.training.update import Update
+from stepbench_reports.schema.parity import TensorKind
 
 
 class Net(nn.Module):

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepbench.profiling.breakdown import OUTSIDE, Breakdown, breakdown
+from stepbench.profiling.breakdown import OUTSIDE, breakdown
+from stepbench_reports.schema.profile import Breakdown
 from support import gpu_trace
 
 

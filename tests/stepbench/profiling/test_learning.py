@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from stepbench.config.case import Case
-from stepbench.config.requests import Request, Sampling
-from stepbench.config.settings import Settings
+from stepbench.config.requests import Request
 from stepbench.profiling import learning
 from stepbench.training import dataloader
 from stepbench.training.build import Built, build
+from stepbench_reports.schema.run import SamplingOptions, Settings
 
 Tiny = Callable[..., Path]
 
@@ -24,7 +24,7 @@ def same_threads() -> Iterator[None]:
 
 def made(place: Path, **axes: int) -> tuple[Built, Iterator[object]]:
     case = Case(workload=f"{place}:make", batch_size=4, **axes)  # type: ignore[arg-type]  # counts
-    built = build(Request(case, Sampling(), place.parent, settings=Settings(threads=1)))
+    built = build(Request(case, SamplingOptions(), place.parent, settings=Settings(threads=1)))
     return built, iter(dataloader.make_loader(built.workload, built.dataset, case, 0))
 
 

@@ -68,13 +68,13 @@ def test_parity_that_head_alone_does_not_pass_is_told_with_base_s(repository: Pa
     with finder(repository) as found:
         parity = found.parity([CASE], silent)
     # Eager itself is wrong there, which leaves nothing to judge a case by.
-    assert (parity["head"], parity["base"]) == ("undecided", "pass")
-    assert parity["reason"]
+    assert (parity.head, parity.base) == ("undecided", "pass")
+    assert parity.reason
 
 
 def test_parity_that_head_has_kept_asks_base_nothing(repository: Path) -> None:
     with finder(repository) as found:
-        assert found.parity([CASE], silent)["head"] == "pass"
+        assert found.parity([CASE], silent).head == "pass"
 
 
 def test_a_side_alone_says_why_it_cannot_work(repository: Path) -> None:
@@ -88,12 +88,12 @@ def test_operators_come_from_a_trace_of_the_side(repository: Path) -> None:
     with finder(repository) as found:
         told = found.operators("base", CASE, silent)
     assert told is not None
-    assert told["steps"] == 10
-    assert {row["phase"] for row in told["rows"]} >= {"forward", "backward", "optimizer"}
+    assert told.steps == 10
+    assert {row.phase for row in told.rows} >= {"forward", "backward", "optimizer"}
 
 
 def test_compiling_is_timed_from_an_empty_cache_on_both_sides(repository: Path) -> None:
     with finder(repository, COMPILED) as found:
         times = found.compile_times(COMPILED, silent)
-    assert times
-    assert all(each > 0 for pair in times for each in pair)
+    assert times is not None
+    assert all(each > 0 for pair in times.seconds for each in pair)

@@ -5,7 +5,7 @@ import pytest
 
 from stepbench.errors import UsageError
 from stepbench.regression.options import BORROWED, OWN_FLAGS, CheckOptions, read
-from stepbench.regression.pair import Turns
+from stepbench_reports.schema.check import TurnOptions
 
 
 def options(tmp_path: Path, **given: Any) -> CheckOptions:
@@ -17,7 +17,7 @@ def test_by_default_three_percent_are_looked_for_for_ten_minutes(tmp_path: Path)
     found = options(tmp_path)
     assert found.smallest == 0.03
     assert found.budget_s == 600
-    assert found.turns == Turns()
+    assert found.turns == TurnOptions()
     assert found.head is None
 
 

@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stepbench.config.case import Case
-from stepbench.config.requests import Request, Sampling
+from stepbench.config.requests import Request
 from stepbench.interference.watch import Disturbance
 from stepbench.regression.pair import (
     ORDERS,
-    SIDES,
-    Ended,
     PairRequest,
     SideError,
     SideRequest,
     Turn,
-    Turns,
 )
 from stepbench.regression.tree import Tree
 from stepbench.regression.turns import rounds_of, steps_of, take_turns
+from stepbench_reports.schema.check import SIDES, SideEnd, SideName, TurnOptions
+from stepbench_reports.schema.run import SamplingOptions
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -43,14 +42,14 @@ def request(seed: int = 1, **turns: Any) -> PairRequest:
     case = Case(workload="convnet")
     sides = {
         side: SideRequest(
-            Tree(side, Path(), Path(), Path()), Request(case, Sampling(), Path("cache"))
+            Tree(side, Path(), Path(), Path()), Request(case, SamplingOptions(), Path("cache"))
         )
         for side in SIDES
     }
-    return PairRequest(sides, seed, Turns(**{"total_s": 1.2, **turns}))
+    return PairRequest(sides, seed, TurnOptions(**{"total_s": 1.2, **turns}))
 
 
-def answers(side: str, log: list[str]) -> dict[str, Callable[[int], tuple[str, Any]]]:
+def answers(side: SideName, log: list[str]) -> dict[str, Callable[[int], tuple[str, Any]]]:
     def turn(steps: int) -> tuple[str, Any]:
         log.append(side)
         return "turn", Turn(side, steps, 0.01 * steps, {"forward": 0.01 * steps})
@@ -58,16 +57,17 @@ def answers(side: str, log: list[str]) -> dict[str, Callable[[int], tuple[str, A
     return {
         "warm up": lambda _: ("warm", (0.01, 1)),
         "turn": turn,
-        "tell": lambda _: ("told", Ended(1, None, None, 1, (), ())),
+        "tell": lambda _: ("told", SideEnd(host_peak_bytes=1, modules=1)),
     }
 
 
 @contextmanager
 def sides(
     log: list[str], **changes: Callable[[int], tuple[str, Any] | None]
-) -> Iterator[dict[str, "Connection[Any, Any]"]]:
+) -> Iterator[dict[SideName, "Connection[Any, Any]"]]:
     """Two sides that answer in threads; `base_turn=...` has base's turns answered otherwise."""
-    ends, threads = {}, []
+    ends: dict[SideName, Connection[Any, Any]] = {}
+    threads = []
     for side in SIDES:
         ends[side], far = Pipe()
         own = answers(side, log)
@@ -158,9 +158,9 @@ def test_a_side_that_is_killed_is_named(word: str) -> None:
 def test_a_turn_outlasts_what_the_loader_had_prepared(
     step_s: float, ready: int, steps: int
 ) -> None:
-    assert steps_of(Turns(), step_s, ready) == steps
+    assert steps_of(TurnOptions(), step_s, ready) == steps
 
 
 def test_long_steps_still_have_rounds_enough() -> None:
-    assert rounds_of(Turns(), 0.03) == 16
-    assert rounds_of(Turns(), 2.0) == Turns().least_rounds
+    assert rounds_of(TurnOptions(), 0.03) == 16
+    assert rounds_of(TurnOptions(), 2.0) == TurnOptions().least_rounds

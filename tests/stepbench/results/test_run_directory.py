@@ -6,38 +6,82 @@ import pytest
 from stepbench.config.case import Case
 from stepbench.errors import UsageError
 from stepbench.results import claim
-from stepbench.results.case_measurement import CaseMeasurement
+from stepbench_reports.schema.parity import Judgement, ParityVerdict, Rule
+from stepbench_reports.schema.results import MeasurementRecord, ParityRecord
 from stepbench_reports.schema.status import Status
 
 CASE = Case(workload="convnet")
-FAILED = CaseMeasurement(case=CASE, status=Status.OOM, reason="too large", elapsed_s=1.5)
+FAILED = MeasurementRecord(
+    id=CASE.id, case=CASE, status=Status.OOM, reason="too large", elapsed_s=1.5
+)
 
 
 def test_a_measurement_comes_back_as_it_went(tmp_path: Path) -> None:
     directory = claim.create(tmp_path / "run")
     directory.write(FAILED)
-    read = directory.read(CaseMeasurement, CASE)
+    read = directory.read(MeasurementRecord, CASE)
     assert read is not None
     assert (read.case, read.status, read.reason, read.elapsed_s) == (CASE, "oom", "too large", 1.5)
     assert [path.name for path in (directory.path / "cases").iterdir()] == [f"{CASE.id}.json"]
     directory.close()
 
 
+JUDGED = ParityRecord(
+    id=CASE.id,
+    case=CASE,
+    status=Status.OK,
+    judged_as=CASE.numerics_key.id,
+    elapsed_s=2.0,
+    judgement=Judgement(
+        verdict=ParityVerdict.FAIL,
+        reason="the loss at step 1 is 0.1 off",
+        rule=Rule(multiple=10.0, floor=1e-5),
+    ),
+)
+UNDONE = ParityRecord(
+    id=CASE.id,
+    case=CASE,
+    status=Status.TIMEOUT,
+    reason="not done after 3 s",
+    judged_as=CASE.numerics_key.id,
+)
+
+
+@pytest.mark.parametrize("record", [JUDGED, UNDONE], ids=["judged", "undone"])
+def test_a_judgement_comes_back_as_it_went(tmp_path: Path, record: ParityRecord) -> None:
+    directory = claim.create(tmp_path / "run")
+    directory.write(record)
+    assert directory.read(ParityRecord, CASE) == record
+    content = directory.file(ParityRecord, CASE).read_text()
+    directory.file(ParityRecord, CASE).write_text(content.replace('"schema":1', '"schema":99'))
+    assert directory.read(ParityRecord, CASE) is None
+    directory.close()
+
+
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"schema": 1}', '{"schema": 99}'])
 def test_a_damaged_file_counts_as_missing(tmp_path: Path, damage: str) -> None:
     directory = claim.create(tmp_path / "run")
-    directory.file(CaseMeasurement, CASE).write_text(damage)
-    assert directory.read(CaseMeasurement, CASE) is None
+    directory.file(MeasurementRecord, CASE).write_text(damage)
+    assert directory.read(MeasurementRecord, CASE) is None
+    directory.close()
+
+
+def test_a_directory_where_a_file_belongs_counts_as_missing_and_gives_way(tmp_path: Path) -> None:
+    directory = claim.create(tmp_path / "run")
+    directory.file(MeasurementRecord, CASE).mkdir()
+    assert directory.read(MeasurementRecord, CASE) is None
+    directory.write(FAILED)
+    assert directory.read(MeasurementRecord, CASE) == FAILED
     directory.close()
 
 
 def test_another_case_s_file_is_not_taken(tmp_path: Path) -> None:
     directory = claim.create(tmp_path / "run")
     directory.write(FAILED)
-    content = json.loads(directory.file(CaseMeasurement, CASE).read_text())
+    content = json.loads(directory.file(MeasurementRecord, CASE).read_text())
     content["case"]["batch_size"] = 99
-    directory.file(CaseMeasurement, CASE).write_text(json.dumps(content))
-    assert directory.read(CaseMeasurement, CASE) is None
+    directory.file(MeasurementRecord, CASE).write_text(json.dumps(content))
+    assert directory.read(MeasurementRecord, CASE) is None
     directory.close()
 
 
@@ -58,5 +102,5 @@ def test_a_run_that_came_to_nothing_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_damaged_run_cannot_be_resumed(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(UsageError, match=r"its run\.json is damaged"):
+    with pytest.raises(UsageError, match=r"its run\.json cannot be used"):
         claim.reopen(tmp_path)

@@ -2,15 +2,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from stepbench import machine
 from stepbench.config import options
 from stepbench.config.options import Options
-from stepbench.config.requests import ParityOptions
 from stepbench.errors import UsageError
 from stepbench.process.job import Outcome
+from stepbench.results import claim
 from stepbench.runner import prepare, resume
 from stepbench.runner.jobs import CaseJobs
+from stepbench_reports.schema.run import ParityOptions, RunFacts
 from stepbench_reports.schema.status import Status
 
 
@@ -31,18 +33,20 @@ def read(tmp_path: Path, **given: Any) -> Options:
 
 
 @pytest.fixture
-def stored(tmp_path: Path) -> dict[str, Any]:
-    """The `run.json` of a run with some options."""
+def stored(tmp_path: Path) -> RunFacts:
+    """The facts of a run with some options."""
     asked = read(
         tmp_path, device=["cpu"], batch_size=["8"], num_workers=["0", "2"], compile=["off"],
         max_time="2", threads="1", parity_steps="3",
     )  # fmt: skip
-    jobs = CaseJobs(asked, None, SilentServer(), lambda _: None)  # type: ignore[arg-type]  # no files are written
+    directory = claim.create(tmp_path / "run")
+    directory.close()
+    jobs = CaseJobs(asked, directory, SilentServer(), lambda _: None)
     return prepare.run_facts(jobs, ["--batch-size", "8"], {"cpu": "A processor"})
 
 
 def test_an_invocation_without_options_takes_those_of_the_run(
-    tmp_path: Path, stored: dict[str, Any]
+    tmp_path: Path, stored: RunFacts
 ) -> None:
     found = resume.adopt(read(tmp_path), stored, tmp_path)
     assert [case.batch_size for case in found.matrix.cases] == [8, 8]
@@ -52,7 +56,7 @@ def test_an_invocation_without_options_takes_those_of_the_run(
     assert found.profiling is None
 
 
-def test_options_may_be_repeated(tmp_path: Path, stored: dict[str, Any]) -> None:
+def test_options_may_be_repeated(tmp_path: Path, stored: RunFacts) -> None:
     again = read(
         tmp_path, batch_size=["8"], num_workers=["0", "2"], compile=["off"], threads="1",
     )  # fmt: skip
@@ -74,21 +78,47 @@ def test_options_may_be_repeated(tmp_path: Path, stored: dict[str, Any]) -> None
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_a_resumed_run_is_not_changed(
-    tmp_path: Path, stored: dict[str, Any], given: dict[str, Any], said: str
+    tmp_path: Path, stored: RunFacts, given: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(UsageError, match=f"--resume {tmp_path}: .*{said}"):
         resume.adopt(read(tmp_path, **given), stored, tmp_path)
 
 
-def test_two_machines_are_not_mixed(tmp_path: Path, stored: dict[str, Any]) -> None:
-    stored["machine"]["cpu"] = "Another"
-    stored["packages"]["torch"] = "0.1"
+def test_two_machines_are_not_mixed(tmp_path: Path, stored: RunFacts) -> None:
+    another = structs.replace(
+        stored,
+        machine=structs.replace(machine.machine(), cpu="Another"),
+        packages={**stored.packages, "torch": "0.1"},
+    )
     with pytest.raises(UsageError) as raised:
-        resume.adopt(read(tmp_path), stored, tmp_path)
+        resume.adopt(read(tmp_path), another, tmp_path)
     assert f"cpu Another there, {machine.cpu_name()} here; torch 0.1 there" in str(raised.value)
 
 
-def test_limits_of_time_and_memory_may_change(tmp_path: Path, stored: dict[str, Any]) -> None:
+def test_limits_of_time_and_memory_may_change(tmp_path: Path, stored: RunFacts) -> None:
     again = read(tmp_path, deadline="7", memory_limit="1GiB")
     found = resume.adopt(again, stored, tmp_path)
     assert (found.deadline_s, found.memory_limit_bytes) == (7, 2**30)
+
+
+def test_an_axis_that_an_older_file_lacks_has_its_default(tmp_path: Path, stored: RunFacts) -> None:
+    axes = {name: values for name, values in stored.axes.items() if name != "optimizer"}
+    found = resume.adopt(read(tmp_path), structs.replace(stored, axes=axes), tmp_path)
+    assert found.matrix.axes["optimizer"] == ("own",)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"axes": {}},
+        {"axes": {"workload": ("net",), "num_workers": ("many",)}},
+        {"axes": {"workload": ("net",), "batch_size": (0,)}},
+        {"include": ({"nothing": 1},)},
+        {"exclude": ({"nothing": 1},)},
+    ],
+)
+def test_axes_that_make_no_case_are_told(
+    tmp_path: Path, stored: RunFacts, damage: dict[str, Any]
+) -> None:
+    with pytest.raises(UsageError, match=r"the axes in its run\.json cannot be used"):
+        resume.adopt(read(tmp_path), structs.replace(stored, **damage), tmp_path)

@@ -1,7 +1,6 @@
 """What torch tells of its compilations, from real ones."""
 
 import inspect
-from typing import Any
 
 import pytest
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from stepbench.config.case import Case
 from stepbench.training import compilation
+from stepbench_reports.schema.compilation import Compilation
 
 pytestmark = pytest.mark.usefixtures("nothing_compiled")
 
@@ -30,7 +30,7 @@ class Broken(Whole):
         return y.relu()
 
 
-def compiled(model: nn.Module, sizes: list[int], dynamic: str = "auto") -> dict[str, Any]:
+def compiled(model: nn.Module, sizes: list[int], dynamic: str = "auto") -> Compilation:
     case = Case(workload="net", compile="backend:aot_eager", dynamic=dynamic)
     call = compilation.compile_model(model, case)
     for size in sizes:
@@ -48,23 +48,23 @@ def test_an_eager_case_has_no_compilation() -> None:
 
 def test_one_graph_without_breaks() -> None:
     found = compiled(Whole(), [4, 4])
-    assert (found["graphs"], found["graph_breaks"], found["recompiles"]) == (1, 0, 0)
-    assert (found["breaks"], found["recompiled"]) == ([], [])
-    assert (found["backend"], found["mode"]) == ("aot_eager", None)
-    assert found["compile_s"] > 0
+    assert (found.graphs, found.graph_breaks, found.recompiles) == (1, 0, 0)
+    assert (found.breaks, found.recompiled) == ((), ())
+    assert (found.backend, found.mode) == ("aot_eager", None)
+    assert found.compile_s > 0
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # raised by torch, of its own tensors
 def test_a_graph_break_is_told_with_its_reason_and_line() -> None:
     found = compiled(Broken(), [4])
-    assert found["graphs"] == 2
-    assert found["graph_breaks"] == 1
-    (broken,) = found["breaks"]
-    assert "print" in broken["reason"]
-    assert "\n" not in broken["reason"]
+    assert found.graphs == 2
+    assert found.graph_breaks == 1
+    (broken,) = found.breaks
+    assert "print" in broken.reason
+    assert "\n" not in broken.reason
     line = inspect.getsourcelines(Broken.forward)[1] + 2
-    assert broken["where"] == f"{__file__}:{line} in forward"
-    assert broken["count"] == 1
+    assert broken.where == f"{__file__}:{line} in forward"
+    assert broken.count == 1
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_recompilations_are_told_with_their_reason(
     dynamic: str, sizes: list[int], recompiles: int
 ) -> None:
     found = compiled(Whole(), sizes, dynamic)
-    assert found["recompiles"] == recompiles
-    for each in found["recompiled"]:
-        assert "size mismatch" in each["reason"]
-        assert "in forward" in each["where"]
+    assert found.recompiles == recompiles
+    for each in found.recompiled:
+        assert "size mismatch" in each.reason
+        assert "in forward" in str(each.where)

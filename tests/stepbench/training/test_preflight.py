@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 
 from stepbench.config.case import Case
-from stepbench.config.requests import Request, Sampling
+from stepbench.config.requests import Request
 from stepbench.errors import UsageError
 from stepbench.training.preflight import preflight
+from stepbench_reports.schema.run import SamplingOptions
 
 Tiny = Callable[..., Path]
 
@@ -25,7 +26,7 @@ def user_modules_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 def fly(tmp_path: Path, **values: object) -> dict[str, str]:
     case = Case(**{"workload": "convnet", **values})  # type: ignore[arg-type]
-    request = Request(case=case, sampling=Sampling(), compile_cache=tmp_path)
+    request = Request(case=case, sampling=SamplingOptions(), compile_cache=tmp_path)
     return preflight(lambda _: None, (request,))
 
 

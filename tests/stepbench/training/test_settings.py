@@ -3,31 +3,33 @@
 import json
 import subprocess
 import sys
-from dataclasses import asdict
-from typing import Any
 
+import msgspec
 import pytest
+from msgspec.structs import asdict
 
-from stepbench.config.settings import Settings
+from stepbench_reports.schema.case_facts import AppliedSettings
+from stepbench_reports.schema.run import Settings
 
 APPLY = """
-import json, sys
+import json, msgspec, sys
 from stepbench.training import settings
-asked = settings.Settings(**json.loads(sys.argv[1]))
+from stepbench_reports.schema.run import Settings
+asked = Settings(**json.loads(sys.argv[1]))
 settings.apply(asked)
 import numpy, random, torch
 drawn = [torch.rand(1).item(), numpy.random.rand(), random.random()]
-print(json.dumps([settings.record(asked), drawn]))
+print(json.dumps([msgspec.to_builtins(settings.record(asked, sync_phases=True)), drawn]))
 """
 
 
-def applied(asked: Settings) -> tuple[dict[str, Any], list[float]]:
+def applied(asked: Settings) -> tuple[AppliedSettings, list[float]]:
     done = subprocess.run(
         [sys.executable, "-c", APPLY, json.dumps(asdict(asked))],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     found, drawn = json.loads(done.stdout)
-    return found, drawn
+    return msgspec.convert(found, AppliedSettings), drawn
 
 
 def test_what_is_set_is_in_force_and_recorded() -> None:
@@ -41,11 +43,16 @@ def test_what_is_set_is_in_force_and_recorded() -> None:
             allocator="max_split_size_mb:64",
         )
     )
-    assert found == {
-        "threads": 1, "interop_threads": 3, "seed": 5, "deterministic": True,
-        "float32_matmul_precision": "highest", "cudnn_benchmark": True,
-        "allocator": "max_split_size_mb:64",
-    }  # fmt: skip
+    assert found == AppliedSettings(
+        threads=1,
+        interop_threads=3,
+        seed=5,
+        deterministic=True,
+        float32_matmul_precision="highest",
+        cudnn_benchmark=True,
+        allocator="max_split_size_mb:64",
+        sync_phases=True,
+    )
 
 
 def test_every_generator_follows_the_seed() -> None:
@@ -58,8 +65,8 @@ def test_what_is_not_set_is_torch_s_own_choice() -> None:
     import torch
 
     found, _ = applied(Settings())
-    assert found["threads"] == torch.get_num_threads()
-    assert found["allocator"] is None
+    assert found.threads == torch.get_num_threads()
+    assert found.allocator is None
 
 
 @pytest.mark.parametrize("name", ["threads", "interop_threads", "allocator"])

@@ -1,23 +1,22 @@
 """Takes a side's operators by phase from a short trace. Runs as a side."""
 
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any
 
-from stepbench.config.requests import ProfilingOptions
 from stepbench.measurement.active_case import start_case
 from stepbench.profiling import chrome_trace, trace
 from stepbench.profiling.breakdown import breakdown
 from stepbench.profiling.marks import PhaseMarks
 from stepbench.regression.pair import Tracing
 from stepbench_reports.schema import phases
+from stepbench_reports.schema.profile import Breakdown
+from stepbench_reports.schema.run import ProfilingOptions
 
 STEPS = 10
 """The number of steps traced: the first ones are slower than the others."""
 
 
-def operators(report: Callable[[str], None], asked: Tracing) -> dict[str, Any]:
-    """Operators by phase, over `STEPS` steps: the fields of a `Breakdown`.
+def operators(report: Callable[[str], None], asked: Tracing) -> Breakdown:
+    """Operators by phase, over `STEPS` steps.
 
     Args:
         report: Called with a few words on the current activity.
@@ -35,4 +34,4 @@ def operators(report: Callable[[str], None], asked: Tracing) -> dict[str, Any]:
     exported = asked.scratch / "trace.json"
     trace.take(subject, marks, ProfilingOptions(steps=STEPS), exported)
     content = chrome_trace.read(exported)
-    return asdict(breakdown(content["traceEvents"], [str(phase) for phase in of_step]))
+    return breakdown(content["traceEvents"], [str(phase) for phase in of_step])

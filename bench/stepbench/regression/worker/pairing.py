@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from stepbench.devices.kinds import kind_of
 from stepbench.interference.watch import MachineWatch
 from stepbench.process.child import die_with
-from stepbench.regression.pair import Failed, PairRequest, SideError, SideRequest, TakenPair
+from stepbench.regression.pair import PairRequest, SideError, SideRequest, TakenPair
 from stepbench.regression.turns import first_and_second, take_turns
 from stepbench.regression.worker.side import live
+from stepbench_reports.schema.check import SideFailure, SideName
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -24,7 +25,7 @@ LEAVE_S = 5.0
 """The time that a side has to leave, seconds."""
 
 
-def take(report: Callable[[str], None], asked: PairRequest) -> TakenPair | Failed:
+def take(report: Callable[[str], None], asked: PairRequest) -> TakenPair | SideFailure:
     """Takes a pair, or returns the side that failed.
 
     Args:
@@ -32,7 +33,7 @@ def take(report: Callable[[str], None], asked: PairRequest) -> TakenPair | Faile
         asked: The pair.
     """
     context = get_context("fork")
-    ends: dict[str, Connection[Any, Any]] = {}
+    ends: dict[SideName, Connection[Any, Any]] = {}
     processes = []
     for name in first_and_second(asked):
         ends[name], far = context.Pipe()

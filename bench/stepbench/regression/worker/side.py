@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from stepbench.config.requests import Request, Sampling
+from stepbench.config.requests import Request
 from stepbench.devices import kinds
 from stepbench.errors import UnsupportedError, UsageError
 from stepbench.interference.processor_time import processor_s
@@ -24,14 +24,16 @@ from stepbench.measurement.active_case import start_case
 from stepbench.measurement.memory import HostPeak
 from stepbench.measurement.warm_up import WARMUP_WINDOW_S, warm_up
 from stepbench.process.child import diagnosed
-from stepbench.regression.pair import Ended, SideRequest, Survey, Turn
+from stepbench.regression.pair import SideRequest, Survey, Turn
 from stepbench.regression.tree import enter, installed, provenance, workload_in
 from stepbench.training import compilation
 from stepbench.training.preflight import preflight
 from stepbench.workload.shipped import SHIPPED
+from stepbench_reports.schema.check import SideEnd
 from stepbench_reports.schema.phases import STEP
+from stepbench_reports.schema.run import SamplingOptions
 
-WARM_UP = Sampling(max_time_s=4.0)
+WARM_UP = SamplingOptions(max_time_s=4.0)
 QUIET_S, QUIET_SHARE = 0.002, 0.1
 """A side rests once its processes were busy for less than this share of such an interval."""
 MOST_WAIT_S = 2.0
@@ -118,7 +120,7 @@ class LiveSide:
         self._rest()
         return Turn(self._tree.side, steps, totals.pop(STEP), totals)
 
-    def ended(self) -> Ended:
+    def ended(self) -> SideEnd:
         """The facts of the side after its last turn."""
         with HostPeak() as host:
             began = time.perf_counter()
@@ -126,9 +128,9 @@ class LiveSide:
                 self._subject.run(1)
             self._subject.clock.synchronize()
         found = provenance(self._tree)
-        return Ended(
+        return SideEnd(
             host_peak_bytes=host.peak_bytes,
-            device_peak_bytes=self._kind.peak_memory(self._case.device).allocated_bytes,
+            device_peak_bytes=self._kind.peak_memory(self._case.device).device_peak_allocated_bytes,
             compile=compilation.facts(self._case.compile),
             modules=found.own,
             foreign=found.foreign,

@@ -7,25 +7,28 @@ import psutil
 import pytest
 
 from stepbench.config.case import Case
-from stepbench.config.requests import Request, Sampling
+from stepbench.config.requests import Request
 from stepbench.process.job import Job, Outcome
 from stepbench.process.server import Server, ServerGoneError
 from stepbench.process.start import start_server
 from stepbench.regression.environments import other, pair_apart
-from stepbench.regression.pair import SIDES, Failed, PairRequest, SideRequest, TakenPair, Turns
+from stepbench.regression.pair import PairRequest, SideRequest, TakenPair, pair_line
 from stepbench.regression.servers import taken
 from stepbench.regression.tree import Tree
+from stepbench_reports.schema.check import SIDES, PairLine, SideFailure, SideName, TurnOptions
+from stepbench_reports.schema.files import decode, encode
+from stepbench_reports.schema.run import SamplingOptions
 from stepbench_reports.schema.status import Status
 from support import repositories
 
 CASE = Case(workload="train.py:make", batch_size=4, num_workers=1)
-QUICK = Turns(seconds=0.005, total_s=0.1)
+QUICK = TurnOptions(seconds=0.005, total_s=0.1)
 BROKEN = "raise RuntimeError('broken on purpose')\n"
 KILLED = "import os, signal\n\n\ndef pause():\n    os.kill(os.getpid(), signal.SIGKILL)\n"
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> dict[str, Path]:
+def places(tmp_path: Path) -> dict[SideName, Path]:
     return {side: repositories.make(tmp_path / side) for side in SIDES}
 
 
@@ -38,11 +41,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     found.close()
 
 
-def request(places: dict[str, Path], tmp_path: Path, case: Case = CASE) -> PairRequest:
+def request(places: dict[SideName, Path], tmp_path: Path, case: Case = CASE) -> PairRequest:
     sides = {
         side: SideRequest(
             Tree(side, places["head"], place, Path()),
-            Request(case, Sampling(), tmp_path / "cache" / side),
+            Request(case, SamplingOptions(), tmp_path / "cache" / side),
         )
         for side, place in places.items()
     }
@@ -55,10 +58,10 @@ def take(server: Server, asked: PairRequest, deadline_s: float = 120) -> Outcome
 
 
 def test_each_side_runs_its_own_files(
-    server: Server, places: dict[str, Path], tmp_path: Path
+    server: Server, places: dict[SideName, Path], tmp_path: Path
 ) -> None:
     ran = {side: tmp_path / f"{side} ran" for side in SIDES}
-    for side, pace in (("base", repositories.FAST), ("head", repositories.SLOW)):
+    for side, pace in zip(SIDES, (repositories.FAST, repositories.SLOW), strict=True):
         says = f"from pathlib import Path\n\nPath({str(ran[side])!r}).touch()\n"
         (places[side] / "pace.py").write_text(says + pace)
     pair = take(server, request(places, tmp_path)).result
@@ -75,14 +78,17 @@ def test_each_side_runs_its_own_files(
 
 
 def test_what_a_pair_says_fits_into_a_line(
-    server: Server, places: dict[str, Path], tmp_path: Path
+    server: Server, places: dict[SideName, Path], tmp_path: Path
 ) -> None:
     from stepbench_reports.regression import records
 
-    found = take(server, request(places, tmp_path)).result.to_json()
-    pair = records.pair({"case": CASE.id, "round": 1, "stage": "screen", **found})
+    found = take(server, request(places, tmp_path)).result
+    line = pair_line(found, case=CASE.id, number=1, stage="screen")
+    assert isinstance(line, PairLine)
+    assert decode("pairs.jsonl", encode(line), PairLine) == line
+    pair = records.pair(line)
     assert set(pair.base) == {"step", "dataload", "forward", "backward", "optimizer"}
-    assert len({len(each) for each in found["turns"]["phases_s"].values()}) == 1
+    assert len({len(each) for each in line.turns.phases_s.values()}) == 1
 
 
 @pytest.mark.parametrize(
@@ -92,32 +98,37 @@ def test_what_a_pair_says_fits_into_a_line(
 )
 @pytest.mark.parametrize("side", SIDES)
 def test_a_side_that_fails_is_named_and_nothing_is_left(
-    server: Server, places: dict[str, Path], tmp_path: Path, side: str, content: str, said: str
+    server: Server,
+    places: dict[SideName, Path],
+    tmp_path: Path,
+    side: SideName,
+    content: str,
+    said: str,
 ) -> None:
     (places[side] / "pace.py").write_text(content)
     before = len(psutil.Process().children(recursive=True))
     found = take(server, request(places, tmp_path)).result
-    assert isinstance(found, Failed)
+    assert isinstance(found, SideFailure)
     assert found.side == side
     assert said in found.reason
     assert len(psutil.Process().children(recursive=True)) == before
 
 
 def test_a_pair_that_takes_too_long_is_ended_with_both_sides(
-    server: Server, places: dict[str, Path], tmp_path: Path
+    server: Server, places: dict[SideName, Path], tmp_path: Path
 ) -> None:
     (places["head"] / "pace.py").write_text("import time\n\n\ndef pause():\n    time.sleep(600)\n")
     before = len(psutil.Process().children(recursive=True))
     outcome = take(server, request(places, tmp_path), deadline_s=3)
     assert outcome.status is Status.TIMEOUT
     found = taken(outcome)
-    assert isinstance(found, Failed)
+    assert isinstance(found, SideFailure)
     assert found.side == "base"  # so that it is no regression
     assert len(psutil.Process().children(recursive=True)) == before
 
 
 def test_the_sides_end_with_the_server_that_is_killed(
-    places: dict[str, Path], tmp_path: Path
+    places: dict[SideName, Path], tmp_path: Path
 ) -> None:
     (places["head"] / "pace.py").write_text("import time\n\n\ndef pause():\n    time.sleep(600)\n")
     doomed = start_server(("stepbench.regression.worker.pairing",), sys.path, tmp_path)
@@ -157,7 +168,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_sides_may_have_an_environment_each(
-    places: dict[str, Path], tmp_path: Path, python: Path
+    places: dict[SideName, Path], tmp_path: Path, python: Path
 ) -> None:
     import torch
 
@@ -165,7 +176,7 @@ def test_the_sides_may_have_an_environment_each(
     preload = ("stepbench.regression.worker.side",)
     with other(python) as environment:
         assert environment.facts["torch"] == torch.__version__
-        servers: dict[str, Server] = {
+        servers: dict[SideName, Server] = {
             "base": environment.server(preload),
             "head": start_server(preload, sys.path, tmp_path),
         }
@@ -179,7 +190,7 @@ def test_the_sides_may_have_an_environment_each(
     assert isinstance(pair, TakenPair)
     forward = [turn.phases_s["forward"] / turn.steps for turn in pair.turns if turn.side == "base"]
     assert min(forward) >= 0.02
-    assert isinstance(failed, Failed)
+    assert isinstance(failed, SideFailure)
     assert failed.side == "base"
 
 

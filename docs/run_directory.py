@@ -1,0 +1,173 @@
+"""Writes `run-directory.md` from the records of `stepbench_reports.schema`, and their docstrings.
+
+`python docs/run_directory.py` writes it; a test keeps it current.
+"""
+
+import inspect
+import re
+import sys
+import typing
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from msgspec import Meta, Struct
+
+from stepbench_reports.schema import check, measurement, results, run, verdict
+from stepbench_reports.schema.record import Record
+
+PLACE = Path(__file__).parent / "run-directory.md"
+HEAD = """\
+# The run directory
+
+<!-- Written by docs/run_directory.py from the records of stepbench_reports.schema. -->
+
+A run leaves one directory. Everything that stepbench reports is computed from it alone, so a report
+can be made again later, elsewhere, and without torch: `stepbench report results/latest`.
+
+```
+results/20261124-123015-k3f9/
+  run.json            what was asked for, on which machine
+  cases/<id>.json     one file a case, written whole or not at all
+  parity/<id>.json    whether that case computes what it should
+  train-parity/<id>.json   whether it trains to the same accuracy (--train-parity)
+  profiles/<id>.json  with --profile: operators by phase, curves, loader workers
+  traces/<id>.pt.trace.json.gz   its trace as the profiler wrote it, for ui.perfetto.dev
+  tb/<workload>/<case>/          what TensorBoard shows of it, a directory of its own
+  snapshots/<id>.pickle          with --memory-snapshot: a CUDA device's allocations
+  benchmark.json      the same laps in pytest-benchmark's own format
+  report.html         for a browser: one page that needs no network
+  report.md           for a pull request
+  figures/*.svg       the page's figures
+  samples.parquet     a row per case, clock and step
+  phases.csv          a row per case and phase
+  operators.csv       with --profile: a row per case, phase, operator and shapes
+```
+
+A check leaves one as well: `check.json`, `pairs.jsonl`, `facts.jsonl` and `verdict.json`; what is
+written for readers is described in [regression.md](regression.md).
+
+A figure that was not measured is `null`, never 0. A field that a file lacks has its default; one
+that stepbench does not know is passed over. A file of a newer version, or a damaged one, is told in
+one sentence with the field that is wrong, the other cases are shown, and `--resume` measures that
+one again.
+In Python, `stepbench.load(DIR)` gives the figures as pandas frames.
+"""
+FILES: tuple[tuple[str, type[Record], str], ...] = (
+    ("`run.json`", run.RunFacts, ""),
+    (
+        "`cases/<id>.json`",
+        results.MeasurementRecord,
+        "The fields of `Findings` stand beside these.",
+    ),
+    ("`parity/<id>.json`", results.ParityRecord, ""),
+    ("`train-parity/<id>.json`", results.TrainingParityRecord, ""),
+    ("`profiles/<id>.json`", results.ProfileRecord, ""),
+    ("`check.json`", check.CheckSpec, ""),
+    ("`pairs.jsonl`: a line a pair", check.PairLine, "Or, where a side failed:"),
+    ("`pairs.jsonl`: a pair that came to nothing", check.FailedPairLine, ""),
+    *(
+        (f"`facts.jsonl`: `{kind.__struct_config__.tag}`", kind, "")
+        for kind in get_args(check.Fact)
+    ),
+    ("`verdict.json`", verdict.VerdictFile, ""),
+)
+"""Every file with its record, and a word on it."""
+
+
+def document() -> str:
+    """The whole page."""
+    parts, seen = [HEAD], set[type]()
+    for title, kind, note in FILES:
+        parts.append(f"## {title}\n\n" + "\n\n".join(_sections(kind, seen, level=3, top=True)))
+        if note:
+            parts.append(note)
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _sections(kind: type[Struct], seen: set[type], level: int, *, top: bool) -> Iterator[str]:
+    """A record's table, and those of the records in it that have not been described yet."""
+    if kind in seen:
+        return
+    seen.add(kind)
+    heading = "" if top else f"{'#' * level} {kind.__name__}\n\n"
+    summary, meanings = described(kind)
+    rows = [
+        f"| `{name}` | {type_words(hint)} | {meanings.get(name, '')} |"
+        for name, hint in typing.get_type_hints(kind, include_extras=True).items()
+        if name in kind.__struct_fields__
+    ]
+    table = "\n".join(["| field | type | meaning |", "| --- | --- | --- |", *rows]) if rows else ""
+    yield "\n\n".join(filter(None, (f"{heading}{summary}", table)))
+    for inner in _records(kind):
+        yield from _sections(inner, seen, level, top=False)
+
+
+def described(kind: type) -> tuple[str, dict[str, str]]:
+    """A record's docstring without its attributes, and these by name, inherited ones included."""
+    meanings: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        text = inspect.cleandoc(base.__dict__.get("__doc__") or "")
+        _, _, attributes = text.partition("Attributes:\n")
+        for entry in re.split(r"\n(?=    \w+: )", f"\n{attributes}"):
+            name, colon, meaning = entry.strip().partition(": ")
+            if colon:
+                meanings[name] = (
+                    " ".join(meaning.split()).replace("|", "\\|").replace("`None`", "`null`")
+                )
+    summary = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:")[0].strip()
+    return summary, meanings
+
+
+def type_words(hint: Any) -> str:  # noqa: ANN401  # any annotation
+    """A type in words: `seconds or null`, `list of Block`."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        meta = next((each for each in arguments[1:] if isinstance(each, Meta)), Meta())
+        return meta.description or type_words(arguments[0])
+    if origin is not None:
+        return _container_words(origin, arguments)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return ", ".join(f"`{each}`" for each in hint)
+    return NAMES.get(hint) or f"[{hint.__name__}](#{hint.__name__.lower()})"
+
+
+NAMES = {
+    type(None): "`null`",
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+}
+"""The types that JSON has."""
+
+
+def _container_words(origin: Any, arguments: tuple[Any, ...]) -> str:  # noqa: ANN401  # likewise
+    if origin is Literal:
+        return ", ".join(f"`{each}`" for each in arguments)
+    if origin in {list, tuple}:
+        return f"list of {type_words(arguments[0])}"
+    if origin is dict:
+        return f"{type_words(arguments[1])} by name"
+    return " or ".join(type_words(each) for each in arguments)
+
+
+def _records(kind: type) -> Iterator[type[Struct]]:
+    """The records that a record's fields hold, in order."""
+    if kind is results.MeasurementRecord:
+        yield measurement.Findings
+    for hint in typing.get_type_hints(kind).values():
+        yield from _inside(hint)
+
+
+def _inside(hint: Any) -> Iterator[type[Struct]]:  # noqa: ANN401  # any annotation
+    if isinstance(hint, type) and issubclass(hint, Struct):
+        yield hint
+    for argument in get_args(hint):
+        yield from _inside(argument)
+
+
+if __name__ == "__main__":
+    PLACE.write_text(document())
+    print(f"wrote {PLACE}", file=sys.stderr)
