@@ -28,30 +28,29 @@ can be made again later, elsewhere, and without torch: `stepbench report results
 
 ```
 results/20261124-123015-k3f9/
-  run.json            what was asked for, on which machine
-  cases/<id>.json     one file a case, written whole or not at all
-  parity/<id>.json    whether that case computes what it should
-  train-parity/<id>.json   whether it trains to the same accuracy (--train-parity)
+  run.json            the cases and options of the run, and the machine
+  cases/<id>.json     a case's measurement, written whole or not at all
+  parity/<id>.json    the comparison of the case's tensors with a reference
+  train-parity/<id>.json   with --train-parity: the comparison of trained models
   profiles/<id>.json  with --profile: operators by phase, curves, loader workers
-  traces/<id>.pt.trace.json.gz   its trace as the profiler wrote it, for ui.perfetto.dev
-  tb/<workload>/<case>/          what TensorBoard shows of it, a directory of its own
+  traces/<id>.pt.trace.json.gz   the case's profiler trace, for ui.perfetto.dev
+  tb/<workload>/<case>/          the case's log directory for TensorBoard
   snapshots/<id>.pickle          with --memory-snapshot: a CUDA device's allocations
-  benchmark.json      the same laps in pytest-benchmark's own format
-  report.html         for a browser: one page that needs no network
-  report.md           for a pull request
+  benchmark.json      the same laps in pytest-benchmark's format
+  report.html         the report for a browser, readable without network
+  report.md           the report for a pull request
   figures/*.svg       the page's figures
   samples.parquet     a row per case, clock and step
   phases.csv          a row per case and phase
   operators.csv       with --profile: a row per case, phase, operator and shapes
 ```
 
-A check leaves one as well: `check.json`, `pairs.jsonl`, `facts.jsonl` and `verdict.json`; what is
-written for readers is described in [regression.md](regression.md).
+A check of the regression gate leaves a directory with `check.json`, `pairs.jsonl`, `facts.jsonl`
+and `verdict.json`; [regression.md](regression.md) describes its reports.
 
-A figure that was not measured is `null`, never 0. A field that a file lacks has its default; one
-that stepbench does not know is passed over. A file of a newer version, or a damaged one, is told in
-one sentence with the field that is wrong, the other cases are shown, and `--resume` measures that
-one again.
+A figure that was not measured is `null`, never 0. A field that a file lacks has its default value,
+and an unknown field is ignored. If a file is damaged or of a newer version, one sentence names the
+file and the wrong field; the other cases are shown, and `--resume` measures the damaged case again.
 In Python, `stepbench.load(DIR)` gives the figures as pandas frames.
 """
 FILES: tuple[tuple[str, type[Record], str], ...] = (
@@ -66,7 +65,7 @@ FILES: tuple[tuple[str, type[Record], str], ...] = (
     ("`profiles/<id>.json`", results.ProfileRecord, ""),
     ("`check.json`", check.CheckSpec, ""),
     ("`pairs.jsonl`: a line a pair", check.PairLine, "Or, where a side failed:"),
-    ("`pairs.jsonl`: a pair that came to nothing", check.FailedPairLine, ""),
+    ("`pairs.jsonl`: a pair that failed", check.FailedPairLine, ""),
     *(
         (f"`facts.jsonl`: `{kind.__struct_config__.tag}`", kind, "")
         for kind in get_args(check.Fact)

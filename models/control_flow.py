@@ -1,9 +1,9 @@
-"""The lesson's network with control flow: how deep it is depends on what it is given.
+"""The lesson's network with control flow: the number of layers depends on the input.
 
-Autograd records whatever was done, so that a loop of Python in `forward` trains like anything
-else. `torch.compile` must know beforehand: here it stops where a number has to leave a tensor (a
-graph break) and compiles again for another depth (a recompilation). Look for both in the report,
-with their places, and at whether compiling still pays.
+Autograd records the operations as they run, so a Python loop in `forward` trains like any other
+code. `torch.compile` needs the graph beforehand: reading a number out of a tensor is a graph break,
+and another depth is a recompilation. Look in the report for both, with their places in the code,
+and at whether compiling still pays off.
 """
 
 import torch
@@ -16,15 +16,15 @@ MOST = 4
 
 
 class Dynamic(nn.Module):
-    """Images (N, 3, S, S) to the scores (N, classes), through one to `MOST` middle layers.
+    """Images (N, 3, S, S) to scores (N, classes), through 1 to `MOST` middle layers.
 
-    Which depth it is follows from the first image alone: from where its brightest number lies. That
-    is as good as chance, and the same each time the same batch is seen.
+    The index of the largest value in the first image determines the depth. The depth is in effect
+    random, but the same whenever the batch is the same.
 
     Args:
-        pixels: How many numbers an image has.
-        classes: How many classes there are.
-        width: How many units each layer has.
+        pixels: The number of values in an image, 3 * S * S.
+        classes: The number of classes.
+        width: The number of units in each hidden layer.
     """
 
     def __init__(self, pixels: int, classes: int, width: int = 256) -> None:
@@ -34,7 +34,7 @@ class Dynamic(nn.Module):
         self.last = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The scores of a batch of images."""
+        """Computes the scores of a batch of images."""
         depth = 1 + int(x[0].argmax().item()) % MOST
         x = torch.relu(self.first(x.flatten(1)))
         for number in range(depth):
@@ -44,7 +44,7 @@ class Dynamic(nn.Module):
 
 
 def make(choice: DataChoice) -> Workload:
-    """The network on the images that were chosen."""
+    """Makes the workload from the chosen images."""
     data = choice.source()
     return Workload(
         model=lambda: Dynamic(3 * data.image_size**2, len(data.classes)),

@@ -2,8 +2,8 @@
 
 Everything is as in "Torch basics": the layers, `CrossEntropyLoss`, and SGD with a learning rate of
 0.001 and a momentum of 0.9. The model is tiny, so at the lesson's batch size of 4 a step is mostly
-the cost of *starting* work: look at how little a step grows from batch 4 to batch 32, and at
-whether two loader workers earn what their hand-over costs.
+launch overhead. Look at how little longer a step takes at batch size 32 than at 4, and at whether
+two loader workers save more time than passing batches between processes costs.
 """
 
 from collections.abc import Iterable
@@ -15,10 +15,10 @@ from stepbench import DataChoice, Workload, right_answers
 
 
 class ConvNet(nn.Module):
-    """Images (N, 3, S, S) to the scores (N, classes).
+    """Images (N, 3, S, S) to scores (N, classes).
 
     Args:
-        classes: How many classes there are.
+        classes: The number of classes.
         image_size: S, the images' width and height in pixels.
     """
 
@@ -33,7 +33,7 @@ class ConvNet(nn.Module):
         self.fc3 = nn.Linear(84, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The scores of a batch of images."""
+        """Computes the scores of a batch of images."""
         x = self.pool(torch.relu(self.conv1(x)))
         x = self.pool(torch.relu(self.conv2(x)))
         x = torch.flatten(x, 1)
@@ -44,12 +44,12 @@ class ConvNet(nn.Module):
 
 
 def sgd(parameters: Iterable[nn.Parameter]) -> torch.optim.SGD:
-    """The lesson's optimizer."""
+    """Makes the lesson's optimizer."""
     return torch.optim.SGD(parameters, lr=0.001, momentum=0.9)
 
 
 def make(choice: DataChoice) -> Workload:
-    """The lesson, on the data that were chosen."""
+    """Makes the lesson's workload from the chosen data."""
     data = choice.source()
     return Workload(
         model=lambda: ConvNet(len(data.classes), data.image_size),

@@ -1,9 +1,9 @@
-"""Fine-tuning: a residual network of which only the last layer is trained.
+"""Fine-tuning: a residual network that trains only its last layer.
 
-Everything else has `requires_grad=False`, so autograd keeps nothing of it and goes back through
-one linear layer only. Compare it with `resnet18`: the forward pass costs the same, backward and
-optimizer next to nothing, and the saved activations are gone. The weights are not pretrained
-ones, which would have to be fetched: what a step costs does not depend on them.
+All other layers have `requires_grad=False`, so autograd saves none of their activations and the
+backward pass covers one linear layer. Compare this workload with `resnet18`: the forward pass costs
+the same, backward and optimizer cost next to nothing, and the saved activations are gone. The
+weights are random, as pretrained ones need a download and do not change the cost of a step.
 """
 
 from collections.abc import Iterable
@@ -16,10 +16,10 @@ from stepbench import DataChoice, Workload, right_answers
 
 
 class Frozen(nn.Module):
-    """Images (N, 3, S, S) to the scores (N, classes).
+    """Images (N, 3, S, S) to scores (N, classes).
 
     Args:
-        classes: How many classes there are.
+        classes: The number of classes.
     """
 
     def __init__(self, classes: int) -> None:
@@ -30,24 +30,24 @@ class Frozen(nn.Module):
         self.scores = nn.Linear(512, classes)
 
     def train(self, mode: bool = True) -> "Frozen":
-        """Frozen layers keep their running means too, as they were trained with."""
+        """Sets the mode; frozen layers stay in evaluation mode and keep running statistics."""
         super().train(mode)
         self.features.eval()
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """The scores of a batch of images."""
+        """Computes the scores of a batch of images."""
         scores: Tensor = self.scores(self.features(x))
         return scores
 
 
 def trained(parameters: Iterable[nn.Parameter]) -> SGD:
-    """An optimizer of those parameters that are trained."""
+    """Makes an optimizer of the parameters that require gradients."""
     return SGD([p for p in parameters if p.requires_grad], lr=0.01, momentum=0.9)
 
 
 def make(choice: DataChoice) -> Workload:
-    """The network on the images that were chosen."""
+    """Makes the workload from the chosen images."""
     data = choice.source()
     return Workload(
         model=lambda: Frozen(len(data.classes)),

@@ -1,9 +1,10 @@
-"""A generative adversarial network (DCGAN): a step of its own, with two optimizers.
+"""A generative adversarial network (DCGAN): a custom step with two optimizers.
 
-The discriminator learns to tell drawn images from generated ones, and then the generator to deceive
-it, so that each step has two forward passes, two backward passes and two updates. Look in the
-report at forward and backward, which are the sums of both; `--profile` shows each by itself. The
-generator's backward pass goes through the discriminator, whose gradients from it are thrown away.
+Each step first trains the discriminator to tell the data set's images from the generator's, and
+then the generator to deceive the discriminator: two forward phases, two backward passes and two
+updates. The report shows the sums of the two forward and of the two backward phases; `--profile`
+shows each separately. The generator's backward pass goes through the discriminator, and the step
+discards the gradients that the pass leaves there.
 """
 
 import torch
@@ -14,15 +15,16 @@ from torch.optim import Adam, Optimizer
 from stepbench import DataChoice, Step, Workload
 
 LATENT = 64
-"""How many random numbers an image is generated from."""
+"""The number of random numbers from which the generator makes an image."""
 
 
 def generator(pixels: int, width: int = 32) -> nn.Sequential:
-    """Noise (N, LATENT, 1, 1) to images (N, 3, pixels, pixels) from -1 to 1.
+    """Makes the generator: noise (N, LATENT, 1, 1) to images (N, 3, pixels, pixels) in [-1, 1].
 
     Args:
-        pixels: A multiple of 8.
-        width: Channels of the last layer but one; each layer before has twice as many.
+        pixels: The images' width and height, a multiple of 8.
+        width: The output channels of the second-to-last layer; each earlier layer has twice the
+            channels of the next.
     """
     layers: list[nn.Module] = [nn.ConvTranspose2d(LATENT, 4 * width, pixels // 8)]
     for channels in (4 * width, 2 * width):
@@ -34,7 +36,7 @@ def generator(pixels: int, width: int = 32) -> nn.Sequential:
 
 
 def discriminator(pixels: int, width: int = 32) -> nn.Sequential:
-    """Images (N, 3, pixels, pixels) to scores (N,): high where they are taken for real."""
+    """Makes the discriminator: images (N, 3, pixels, pixels) to scores (N,), high if real."""
     layers: list[nn.Module] = []
     before = 3
     for channels in (width, 2 * width, 4 * width):
@@ -44,10 +46,10 @@ def discriminator(pixels: int, width: int = 32) -> nn.Sequential:
 
 
 class GAN(nn.Module):
-    """Both networks, as one model.
+    """The generator and the discriminator as one model.
 
     Args:
-        pixels: How wide the images are.
+        pixels: The images' width and height, a multiple of 8.
     """
 
     def __init__(self, pixels: int) -> None:
@@ -56,13 +58,13 @@ class GAN(nn.Module):
         self.discriminator = discriminator(pixels)
 
     def forward(self, x: Tensor, part: str = "discriminator") -> Tensor:
-        """What one of the two makes of its input; `torch.compile` compiles each."""
+        """Runs the network that `part` names on `x`; `torch.compile` compiles both networks."""
         made: Tensor = self.generator(x) if part == "generator" else self.discriminator(x)
         return made
 
 
 def optimizers(model: nn.Module) -> dict[str, Optimizer]:
-    """An optimizer for each of the two networks."""
+    """Makes an optimizer for each of the two networks, by name."""
     return {
         name: Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999))
         for name, network in model.named_children()
@@ -70,7 +72,7 @@ def optimizers(model: nn.Module) -> dict[str, Optimizer]:
 
 
 def step(at: Step) -> Tensor:
-    """One step of both; the loss is the generator's."""
+    """Trains the discriminator, then the generator; returns the generator's loss."""
     real, _ = at.batch()
     noise = torch.randn(len(real), LATENT, 1, 1, device=at.device)
     with at.forward():
@@ -87,7 +89,7 @@ def step(at: Step) -> Tensor:
 
 
 def make(choice: DataChoice) -> Workload:
-    """The network on the images that were chosen; their classes are not looked at."""
+    """Makes the workload from the chosen images; the classes are not used."""
     data = choice.source()
     return Workload(
         model=lambda: GAN(data.image_size),

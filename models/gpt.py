@@ -1,10 +1,9 @@
-"""A small language model of the GPT kind: from the tokens so far to the next one.
+"""A small GPT-style language model: predicts the next token from the tokens so far.
 
-Its batches are tokens, (N, T) whole numbers, and its targets are as many again. The table that
-turns tokens into vectors is used a second time to turn vectors into scores, so that its gradient
-comes from both ends of the network. Look at attention, whose work grows with the square of T, at
-what `torch.compile` makes of the many small operators, and at the loader, which has next to
-nothing to do.
+Inputs and targets are token numbers, each of shape (N, T). The embedding matrix also computes the
+scores (weight tying), so the embedding's gradient comes from both ends of the network. Look at
+attention, whose work grows with the square of T, at how `torch.compile` fuses the many small
+operators, and at the loader, which has next to nothing to do.
 """
 
 import torch
@@ -18,11 +17,11 @@ LENGTH = 64
 
 
 class TransformerBlock(nn.Module):
-    """A layer: each token looks at those before it, and then thinks for itself.
+    """A transformer layer: causal self-attention, then a feed-forward network for each token.
 
     Args:
-        width: How many numbers stand for a token.
-        heads: How many heads attention has.
+        width: The size of a token's vector.
+        heads: The number of attention heads.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -37,7 +36,7 @@ class TransformerBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, T, width) to (N, T, width)."""
+        """Maps (N, T, width) to (N, T, width)."""
         queries, keys, values = (
             part.unflatten(2, (self.heads, -1)).transpose(1, 2)
             for part in self.attention(self.norm1(x)).chunk(3, dim=2)
@@ -49,14 +48,14 @@ class TransformerBlock(nn.Module):
 
 
 class GPT(nn.Module):
-    """Tokens (N, T) to the scores of the next one, (N, vocabulary, T).
+    """Tokens (N, T) to the scores of each next token, (N, vocabulary, T).
 
     Args:
-        vocabulary: How many tokens there are.
-        length: T, at most.
-        width: How many numbers stand for a token.
-        depth: How many layers there are.
-        heads: How many heads attention has.
+        vocabulary: The number of distinct tokens.
+        length: The maximum of T.
+        width: The size of a token's vector.
+        depth: The number of layers.
+        heads: The number of attention heads.
     """
 
     def __init__(
@@ -76,14 +75,14 @@ class GPT(nn.Module):
         nn.init.normal_(self.tokens.weight, std=0.02)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """The scores; the classes come second, where the loss looks for them."""
+        """Computes the scores, with the classes in dimension 1 as `CrossEntropyLoss` expects."""
         x = self.tokens(tokens) + self.places[: tokens.shape[1]]
         x = self.norm(self.blocks(x))
         return functional.linear(x, self.tokens.weight).transpose(1, 2)
 
 
 def make(choice: DataChoice) -> Workload:
-    """The model on drawn tokens, or on a user's own."""
+    """Makes the workload from synthetic tokens, or from the user's tokens."""
     data = choice.tokens(LENGTH)
     return Workload(
         model=lambda: GPT(data.vocabulary),

@@ -1,8 +1,8 @@
 """A recurrent language model: an LSTM that reads one token after the other.
 
-On the same tokens as `gpt`, with the same question. But each step of the recurrence waits for the
-one before it, so that its time grows with the length of a window whatever the machine could do at
-once: look at how far from the roofline it stays, and at how little a larger batch costs.
+The model predicts the next token on the same data as `gpt`. Each step of the recurrence waits for
+the previous one, so the time grows with the length of a window, however parallel the machine is.
+Look at how far below the roofline the model stays, and at how little a larger batch costs.
 """
 
 from torch import Tensor, nn
@@ -14,12 +14,12 @@ LENGTH = 64
 
 
 class Recurrent(nn.Module):
-    """Tokens (N, T) to the scores of the next one, (N, vocabulary, T).
+    """Tokens (N, T) to the scores of each next token, (N, vocabulary, T).
 
     Args:
-        vocabulary: How many tokens there are.
-        width: How many numbers stand for a token, and for what was read so far.
-        depth: How many recurrent layers there are.
+        vocabulary: The number of distinct tokens.
+        width: The size of a token's vector and of the hidden state.
+        depth: The number of recurrent layers.
     """
 
     def __init__(self, vocabulary: int, width: int = 128, depth: int = 2) -> None:
@@ -29,14 +29,14 @@ class Recurrent(nn.Module):
         self.scores = nn.Linear(width, vocabulary)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """The scores; the classes come second, where the loss looks for them."""
+        """Computes the scores, with the classes in dimension 1 as `CrossEntropyLoss` expects."""
         read, _ = self.read(self.tokens(tokens))
         scores: Tensor = self.scores(read).transpose(1, 2)
         return scores
 
 
 def make(choice: DataChoice) -> Workload:
-    """The model on drawn tokens, or on a user's own."""
+    """Makes the workload from synthetic tokens, or from the user's tokens."""
     data = choice.tokens(LENGTH)
     return Workload(
         model=lambda: Recurrent(data.vocabulary),

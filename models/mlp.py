@@ -1,9 +1,9 @@
-"""A multilayer perceptron: the network that knows nothing of pictures but their pixels.
+"""A multilayer perceptron: a network that ignores the images' spatial structure.
 
-All its work is in three matrix products, so its forward pass is a handful of operators. Look at
-how close the step comes to the roofline as the batch grows, and at the optimizer: with more
-parameters than operations per sample, its share is large at small batches and vanishes at large
-ones.
+Nearly all work is in three matrix products, so the forward pass is a handful of operators. Look at
+how close the step comes to the roofline as the batch grows, and at the optimizer: a sample uses
+each parameter only once, so the optimizer's share is large at small batch sizes and vanishes at
+large ones.
 """
 
 from torch import Tensor, nn
@@ -13,12 +13,12 @@ from stepbench import DataChoice, Workload, right_answers
 
 
 class Perceptron(nn.Module):
-    """Images (N, 3, S, S) to the scores (N, classes).
+    """Images (N, 3, S, S) to scores (N, classes).
 
     Args:
-        pixels: How many numbers an image has.
-        classes: How many classes there are.
-        hidden: How many units each of the two hidden layers has.
+        pixels: The number of values in an image, 3 * S * S.
+        classes: The number of classes.
+        hidden: The number of units in each of the two hidden layers.
     """
 
     def __init__(self, pixels: int, classes: int, hidden: int = 512) -> None:
@@ -33,13 +33,13 @@ class Perceptron(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """The scores of a batch of images."""
+        """Computes the scores of a batch of images."""
         scores: Tensor = self.layers(x)
         return scores
 
 
 def make(choice: DataChoice) -> Workload:
-    """The perceptron on the images that were chosen."""
+    """Makes the workload from the chosen images."""
     data = choice.source()
     return Workload(
         model=lambda: Perceptron(3 * data.image_size**2, len(data.classes)),

@@ -1,9 +1,9 @@
 """Segmentation: a class for each pixel, by torchvision's LR-ASPP on MobileNetV3.
 
-Its batches are no pairs: a mapping holds image and mask, of which `split` gives the model the one
-and the loss the other, and the model's output is a mapping too. Look at how much of a step is data
-and transfer, since a target is as large as an image here, and at what is kept for backward: the
-activations of large images, many times the model.
+A batch is a mapping of images and masks, not a pair: `split` passes the images to the model and the
+masks to the loss. The model's output is a mapping too. Look at how much of a step is data loading
+and transfer, since each pixel has a target, and at the memory saved for backward: the activations
+of large images take many times the model's size.
 """
 
 from typing import Any
@@ -18,25 +18,25 @@ from stepbench import DataChoice, Workload, right_answers
 
 PIXELS = 128
 CLASSES = 3
-"""Dark, neither, bright."""
+"""The number of classes: dark, medium, bright."""
 
 
 class Masked(Dataset[dict[str, Tensor]]):
-    """Images with masks that are made of them: each pixel's class is its third of brightness.
+    """Images with masks made from the images: a pixel's class is its third of the brightness range.
 
     Args:
-        images: Items are an image (3, H, W) from -1 to 1, and something else.
+        images: A data set whose items begin with an image (3, H, W) in [-1, 1].
     """
 
     def __init__(self, images: Any) -> None:  # noqa: ANN401  # any data set of images
         self._images = images
 
     def __len__(self) -> int:
-        """As many as there are images."""
+        """The number of images."""
         return len(self._images)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """An image (3, H, W) and its mask (H, W)."""
+        """The image (3, H, W) at an index, and the image's mask (H, W)."""
         image: Tensor = self._images[index][0]
         brightness = (image.mean(0) + 1) / 2
         mask = (brightness * CLASSES).long().clamp(0, CLASSES - 1)
@@ -44,22 +44,22 @@ class Masked(Dataset[dict[str, Tensor]]):
 
 
 def loss(output: dict[str, Tensor], mask: Tensor) -> Tensor:
-    """The mean cross entropy over all pixels."""
+    """Computes the mean cross entropy over all pixels."""
     return cross_entropy(output["out"], mask)
 
 
 def right(output: dict[str, Tensor], mask: Tensor) -> Tensor:
-    """The share of right pixels, summed over the images."""
+    """Sums each image's share of correctly classified pixels."""
     return right_answers(output["out"], mask)
 
 
 def split(batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """What the model is given of a batch, and what the loss is."""
+    """Splits a batch into the model's input and the loss's target."""
     return batch["image"], batch["mask"]
 
 
 def network() -> nn.Module:
-    """The network, with random weights: pretrained ones would have to be fetched."""
+    """Makes the network with random weights, as pretrained weights need a download."""
     made: nn.Module = lraspp_mobilenet_v3_large(
         weights=None, weights_backbone=None, num_classes=CLASSES
     )
@@ -67,7 +67,7 @@ def network() -> nn.Module:
 
 
 def make(choice: DataChoice) -> Workload:
-    """The network on the images that were chosen."""
+    """Makes the workload from the chosen images."""
     data = choice.source(image_size=PIXELS)
     return Workload(
         model=network,

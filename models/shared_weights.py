@@ -1,10 +1,10 @@
-"""Shared weights: one convolution, gone through again and again.
+"""Shared weights: one convolution, applied several times.
 
-The layer stands once in the `state_dict` and is used `TIMES` times, so its gradient is the sum of
-what each use asks for: gradients accumulate, within a step as they do over several batches.
-Compare it with `models.shared_weights:apart`, a network of as many layers of their own: the same
-operations and activations, and several times the parameters, so that forward and backward cost the
-same and the optimizer more.
+The layer is in the `state_dict` once and is applied `TIMES` times, so the layer's gradient is the
+sum over all uses: gradients accumulate within a step as they do over several batches. Compare this
+workload with `models.shared_weights:apart`, a network with `TIMES` separate layers: the operations
+and activations are the same, but the parameters are several times as many, so forward and backward
+cost the same and the optimizer costs more.
 """
 
 import torch
@@ -17,12 +17,12 @@ TIMES = 6
 
 
 class Shared(nn.Module):
-    """Images (N, 3, S, S) to the scores (N, classes).
+    """Images (N, 3, S, S) to scores (N, classes).
 
     Args:
-        classes: How many classes there are.
-        layers: How many convolutions take turns in the middle; 1 is used every time.
-        channels: How many channels these have.
+        classes: The number of classes.
+        layers: The number of convolutions that take turns in the middle; 1 shares one layer.
+        channels: The number of channels of the convolutions.
     """
 
     def __init__(self, classes: int, layers: int = 1, channels: int = 32) -> None:
@@ -34,7 +34,7 @@ class Shared(nn.Module):
         self.last = nn.Linear(channels, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The scores of a batch of images."""
+        """Computes the scores of a batch of images."""
         x = torch.relu(self.first(x))
         for number in range(TIMES):
             x = x + torch.relu(self.middle[number % len(self.middle)](x)) / TIMES
@@ -43,12 +43,12 @@ class Shared(nn.Module):
 
 
 def apart(choice: DataChoice) -> Workload:
-    """The network with a layer of its own for each time, to compare with."""
+    """Makes the workload with `TIMES` separate layers, for comparison."""
     return make(choice, TIMES)
 
 
 def make(choice: DataChoice, layers: int = 1) -> Workload:
-    """The network on the images that were chosen."""
+    """Makes the workload from the chosen images."""
     data = choice.source()
     return Workload(
         model=lambda: Shared(len(data.classes), layers),

@@ -1,8 +1,8 @@
-"""Torchvision's classifiers by their own names: `resnet18`, `mobilenet_v3_small`, `vit_b_16`, ...
+"""Torchvision's classifiers by name: `resnet18`, `mobilenet_v3_small`, `vit_b_16`, ...
 
-Loss, optimizer and transforms are the lesson's; the model is given as many classes as the data
-have. A network that accepts CIFAR-10's 32-pixel images gets them as they are; one that needs larger
-ones (AlexNet, Inception) gets them scaled up to the smallest size that it accepts.
+Loss, optimizer and transforms are the lesson's; the model has as many classes as the data.
+CIFAR-10's images stay at 32 pixels if the network accepts that size. For a network that needs
+larger images (AlexNet, Inception), they are scaled up to the smallest size that it accepts.
 """
 
 import math
@@ -15,20 +15,20 @@ from torchvision import models as zoo
 from stepbench import DataChoice, Workload, right_answers
 
 _PLAIN_OUTPUT = {
-    # In training these two return auxiliary scores as well, unless they are told not to.
+    # By default these two networks also return auxiliary scores in training mode.
     "googlenet": {"aux_logits": False, "init_weights": True},
     "inception_v3": {"aux_logits": False, "init_weights": True},
 }
 
 
 def names() -> list[str]:
-    """Every classifier that the installed torchvision has."""
+    """The names of all classifiers in the installed torchvision."""
     listed: list[str] = zoo.list_models(module=zoo)
     return listed
 
 
 def smallest_image(name: str) -> int:
-    """The smallest width that a network accepts, in pixels, as its published weights state it."""
+    """The smallest image width that a network accepts, pixels, from its published weights."""
     weights = zoo.get_model_weights(name)
     sizes: list[int] = [max(entry.meta["min_size"]) for entry in weights]
     return min(sizes)
@@ -39,10 +39,10 @@ def _sgd(parameters: Iterable[nn.Parameter]) -> torch.optim.SGD:
 
 
 def make(choice: DataChoice, name: str) -> Workload:
-    """The named classifier on the data that were chosen."""
+    """Makes the workload of the named classifier from the chosen data."""
     options: dict[str, object] = dict(_PLAIN_OUTPUT.get(name, {}))
     if name.startswith("vit_"):
-        # A vision transformer takes its image size as an argument: any multiple of its patch.
+        # A vision transformer takes the image size as an argument: any multiple of its patch size.
         patch = int(name.rpartition("_")[2])
         data = choice.source(patch * math.ceil(choice.source().image_size / patch))
         options["image_size"] = data.image_size

@@ -1,9 +1,9 @@
-"""A small vision transformer: pictures cut into patches, and each patch looks at all the others.
+"""A small vision transformer: self-attention over the patches of an image.
 
-Many small operators in a row, and most of the time in matrix products: look at what
-`torch.compile` fuses of the former, at bf16, and at the optimizer, which has twice as many
-numbers to update as SGD would. Torchvision's own, such as `vit_b_16`, are workloads by their
-names.
+The model runs many small operators, but spends most of the time in matrix products. Look at which
+small operators `torch.compile` fuses, at bf16, and at AdamW, which keeps two values per parameter,
+twice as many as SGD with momentum. Torchvision's vision transformers, such as `vit_b_16`, are
+workloads by their torchvision names.
 """
 
 import torch
@@ -14,15 +14,15 @@ from stepbench import DataChoice, Workload, right_answers
 
 
 class VisionTransformer(nn.Module):
-    """Images (N, 3, S, S) to the scores (N, classes).
+    """Images (N, 3, S, S) to scores (N, classes).
 
     Args:
-        classes: How many classes there are.
-        image_size: S, a multiple of the patches' width.
-        patch: Width of a patch, in pixels.
-        width: How many numbers stand for a patch.
-        depth: How many layers there are.
-        heads: How many heads attention has.
+        classes: The number of classes.
+        image_size: S, a multiple of the patch width.
+        patch: The width and height of a patch, pixels.
+        width: The size of a patch's vector.
+        depth: The number of layers.
+        heads: The number of attention heads.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class VisionTransformer(nn.Module):
         self.scores = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The scores of a batch of images."""
+        """Computes the scores of a batch of images."""
         x = self.patches(x).flatten(2).transpose(1, 2) + self.places
         x = self.norm(self.layers(x)).mean(1)
         scores: Tensor = self.scores(x)
@@ -55,9 +55,9 @@ class VisionTransformer(nn.Module):
 
 
 def make(choice: DataChoice) -> Workload:
-    """The transformer on the images that were chosen."""
+    """Makes the workload from the chosen images."""
     data = choice.source()
-    # Larger pictures are cut into larger patches, so that there are always 64 of them.
+    # Larger images have larger patches, so each image has 64 patches.
     return Workload(
         model=lambda: VisionTransformer(
             len(data.classes), data.image_size, patch=data.image_size // 8

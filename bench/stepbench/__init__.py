@@ -1,11 +1,11 @@
 """stepbench: where a training step's time goes, and which settings make it fastest.
 
-Importing this costs next to nothing: each public name is imported when it is first asked for, and
-torch when something is measured.
+Importing the package is fast: each public name is imported at first use, and torch only when
+something is measured.
 """
 
 TYPE_CHECKING = (
-    False  # `typing` is not imported: `python -m stepbench` leaves the current directory out first
+    False  # not from `typing`: `__main__` must first remove the current directory from `sys.path`
 )
 if TYPE_CHECKING:
     from stepbench.api import measure
@@ -50,8 +50,8 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    """Imports a public name when it is first asked for (PEP 562)."""
-    from importlib import import_module  # noqa: PLC0415  # as above
+    """Imports a public name at first use (PEP 562)."""
+    from importlib import import_module  # noqa: PLC0415  # after `__main__` has changed `sys.path`
 
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -61,5 +61,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """The public names."""
+    """The module's names, including public names that are not imported yet."""
     return sorted({*globals(), *__all__})

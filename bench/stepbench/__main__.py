@@ -2,7 +2,7 @@
 
 from stepbench.search_path import leave_out_current_directory
 
-leave_out_current_directory()  # which `-m` puts first; before anything else is imported
+leave_out_current_directory()  # `-m` puts the directory first; must precede other imports
 
 from stepbench.cli import main  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""Measuring from a notebook or a script: what `stepbench run` does, without a command line."""
+"""Measures from a notebook or a script, as `stepbench run` does from the command line."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +18,11 @@ def measure(
     parity: bool = True,
     output: Path | str | None = None,
 ) -> "Measured":
-    """Measures a case, or the cases of a matrix, each in a process of its own.
+    """Measures a case, or the cases of a matrix, each case in a separate process.
 
     Args:
         target: The case or the matrix; its workload is a shipped one, or `path/to/file.py:make`.
-        max_time_s: The longest that each case is sampled, seconds.
+        max_time_s: The maximum sampling time of each case, seconds.
         parity: True to compare each case with eager execution in double precision.
         output: The run's directory; `None` makes one beneath `results/`.
 
@@ -33,7 +33,7 @@ def measure(
         UsageError: The workload, the device or the directory cannot be used.
         StoreError: A result could not be written.
     """
-    # `import stepbench` costs next to nothing; these imports take a second.
+    # These imports take a second, and `import stepbench` must stay fast.
     from msgspec import structs  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""The command `stepbench`: a table of subcommands, each in the room that does it."""
+"""The command `stepbench`: a table of subcommands, each imported when it is called."""
 
 import sys
 from collections.abc import Sequence
@@ -67,10 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a subcommand.
 
     Args:
-        arguments: The command line without the program's name; `None` takes the process's own.
+        arguments: The command line without the program's name; `None` for `sys.argv`.
 
     Returns:
-        The subcommand's exit code; 4 where there is no such subcommand.
+        The subcommand's exit code; 4 if there is no such subcommand.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     by_name = {subcommand.name: subcommand for subcommand in SUBCOMMANDS}
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def help_text() -> str:
-    """The list of subcommands, with examples."""
+    """The text of `--help`: the list of subcommands, with examples."""
     width = max(len(subcommand.name) for subcommand in SUBCOMMANDS)
     rows = [f"  {each.name:<{width}}  {each.help}" for each in SUBCOMMANDS]
     return "\n".join(

@@ -1,11 +1,11 @@
-"""The two ways in which stepbench says no."""
+"""Exceptions for requests that stepbench cannot satisfy, and hints for their messages."""
 
 import difflib
 from collections.abc import Iterable
 
 
 def near(word: str, known: Iterable[str]) -> str:
-    """A hint at what was meant, to end an error with: near matches, or else all there is."""
+    """A hint for the end of an error message: the closest matches, or else all choices."""
     known = list(known)
     matches = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
     if matches:
@@ -14,18 +14,19 @@ def near(word: str, known: Iterable[str]) -> str:
 
 
 class UsageError(Exception):
-    """Something was asked for that cannot be done.
+    """A request that cannot be satisfied.
 
-    The message names the option, the value and the remedy. It ends a run with exit code 4 before
-    anything is measured.
+    The message names the option, the value and the remedy. The error ends a run with exit code 4
+    before anything is measured.
     """
 
 
 class UnsupportedError(Exception):
-    """A case that is well asked for, but that this machine cannot run.
+    """A valid case that this machine cannot run.
 
     Attributes:
-        axis: The axis whose value cannot be had, in the words of `stepbench.config.case.Case`.
+        axis: The axis whose value is unsupported, a field of `stepbench.config.case.Case`.
+        reason: The error's message.
     """
 
     def __init__(self, axis: str, reason: str) -> None:

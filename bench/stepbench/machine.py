@@ -11,11 +11,11 @@ import psutil
 from stepbench_reports.schema.machine import MachineFacts, Packages
 
 PACKAGES = ("torch", "torchvision", "numpy", "triton", "pytest-benchmark", "stepbench")
-"""The packages whose versions bear upon the figures."""
+"""The packages whose versions affect the measured figures."""
 
 
 def cpu_name() -> str:
-    """The processor's name, as its maker writes it."""
+    """The processor's model name, from `/proc/cpuinfo` if the file exists."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text(errors="replace").splitlines():
@@ -32,7 +32,7 @@ def usable_cores() -> int:
 
 
 def machine(devices: Mapping[str, str] | None = None) -> MachineFacts:
-    """The facts that a reader needs of the machine.
+    """Collects the facts about the machine that the reports show.
 
     Args:
         devices: The devices that torch can use, with their names.
@@ -50,7 +50,7 @@ def machine(devices: Mapping[str, str] | None = None) -> MachineFacts:
 
 
 def packages() -> Packages:
-    """The installed versions of `PACKAGES`; those not installed are left out."""
+    """The versions of the installed packages among `PACKAGES`."""
     versions = {}
     for name in PACKAGES:
         try:

@@ -1,7 +1,7 @@
-"""The search path of the parent process: without the current directory.
+"""The parent process's module search path, without the current directory.
 
-Imports nothing but what Python itself has loaded already, since a file of the current directory
-could stand in for anything else.
+Imports only modules that Python loads at startup: a file in the current directory could shadow
+any other module.
 """
 
 import os
@@ -9,11 +9,11 @@ import sys
 
 
 def leave_out_current_directory() -> None:
-    """Keeps files of the current directory from standing in for modules that stepbench imports.
+    """Removes the current directory from `sys.path`: its files could shadow imported modules.
 
-    Children find the user's modules by a search path of their own.
+    Child processes find the user's modules by a different search path.
     """
-    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120  # see above
+    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120  # no pathlib
     beside = os.path.join(os.path.dirname(own), "reports")  # noqa: PTH118, PTH120  # in a checkout
     current = {"", os.getcwd()}  # noqa: PTH109  # as `sys.path` writes it
     sys.path[:] = [entry for entry in sys.path if entry not in current]

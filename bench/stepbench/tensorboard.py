@@ -1,6 +1,6 @@
 """`stepbench tensorboard [RUN ...]`: opens profiled runs in TensorBoard.
 
-Several runs stand side by side, each under its own name, so that none mixes with another.
+TensorBoard shows several runs side by side, each under the name of the run's directory.
 """
 
 import signal
@@ -16,7 +16,7 @@ from stepbench.results.run_directory import BOARD
 
 USAGE_ERROR, INTERRUPTED = 4, 130
 END_S = 10
-"""The time that TensorBoard has to end by itself, seconds."""
+"""The time that TensorBoard has to exit before it is killed, seconds."""
 HELP = f"""\
 usage: stepbench tensorboard [RUN ...] [TENSORBOARD OPTIONS]
        (in this repository also: nox -s tensorboard -- [RUN ...] [TENSORBOARD OPTIONS])
@@ -36,7 +36,7 @@ and the other tabs and the reports, which have the operators as well, do not nee
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Starts TensorBoard and waits for its end.
+    """Starts TensorBoard and waits until it exits.
 
     Args:
         arguments: The command line after `stepbench tensorboard`.
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     runs, options = split(arguments)
     signal.signal(
         signal.SIGTERM, signal.default_int_handler
-    )  # so that TensorBoard ends with this process
+    )  # so that SIGTERM also ends TensorBoard
     with tempfile.TemporaryDirectory(prefix="stepbench-tensorboard-") as scratch:
         try:
             logdir = lay_out(runs or [RESULTS / LATEST], Path(scratch))
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _end(board: subprocess.Popen[bytes]) -> None:
-    """Ends TensorBoard; kills it where it does not end by itself."""
+    """Terminates TensorBoard, and kills it if it still runs after `END_S` seconds."""
     board.terminate()
     try:
         board.wait(timeout=END_S)
@@ -90,14 +90,15 @@ def split(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
 
 
 def lay_out(runs: Sequence[Path], scratch: Path) -> Path:
-    """Makes the directory that TensorBoard shows.
+    """The directory that TensorBoard shows: of one run, or with links to several.
 
     Args:
         runs: The runs' directories.
-        scratch: An empty directory, for links to the runs where there are several.
+        scratch: An empty directory, for links to several runs.
 
     Raises:
-        UsageError: A directory holds no run, or a run was not profiled.
+        UsageError: A directory holds no run, a run was not profiled, two runs have the same name,
+            or the system cannot make links.
     """
     for run in runs:
         if not (run / "run.json").is_file():

@@ -1,7 +1,7 @@
-"""Reads a run directory and writes what people read. Measures nothing, and needs no torch.
+"""Reads a run directory and writes reports. Measures nothing, and needs no torch.
 
-Importing this costs next to nothing, for every child takes `stepbench_reports.analysis.stats`:
-pandas, rich and jinja2 are imported by the functions.
+Importing this package must stay cheap, because every child process imports
+`stepbench_reports.analysis.stats`. Functions therefore import pandas, rich and jinja2.
 """
 
 from pathlib import Path
@@ -21,15 +21,15 @@ def load(path: Path | str) -> "Run":
     """Reads a run directory, or a JSON file of pytest-benchmark.
 
     Args:
-        path: The directory that holds `run.json`; or a file that pytest-benchmark wrote, each of
-            whose benchmarks is then a case.
+        path: The directory that holds `run.json`, or a file that pytest-benchmark wrote, in which
+            case each benchmark becomes a case.
 
     Returns:
-        The run, with pandas frames: `cases`, `samples` and `phases`. A case whose file is damaged
-        is named in its `problems`.
+        The run, with the pandas frames `cases`, `samples` and `phases`. The run's `problems` name
+        the cases with a damaged file.
 
     Raises:
-        ReportError: There is no run there, or it cannot be read.
+        ReportError: The path holds no run, or the run cannot be read.
     """
     from stepbench_reports.read import pytest_benchmark, run_directory  # noqa: PLC0415  # see the module's docstring
 
@@ -46,7 +46,7 @@ def write(run: "Run | Path | str") -> list[Path]:
         The files written.
 
     Raises:
-        ReportError: There is no run there, or a file cannot be written.
+        ReportError: The path holds no run, or a file cannot be written.
     """
     from stepbench_reports.render import writing  # noqa: PLC0415  # see the module's docstring
 
@@ -58,10 +58,10 @@ def show(run: "Run | Path | str", console: "Console") -> None:
 
     Args:
         run: The run, or its directory.
-        console: Where to.
+        console: The console to print on.
 
     Raises:
-        ReportError: There is no run there.
+        ReportError: The path holds no run, or the run cannot be read.
     """
     from stepbench_reports.render import terminal  # noqa: PLC0415  # see the module's docstring
 

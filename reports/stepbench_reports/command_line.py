@@ -4,12 +4,12 @@ import argparse
 from typing import NoReturn
 
 USAGE_ERROR = 4
-"""The exit code of wrong usage, as pytest has it."""
+"""The exit code of wrong usage, the same as pytest's."""
 
 
 class Parser(argparse.ArgumentParser):
-    """Ends with `USAGE_ERROR` on wrong usage: argparse's own exit code has another meaning here."""
+    """Exits with `USAGE_ERROR` on wrong usage: here argparse's code, 2, has another meaning."""
 
     def error(self, message: str) -> NoReturn:
-        """See `argparse.ArgumentParser`."""
+        """Prints the message with a hint to `--help`, and exits with `USAGE_ERROR`."""
         self.exit(USAGE_ERROR, f"error: {message}; see {self.prog} --help\n")

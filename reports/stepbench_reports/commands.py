@@ -1,4 +1,4 @@
-"""The subcommands that read: `stepbench report` and `stepbench compare`. Neither needs torch."""
+"""The subcommands that read results, `stepbench report` and `compare`. Neither needs torch."""
 
 import argparse
 import sys
@@ -54,10 +54,10 @@ exit codes: 0 printed, 4 wrong usage: no such run, case or axis.
 
 
 def report(arguments: Sequence[str]) -> int:
-    """Writes the reports of a run or a check again, and prints its table.
+    """Writes the reports of a run or a check again, and prints the table of cases or rows.
 
     Args:
-        arguments: What follows `stepbench report` on the command line.
+        arguments: The command line's arguments after `stepbench report`.
 
     Returns:
         The exit code.
@@ -89,10 +89,10 @@ def report(arguments: Sequence[str]) -> int:
 
 
 def compare(arguments: Sequence[str]) -> int:
-    """Prints a run beside others, or its cases side by side.
+    """Compares a run with other runs, or a run's cases with each other, and prints the result.
 
     Args:
-        arguments: What follows `stepbench compare` on the command line.
+        arguments: The command line's arguments after `stepbench compare`.
 
     Returns:
         The exit code.
@@ -172,7 +172,7 @@ def _compare_parser() -> Parser:
 
 
 def _print_comparison(asked: argparse.Namespace, console: Console) -> None:
-    # pandas takes a second, which --help need not
+    # importing pandas takes a second; --help must not wait for it
     from stepbench_reports.comparing import against, operators, slicing  # noqa: PLC0415
 
     run = load(asked.run)
@@ -195,7 +195,7 @@ def _print_comparison(asked: argparse.Namespace, console: Console) -> None:
 
 
 def _print(markdown: str, console: Console) -> None:
-    """Prints Markdown as a terminal shows it, and as it is where it goes into a file or a pipe."""
+    """Prints Markdown: formatted on a terminal, as source text into a file or a pipe."""
     if console.is_terminal:
         console.print(Markdown(markdown))
     else:

@@ -1,5 +1,5 @@
-"""The error that ends a report."""
+"""The error of `stepbench_reports`."""
 
 
 class ReportError(Exception):
-    """A run cannot be reported on; the message names what is wrong and the remedy."""
+    """Raised if a run cannot be reported on; the message names the fault and the remedy."""

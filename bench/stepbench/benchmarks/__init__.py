@@ -1,5 +1,5 @@
-"""All that knows pytest: the plugin, the benchmarks, and the replay of laps into pytest-benchmark.
+"""The code that uses pytest: the plugin, the benchmarks, and the replay into pytest-benchmark.
 
-Enters: code that needs pytest. The plugin never registers itself, so that a user's own test suite
-does not load it.
+Belongs here: code that needs pytest. The plugin never registers itself, so a user's test suite
+does not load the plugin.
 """

@@ -7,7 +7,7 @@ from stepbench_reports.schema.results import MeasurementRecord
 
 
 class Benchmark(Protocol):
-    """The part of pytest-benchmark's fixture that is used."""
+    """The part of pytest-benchmark's fixture that stepbench uses."""
 
     extra_info: dict[str, Any]
     group: str | None
@@ -31,13 +31,13 @@ class LapClock:
         self._now_s = 0.0
 
     def __call__(self) -> float:
-        """The time of the timer, seconds."""
+        """The timer's current time, seconds."""
         return self._now_s
 
     def replay(self, laps_s: Sequence[float], benchmark: Benchmark) -> None:
         """Replays laps into a benchmark, bit for bit.
 
-        The clock starts each round at 0, so that a difference of two readings is the lap itself.
+        The timer starts each round at 0, so the difference of two readings equals the lap exactly.
         """
         remaining_s = iter(laps_s)
 
@@ -54,7 +54,11 @@ CLOCK = LapClock()
 
 
 def enter(measurement: MeasurementRecord, phase: str, benchmark: Benchmark) -> None:
-    """Enters a phase's laps into a benchmark, with the case's axes and the reason of stopping."""
+    """Enters a phase's laps into a benchmark, with the case's axes and why sampling stopped.
+
+    Raises:
+        ValueError: The measurement has no laps.
+    """
     findings = measurement.findings
     if findings is None:
         raise ValueError(f"{measurement.id}: has no laps ({measurement.status})")

@@ -1,4 +1,4 @@
-"""A case as the benchmarks' tests use it: measured, compared, profiled; failed or skipped."""
+"""A case for the benchmarks' tests: measures, compares and profiles; fails or skips a test."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,7 +16,7 @@ from stepbench_reports.schema.results import CaseRecord, MeasurementRecord
 from stepbench_reports.schema.status import Status
 
 _EXPLAINED = pytest.StashKey[set[str]]()
-"""The tracebacks that have been shown."""
+"""The tracebacks that were already shown."""
 
 
 @dataclass(frozen=True)
@@ -39,33 +39,33 @@ class CaseUnderTest:
         return self.case.id
 
     def measurement(self) -> MeasurementRecord:
-        """The case's measurement; fails or skips the test where measuring failed."""
+        """The case's measurement; fails or skips the test if measuring failed."""
         with self._running():
             measurement = self.run.measure(self.case)
         self._require(measurement)
         return measurement
 
     def _require(self, result: CaseRecord) -> None:
-        """Fails or skips the test where a pass over the case failed."""
+        """Fails the test on failure; skips it for an unsupported value that no option gave."""
         if result.status is Status.OK:
             return
         message = f"{self.id}: {result.status}: {result.reason}"
         if result.status is Status.UNSUPPORTED and not self.run.asked_by_name(result.axis):
             pytest.skip(message)
         explained = self.config.stash.setdefault(_EXPLAINED, set())
-        if result.detail and result.detail not in explained:  # once is enough for its phases
+        if result.detail and result.detail not in explained:  # shown once, not for each phase
             message += f"\n\n{result.detail}"
             explained.add(result.detail)
         pytest.fail(message, pytrace=False)
 
     def _skip_unmeasured(self) -> None:
-        """Skips the test where measuring failed, which another test has reported."""
+        """Skips the test if measuring failed; the test of a phase reports that failure."""
         measured = self.run.measured(self.case)
         if measured is not None and measured.status is not Status.OK:
             pytest.skip(f"{self.id}: was not measured ({measured.status})")
 
     def assert_parity(self) -> None:
-        """Fails the test where tensors are out of tolerance; skips it where that is undecided."""
+        """Fails the test if tensors are out of tolerance; skips the test if undecided."""
         self._skip_unmeasured()
         with self._running():
             judged = self.run.judge(self.case)
@@ -79,7 +79,7 @@ class CaseUnderTest:
             pytest.fail(reason, pytrace=False)
 
     def assert_profile(self) -> None:
-        """Fails the test where the case could not be profiled."""
+        """Fails the test if profiling failed; skips the test if measuring failed."""
         with self._running():
             measured = self.run.measure(self.case)
         if measured.status is not Status.OK:
@@ -89,7 +89,7 @@ class CaseUnderTest:
         self._require(profiled)
 
     def assert_training_parity(self) -> None:
-        """Fails the test where the case trains to another accuracy; skips it where undecided."""
+        """Fails the test if the trained accuracy differs; skips the test if undecided."""
         self._skip_unmeasured()
         with self._running():
             judged = self.run.judge_training(self.case)

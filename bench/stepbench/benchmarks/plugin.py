@@ -1,6 +1,6 @@
 """stepbench as a pytest plugin: the hooks, which call the runner.
 
-`stepbench run` loads the plugin; it never registers itself.
+`stepbench run` loads the plugin; the plugin never registers itself.
 """
 
 import signal
@@ -50,18 +50,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_RUN] = run
     tables = ("benchmark_verbose", "benchmark_compare", "benchmark_histogram")
     if not any(getattr(config.option, name, None) for name in tables):
-        config.option.benchmark_quiet = True  # stepbench's own table has a row a case
+        config.option.benchmark_quiet = True  # stepbench prints a table with a row per case
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Opens the run: starts the server, and tries workloads and data."""
+    """Opens the run: starts the server, and checks workloads, data and devices."""
     config = session.config
     if config.option.collectonly:
         return
     signal.signal(
         signal.SIGTERM, signal.default_int_handler
-    )  # so that it ends as Ctrl-C does, with a report
+    )  # so that SIGTERM ends the run as Ctrl-C does, with a report
     run = config.stash[_RUN]
     with uncaptured(config), _usage_errors():
         run.open()
@@ -69,11 +69,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             run.introduce()
     reporter = config.pluginmanager.getplugin("terminalreporter")
     if config.option.verbose <= 0 and reporter is not None:
-        reporter.showfspath = False  # a finished case has a line of its own
+        reporter.showfspath = False  # stepbench prints a line per finished case
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Makes a test of each phase of each case, and of its parity."""
+    """Parametrizes a test by case, or by case and phase if the test has the argument `phase`."""
     run = metafunc.config.stash[_RUN]
     cases = [CaseUnderTest(case, run, metafunc.config) for case in run.cases]
     if "phase" not in metafunc.fixturenames:
@@ -89,7 +89,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Drops the tests of passes that are not run, and groups the tests of each case."""
+    """Drops tests that the options or the case's loop rule out, and groups the rest by case."""
     run = config.stash[_RUN]
     is_run = {
         "test_phase": True,
@@ -129,7 +129,7 @@ def _case(item: pytest.Item) -> Case:
 def pytest_report_teststatus(
     report: pytest.TestReport, config: pytest.Config
 ) -> tuple[str, str, str] | None:
-    """Counts tests and prints no letters: a finished case has a line of its own."""
+    """Counts tests without printing letters: stepbench prints a line per finished case."""
     if config.option.verbose > 0 or (report.when != "call" and report.passed):
         return None
     return report.outcome, "", "" if report.passed else report.outcome.upper()
@@ -137,7 +137,7 @@ def pytest_report_teststatus(
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Writes the reports, also of an interrupted run; pytest-benchmark has written its file."""
+    """Writes the reports, also of an interrupted run, after pytest-benchmark writes its file."""
     run = session.config.stash[_RUN]
     if run.has_begun:
         with uncaptured(session.config):
@@ -152,7 +152,7 @@ def pytest_terminal_summary(config: pytest.Config) -> None:
 
 
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
-    """Drops the processor's momentary clock, in which any two machines would differ."""
+    """Removes the processor's current clock rate, which would make any two machines differ."""
     for name in ("hz_actual", "hz_actual_friendly"):
         machine_info.get("cpu", {}).pop(name, None)
 
@@ -171,7 +171,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @contextmanager
 def _usage_errors() -> Iterator[None]:
-    """Turns wrong usage into pytest's own error, which ends with exit code 4."""
+    """Converts `UsageError` to `pytest.UsageError`, which ends pytest with exit code 4."""
     try:
         yield
     except UsageError as error:

@@ -1,4 +1,4 @@
-"""`stepbench run`: pytest with stepbench's plugin and benchmarks, and nothing of the user's."""
+"""`stepbench run`: pytest with stepbench's plugin and benchmarks, without user configuration."""
 
 import argparse
 import os
@@ -48,20 +48,20 @@ def main(arguments: Sequence[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         _parser().print_help()
         return 0
-    # The configuration of the user's own test suite is not for this session; and as a worker of
-    # pytest-xdist, which a test of the user's may run in, the session would write no report.
+    # The pytest options of the user's test suite must not apply to this session. A user's test may
+    # run in a worker of pytest-xdist; as such a worker the session would write no report.
     for variable in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_XDIST_WORKER"):
         os.environ.pop(variable, None)
-    import pytest  # noqa: PLC0415  # --help need not wait for it
+    import pytest  # noqa: PLC0415  # keeps --help fast
 
     return int(pytest.main([*own_arguments(), *arguments]))
 
 
 def own_arguments() -> list[str]:
-    """The arguments of pytest that make the session stepbench's own; the user's follow."""
+    """The pytest arguments for stepbench's configuration, plugins and tests; the user's follow."""
     return [
         *("-c", str(HERE / "pytest.ini")),
-        f"--rootdir={HERE.parent}",  # so that a test's name is the same wherever it is run from
+        f"--rootdir={HERE.parent}",  # keeps test names the same in any directory
         "-o",
         f"cache_dir={Path.cwd() / '.pytest_cache'}",
         "--noconftest",
@@ -75,7 +75,7 @@ def own_arguments() -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    """The parser that prints the help; pytest parses the arguments themselves."""
+    """The parser that prints the help; pytest parses the arguments."""
     parser = argparse.ArgumentParser(
         prog="stepbench run",
         description="Times a training step, phase by phase: dataload, transfer, forward, backward, "

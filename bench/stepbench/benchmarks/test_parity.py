@@ -1,13 +1,13 @@
-"""Compares each case with the reference, and with `--train-parity` its trained model as well."""
+"""Compares each case's tensors with the reference, and trained models with `--train-parity`."""
 
 from stepbench.benchmarks.case_under_test import CaseUnderTest
 
 
 def test_parity(training_step: CaseUnderTest) -> None:
-    """Passes where the case computes what eager fp32 on the CPU computes."""
+    """Passes if the case's tensors match eager execution in double precision on the CPU."""
     training_step.assert_parity()
 
 
 def test_training_parity(training_step: CaseUnderTest) -> None:
-    """Passes where the case trains to the same test accuracy as its eager twin."""
+    """Passes if the case trains to the same test accuracy as its eager twin."""
     training_step.assert_training_parity()

@@ -1,6 +1,6 @@
 """The benchmarks: each phase of each case's training step.
 
-A case is measured once, in a process of its own, by the test of its first phase.
+The test of a case's first phase measures the case, once, in a separate process.
 """
 
 import pytest
@@ -11,5 +11,5 @@ from stepbench.benchmarks.case_under_test import CaseUnderTest
 
 @pytest.mark.benchmark(timer=CLOCK)
 def test_phase(training_step: CaseUnderTest, phase: str, benchmark: Benchmark) -> None:
-    """Enters the laps of one phase; fails where the case could not be measured."""
+    """Enters the laps of one phase into pytest-benchmark; fails if measuring failed."""
     enter(training_step.measurement(), phase, benchmark)

@@ -1,8 +1,8 @@
 """Axes, cases, matrices, options, and the requests sent to child processes.
 
-The way of a setting such as `num_workers`: `axes` reads it, `matrix` spans cases with it, `case`
-carries it, `options` puts the case into a request, and a child in `training/` uses it. The run
-directory keeps the case by the same names.
+The path of a setting such as `num_workers`: `axes` parses it, `matrix` combines it with others
+into cases, `case` stores it, `options` puts the case into a request, and a child process applies it
+in `training/`. The run directory stores the case under the same names.
 
-Enters: descriptions of the work, which do none of it. Torch is never imported here.
+Belongs here: descriptions of the work, but not the work itself. Torch is never imported here.
 """

@@ -1,7 +1,7 @@
-"""The axes as options of the command line: how values are read, the default matrix, the help.
+"""The axes as command-line options: parsers, the values of the default matrix, and help texts.
 
-`stepbench_reports.schema.axes` has the rest of an axis: its default in a case, its label in an id,
-its words in reports.
+`stepbench_reports.schema.axes` defines the rest of an axis: its default in a case, its label in an
+id, and its wording in reports.
 """
 
 import itertools
@@ -13,15 +13,15 @@ from stepbench.config.values import option_name
 from stepbench.errors import UsageError, near
 
 GREATEST = 2**53
-"""The largest whole number that a run directory keeps."""
+"""The largest whole number that a run directory can store."""
 DATASETS = ("cifar10", "jpeg")
-"""The data sets' names, as `--dataset` takes them."""
+"""The names of data sets that `--dataset` accepts."""
 
 
 EVERY_DEVICE = "all"
-"""Stands for every device present, until these are listed."""
+"""The placeholder for all devices that are present; `Matrix.on` replaces it."""
 OWN_DATASET = "own"
-"""The data set that the workload itself trains on."""
+"""The name for the data set that the workload itself defines."""
 LOOPS = ("train", "eval")
 DYNAMIC = ("auto", "on", "off")
 COMPILE_MODES = ("off", "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
@@ -31,26 +31,26 @@ OPTIMIZERS = ("own", "plain", "foreach", "fused")
 
 @dataclass(frozen=True)
 class Axis:
-    """A dimension of the matrix: reads, labels and explains its values."""
+    """A dimension of the matrix: the parser, the default values and the help of an option."""
 
     name: str
-    """The field of `Case`."""
+    """The name of the field of `Case`."""
     parse: Callable[[str], Any]
-    """Reads a word of the command line; raises `ValueError` with the remedy."""
+    """Parses one value; raises `ValueError` with the remedy in the message."""
     default: tuple[Any, ...]
     metavar: str
     help: str
 
     @property
     def flag(self) -> str:
-        """The command line's option."""
+        """The command-line option, such as `--batch-size`."""
         return option_name(self.name)
 
     def read(self, words: Iterable[object]) -> tuple[Any, ...]:
-        """The values that some words stand for, each once, in order.
+        """Parses words, which may be comma-separated lists, into distinct values, in order.
 
         Raises:
-            UsageError: A word is no value of this axis.
+            UsageError: A word is not a value of the axis.
         """
         values = []
         for word in itertools.chain.from_iterable(_split(word) for word in words):

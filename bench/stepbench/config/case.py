@@ -1,6 +1,6 @@
 """A case: a workload with one value for each axis.
 
-Torch is not needed, so that cases can be listed at once.
+Torch is not imported, so listing cases is fast.
 """
 
 from collections.abc import Iterable
@@ -14,38 +14,38 @@ class Case(Axes, frozen=True, kw_only=True):
 
     @property
     def compile_key(self) -> "Case":
-        """The case that stands for all cases that compile to the same code as this one."""
+        """The representative of all cases that compile to the same code as this case."""
         return self._with_defaults(_UNSEEN_BY_COMPILERS).normalized()
 
     @property
     def numerics_key(self) -> "Case":
-        """The case that stands for all cases with the same numerics, however they load data."""
+        """The representative of all cases that differ from this case only in loading data."""
         return self._with_defaults(_UNSEEN_BY_NUMERICS).normalized()
 
     @property
     def twin(self) -> "Case":
-        """Eager fp32 on the same device, whose trained model this case's is compared with."""
+        """The case to compare trained models with: eager fp32 on the same device."""
         return self.numerics_key.changed(
             compile="off", channels_last=False, optimizer="own", precision="fp32"
         ).normalized()
 
     @property
     def eager_same_precision(self) -> "Case":
-        """Eager execution in the same precision, by whose error this case's is judged.
+        """The case whose error sets the tolerance: eager execution in the same precision.
 
-        In fp32 it runs on the CPU, so that a device which rounds more than that is found out.
+        For fp32 the device is the CPU, to detect devices that round more than the CPU.
         """
         plain = self.numerics_key.changed(compile="off", channels_last=False, optimizer="own")
         return (plain.changed(device="cpu") if self.precision == "fp32" else plain).normalized()
 
     @property
     def reference(self) -> "Case":
-        """The case that computes the reference: eager on the CPU; it is run in double precision."""
+        """The case that computes the reference: eager on the CPU, run in double precision."""
         return self.eager_same_precision.changed(device="cpu", precision="fp32").normalized()
 
     @property
     def has_compile_cache(self) -> bool:
-        """True where the case is compiled by Inductor, which keeps its results."""
+        """True if Inductor compiles the case; Inductor caches compiled code."""
         return self.compile in {*COMPILE_MODES[1:], "backend:inductor"}
 
     @property
@@ -55,7 +55,7 @@ class Case(Axes, frozen=True, kw_only=True):
 
     @property
     def trains(self) -> bool:
-        """True where the case runs the training loop, not the evaluation loop."""
+        """True if the case runs the training loop, not the evaluation loop."""
         return self.loop == "train"
 
     def _with_defaults(self, names: Iterable[str]) -> "Case":

@@ -12,7 +12,7 @@ from stepbench_reports.schema.run import ParityOptions, ProfilingOptions, Sampli
 
 _SAMPLING, _PROFILING = SamplingOptions(), ProfilingOptions()
 _PARITY, _TRAINING = ParityOptions(), TrainParityOptions()
-"""The defaults, for the help."""
+"""The default options, for the help texts."""
 
 
 class OptionSection(StrEnum):
@@ -33,7 +33,7 @@ class Flag:
     Attributes:
         name: The option as it is typed, such as `--batch-size`.
         help: One or two lines for `--help`.
-        section: The heading of `--help` that it stands under.
+        section: The heading of `--help` that lists the option.
         arguments: Further arguments of `argparse.ArgumentParser.add_argument`.
     """
 
@@ -49,7 +49,7 @@ class Flag:
 
     @property
     def destination(self) -> str:
-        """The attribute of the parsed options; prefixed, since pytest's plugins have many."""
+        """The attribute of the parsed options, with a prefix to avoid clashes in pytest."""
         return f"stepbench_{self.word}"
 
     def add_to(self, add_argument: Callable[..., object]) -> None:

@@ -18,8 +18,8 @@ class Matrix:
 
     Attributes:
         axes: The values of each axis.
-        include: Cases to add: each names some axes, and takes the first value of the others.
-        exclude: Cases to leave out: each that agrees with all the axes that one of these names.
+        include: Cases to add; an axis that an entry omits has the first of the axis's values.
+        exclude: Cases to leave out: those that match all values of an entry.
     """
 
     axes: Mapping[str, tuple[Any, ...]]
@@ -27,21 +27,21 @@ class Matrix:
     exclude: tuple[Mapping[str, Value], ...] = ()
 
     def on(self, devices: Iterable[str]) -> "Matrix":
-        """The same matrix with `EVERY_DEVICE` replaced by the devices that are present."""
+        """The same matrix with `EVERY_DEVICE` replaced by the given devices."""
         if EVERY_DEVICE not in self.axes["device"]:
             return self
         return replace(self, axes={**self.axes, "device": tuple(devices)})
 
     @property
     def cases(self) -> tuple[Case, ...]:
-        """Every case, each once: the product in the order of the axes, then those included.
+        """All distinct cases: the product of the axes in their order, then those of `include`.
 
-        An axis that has no meaning in a case, such as `prefetch_factor` without workers, is at its
-        default there, so that no case is measured twice.
+        An axis that has no meaning in a case, such as `prefetch_factor` without workers, has its
+        default value in that case, so no case is measured twice.
 
         Raises:
-            UsageError: Nothing is left, two workloads would go by one name, or a value that was
-                asked for has no meaning in any case.
+            UsageError: No case is left, two workloads would have the same name, or a requested
+                value has no meaning in any case.
         """
         product = (
             Case(**dict(zip(self.axes, values, strict=True)))
@@ -58,7 +58,7 @@ class Matrix:
         return unique
 
     def _refuse_lost_values(self, cases: list[Case], normalized: tuple[Case, ...]) -> None:
-        """Refuses values that no case has, for an axis that has no meaning in any of them."""
+        """Raises `UsageError` for a value that normalization removes from every case."""
         for name, info in INFO.items():
             if info.need is None:
                 continue

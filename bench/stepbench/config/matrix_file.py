@@ -1,4 +1,4 @@
-"""Matrices of `[tool.stepbench.matrix.NAME]` in a repository's `pyproject.toml`."""
+"""Reads matrices from `[tool.stepbench.matrix.NAME]` in a repository's `pyproject.toml`."""
 
 import tomllib
 from pathlib import Path
@@ -11,7 +11,7 @@ from stepbench_reports.schema.run import Value
 
 
 def named_matrix(name: str, directory: Path) -> Matrix:
-    """Reads a matrix from `[tool.stepbench.matrix.NAME]`.
+    """Reads a matrix from the directory's `pyproject.toml`.
 
     Raises:
         UsageError: There is no such matrix, or a value in it cannot be used.

@@ -1,4 +1,4 @@
-"""A run's options, read once from the command line into one frozen object."""
+"""A run's options, parsed once from the command line into a frozen object."""
 
 import difflib
 import re
@@ -24,19 +24,19 @@ class Options:
     """The options of a run.
 
     Attributes:
-        matrix: The cases to measure; its devices may still be `stepbench.config.axes.EVERY_DEVICE`.
-        sampling: The rule by which sampling a case stops, and when a case is given up.
-        settings: Settings of all cases: threads, seed, torch's switches.
-        parity: The comparison of tensors; `None` where they are not compared.
-        train_parity: The comparison of trained models; `None` where they are not compared.
-        profiling: The parts of profiling; `None` where nothing is profiled.
-        cold: True where each compiled case has a compile cache to itself.
-        memory_limit_bytes: Host memory that a case may allocate; `None` for no limit.
+        matrix: The cases to measure; their device may be `stepbench.config.axes.EVERY_DEVICE`.
+        sampling: The limits of sampling a case, and the deadline of a case.
+        settings: The settings of all cases: threads, seed and PyTorch's global settings.
+        parity: The options of comparing tensors; `None` to compare none.
+        train_parity: The options of comparing trained models; `None` to compare none.
+        profiling: The options of profiling; `None` to profile nothing.
+        cold: True to give each compiled case an empty compile cache.
+        memory_limit_bytes: The host memory that a case may allocate; `None` for no limit.
         data_dir: The directory of real data; `None` for synthetic data.
-        download: True where the published data set may be fetched.
-        output: The run's directory; `None` for one beneath `results/`.
+        download: True if the published data set may be downloaded.
+        output: The run's directory; `None` for a new one in `results/`.
         resume: The directory of the run to resume.
-        named: The options that were given on the command line, such as `batch_size`.
+        named: The names of the options given on the command line, such as `batch_size`.
     """
 
     matrix: Matrix
@@ -55,15 +55,15 @@ class Options:
 
     @property
     def deadline_s(self) -> float:
-        """The time after which a case is given up, seconds."""
+        """The time after which a case is abandoned, seconds."""
         return self.sampling.deadline_s
 
     def request(self, case: Case, compile_cache: Path) -> Request:
-        """The request that a child process measures a case by.
+        """The request to a child process to measure a case.
 
         Args:
             case: The case; its device is a real one.
-            compile_cache: The directory in which the compiler keeps its results.
+            compile_cache: The directory of the compiler's cache.
         """
         return Request(
             case=case,
@@ -79,8 +79,8 @@ def read(given: Mapping[str, Any], directory: Path) -> Options:
     """Reads the options of a run, without importing torch.
 
     Args:
-        given: The values of `FLAGS` by destination; absent and `None` are the same.
-        directory: The directory in which `pyproject.toml` is looked for.
+        given: The values of `FLAGS` by destination; a missing value counts as `None`.
+        directory: The directory of `pyproject.toml` and of relative workload paths.
 
     Raises:
         UsageError: A value cannot be used.
@@ -97,7 +97,7 @@ def read(given: Mapping[str, Any], directory: Path) -> Options:
         for axis in AXES
     }
     matrix = replace(base, axes=axes)
-    for case in matrix.cases:  # also raises where there are none
+    for case in matrix.cases:  # raises if there are none
         _refuse_missing_file(case.workload, directory)
     if value["--output"] is not None and value["--resume"] is not None:
         raise UsageError("--output and --resume: a resumed run stays where it is; give one of them")

@@ -1,4 +1,4 @@
-"""Requests that a child process measures, compares or profiles by; made without torch."""
+"""Requests to a child process to measure, compare or profile a case; torch is not needed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ from stepbench_reports.schema.run import ParityOptions, ProfilingOptions, Sampli
 
 @dataclass(frozen=True)
 class Request:
-    """A case to build and measure. `stepbench.config.options.Options.request` makes it.
+    """A request to measure a case, made by `stepbench.config.options.Options.request`.
 
     Attributes:
         case: The case; its device is a real one.
-        sampling: The rule by which sampling stops.
-        compile_cache: The directory in which the compiler keeps its results.
+        sampling: The limits of sampling.
+        compile_cache: The directory of the compiler's cache.
         data_dir: The directory of real data; `None` for synthetic data.
-        download: True where the published data set may be fetched.
-        settings: Settings of all cases: threads, seed, torch's switches.
-        shipped: The directory of the shipped workloads; `None` for stepbench's own.
+        download: True if the published data set may be downloaded.
+        settings: The settings of all cases: threads, seed and PyTorch's global settings.
+        shipped: The directory of the shipped workloads; `None` for the installed stepbench's.
     """
 
     case: Case
@@ -33,14 +33,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Figures:
-    """The measured figures that TensorBoard shows of a case.
+    """A case's measured figures, for TensorBoard.
 
     Attributes:
         laps_s: Seconds of each sampled step, by phase and of the whole step, in order.
-        samples_per_s: The throughput of each block of bare steps, in order.
+        samples_per_s: The throughput of each block of steps of the plain loop, in order.
         settings: The case's values on the axes, numbers and strings.
-        choices: All values that the run's cases have on each of these axes.
-        results: The figures that cases are compared by, by name.
+        choices: All values of the run's cases on each of the axes in `settings`.
+        results: The figures to compare cases by, by name.
     """
 
     laps_s: Mapping[str, tuple[float, ...]]
@@ -52,16 +52,16 @@ class Figures:
 
 @dataclass(frozen=True)
 class ProfileRequest:
-    """A case to profile.
+    """A request to profile a case.
 
     Attributes:
         request: The case, and the settings that it runs under.
-        profiling: The parts of profiling.
+        profiling: The options of profiling.
         figures: The measured figures.
-        trace: The file for the trace as the profiler writes it.
-        board: The directory for all that TensorBoard shows of the case; it appears whole.
+        trace: The file for the profiler's raw trace.
+        board: The directory for the case's TensorBoard files; it is created atomically.
         snapshot: The file for the memory snapshot.
-        scratch: A directory for unfinished files, on the same disk.
+        scratch: A directory for unfinished files, on the same file system.
     """
 
     request: Request
@@ -75,12 +75,12 @@ class ProfileRequest:
 
 @dataclass(frozen=True)
 class Examination:
-    """A case whose tensors are to be compared with the reference.
+    """A request to compare a case's tensors with the reference.
 
     Attributes:
         request: The case, and the settings that it runs under.
-        parity: The extent of the comparison.
-        references: The directory in which references are kept.
+        parity: The number of steps and the time budget of the comparison.
+        references: The directory that stores references.
     """
 
     request: Request

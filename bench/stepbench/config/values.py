@@ -1,4 +1,4 @@
-"""Reads paths, counts, sizes, shares and durations from the words of a command line."""
+"""Parses paths, counts, sizes, shares and durations from the command line."""
 
 import math
 import re
@@ -8,15 +8,15 @@ from stepbench.errors import UsageError
 
 
 def path(value: str | None) -> Path | None:
-    """An absolute path, or `None` where none is given."""
+    """An absolute path with `~` expanded; `None` if the value is `None`."""
     return None if value is None else Path(value).expanduser().absolute()
 
 
 def count(option: str, word: str) -> int:
-    """A whole number of 1 or more.
+    """Parses a whole number of 1 or more.
 
     Raises:
-        UsageError: The word is no such number.
+        UsageError: The word is not such a number.
     """
     number = int(word) if word.isdecimal() else 0
     if number < 1:
@@ -25,10 +25,10 @@ def count(option: str, word: str) -> int:
 
 
 def positive(option: str, word: str | None, default: float, unit: str) -> float:
-    """A number above 0, or the default where none is given.
+    """Parses a finite number above 0; `None` gives the default.
 
     Raises:
-        UsageError: The word is no such number.
+        UsageError: The word is not such a number.
     """
     if word is None:
         return default
@@ -45,10 +45,10 @@ _UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 1e3, "M
 
 
 def size(option: str, word: str | None) -> int | None:
-    """A size in bytes, such as `8GiB` or `500MB`; `None` where none is given.
+    """Parses a size such as `8GiB` or `500MB` into bytes; `None` stays `None`.
 
     Raises:
-        UsageError: The word is no size.
+        UsageError: The word is not a size of at least one byte.
     """
     if word is None:
         return None
@@ -64,10 +64,10 @@ def size(option: str, word: str | None) -> int | None:
 
 
 def share(option: str, word: str | None, default: float, least: float, most: float) -> float:
-    """A share, such as `3%` or `0.03`, or the default where none is given.
+    """Parses a share such as `3%` or `0.03`; `None` gives the default.
 
     Raises:
-        UsageError: The word is no share from `least` to `most`.
+        UsageError: The word is not a share from `least` to `most`.
     """
     if word is None:
         return default
@@ -89,10 +89,10 @@ _UNITS_S = {None: 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 
 
 def duration(option: str, word: str | None, default_s: float) -> float:
-    """A duration in seconds, such as `90s`, `10m` or `1h`; the default where none is given.
+    """Parses a duration such as `90s`, `10m` or `1h` into seconds; `None` gives the default.
 
     Raises:
-        UsageError: The word is no duration above 0.
+        UsageError: The word is not a duration above 0.
     """
     if word is None:
         return default_s

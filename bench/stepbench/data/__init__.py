@@ -1,5 +1,5 @@
-"""The data that shipped workloads train on: sources by name, readers, synthetic data, the cache.
+"""The data sets of the built-in workloads: sources by name, readers, synthetic data, the cache.
 
-Enters: what makes or reads a data set. Torch is imported inside functions, or in `reading` and
-`windows`, which only functions import.
+Belongs here: code that makes or reads a data set. Torch is imported inside functions, or in
+`reading` and `windows`, which only functions import.
 """

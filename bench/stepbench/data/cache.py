@@ -1,8 +1,8 @@
-"""Directories that stepbench makes once and keeps in the user's cache: whole, or not at all.
+"""Directories of generated data in the user's cache, each complete or absent.
 
-A kept directory holds a manifest with the MD5 of each of its files. It is made beside its place
-and then renamed into it, so that neither a kill nor a second process leaves half of one to be read;
-one that was damaged later is made anew.
+Each directory holds a manifest with the MD5 of each of its files. The directory is made under a
+temporary name and then renamed, so that neither a killed process nor a concurrent one leaves an
+incomplete directory. A directory that was damaged later is made again.
 """
 
 import contextlib
@@ -20,36 +20,36 @@ import platformdirs
 from stepbench.errors import UsageError
 
 VARIABLE = "STEPBENCH_CACHE_DIR"
-"""The environment variable that puts the cache elsewhere."""
+"""The environment variable that sets the directory of the cache."""
 MANIFEST = "manifest.json"
 VERSION = 1
-"""Part of the names of what is drawn; raised when the drawings change."""
+"""The version of the generated data, in the names of their directories; raised on a change."""
 
 _SCRATCH = ".unfinished-"
 _ABANDONED_S = 3600.0
-"""An unfinished directory as old as this was left by a process that was killed."""
+"""The age, seconds, from which an unfinished directory counts as left by a killed process."""
 
 
 def location() -> Path:
-    """The cache: what `STEPBENCH_CACHE_DIR` says, or the user's own cache directory."""
+    """The directory of the cache: `STEPBENCH_CACHE_DIR`, or else the user's cache directory."""
     if chosen := os.environ.get(VARIABLE):
         return Path(chosen).expanduser().absolute()
     return platformdirs.user_cache_path("stepbench", appauthor=False)
 
 
 def digests(directory: Path) -> dict[str, str]:
-    """The MD5 that each file of a kept directory had when it was made, by its path in there.
+    """The MD5 of each file when its directory was made, by the file's path in the directory.
 
     Raises:
-        OSError: The directory was not kept here.
-        ValueError: Its manifest is damaged.
+        OSError: The directory has no readable manifest.
+        ValueError: The manifest is damaged.
     """
     read: dict[str, str] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
     return read
 
 
 def intact(directory: Path) -> bool:
-    """Tells if a directory is kept here, with each file as it was made."""
+    """True if a directory has a manifest, and each listed file is unchanged."""
     try:
         return all(_md5(directory / name) == md5 for name, md5 in digests(directory).items())
     except (OSError, ValueError):
@@ -57,11 +57,11 @@ def intact(directory: Path) -> bool:
 
 
 def keep(directory: Path, make: Callable[[Path], None]) -> None:
-    """Makes a directory and puts it into its place; does nothing where it is intact.
+    """Makes a directory in the cache; does nothing if the directory is intact.
 
     Args:
-        directory: Its place.
-        make: Takes an empty directory and fills it.
+        directory: The directory's final path.
+        make: Fills the empty directory that it is given.
 
     Raises:
         UsageError: The cache cannot be written.
@@ -91,8 +91,8 @@ def _keep(directory: Path, make: Callable[[Path], None]) -> None:
 
 
 def _put(made: Path, place: Path) -> None:
-    # Others may be at the same: whoever comes second finds an intact directory, and several who
-    # found one damaged each move away what they find. So a rename may fail, but not time and again.
+    # Other processes may make the same directory. A rename fails if another process was first, or
+    # if a damaged directory is in the way, which is then moved away. It does not fail repeatedly.
     for attempts_left in reversed(range(5)):
         try:
             made.rename(place)

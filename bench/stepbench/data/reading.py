@@ -1,6 +1,8 @@
-"""Readers of data sets: torchvision's own classes, with the lesson's transforms.
+"""Readers of data sets: torchvision's classes with transforms.
 
-Imports torch, and so is imported by functions alone; all in it can be pickled for loader workers.
+CIFAR-10 is transformed as in PyTorch's tutorial, image folders as is usual for ImageNet. This
+module imports torch, so only functions import it. All data sets can be pickled for loader
+workers.
 """
 
 from pathlib import Path
@@ -23,17 +25,17 @@ _TO_TENSOR = (ToTensor(), Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
 
 
 class GeneratedCIFAR10(CIFAR10):  # type: ignore[misc]  # torchvision ships no types
-    """Torchvision's CIFAR-10, reading what stepbench drew in the same format.
+    """Torchvision's CIFAR-10 for the images that stepbench generates in the same format.
 
-    The files are checked as the published ones are, against the MD5s in the manifest.
+    Torchvision checks the files against the MD5s in the manifest.
 
     Args:
-        root: The kept directory that `synthetic_images.write_cifar10` filled.
-        train: The training part, or else the test part.
-        transform: As in torchvision's own.
+        root: The cache's directory that `synthetic_images.write_cifar10` filled.
+        train: True for the training part, false for the test part.
+        transform: The transform of images, as for torchvision's `CIFAR10`.
 
     Raises:
-        RuntimeError: A file is not as it was drawn.
+        RuntimeError: A file is missing or was changed.
     """
 
     base_folder = synthetic_images.BATCHES_FOLDER
@@ -55,12 +57,12 @@ class GeneratedCIFAR10(CIFAR10):  # type: ignore[misc]  # torchvision ships no t
 
 
 def generated_cifar10(directory: Path, image_size: int, *, train: bool) -> GeneratedCIFAR10:
-    """Reads generated data: images (3, image_size, image_size) from -1 to 1, and class numbers."""
+    """Reads generated images (3, image_size, image_size) from -1 to 1, and class numbers."""
     return GeneratedCIFAR10(directory, train=train, transform=_lesson(image_size))
 
 
 def published_cifar10(directory: Path, image_size: int, *, train: bool) -> CIFAR10:
-    """CIFAR-10 itself: images (3, image_size, image_size) from -1 to 1, and class numbers.
+    """Reads CIFAR-10: images (3, image_size, image_size) from -1 to 1, and class numbers.
 
     Raises:
         UsageError: A file is missing or damaged.
@@ -75,15 +77,15 @@ def published_cifar10(directory: Path, image_size: int, *, train: bool) -> CIFAR
 
 
 def download_cifar10(directory: Path) -> None:
-    """Fetches CIFAR-10 into a directory, where it is not there yet.
+    """Downloads CIFAR-10 into a directory, unless the directory holds the data already.
 
     Raises:
-        UsageError: It could not be fetched.
+        UsageError: The download failed.
     """
     try:
         CIFAR10(directory, download=True)
-    # Whatever ends a download ends it with the same remedy: URLs, sockets, HTTP, archives and
-    # disks each raise exceptions of their own.
+    # URLs, sockets, HTTP, archives and disks each raise different exceptions; the remedy is the
+    # same for all.
     except Exception as error:
         raise UsageError(
             f"--download: {CIFAR10.url} could not be fetched into {directory} ({error}); "
@@ -92,10 +94,10 @@ def download_cifar10(directory: Path) -> None:
 
 
 def image_folder(directory: Path, image_size: int, *, train: bool) -> ImageFolder:
-    """Image files in a folder per class: images (3, image_size, image_size) from -1 to 1.
+    """Reads image files in a folder per class: images (3, image_size, image_size) from -1 to 1.
 
-    Training images are cropped and flipped at random, as they are for ImageNet; test images are
-    scaled and cropped around their centre.
+    Training images are cropped and flipped at random, as is usual for ImageNet. Test images are
+    resized and center-cropped.
 
     Raises:
         UsageError: A class has no image.

@@ -1,8 +1,8 @@
-"""The data sets that shipped workloads train on.
+"""The data sets of the built-in workloads.
 
-`cifar10` is CIFAR-10, or ten classes of pictures that stepbench draws in its format; `jpeg` is a
-folder of JPEG files, whose decoding makes the loader work. Importing this costs next to nothing:
-torch and torchvision are imported by the functions.
+`cifar10` is CIFAR-10, or ten classes of synthetic images in the format of CIFAR-10. `jpeg` is a
+folder of JPEG files, whose decoding loads the CPU. The import of this module is cheap: only
+functions import torch and torchvision.
 """
 
 from collections.abc import Callable
@@ -30,33 +30,34 @@ CIFAR10_CLASSES = (
     "ship",
     "truck",
 )
-"""The published classes, in the order of their numbers."""
+"""The classes of CIFAR-10, in the order of their numbers."""
 CIFAR10_FOLDER = "cifar-10-batches-py"
-"""The folder that holds the published files."""
+"""The folder that holds the files of CIFAR-10."""
 
 Report: TypeAlias = Callable[[str], object]
-"""Takes a few words on what is being done."""
+"""A function that receives a short progress message."""
 
 
 def unheard(words: str) -> None:
-    """A report that nobody listens to."""
+    """Discards a progress message."""
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data set with its facts: known at once, drawn, fetched and loaded when asked.
+    """A data set with its facts. The data are generated, downloaded and loaded on demand.
 
     Attributes:
-        name: What reports call it.
-        origin: `generated` (drawn by stepbench), `real` (the published data set) or `user`.
-        prepare: Draws or fetches what is not there yet, and says so; does nothing the next time.
-        train: Prepares, and loads the training part. Of images, (image, class number) by index: the
-            image is a float tensor of the shape (3, image_size, image_size), from -1 to 1.
-        test: The same for the test part.
-        classes: The classes' names, in the order of their numbers; none where there are no classes.
-        vocabulary: How many tokens there are; 0 where there are none.
-        image_size: Width and height of the images that a model gets, in pixels; 0 where there are
-            no images.
+        name: The name in reports.
+        origin: `generated` (by stepbench), `real` (the published data set) or `user`.
+        prepare: Generates or downloads missing data, with a progress message; the next call does
+            nothing.
+        train: Prepares the data, and loads the training part. An image data set gives (image, class
+            number) by index: the image is a float tensor (3, image_size, image_size), from -1 to 1.
+        test: Prepares the data, and loads the test part.
+        classes: The names of the classes, in the order of their numbers; empty if there are none.
+        vocabulary: The number of different tokens; 0 if the data are not tokens.
+        image_size: Width and height of the model's input images, pixels; 0 if the data are not
+            images.
     """
 
     name: str
@@ -76,19 +77,19 @@ def source(
     download: bool = False,
     image_size: int | None = None,
 ) -> DataSource:
-    """A data set by its name. Nothing is drawn, fetched or loaded yet.
+    """The data set of a name. Nothing is generated, downloaded or loaded yet.
 
     Args:
         name: One of `stepbench.config.axes.DATASETS`.
-        data_dir: Where real data lie: the directory that holds `cifar-10-batches-py`, or one with
-            `train/` and with `test/` or `val/`, each with a folder of images per class. Without it
-            the data are drawn by stepbench.
-        download: Fetch CIFAR-10 into `data_dir`, or into the cache where there is none.
-        image_size: The smallest width in pixels that the model accepts; smaller images are scaled
-            up to it.
+        data_dir: The directory of real data: it holds `cifar-10-batches-py`, or `train/` and
+            `test/` (or `val/`), each with a folder of images per class. Without `data_dir` and
+            `download`, stepbench generates the data.
+        download: Download CIFAR-10 into `data_dir`, or into the cache if `data_dir` is `None`.
+        image_size: The least image size that the model accepts, pixels; smaller images are
+            enlarged.
 
     Raises:
-        UsageError: There is no such data set, or no such data in `data_dir`.
+        UsageError: There is no such data set, or `data_dir` lacks its data.
     """
     if name not in DATASETS:
         raise UsageError(f"--dataset {name}: there is no such data set; {near(name, DATASETS)}")
@@ -198,7 +199,7 @@ def _refuse_without_batches(directory: Path) -> None:
 
 
 def _parts(directory: Path) -> tuple[Path, Path]:
-    """The training and the test part of a folder of images."""
+    """The directories of the training part and the test part in a folder of images."""
     train = directory / "train"
     tests = [part for part in (directory / "test", directory / "val") if part.is_dir()]
     if not train.is_dir() or not tests:
@@ -211,7 +212,7 @@ def _parts(directory: Path) -> tuple[Path, Path]:
 
 
 def _shared_classes(train: Path, test: Path) -> tuple[str, ...]:
-    """The classes of both parts: an image folder numbers those of each part by themselves."""
+    """The classes, equal in both parts: `ImageFolder` numbers each part's classes separately."""
     classes, tested = (
         tuple(sorted(folder.name for folder in part.iterdir() if folder.is_dir()))
         for part in (train, test)
@@ -230,13 +231,13 @@ def _shared_classes(train: Path, test: Path) -> tuple[str, ...]:
 
 
 def generate(place: Path, make: Callable[[Path], None], words: str, report: Report) -> None:
-    """Draws data into their place in the cache, where they are not there yet.
+    """Generates data in the cache, unless they are there and intact.
 
     Args:
-        place: The directory.
-        make: Fills an empty directory.
-        words: What is told while it does.
-        report: Is told.
+        place: The directory of the data in the cache.
+        make: Fills the empty directory that it is given.
+        words: The progress message.
+        report: Receives the progress message.
     """
     if not cache.intact(place):
         report(words)
@@ -251,7 +252,7 @@ def _fetch(place: Path, report: Report) -> None:
 
 
 def lies_there(report: Report) -> None:
-    """Prepares what lies in the user's own directory: there is nothing to do."""
+    """Does nothing: data in the user's directory need no preparation."""
 
 
 def _load(

@@ -1,11 +1,10 @@
-"""Pictures that stepbench draws itself: ten classes that a convolution tells apart, a pixel cannot.
+"""Synthetic images: ten classes that a convolution can tell apart, but a single pixel cannot.
 
-A class is a figure or a pattern. Where it lies, how large it is, how it is turned and what its two
-colours are is left to chance, so that the class is in the local structure and not in the value of
-any one pixel.
+A class is a figure or a pattern. Its position, size, rotation and two colors are random, so that
+the class shows in the local structure and not in the value of any one pixel.
 
-Everything is counted in whole numbers, so that each machine draws the same pixels. Lengths are in
-*points*: a picture is `POINTS` points along its shorter side, whatever its width in pixels.
+All arithmetic is on integers, so that every machine generates the same pixels. Lengths are in
+*points*: the shorter side of an image has `POINTS` points, whatever its size in pixels.
 """
 
 import math
@@ -22,7 +21,7 @@ from PIL import Image
 POINTS = 2048
 SEED = 2026
 BATCHES_FOLDER = "stepbench-batches-py"
-"""Not CIFAR-10's own `cifar-10-batches-py`: nobody is to take the one for the other."""
+"""The folder of the files. It is not `cifar-10-batches-py`, so that nobody confuses the two."""
 TRAIN_BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 TEST_BATCH = "test_batch"
 META = "batches.meta"
@@ -30,15 +29,16 @@ META = "batches.meta"
 _PER_BATCH = 2000
 _PER_FOLDER = {"train": 100, "test": 20}
 _JPEG_SIDE = (256, 321)
-"""The least width and height of a JPEG in pixels, and one more than the greatest."""
+"""The range of a JPEG's width and height, pixels; the upper limit is exclusive."""
 _JPEG_QUALITY = 90
 
 _DARK = (10, 125)
 _LIGHT = (115, 245)
-"""The paper's and the figure's colours, in each channel. They overlap: some pictures are faint."""
+"""The ranges of the paper's and the figure's color, in each channel. The ranges overlap, so some
+images have little contrast."""
 
 _ONE = 1024
-"""What stands for 1 in the table of cosines and sines."""
+"""The integer that represents 1 in the table of cosines and sines."""
 _TURNS = np.array(
     [
         [round(_ONE * turned(math.radians(degree))) for turned in (math.cos, math.sin)]
@@ -54,15 +54,16 @@ Pixels: TypeAlias = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Figure:
-    """A class of pictures.
+    """A class of images.
 
     Attributes:
-        covers: Takes coordinates across and down from the figure's own centre, and its size, all in
-            points; says which of them lie on the figure.
-        sizes: The least size, and one more than the greatest, in points.
-        wander: How far the centre may lie from the picture's own, in points.
-        angle: How the figure is turned before chance turns it further, in degrees.
-        tilt: How far chance turns it to either side, in degrees.
+        covers: Takes coordinates across and down from the figure's center, and the figure's size,
+            all in points. Returns the mask of the coordinates that lie on the figure.
+        sizes: The range of sizes, points; the upper limit is exclusive.
+        wander: The greatest distance of the figure's center from the image's center along each
+            axis, points.
+        angle: The figure's mean rotation, degrees.
+        tilt: The greatest random rotation to either side of `angle`, degrees.
     """
 
     covers: Callable[[Points, Points, Points], Mask]
@@ -74,13 +75,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class Paper:
-    """The paper that pictures are drawn on.
+    """The background that figures are drawn on.
 
     Attributes:
-        height: In pixels.
-        width: In pixels.
-        samples: How many times along each side a pixel is looked at; more draw smoother edges.
-        noise: How far chance moves each channel of each pixel, to either side, of 255.
+        height: The height, pixels.
+        width: The width, pixels.
+        samples: The number of samples along each side of a pixel; more give smoother edges.
+        noise: The greatest random change of each channel of each pixel, up or down, of 255.
     """
 
     height: int
@@ -107,11 +108,11 @@ def _cross(across: Points, down: Points, size: Points) -> Mask:
 
 
 def _triangle(across: Points, down: Points, size: Points) -> Mask:
-    sides = abs(across) * 887 // 512 - down < size  # 887/512: the square root of three
+    sides = abs(across) * 887 // 512 - down < size  # 887/512 is about the square root of 3
     return sides & (down < size // 2)
 
 
-def _stripes(across: Points, down: Points, size: Points) -> Mask:  # noqa: ARG001  # endless
+def _stripes(across: Points, down: Points, size: Points) -> Mask:  # noqa: ARG001  # has no end across
     return down % size < size // 2
 
 
@@ -136,14 +137,14 @@ FIGURES = {
     "vertical_stripes": Figure(_stripes, sizes=(420, 640), wander=1024, angle=90, tilt=12),
 }
 CLASSES = tuple(FIGURES)
-"""In the order of the alphabet, which is the order that an image folder numbers its classes in."""
+"""The classes in alphabetical order, in which `ImageFolder` numbers classes."""
 
 
 def draw(figure: Figure, count: int, paper: Paper, rng: np.random.Generator) -> Pixels:
-    """Draws pictures of one class.
+    """Generates images of one class.
 
     Returns:
-        Pixels of the shape (count, height, width, 3).
+        Pixels (count, height, width, 3), from 0 to 255.
     """
     on_figure = _samples_on(figure, count, paper, rng)
     by_pixel = (count, paper.height, paper.samples, paper.width, paper.samples)
@@ -175,7 +176,7 @@ def _samples_on(figure: Figure, count: int, paper: Paper, rng: np.random.Generat
 
 
 def _grid(paper: Paper) -> tuple[Points, Points]:
-    """The place of each sample, down and across from the picture's centre."""
+    """The coordinates of the samples, down and across from the image's center, points."""
     shorter = min(paper.height, paper.width)
 
     def line(pixels: int) -> Points:
@@ -186,10 +187,10 @@ def _grid(paper: Paper) -> tuple[Points, Points]:
 
 
 def write_cifar10(directory: Path) -> None:
-    """Draws 10,000 training and 2,000 test pictures of 32x32 pixels, in CIFAR-10's own format.
+    """Writes 10,000 training and 2,000 test images of 32x32 pixels, in the format of CIFAR-10.
 
     Args:
-        directory: Where `BATCHES_FOLDER` is made.
+        directory: The directory in which `BATCHES_FOLDER` is made.
     """
     folder = directory / BATCHES_FOLDER
     folder.mkdir()
@@ -219,10 +220,10 @@ def _write_pickle(path: Path, content: dict[str, Any]) -> None:
 
 
 def write_jpegs(directory: Path) -> None:
-    """Draws 1,000 training and 200 test pictures of 256 to 320 pixels a side, as JPEG files.
+    """Writes 1,000 training and 200 test images of 256 to 320 pixels a side, as JPEG files.
 
     Args:
-        directory: Where they go, as `train/CLASS/NNN.jpg` and `test/CLASS/NNN.jpg`.
+        directory: The directory of `train/CLASS/NNN.jpg` and `test/CLASS/NNN.jpg`.
     """
     for number, (part, count) in enumerate(_PER_FOLDER.items()):
         rng = np.random.default_rng([SEED, len(TRAIN_BATCHES) + 1 + number])

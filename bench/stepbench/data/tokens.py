@@ -1,7 +1,7 @@
-"""Token data for language models: long rows of token numbers in files, cut into windows.
+"""Token data for language models: long sequences of token numbers in files, cut into windows.
 
-The files are those of many small trainers: unsigned 16-bit numbers and nothing else, `train.bin`
-and `test.bin`. Importing this costs next to nothing, as with `stepbench.data.sources`.
+`train.bin` and `test.bin` hold unsigned 16-bit numbers and nothing else, as in many small trainers.
+The import of this module is cheap: only functions import NumPy and torch.
 """
 
 from collections.abc import Callable
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
 VOCABULARY = 256
-"""How many tokens the drawn language has: as many as there are bytes."""
+"""The number of different tokens in generated data: as many as there are bytes."""
 FILES = {True: "train.bin", False: "test.bin"}
 _COUNTS = {True: 1_000_000, False: 100_000}
 _SUCCESSORS = 8
-"""Each token is followed by one of so many, the first of them most often."""
+"""The number of tokens that may follow a given token; the first of them is the most frequent."""
 _SEED = 2026
 
 
 def source(length: int, data_dir: Path | None = None) -> DataSource:
-    """Token data, drawn or a user's own.
+    """Token data, generated or from a user's directory.
 
     Args:
-        length: How many tokens a window has that is trained on.
-        data_dir: The directory with `train.bin` and `test.bin`; without it they are drawn.
+        length: The number of tokens in a window.
+        data_dir: The directory with `train.bin` and `test.bin`; without it, data are generated.
 
     Raises:
-        UsageError: The directory has no such files.
+        UsageError: The directory lacks one of the files.
     """
     if data_dir is None:
         place = cache.location() / f"tokens-v{cache.VERSION}"
@@ -67,17 +67,17 @@ def _source(
 
 
 def write(directory: Path) -> None:
-    """Draws a language of whole numbers, alike on each machine: a Markov chain of bytes.
+    """Writes tokens from a Markov chain of bytes, equal on every machine.
 
-    A model that counts pairs of tokens guesses the next one right about every third time, and one
-    that knows only how frequent each is, next to never.
+    A model that counts pairs of tokens predicts the next token correctly about every third time. A
+    model that knows only the frequency of each token hardly ever does.
     """
     import numpy as np  # noqa: PLC0415  # see the module's docstring
 
     draws = np.random.RandomState(_SEED)  # its stream never changes
     followers = np.stack([draws.permutation(VOCABULARY)[:_SUCCESSORS] for _ in range(VOCABULARY)])
     for train, file in FILES.items():
-        # The first follower in one of three cases, and the others ever more rarely.
+        # The first follower comes in one of three cases; each further one is rarer.
         ranks = np.minimum(draws.geometric(1 / 3, _COUNTS[train]) - 1, _SUCCESSORS - 1)
         tokens = np.empty(_COUNTS[train], dtype=np.uint16)
         token = 0

@@ -1,4 +1,4 @@
-"""Windows of a long row of tokens, as a data set."""
+"""A data set of windows of a long sequence of tokens."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from torch.utils.data import Dataset
 
 
 class Windows(Dataset[tuple[Tensor, Tensor]]):
-    """Windows that lie side by side: tokens (T,), and for each the one that comes next (T,).
+    """Adjacent windows: tokens (T,), and for each token the next token (T,), int64.
 
     Args:
-        tokens: The row; it may be mapped from a file, of which only what is asked for is read.
-        length: T.
+        tokens: The sequence (N,); if it is mapped from a file, only the windows used are read.
+        length: The number of tokens in a window, T.
     """
 
     def __init__(self, tokens: NDArray[Any], length: int) -> None:
@@ -22,11 +22,11 @@ class Windows(Dataset[tuple[Tensor, Tensor]]):
         self._length = length
 
     def __len__(self) -> int:
-        """Counts the windows."""
+        """The number of windows."""
         return max(0, (len(self._tokens) - 1) // self._length)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """A window and what follows each of its tokens."""
+        """The tokens of a window, and the next token of each."""
         begin = index * self._length
         window = self._tokens[begin : begin + self._length + 1].astype(np.int64)
         return torch.from_numpy(window[:-1]), torch.from_numpy(window[1:])

@@ -1,4 +1,4 @@
-"""The kinds of devices, a file each behind one protocol (`kind.py`).
+"""The kinds of devices: a file for each, and their common protocol (`kind.py`).
 
-Enters: whatever differs between CPU, CUDA, MPS and XPU. Torch is imported inside functions.
+Belongs here: all that differs between CPU, CUDA, MPS and XPU. Torch is imported inside functions.
 """

@@ -1,4 +1,4 @@
-"""Any accelerator that `torch.accelerator` reports; kinds of a file of their own build upon it."""
+"""Any accelerator that `torch.accelerator` reports; the base of the kinds with separate files."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def lacks_tf32(device: str) -> UnsupportedError:
-    """The refusal of TF32 by a device that does not have it."""
+    """The error for a device that does not support TF32."""
     return UnsupportedError(
         "precision", f"{device} has no TF32: that needs an NVIDIA GPU of compute capability 8.0"
     )
@@ -21,22 +21,22 @@ def lacks_tf32(device: str) -> UnsupportedError:
 
 @dataclass(frozen=True)
 class Accelerator:
-    """A kind of accelerator, known by what `torch.accelerator` can do with any.
+    """A kind of accelerator, used through what torch offers for every device type.
 
     Attributes:
-        name: The kind, as torch writes it.
+        name: The device type in torch, such as `cuda`.
     """
 
     name: str
     records_allocations: ClassVar[bool] = False
 
     def seems_present(self) -> bool:
-        """Always false: without torch, nothing is known of such a device."""
+        """Always false: such a device cannot be detected without torch."""
         return False
 
     def model_name(self) -> str:
-        """The name that torch's module of the kind gives, or else the kind's."""
-        import torch  # noqa: PLC0415  # the parent imports this module, and never torch
+        """The model name that torch gives, or else the name of the kind in upper case."""
+        import torch  # noqa: PLC0415  # the parent imports this module, but never torch
 
         named = getattr(torch.get_device_module(self.name), "get_device_name", None)
         return str(named()) if named else self.name.upper()
@@ -48,58 +48,58 @@ class Accelerator:
         return torch.accelerator.device_count()
 
     def absence_reason(self) -> str | None:
-        """No reason is known."""
+        """Always `None`: no reason is known."""
         return None
 
     def select(self, index: int) -> None:
-        """Makes a device the current one, for what asks for no device by name."""
+        """Makes a device the current one, for code that names no device."""
         import torch  # noqa: PLC0415
 
         torch.accelerator.set_device_index(index)
 
     def clock(self, device: str) -> DeviceClock:
-        """A new clock that reads timed events of the device."""
+        """Makes a clock that reads timed events of the device."""
         return EventClock(device)
 
     def reset_peak_memory(self, device: str) -> None:
-        """Nothing to forget: no peak is kept."""
+        """Does nothing: no peak is kept."""
 
     def peak_memory(self, device: str) -> DevicePeak:  # noqa: ARG002  # as DeviceKind
-        """No peak: none is kept."""
+        """An empty peak: none is kept."""
         return DevicePeak()
 
     def gauge(self, device: str) -> Gauge | None:  # noqa: ARG002  # as DeviceKind
-        """No gauge is known."""
+        """Always `None`: no gauge is known."""
         return None
 
     def require_precision(self, precision: str, device: str) -> None:
         """Refuses TF32.
 
         Raises:
-            UnsupportedError: With the reason.
+            UnsupportedError: The precision is TF32; the message gives the reason.
         """
         if precision == "tf32":
             raise lacks_tf32(device)
 
     def require_compiler(self) -> None:
-        """Nothing is known to be needed."""
+        """Does nothing: no requirement of `torch.compile` is known."""
 
     def profiler_activity(self) -> "ProfilerActivity | None":
-        """The host's side alone is recorded."""
+        """Always `None`: only the host's activity is recorded."""
         return None
 
 
 class MemoryTrackingAccelerator(Accelerator):
-    """An accelerator whose allocator in torch keeps its peak: CUDA, XPU."""
+    """An accelerator whose allocator in torch records peak memory: CUDA, XPU."""
 
     def reset_peak_memory(self, device: str) -> None:
-        """Forgets a device's peak memory so far."""
+        """Resets a device's peak memory."""
         import torch  # noqa: PLC0415
 
         torch.get_device_module(device).reset_peak_memory_stats(torch.device(device))
 
     def peak_memory(self, device: str) -> DevicePeak:
-        """The device's peak memory since it was reset."""
+        """The device's peak memory since the last reset, bytes."""
         import torch  # noqa: PLC0415
 
         module, place = torch.get_device_module(device), torch.device(device)

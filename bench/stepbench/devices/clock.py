@@ -1,7 +1,7 @@
 """Clocks of devices.
 
-The host's clock is read at each lap's end; on an asynchronous device an event is put into its
-stream there as well, with no synchronization, and read after the block.
+The host's clock is read at the end of each lap. On an asynchronous device an event is also
+recorded in the device's stream, without synchronization, and is read after the block.
 """
 
 import time
@@ -10,64 +10,64 @@ from typing import Any, Protocol
 
 
 class DeviceClock(Protocol):
-    """A clock of a device, by which time is taken."""
+    """A clock that times the work of a device."""
 
     asynchronous: bool
-    """Whether work is queued, and so has times of its own."""
+    """True if the device queues work, so that the work has other times than the calls."""
     clock_name: str
-    """The name of what laps are read from, for the report."""
+    """The name of the clock that laps are read from, for the report."""
 
     def now_ns(self) -> int:
-        """The host's clock, nanoseconds."""
+        """Reads the host's clock, nanoseconds."""
         ...
 
     def record(self) -> object:
-        """Marks this moment in the device's stream, without waiting for it."""
+        """Records a mark in the device's stream, without synchronization."""
         ...
 
     def synchronize(self) -> None:
-        """Waits until all the queued work is done."""
+        """Waits until the device has completed all queued work."""
         ...
 
     def elapsed_s(self, begin: object, end: object) -> float:
-        """Seconds between two marks; both lie in the past."""
+        """The seconds between two marks that the device has passed."""
         ...
 
     def release(self, marks: Iterable[object]) -> None:
-        """Takes marks back that have been read."""
+        """Takes back marks that have been read, for reuse."""
         ...
 
 
 class HostClock:
-    """The CPU: work is done when a call returns, so there is nothing to wait for."""
+    """The clock of the CPU, whose work is done when a call returns: nothing is queued."""
 
     asynchronous = False
     clock_name = "time.perf_counter_ns"
     now_ns = staticmethod(time.perf_counter_ns)
 
     def record(self) -> object:
-        """Not needed: the host's clock tells all."""
+        """Raises `NotImplementedError`: the host's clock suffices."""
         raise NotImplementedError("the CPU has no stream")
 
     def synchronize(self) -> None:
-        """Nothing is queued."""
+        """Does nothing: no work is queued."""
 
     def elapsed_s(self, begin: object, end: object) -> float:
-        """Not needed: the host's clock tells all."""
+        """Raises `NotImplementedError`: the host's clock suffices."""
         raise NotImplementedError("the CPU has no stream")
 
     def release(self, marks: Iterable[object]) -> None:
-        """Not needed: there are no marks."""
+        """Does nothing: there are no marks."""
 
 
 class EventClock:
-    """A device with streams and timed events: CUDA, and others through `torch.accelerator`.
+    """The clock of a device with streams and timed events, such as CUDA.
 
-    Events are used again once they have been read, since making one costs the host more than
-    recording it.
+    Events are reused once they have been read, since creating an event costs the host more than
+    recording one.
 
     Args:
-        device: The device, as torch writes it.
+        device: The device's name in torch: `cuda`, `cuda:1`.
     """
 
     asynchronous = True
@@ -82,33 +82,33 @@ class EventClock:
         self.clock_name = f"{self._device.type} events"
 
     def record(self) -> object:
-        """A timed event in the current stream."""
+        """Records a timed event in the current stream."""
         event: Any = self._spare.pop() if self._spare else self._module.Event(enable_timing=True)
         event.record()
         marked: object = event
         return marked
 
     def synchronize(self) -> None:
-        """Waits for every stream of the device."""
+        """Waits for all streams of the device."""
         self._module.synchronize(self._device)
 
     def elapsed_s(self, begin: object, end: object) -> float:
-        """Seconds between two events (`elapsed_time` gives milliseconds)."""
+        """The seconds between two events (`elapsed_time` gives milliseconds)."""
         return float(begin.elapsed_time(end)) / 1e3  # type: ignore[attr-defined]  # an Event
 
     def release(self, marks: Iterable[object]) -> None:
-        """Keeps the events to be recorded again."""
+        """Keeps the events for reuse."""
         self._spare.extend(marks)
 
 
 class SynchronizedClock:
-    """A device that is waited for whenever the clock is read: `--sync-phases`.
+    """A clock that synchronizes the device at each reading: `--sync-phases`.
 
-    Each phase's lap is then what it costs by itself. Training overlaps phases, so these laps add up
-    to more than a step takes.
+    Each lap is then the duration of a phase alone. Training overlaps phases, so these laps add up
+    to more than the duration of a step.
 
     Args:
-        device: The device to wait for.
+        device: The clock of the device to synchronize.
     """
 
     asynchronous = False
@@ -122,6 +122,6 @@ class SynchronizedClock:
         self.release = device.release
 
     def now_ns(self) -> int:
-        """The host's clock, once all that was queued is done."""
+        """Synchronizes the device, then reads the host's clock, nanoseconds."""
         self._device.synchronize()
         return self._device.now_ns()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class CPU:
-    """The CPU: always there, one device however many cores it has."""
+    """The CPU: always present; one device, whatever the number of cores."""
 
     name = "cpu"
     records_allocations = False
@@ -28,45 +28,45 @@ class CPU:
         return machine.cpu_name()
 
     def count(self) -> int:
-        """One."""
+        """Always 1."""
         return 1
 
     def absence_reason(self) -> str | None:
-        """No reason: the CPU is never absent."""
+        """Always `None`: the CPU is never absent."""
         return None
 
     def select(self, index: int) -> None:
-        """Nothing to select: there is one."""
+        """Does nothing: there is one CPU device."""
 
     def clock(self, device: str) -> DeviceClock:  # noqa: ARG002  # as DeviceKind
         """The host's clock."""
         return HostClock()
 
     def reset_peak_memory(self, device: str) -> None:
-        """Nothing to forget: no peak is kept."""
+        """Does nothing: no peak is kept."""
 
     def peak_memory(self, device: str) -> DevicePeak:  # noqa: ARG002  # as DeviceKind
-        """No peak: the host's memory is watched otherwise."""
+        """An empty peak: the host's memory is measured elsewhere."""
         return DevicePeak()
 
     def gauge(self, device: str) -> Gauge | None:  # noqa: ARG002  # as DeviceKind
-        """No gauge."""
+        """Always `None`: the CPU has no gauge."""
         return None
 
     def require_precision(self, precision: str, device: str) -> None:
         """Refuses TF32.
 
         Raises:
-            UnsupportedError: With the reason.
+            UnsupportedError: The precision is TF32; the message gives the reason.
         """
         if precision == "tf32":
             raise lacks_tf32(device)
 
     def require_compiler(self) -> None:
-        """Refuses `torch.compile` where there is no C++ compiler.
+        """Refuses `torch.compile` if there is no C++ compiler.
 
         Raises:
-            UnsupportedError: With what to install.
+            UnsupportedError: There is none; the message says what to install.
         """
         from torch._inductor import cpp_builder, exc  # noqa: PLC0415  # slow to import
 
@@ -80,5 +80,5 @@ class CPU:
             ) from None
 
     def profiler_activity(self) -> "ProfilerActivity | None":
-        """Nothing beside the host's side, which is always recorded."""
+        """Always `None`: the profiler records the host's activity in any case."""
         return None

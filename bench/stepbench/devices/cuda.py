@@ -17,19 +17,19 @@ _THROTTLING = {
     "nvmlClocksThrottleReasonHwPowerBrakeSlowdown": "power brake",
     "nvmlClocksThrottleReasonSwThermalSlowdown": "heat",
 }
-"""NVML's reasons for a lower clock, in words. The power limit is not among them: a busy device is
-at that limit all the time."""
+"""NVML's reasons for a lower clock, and words for them. The power limit is left out: a busy device
+is at that limit all the time."""
 
 
 class NvidiaGauge:
-    """The state of an NVIDIA GPU, by NVML.
+    """Reads the state of an NVIDIA GPU from NVML.
 
     Args:
-        index: The device's index, as CUDA counts.
+        index: The device's index in CUDA.
     """
 
     def __init__(self, index: int) -> None:
-        import pynvml  # noqa: PLC0415  # only where there is such a GPU
+        import pynvml  # noqa: PLC0415  # only needed if there is an NVIDIA GPU
         import torch  # noqa: PLC0415
 
         pynvml.nvmlInit()
@@ -38,7 +38,7 @@ class NvidiaGauge:
         self._handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
 
     def read(self) -> tuple[float | None, str | None]:
-        """The multiprocessors' clock in Hz, and why it is held down."""
+        """The clock of the multiprocessors, Hz, and the reasons for throttling, or `None`."""
         nvml = self._nvml
         clock_mhz = nvml.nvmlDeviceGetClockInfo(self._handle, nvml.NVML_CLOCK_SM)
         reasons = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(self._handle)
@@ -52,7 +52,7 @@ class CUDA(MemoryTrackingAccelerator):
     records_allocations: ClassVar[bool] = True
 
     def seems_present(self) -> bool:
-        """Tells if `nvidia-smi` lists a GPU."""
+        """True if `nvidia-smi` lists a GPU."""
         tool = shutil.which("nvidia-smi")
         if tool is None:
             return False
@@ -60,13 +60,13 @@ class CUDA(MemoryTrackingAccelerator):
         return listing.returncode == 0 and "GPU" in listing.stdout
 
     def absence_reason(self) -> str | None:
-        """The installed torch, where it knows no CUDA."""
-        import torch  # noqa: PLC0415  # the parent imports this module, and never torch
+        """The reason if the installed torch is built without CUDA; else `None`."""
+        import torch  # noqa: PLC0415  # the parent imports this module, but never torch
 
         return None if torch.version.cuda else "the installed torch is built without CUDA"
 
     def gauge(self, device: str) -> Gauge | None:
-        """The GPU's gauge; `None` where NVML cannot be asked."""
+        """The GPU's gauge; `None` if NVML is not usable."""
         import pynvml  # noqa: PLC0415
 
         try:
@@ -75,10 +75,10 @@ class CUDA(MemoryTrackingAccelerator):
             return None
 
     def require_precision(self, precision: str, device: str) -> None:
-        """Refuses TF32 and bfloat16 on a GPU that does not have them.
+        """Refuses TF32 and bfloat16 on a GPU that does not support them.
 
         Raises:
-            UnsupportedError: With the reason.
+            UnsupportedError: The GPU lacks the precision; the message gives the reason.
         """
         import torch  # noqa: PLC0415
 
@@ -90,10 +90,10 @@ class CUDA(MemoryTrackingAccelerator):
             )
 
     def require_compiler(self) -> None:
-        """Refuses `torch.compile` where there is no Triton.
+        """Refuses `torch.compile` if there is no Triton.
 
         Raises:
-            UnsupportedError: With what to install.
+            UnsupportedError: There is none; the message says what to install.
         """
         from torch.utils._triton import has_triton  # noqa: PLC0415
 
@@ -105,7 +105,7 @@ class CUDA(MemoryTrackingAccelerator):
             )
 
     def profiler_activity(self) -> "ProfilerActivity | None":
-        """Kernels, copies and calls of CUDA's runtime."""
+        """The activity of CUDA: kernels, copies and calls of CUDA's runtime."""
         from torch.profiler import ProfilerActivity  # noqa: PLC0415
 
         return ProfilerActivity.CUDA

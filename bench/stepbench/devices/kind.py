@@ -1,4 +1,4 @@
-"""The protocol of a kind of device: all that stepbench asks of one."""
+"""The protocol of a kind of device: all that stepbench needs of each kind."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,35 +11,35 @@ if TYPE_CHECKING:
 
 
 class Gauge(Protocol):
-    """The state of an accelerator at work."""
+    """Reads the state of an accelerator at work."""
 
     def read(self) -> tuple[float | None, str | None]:
-        """The device's clock in Hz, and why it is throttled; `None` for what is not known."""
+        """The device's clock, Hz, and the reason for throttling; each `None` if unknown."""
         ...
 
 
 class DeviceKind(Protocol):
     """A kind of device, such as CUDA.
 
-    Methods that take a device take its name as torch writes it: `cuda`, `cuda:1`.
+    Methods that take a device take the device's name in torch: `cuda`, `cuda:1`.
     """
 
     @property
     def name(self) -> str:
-        """The kind, as torch writes it."""
+        """The device type in torch, such as `cuda`."""
         ...
 
     @property
     def records_allocations(self) -> bool:
-        """Tells if torch can record each allocation on the device, for a memory snapshot."""
+        """True if torch can record each allocation on the device, for a memory snapshot."""
         ...
 
     def seems_present(self) -> bool:
-        """Tells if this machine seems to have such a device, without importing torch."""
+        """True if this machine seems to have such a device; found without importing torch."""
         ...
 
     def model_name(self) -> str:
-        """The name of the device's model."""
+        """The device's model name."""
         ...
 
     def count(self) -> int:
@@ -47,45 +47,45 @@ class DeviceKind(Protocol):
         ...
 
     def absence_reason(self) -> str | None:
-        """Gives the reason why torch has no such device, where it is known."""
+        """The reason why torch has no such device; `None` if unknown."""
         ...
 
     def select(self, index: int) -> None:
-        """Makes a device the current one of its kind, for what asks for no device by name."""
+        """Makes a device the current one of its kind, for code that names no device."""
         ...
 
     def clock(self, device: str) -> "DeviceClock":
-        """A new clock of a device."""
+        """Makes a clock of a device."""
         ...
 
     def reset_peak_memory(self, device: str) -> None:
-        """Forgets a device's peak memory so far."""
+        """Resets a device's peak memory."""
         ...
 
     def peak_memory(self, device: str) -> DevicePeak:
-        """The device's peak memory since it was reset."""
+        """The device's peak memory since the last reset, bytes; empty if not recorded."""
         ...
 
     def gauge(self, device: str) -> Gauge | None:
-        """The gauge of a device; `None` where it has none, or where the gauge cannot be asked."""
+        """The gauge of a device; `None` if the device has none, or if the gauge is not usable."""
         ...
 
     def require_precision(self, precision: str, device: str) -> None:
-        """Refuses a precision that a device does not have.
+        """Refuses a precision that a device does not support.
 
         Raises:
-            UnsupportedError: With the reason.
+            UnsupportedError: The device lacks the precision; the message gives the reason.
         """
         ...
 
     def require_compiler(self) -> None:
-        """Refuses `torch.compile` where what its compiler needs is missing.
+        """Refuses `torch.compile` if a tool that the compiler needs is missing.
 
         Raises:
-            UnsupportedError: With what to install.
+            UnsupportedError: A tool is missing; the message says what to install.
         """
         ...
 
     def profiler_activity(self) -> "ProfilerActivity | None":
-        """Gives what `torch.profiler` records of the device beside the host's side, if anything."""
+        """The activity that `torch.profiler` records of the device besides the host's, if any."""
         ...

@@ -1,6 +1,6 @@
-"""The table of kinds, and which devices there are.
+"""The table of device kinds, and the devices of this machine.
 
-Only `listed_without_torch` and `kind_of` may be used by the parent: asking torch can start a
+The parent may use only `listed_without_torch` and `kind_of`: a query to torch can initialize a
 device's runtime, which a forked child could then not use.
 """
 
@@ -14,14 +14,14 @@ from stepbench.errors import UsageError
 
 _KINDS: tuple[DeviceKind, ...] = (CPU(), CUDA("cuda"), MPS("mps"), XPU("xpu"))
 KINDS = {kind.name: kind for kind in _KINDS}
-"""The kinds that have a file of their own, by the names that torch gives them."""
+"""The kinds that have a separate file, by device type in torch."""
 
 
 def kind_of(device: str) -> DeviceKind:
-    """The kind of a device: one of `KINDS`, or else an accelerator as torch knows any.
+    """The kind of a device: one of `KINDS`, or else a generic `Accelerator`.
 
     Args:
-        device: As torch writes it, with or without an index.
+        device: The device's name in torch, with or without an index.
     """
     name = device.partition(":")[0]
     return KINDS.get(name) or Accelerator(name)
@@ -33,8 +33,8 @@ def listed_without_torch() -> tuple[str, ...]:
 
 
 def present() -> dict[str, str]:
-    """The kinds that torch can use, with the names of the devices' models."""
-    import torch  # noqa: PLC0415  # the parent imports this module, and never torch
+    """The kinds of devices that torch can use, with their model names."""
+    import torch  # noqa: PLC0415  # the parent imports this module, but never torch
 
     kinds: list[DeviceKind] = [KINDS["cpu"]]
     if torch.accelerator.is_available():
@@ -45,10 +45,10 @@ def present() -> dict[str, str]:
 
 
 def check(device: str) -> None:
-    """Refuses a device that is not there.
+    """Refuses a device that does not exist.
 
     Raises:
-        UsageError: With those that are.
+        UsageError: There is no such device; the message names those that exist.
     """
     devices = present()
     name, _, index = device.partition(":")
@@ -66,7 +66,7 @@ def check(device: str) -> None:
 
 
 def select(device: str) -> None:
-    """Makes a device the current one of its kind, for what asks for no device by name."""
+    """Makes a device the current one of its kind, for code that names no device."""
     index = device.partition(":")[2]
     if index:
         kind_of(device).select(int(index))

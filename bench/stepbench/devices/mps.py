@@ -7,10 +7,10 @@ from stepbench.devices.clock import DeviceClock, EventClock
 
 
 class MPSClock(EventClock):
-    """A clock of MPS, where there is one device and `synchronize` takes none."""
+    """The clock of MPS, whose `synchronize` takes no device since there is only one."""
 
     def synchronize(self) -> None:
-        """Waits until all the queued work is done."""
+        """Waits until the device has completed all queued work."""
         self._module.synchronize()
 
 
@@ -18,9 +18,9 @@ class MPS(Accelerator):
     """The GPU of a Mac with Apple silicon."""
 
     def seems_present(self) -> bool:
-        """Tells if this is a Mac with Apple silicon."""
+        """True if this machine is a Mac with Apple silicon."""
         return platform.system() == "Darwin" and platform.machine() == "arm64"
 
     def clock(self, device: str) -> DeviceClock:
-        """A new clock that reads timed events of the device."""
+        """Makes a clock that reads timed events of the device."""
         return MPSClock(device)

@@ -12,7 +12,7 @@ class XPU(MemoryTrackingAccelerator):
     """Intel's GPUs."""
 
     def profiler_activity(self) -> "ProfilerActivity | None":
-        """Kernels and copies."""
+        """The activity of XPU: kernels and copies."""
         from torch.profiler import ProfilerActivity  # noqa: PLC0415
 
         return ProfilerActivity.XPU

@@ -1,4 +1,4 @@
 """Interference: other work on the machine while something is timed.
 
-Enters: what tells others' work from the case's own.
+Belongs here: code that separates the work of other processes from the work of the case.
 """

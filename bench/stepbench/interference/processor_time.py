@@ -1,4 +1,4 @@
-"""Processor time of processes, to the nanosecond where the system tells it."""
+"""The CPU time of processes, with nanosecond resolution if the system offers it."""
 
 import time
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ import psutil
 
 
 def processor_s(pids: Iterable[int]) -> float:
-    """Processor time of some processes with all their threads; one that has ended counts 0."""
+    """Returns the CPU time of processes and all their threads, seconds; an ended one counts 0."""
     total = 0.0
     for pid in pids:
         try:
@@ -20,8 +20,8 @@ def processor_s(pids: Iterable[int]) -> float:
 
 def _processor_time_s(pid: int) -> float:
     if hasattr(time, "CLOCK_PROCESS_CPUTIME_ID") and Path("/proc/self").exists():
-        # The clock that clock_getcpuclockid(3) gives for another process: exact to nanoseconds,
-        # where /proc counts in ticks of 10 ms.
+        # The clock that clock_getcpuclockid(3) returns for another process: its resolution is
+        # nanoseconds, while /proc counts ticks of 10 ms.
         return time.clock_gettime((~pid << 3) | 2)
     times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system)

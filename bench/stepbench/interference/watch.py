@@ -1,9 +1,9 @@
-"""Watches for interference: other processes on the machine, and the machine's own host.
+"""Detects interference by other processes on the machine and by the machine's hypervisor.
 
-The case's own threads and loader workers also raise pressure and switches, so the rule looks at
-what *others* did: the machine's busy time less that of this process tree, and the time that the
-machine was kept from running. It knows nothing of how long the block took, so discarding a block
-cannot favour a result.
+The case's threads and loader workers also raise pressure and context switches. The rule therefore
+uses the work of *others*: the machine's busy time minus the CPU time of this process tree, and the
+stolen time, in which the hypervisor did not run the machine. The rule does not use the duration of
+a block, so discarding a block cannot favour a result.
 """
 
 import os
@@ -22,26 +22,28 @@ if TYPE_CHECKING:
     from stepbench.devices.kind import Gauge
 
 MOST_OTHERS = 0.10
-"""The share of all usable cores' time that others may be busy in an undisturbed block."""
+"""The largest share of the usable cores' time for other processes in an undisturbed block."""
 MOST_STEAL = 0.05
-"""The share of all usable cores' time that may be stolen by the machine's host in one."""
+"""The largest share of the usable cores' time stolen by the hypervisor in an undisturbed block."""
 MOST_TRIES = 4
-"""How often something short that was disturbed is measured, at most."""
+"""The maximum number of tries of a short measurement that is disturbed."""
 _PRESSURE = Path("/proc/pressure/cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Disturbance:
-    """The machine's state around the steps of one block. `None` where the system does not tell.
+    """The machine's state during a block. A value that the system does not report is `None`.
 
     Attributes:
-        others: The share of all usable cores' time in which processes outside the tree ran.
-        steal: The share of it that the machine's host gave to other machines.
-        pressure: The share of wall time in which some task, of anyone's, waited for a core.
-        cpu_per_wall: Processor time of the process tree per wall time.
-        involuntary_switches: How often this process had to yield its core.
-        clock_hz: The device's clock at the block's end (CUDA).
-        throttled: Why the device runs below its clock, apart from its power limit (CUDA).
+        others: The share of the usable cores' time used by processes outside this process tree.
+        steal: The share of the usable cores' time that the hypervisor gave to other virtual
+            machines.
+        pressure: The share of wall time in which any task on the machine waited for a core.
+        cpu_per_wall: The CPU time of this process tree divided by the wall time.
+        involuntary_switches: The number of involuntary context switches of this process.
+        clock_hz: The device's clock frequency at the end of the block, Hz (CUDA).
+        throttled: The reason for which the device is throttled; the power limit does not count
+            (CUDA).
     """
 
     others: float | None
@@ -54,7 +56,7 @@ class Disturbance:
 
     @property
     def disturbed(self) -> bool:
-        """Tells if the block must be measured again."""
+        """True if the block must be measured again."""
         return (
             (self.others or 0.0) > MOST_OTHERS
             or (self.steal or 0.0) > MOST_STEAL
@@ -63,14 +65,14 @@ class Disturbance:
 
 
 class Watch(Protocol):
-    """Watches a block."""
+    """Observes the machine during a block."""
 
     def begin(self) -> None:
-        """A block begins now."""
+        """Starts observing a block."""
         ...
 
     def end(self) -> Disturbance:
-        """The block ends now."""
+        """Stops observing the block and returns the machine's state during the block."""
         ...
 
 
@@ -78,10 +80,10 @@ Found = TypeVar("Found")
 
 
 def undisturbed(watch: Watch, measure: Callable[[], Found]) -> tuple[Found, bool]:
-    """Measures something short again while it is disturbed, `MOST_TRIES` times at most.
+    """Repeats a short measurement until it is undisturbed, at most `MOST_TRIES` times.
 
     Returns:
-        What the last try gave, and whether it went undisturbed.
+        The result of the last try, and true if the last try was undisturbed.
     """
     tries = 0
     while True:
@@ -95,7 +97,7 @@ def undisturbed(watch: Watch, measure: Callable[[], Found]) -> tuple[Found, bool
 
 @dataclass(frozen=True)
 class _Reading:
-    """Counters at one moment, seconds; those of the cores are sums over the usable ones."""
+    """The system's counters at one moment, seconds; core times are sums over the usable cores."""
 
     wall_s: float
     idle_s: float
@@ -106,10 +108,10 @@ class _Reading:
 
 
 class MachineWatch:
-    """Reads the system's own counters, before and after a block; a reading takes under a ms.
+    """Reads the system's counters before and after a block; a reading takes less than 1 ms.
 
     Args:
-        gauge: Tells the accelerator's state; `None` where there is none to tell.
+        gauge: Reads the accelerator's state; `None` if there is no state to read.
     """
 
     def __init__(self, gauge: "Gauge | None" = None) -> None:
@@ -123,7 +125,7 @@ class MachineWatch:
         self._begun = self._read()
 
     def end(self) -> Disturbance:
-        """Takes the second reading and compares."""
+        """Takes the second reading and returns the differences from the first reading."""
         first, last = self._begun, self._read()
         wall_s = last.wall_s - first.wall_s
         whole_s = wall_s * len(self._cores)
@@ -147,7 +149,7 @@ class MachineWatch:
         cores = [all_cores[index] for index in self._cores]
         return _Reading(
             wall_s=time.perf_counter(),
-            # Idle time is exact where busy time is sampled at the system's ticks.
+            # Idle time is exact, while busy time is only sampled at the system's ticks.
             idle_s=sum(core.idle + getattr(core, "iowait", 0.0) for core in cores),
             steal_s=sum(getattr(core, "steal", 0.0) for core in cores),
             tree_s=time.process_time() + processor_s(self._tree),
@@ -163,7 +165,7 @@ def _usable_cores() -> list[int]:
 
 
 def _pressure_s() -> float | None:
-    """Seconds that some task has waited for a core, since the system began (Linux, PSI)."""
+    """Returns the time since boot in which any task waited for a core, seconds (Linux, PSI)."""
     try:
         line = _PRESSURE.read_text().splitlines()[0]
     except (OSError, IndexError):

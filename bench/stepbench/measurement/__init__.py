@@ -1,4 +1,4 @@
-"""Measures one case in its own process: laps, warm-up, sampling, memory, operations, peaks.
+"""Measures one case in a child process: laps, warm-up, sampling, memory, operations, peaks.
 
-Enters: what times or counts a case's steps. Runs in children, and imports torch.
+Belongs here: code that times or counts a case's steps. It imports torch.
 """

@@ -1,4 +1,4 @@
-"""A case set to work: built, with its loader started. What is done with it is up to the caller."""
+"""Makes a case ready to run: builds the case and starts its loader. The caller runs the steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from stepbench.training.loop import LOOPS
 
 @dataclass(frozen=True)
 class ActiveCase:
-    """A case at work.
+    """A case that is ready to run steps.
 
     Attributes:
         built: The case, built.
-        source: Its loader, started.
-        subject: Its loop on the batches of that loader.
-        loader_start_s: From the loader's start to its first batch, seconds.
+        source: The case's loader, started.
+        subject: The case's loop on the batches of that loader.
+        loader_start_s: Time from the loader's start to its first batch, seconds.
     """
 
     built: Built
@@ -33,12 +33,12 @@ def start_case(request: Request, report: Callable[[str], None] | None = None) ->
     """Builds a case in this process and starts its loader.
 
     Args:
-        request: What to build.
-        report: Takes a few words on what is being done.
+        request: The case to build, with its settings.
+        report: Called with a short progress message.
 
     Raises:
-        UsageError: The case asks for something that is not there.
-        UnsupportedError: This machine cannot run it.
+        UsageError: The case names something that does not exist.
+        UnsupportedError: This machine cannot run the case.
     """
     case = request.case
     if report is not None:

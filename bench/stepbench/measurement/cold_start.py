@@ -1,6 +1,6 @@
-"""The cost of compiling from an empty cache, in a process of its own.
+"""Measures the cost of compiling from an empty cache, in a separate process.
 
-The cases that compile the same share what it leaves in the cache, and start from there.
+Cases that compile the same code share the filled cache, and start from it.
 """
 
 from collections.abc import Callable
@@ -16,15 +16,15 @@ from stepbench_reports.schema.compilation import ColdStart
 def compile_cold(report: Callable[[str], None], request: Request) -> ColdStart:
     """Takes a case's first step in this process, with an empty cache.
 
-    How batches are loaded makes no difference to a compiler, so one is loaded in this process.
+    One batch is loaded in this process, since the way of loading does not affect the compiler.
 
     Args:
-        report: Takes a few words on what is being done.
-        request: What to compile.
+        report: Called with a short progress message.
+        request: The case to compile, with its settings.
 
     Raises:
-        UsageError: The case asks for something that is not there.
-        UnsupportedError: This machine cannot run it.
+        UsageError: The case names something that does not exist.
+        UnsupportedError: This machine cannot run the case.
     """
     active = start_case(replace(request, case=request.case.numerics_key), report)
     one_batch = replace(

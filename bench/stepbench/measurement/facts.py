@@ -1,4 +1,4 @@
-"""Facts that a measurement records of its data, model and clock."""
+"""Facts that a measurement records of the data, the model and the clock."""
 
 import time
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from stepbench_reports.schema.measurement import Laps
 
 
 def parameter_count(model: nn.Module) -> tuple[int, int]:
-    """Counts a model's numbers, and those of them that are trained."""
+    """Counts the elements of a model's parameters: all, and those that are trained."""
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return sum(size for size, _ in sizes), sum(size for size, trained in sizes if trained)
 
@@ -44,7 +44,7 @@ def clock_facts(clock: DeviceClock) -> ClockFacts:
 
 
 def laps_of(arrays: LapArrays, case: Case) -> Laps:
-    """The laps of a case as they are kept, with all its phases."""
+    """The laps of a case in the form that is recorded, with all of the case's phases."""
     return Laps(
         host=_all_phases(arrays.host, case),
         device=None if arrays.device is None else _all_phases(arrays.device, case),
@@ -52,7 +52,7 @@ def laps_of(arrays: LapArrays, case: Case) -> Laps:
 
 
 def _all_phases(laps: Mapping[str, Seconds], case: Case) -> dict[str, list[float]]:
-    """Adds each phase of the case that its steps, the workload's own, never end: with laps of 0."""
+    """Adds laps of 0 for each phase of the case that a custom step of the workload never ends."""
     names = [str(phase) for phase in phases.phases_of(case.loop, case.device)]
     padded = {**{name: np.zeros_like(laps[phases.STEP]) for name in names}, **laps}
     return {name: seconds.tolist() for name, seconds in padded.items()}

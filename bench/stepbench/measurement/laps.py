@@ -1,4 +1,4 @@
-"""LapArrays: the durations of a step's phases. A lap ends where the next one begins."""
+"""Times the phases of steps in laps: a lap ends where the next one begins."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,13 +15,14 @@ Seconds = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LapArrays:
-    """The laps of a block, seconds: an array (steps,) for each phase, and `step` for the whole.
+    """The laps of a block, seconds, by phase.
 
     Attributes:
-        host: By the host's clock.
-        device: By the device's own; `None` where it is synchronous.
-        micro: Where a phase has several laps in each step, these by themselves, an array
-            (steps, laps): by the device's clock where it has one, else by the host's.
+        host: Durations by the host's clock: an array (steps,) for each phase, and one for the
+            whole step under `step`.
+        device: The same by the device's clock; `None` if the device is synchronous.
+        micro: The single laps of each phase that has several laps in every step: an array (steps,
+            laps), by the device's clock if it has one, else by the host's.
     """
 
     host: dict[str, Seconds]
@@ -30,17 +31,17 @@ class LapArrays:
 
     @property
     def steps(self) -> Seconds:
-        """The whole steps by the clock that tells how long the work took."""
+        """The durations of whole steps (steps,), by the device's clock if it has one."""
         return (self.device or self.host)[STEP]
 
 
 class LapTimer:
     """Takes the laps of one block of training steps.
 
-    In the loop it only notes clock readings; durations are worked out by `read`.
+    In the loop it only records clock readings; `read` computes the durations.
 
     Args:
-        device: The device that the steps run on.
+        device: The clock of the device that the steps run on.
     """
 
     lap: Callable[[Phase], None]
@@ -60,11 +61,11 @@ class LapTimer:
         self._note(None)
 
     def end_step(self) -> None:
-        """Ends a step where its last lap ended, and begins the next there."""
+        """Ends a step at the end of its last lap, where the next step begins."""
         self._steps.append(len(self._phases) - 1)
 
     def _noting(self) -> Callable[[Phase | None], None]:
-        """Makes the call at a boundary, which does as little as can be."""
+        """Makes the function that is called at each boundary; it does as little as possible."""
         now_ns, record = self._device.now_ns, self._device.record
         name, note, mark = self._phases.append, self._host.append, self._events.append
 
@@ -80,7 +81,7 @@ class LapTimer:
         return asynchronous if self._device.asynchronous else synchronous
 
     def read(self) -> LapArrays:
-        """The laps; waits for the device first."""
+        """Synchronizes the device, and returns the laps."""
         self._device.synchronize()
         stamps: NDArray[np.int64] = np.array(self._host, dtype=np.int64)
         durations: Seconds = (stamps[1:] - stamps[:-1]) / 1e9
@@ -94,7 +95,7 @@ class LapTimer:
         return LapArrays(host, device, self._micro(durations))
 
     def _of_phase(self) -> dict[Phase, NDArray[np.bool_]]:
-        """Marks the laps of each phase."""
+        """The masks (laps,) of the laps of each phase."""
         phases = self._phases[1:]
         return {
             phase: np.array([other is phase for other in phases], dtype=bool)
@@ -102,11 +103,11 @@ class LapTimer:
         }
 
     def _of_step(self, laps: int) -> NDArray[np.intp]:
-        """The step of each lap; one that has not ended counts as the last plus one."""
+        """The index of each lap's step; laps of an unfinished step get the number of steps."""
         return np.searchsorted(self._steps, np.arange(1, laps + 1))
 
     def _sum(self, durations: Seconds) -> dict[str, Seconds]:
-        """Durations of single laps (laps,) to the sum per step and phase."""
+        """Sums the durations of single laps (laps,) per step, by phase and for the whole step."""
         steps = len(self._steps)
         of_step = self._of_step(len(durations))
         inside = of_step < steps
@@ -135,7 +136,7 @@ def _summed(groups: NDArray[np.intp], durations: Seconds, count: int) -> Seconds
 
 
 def join(laps: list[LapArrays]) -> LapArrays:
-    """The laps of several blocks, one after the other; 0 for a phase that a block never ended."""
+    """Concatenates the laps of several blocks. A phase that a block lacks has laps of 0 there."""
 
     def joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
         names = dict.fromkeys(name for part in parts for name in part)

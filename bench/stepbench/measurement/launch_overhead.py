@@ -1,10 +1,9 @@
-"""The cost of a step without its data: before there is any in it, and with none to load.
+"""Measures a step's fixed cost, and the duration of a step without data loading.
 
-Before there is any: Python, dispatch, kernel launches.
-
-Forward and backward are run on a batch cut to one sample, and what that one sample costs is taken
-off: with t(b) the time for b samples, the fixed cost is t(1) less the mean cost of each further
-sample, (t(B) - t(1)) / (B - 1).
+The fixed cost of forward and backward is independent of the batch size: Python, dispatch, kernel
+launches. It is extrapolated to a batch of no samples. With t(b) the time for a batch cut to b
+samples and B the batch size, each sample costs (t(B) - t(b)) / (B - b), so the fixed cost is
+t(b) - b (t(B) - t(b)) / (B - b). b is 1, or more if the model refuses 1.
 """
 
 from collections.abc import Mapping
@@ -23,15 +22,15 @@ from stepbench_reports.schema.phases import Phase
 
 LEAST_STEPS = 20
 PASS_S = 0.15
-"""How long the cut batch is run, about."""
+"""The approximate duration of a timed block, seconds."""
 REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError)
-"""What a model may refuse a cut batch with."""
+"""The errors with which a model may refuse a cut batch."""
 SMALLEST = (1, 2, 4)
-"""Samples that a batch is cut to: the first that the model accepts."""
+"""The sizes to which a batch is cut; the first one that the model accepts is used."""
 
 
 def unknown(reason: str) -> LaunchOverhead:
-    """No figure, and why."""
+    """A result without figures, with the reason."""
     return LaunchOverhead(batch_size=None, forward_s=None, backward_s=None, reason=reason)
 
 
@@ -44,10 +43,10 @@ def launch_overhead(
     """Measures the fixed cost of forward and backward.
 
     Args:
-        subject: What was measured. It is trained on a few cut batches more.
-        batch: A batch of it, in its loader's form.
-        batch_size: Samples in that batch.
-        laps: How long forward and backward take on such a batch, seconds, by phase.
+        subject: The loop that was measured. Its model is trained further, on cut batches.
+        batch: A batch of the subject, as the loader yields it.
+        batch_size: The number of samples in that batch.
+        laps: The durations of forward and backward on such a batch, seconds, by phase.
     """
     if batch_size == 1:
         return unknown("a batch of 1 cannot be cut")
@@ -73,11 +72,11 @@ def launch_overhead(
 
 
 def unloaded_step_s(subject: Subject, batch: Any) -> float:  # noqa: ANN401  # a batch is anything
-    """Times a step that has nothing to load, in seconds: on one batch again and again.
+    """Measures the duration of a step without data loading, seconds: one batch is repeated.
 
     Args:
-        subject: What was measured. It is trained on this batch some more.
-        batch: A batch of it, in its loader's form.
+        subject: The loop that was measured. Its model is trained further, on this batch.
+        batch: A batch of the subject, as the loader yields it.
     """
     alone = replace(subject, source=Repeated(batch))
     alone.run(3)
@@ -88,7 +87,7 @@ def unloaded_step_s(subject: Subject, batch: Any) -> float:  # noqa: ANN401  # a
 
 
 def _medians(subject: Subject) -> dict[str, float]:
-    """Median seconds of forward and, in training, backward, of one batch."""
+    """The median seconds of forward and, in training, of backward, for one batch."""
     subject.run(3)
     trial = subject.bare(1)
     steps = max(LEAST_STEPS, round(PASS_S / trial.elapsed_s))
@@ -108,7 +107,7 @@ def launch_overhead_of(
     batch: Any,  # noqa: ANN401  # a batch is anything
     laps: LapArrays,
 ) -> LaunchOverhead:
-    """The fixed cost of a case's step, or why it cannot be had."""
+    """The fixed cost of a case's step, or the reason why it is unknown."""
     if case.compile != "off":
         return unknown("another batch size would be compiled anew")
     track = laps.device or laps.host

@@ -1,4 +1,4 @@
-"""A loader at work: its start, its own best rate, and what an epoch's end costs."""
+"""Measures a loader: its start, its rate without training, and its restart after an epoch."""
 
 import time
 from collections.abc import Iterator  # noqa: TC003  # read by those who ask for type hints
@@ -11,20 +11,21 @@ from torch.utils.data import DataLoader
 from stepbench.errors import UsageError
 
 LEAST_S = 0.4
-"""How long batches are counted at least."""
+"""The least time for which batches are counted, seconds."""
 MOST_S = 2.0
-"""How long at most, however few batches that were."""
+"""The most time for which batches are counted, seconds, however few arrive."""
 READY_TIMES = 8
-"""How many times what the workers keep ready is consumed, time allowing."""
+"""The least batches counted per batch that the workers keep ready, if the time allows."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A loader's own rate.
+    """The rate of a loader while no training runs.
 
     Attributes:
-        batches: How many were counted.
-        elapsed_s: From the arrival of the one before the first to that of the last.
+        batches: The number of batches counted.
+        elapsed_s: Time from the arrival of the batch before the first counted one to the arrival
+            of the last, seconds.
     """
 
     batches: int
@@ -37,13 +38,13 @@ class Rate:
 
 
 class LoaderSource:
-    """A loader and the batches that come out of it.
+    """A loader and its batches.
 
     Attributes:
-        batches: Without end, once the source has been started.
+        batches: The loader's batches: none until `start`, then without end.
 
     Args:
-        loader: Endless itself.
+        loader: A loader whose batches never end.
     """
 
     def __init__(self, loader: DataLoader[Any]) -> None:
@@ -56,15 +57,15 @@ class LoaderSource:
         return self._loader.num_workers * (self._loader.prefetch_factor or 0)
 
     def start(self) -> float:
-        """Begins an epoch and waits for its first batch, which is the next to be given.
+        """Begins an epoch and waits for its first batch, which `batches` then yields first.
 
-        What went before ends first, as an epoch does: its workers too, unless they are persistent.
+        A previous epoch ends first; its workers end with it, unless they are persistent.
 
         Returns:
-            How long that took, seconds.
+            The duration of the start, seconds.
 
         Raises:
-            UsageError: There was none.
+            UsageError: The loader has no batch.
         """
         began = time.perf_counter()
         self.batches = iter(())
@@ -80,10 +81,10 @@ class LoaderSource:
         return elapsed_s
 
     def own_rate(self) -> Rate:
-        """Measures the rate of batches when nobody works on them.
+        """Measures the rate of batches while no training consumes them.
 
-        What was ready beforehand is consumed first, uncounted. Workers deliver in turn and may well
-        finish at the same moment, so what is counted is whole rounds of all of them.
+        Batches that were ready beforehand are consumed first, uncounted. Workers deliver in turn
+        and may finish at the same moment, so whole rounds of one batch per worker are counted.
         """
         for _ in range(max(1, self.ready)):
             next(self.batches)

@@ -1,8 +1,8 @@
 """Peak throughput of this machine, measured and never taken from a data sheet.
 
-A ceiling is a maximum, and whatever disturbs a trial can only lower it: so the best of many short
-trials counts. It is measured once per device, torch and number of threads, and kept in the cache;
-but what was measured beside a busy neighbour is not kept, since it would stay too low for ever.
+A peak is a maximum, and interference can only lower the result of a trial. The best of many short
+trials therefore counts. Peaks are measured once per `PeaksKey` and kept in the cache. Peaks
+measured during interference are not kept, since they would stay too low for ever.
 """
 
 import functools
@@ -35,31 +35,31 @@ from stepbench_reports.schema.record import Record
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 VERSION = 1
-"""Part of the key; raised when the figures come to be measured in another way."""
+"""Part of the key; raised when the way of measuring changes."""
 
 _SIDES = (512, 1024, 2048, 4096, 8192)
-"""Of the square matrices that are multiplied."""
+"""The sides of the square matrices that are multiplied."""
 _GREATEST_ON_CPU = 2048
 _COPIED_BYTES = 256 * 2**20
-"""Read, and written elsewhere: more than most caches hold."""
+"""The size of a copied tensor, bytes: more than most processor caches hold."""
 _PICTURE_SIDE = 288
-"""The mean side of the JPEG files that stepbench draws, in pixels."""
+"""The mean side of the synthetic JPEG files, in pixels."""
 _TRIAL_S = 0.01
-"""The least that a trial lasts, so that neither the clock nor the waiting for the device counts."""
+"""The least duration of a trial, seconds: clock and synchronization are then negligible."""
 _BUDGET_S = 0.15
-"""How long trials of one thing go on."""
+"""The duration of all trials of one operation, seconds."""
 
 
 class PeaksKey(Record, frozen=True, kw_only=True):
-    """All that a device's peak throughput depends on.
+    """Everything that a device's peak throughput depends on.
 
     Attributes:
         device: The name of the device's model.
-        torch: The release of torch.
-        threads: Threads that torch computes with on the host.
-        cores: Cores that this process may use.
-        pillow: The release of Pillow.
-        version: Raised when the figures come to be measured in another way.
+        torch: The version of torch.
+        threads: The number of threads that torch computes with on the host.
+        cores: The number of cores that this process may use.
+        pillow: The version of Pillow.
+        version: `VERSION`.
     """
 
     device: str
@@ -71,11 +71,11 @@ class PeaksKey(Record, frozen=True, kw_only=True):
 
 
 class KeptPeaks(Record, frozen=True, kw_only=True):
-    """A file of the cache.
+    """The content of a file in the cache.
 
     Attributes:
-        key: What the figures depend on.
-        ceilings: The figures.
+        key: Everything that the peaks depend on.
+        ceilings: The peaks.
     """
 
     key: PeaksKey
@@ -85,16 +85,15 @@ class KeptPeaks(Record, frozen=True, kw_only=True):
 def machine_peaks(
     report: Callable[[str], None], used: tuple[str, ...], threads: int | None
 ) -> dict[str, MachinePeaks]:
-    """The ceilings of devices, from the cache or measured now. Runs in a process of its own.
+    """Reads the peaks of devices from the cache, or measures them. Runs in a separate process.
 
     Args:
-        report: Takes a few words on what is being done.
+        report: Called with a short progress message.
         used: The devices.
-        threads: That torch is to compute with; `None` leaves its own choice.
+        threads: The number of threads that torch is to use; `None` leaves torch's default.
 
     Returns:
-        The ceilings by device. Where others kept the machine busy meanwhile, they
-        are measured anew the next time.
+        The peaks by device. Peaks measured during interference are measured again the next time.
 
     Raises:
         UsageError: The cache cannot be written.
@@ -121,7 +120,7 @@ def _of(report: Callable[[str], None], device: str) -> MachinePeaks:
 
 
 def _key(device: str) -> PeaksKey:
-    kinds.select(device)  # several GPUs need not be alike
+    kinds.select(device)  # several GPUs may be of different models
     return PeaksKey(
         device=kinds.present()[device.partition(":")[0]],
         torch=str(torch.__version__),
@@ -141,7 +140,7 @@ def _place(key: PeaksKey) -> Path:
 
 
 def _read(place: Path, key: PeaksKey) -> MachinePeaks | None:
-    """The ceilings that are kept; `None` where there are none, or damaged ones."""
+    """The peaks kept in the cache; `None` if there are none, or if they are damaged."""
     try:
         kept = decode(place, read_bytes(place), KeptPeaks)
     except (FileNotFoundError, DamageError):
@@ -158,7 +157,7 @@ def _plausible(ceilings: MachinePeaks) -> bool:
 
 
 def _write(place: Path, key: PeaksKey, ceilings: MachinePeaks) -> None:
-    """Keeps a machine's ceilings."""
+    """Writes a device's peaks to the cache."""
     try:
         write_record(place, KeptPeaks(key=key, ceilings=ceilings), indented=True)
     except OSError as error:
@@ -243,7 +242,7 @@ def _decoded_per_s() -> float:
 
 
 def _jpegs() -> list[bytes]:
-    """A JPEG file of each class, like those of the image folder that stepbench draws."""
+    """A JPEG file of each class, like the files of the synthetic image folder."""
     rng = np.random.default_rng(synthetic_images.SEED)
     paper = synthetic_images.Paper(_PICTURE_SIDE, _PICTURE_SIDE, samples=1, noise=12)
     files = []
@@ -257,8 +256,8 @@ def _jpegs() -> list[bytes]:
 
 
 def _fastest_s(call: Callable[[], object], clock: DeviceClock) -> float:
-    """Seconds that a call takes in the best of the trials, each of as many calls as it needs."""
-    call()  # touches its memory, and chooses its kernel
+    """The seconds per call in the fastest trial; a trial has enough calls to last `_TRIAL_S`."""
+    call()  # the first call allocates memory and chooses a kernel
     clock.synchronize()
     calls, best = 1, math.inf
     began = clock.now_ns()

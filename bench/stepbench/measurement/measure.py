@@ -1,9 +1,9 @@
-"""One case, from build to findings.
+"""Measures one case, from build to findings, in the case's child process.
 
-Runs in the case's own child process. The order matters: what happens once (the loader's start, the
-first step) is timed by itself; the loader shows its own rate while nothing else runs; warm-up goes
-on until steps have settled; then blocks are sampled. What would disturb the timing comes after it,
-each in a pass of its own: memory, the work of a step, its fixed cost, an epoch's end.
+The order matters. The loader's start is timed first, then the loader's rate while nothing else
+runs, then the first step. Warm-up goes on until steps have settled; then blocks are sampled.
+Separate passes follow for all that would disturb the timing: memory, the work of a step, a step's
+fixed cost, and the loader's restart.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ from stepbench_reports.schema.measurement import (
 from stepbench_reports.schema.phases import Phase
 
 MEMORY_PASS_S = 0.2
-"""How long steps run while memory is watched."""
+"""The approximate duration of the pass that reads memory, seconds."""
 
 Report = Callable[[str], None]
 
@@ -50,16 +50,16 @@ def measure(report: Report, request: Request) -> Findings:
     """Measures a case in this process.
 
     Args:
-        report: Is told in a word what is being done.
-        request: What to measure.
+        report: Called with a short progress message.
+        request: The case to measure, with its settings.
 
     Raises:
-        UsageError: The case asks for something that is not there.
-        UnsupportedError: This machine cannot run it.
+        UsageError: The case names something that does not exist.
+        UnsupportedError: This machine cannot run the case.
     """
     active = start_case(request, report)
     case = request.case
-    # Made now that the loader's workers run, of which it knows thereby.
+    # Made after the loader's workers have started, so that they do not count as interference.
     watch = MachineWatch(kind_of(case.device).gauge(case.device))
     rate, quiet = undisturbed(watch, active.source.own_rate)
     clock = active.subject.clock
@@ -72,15 +72,15 @@ def measure(report: Report, request: Request) -> Findings:
 
 @dataclass(frozen=True)
 class _TimedSteps:
-    """The timing of steps, from the first one to the last that was sampled.
+    """The timing of steps, from the first step to the last sampled one.
 
     Attributes:
-        first_step_s: The first step, with what it compiles, seconds.
-        warmup: The warm-up.
-        warmup_peak: The device's peak memory up to its end.
+        first_step_s: The duration of the first step, compilation included, seconds.
+        warmup: The facts of warm-up.
+        warmup_peak: The device's peak memory up to the end of warm-up.
         samples: The sampled blocks.
-        device_peak: The device's peak memory while they were sampled.
-        compiled: The facts of compilation until then.
+        device_peak: The device's peak memory during sampling.
+        compiled: The facts of compilation up to the end of sampling.
     """
 
     first_step_s: float
@@ -120,16 +120,17 @@ def _time_steps(
 
 @dataclass(frozen=True)
 class _Passes:
-    """The findings of the passes after the timing, which would have disturbed it.
+    """The findings of the passes after sampling, which would disturb the timing of steps.
 
     Attributes:
-        host_peak_bytes: The peak memory of the process tree.
+        host_peak_bytes: The peak memory of the process tree, bytes.
         work: The operations of one step.
-        saved_bytes: Kept by autograd from forward for backward, bytes.
+        saved_bytes: Memory that autograd keeps from forward for backward, bytes.
         overhead: The fixed cost of a step.
-        unloaded_step_s: A step with nothing to load, seconds; `None` where others disturbed it.
-        batches_a_step: Batches that a step takes from the loader.
-        loader_restart_s: From the end of an epoch to the first batch of the next, seconds.
+        unloaded_step_s: The duration of a step without data loading, seconds; `None` if other
+            processes disturbed it.
+        batches_a_step: The number of batches that a step takes from the loader.
+        loader_restart_s: Time from the end of an epoch to the first batch of the next, seconds.
     """
 
     host_peak_bytes: int
@@ -144,7 +145,7 @@ class _Passes:
 def _take_passes(
     report: Report, request: Request, active: ActiveCase, watch: Watch, timed: _TimedSteps
 ) -> _Passes:
-    """Watches memory, counts operations, and times what is not a usual step."""
+    """Runs the passes after sampling: memory, operations, fixed cost, the loader's restart."""
     case, subject = request.case, active.subject
     report("watching memory")
     with HostPeak() as host:
@@ -171,7 +172,7 @@ def _take_passes(
 def _loader_facts(
     active: ActiveCase, request: Request, rate: Rate, passes: _Passes, *, disturbed: bool
 ) -> LoaderFacts:
-    """Puts together what was measured of the loader."""
+    """Assembles the facts of the loader."""
     return LoaderFacts(
         start_s=active.loader_start_s,
         restart_s=passes.loader_restart_s,
@@ -193,7 +194,7 @@ def _findings(
     *,
     loader: LoaderFacts,
 ) -> Findings:
-    """Puts the findings together."""
+    """Assembles the findings."""
     case, samples, peak = request.case, timed.samples, timed.device_peak
     micro_laps = {name: laps.tolist() for name, laps in samples.laps.micro.items()}
     return Findings(

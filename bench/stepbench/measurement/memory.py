@@ -1,6 +1,6 @@
 """The peak memory of a process tree.
 
-Readings take milliseconds each, so they are taken in a pass of their own and never while steps are
+Each reading takes milliseconds, so memory is read in a separate pass and never while steps are
 timed.
 """
 
@@ -13,10 +13,11 @@ READING_INTERVAL_S = 0.02
 
 
 def _tree_bytes() -> int:
-    """Memory of this process and all its descendants.
+    """The memory of this process and all its descendants, bytes.
 
-    PSS shares each page among those who map it, so that the pages that loader workers share with
-    their parent count once; where the system has no PSS, USS, which leaves them out.
+    The sum of PSS, which divides each page among the processes that map it: pages that loader
+    workers share with their parent count once. If the system has no PSS, the sum of USS, which
+    leaves shared pages out.
     """
     this = psutil.Process()
     total = 0
@@ -30,7 +31,7 @@ def _tree_bytes() -> int:
 
 
 class HostPeak:
-    """While its context lasts, the peak of the process tree's memory: `peak_bytes`."""
+    """A context that records the peak memory of the process tree in `peak_bytes`."""
 
     def __init__(self) -> None:
         self.peak_bytes = 0
@@ -42,13 +43,13 @@ class HostPeak:
             self.peak_bytes = max(self.peak_bytes, _tree_bytes())
 
     def __enter__(self) -> Self:
-        """Starts to watch."""
+        """Starts the readings."""
         self.peak_bytes = _tree_bytes()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Reads once more, and stops."""
+        """Stops the readings, after a last one."""
         self._done.set()
         self._thread.join()
         self.peak_bytes = max(self.peak_bytes, _tree_bytes())

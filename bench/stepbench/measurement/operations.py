@@ -1,6 +1,6 @@
-"""The work of one step (computed, moved, kept), counted in a pass of its own on the eager model.
+"""Counts the work of one step (operations, memory traffic, saved tensors) on the eager model.
 
-Counting slows every operator, so nothing is timed meanwhile.
+Counting slows every operator, so it has a separate pass in which nothing is timed.
 """
 
 import math
@@ -21,32 +21,33 @@ _aten = torch.ops.aten
 
 _NO_WORK = {
     _aten.empty, _aten.empty_like, _aten.empty_permuted, _aten.empty_strided, _aten.new_empty,
-    _aten.new_empty_strided,  # these allocate, and neither read nor write
-    _aten._unsafe_view, _aten.lift_fresh,  # views that do not say so
-    _aten.is_same_size, _aten._fused_sdp_choice,  # these ask, and touch no element
+    _aten.new_empty_strided,  # allocate, but neither read nor write
+    _aten._unsafe_view, _aten.lift_fresh,  # views that are not marked as such
+    _aten.is_same_size, _aten._fused_sdp_choice,  # queries that touch no element
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Work:
-    """The work of one step: computed, moved and kept.
+    """The work of one step: operations, memory traffic and saved tensors.
 
     Attributes:
         flops: Floating-point operations of forward and backward, 2 for a multiply-add, as torch's
             `FlopCounterMode` counts them from shapes: matrix products, convolutions and attention
-            (a masked one as if it were whole), and by the formulas below fused recurrent and
-            encoder layers and grouped convolutions. Any other operator counts 0, also a fused or a
-            custom one for which there is no formula.
-        bytes: What operators read and write: the elements of every tensor that goes in or comes
-            out, views and allocations left out. It is an upper bound on what a step must move:
-            a fused kernel keeps what lies between two of eager's operators, a cache may hold it,
-            and some operators (a look-up in an embedding, an overwriting copy) do not read all of
-            what they are given. What a fused operator moves within itself is not seen.
-        operators: Operators dispatched, views and allocations left out.
-        saved_bytes: What autograd keeps from forward for backward, each storage whole and once,
-            without those that are there anyway. Copies count, also those that autocast makes of
-            parameters: they live because of this step. What a custom function keeps on its context
-            without `save_for_backward` is not seen. `None` when there was no backward.
+            (masked attention as if there were no mask). Fused recurrent and encoder layers and
+            grouped convolutions have formulas below. All other operators count 0, including fused
+            and custom ones.
+        bytes: Bytes that operators read and write: the elements of every input and output tensor,
+            without views and allocations. This is an upper bound on the traffic of a step: fused
+            kernels do not write intermediate results, caches may hold them, and some operators
+            (an embedding look-up, an overwriting copy) do not read all of their inputs. Traffic
+            inside a fused operator is not counted.
+        operators: The number of operators dispatched, without views and allocations.
+        saved_bytes: Bytes that autograd keeps from forward for backward, each storage whole and
+            once, without the tensors that exist before the step. Copies count, such as autocast's
+            copies of parameters: they exist because of this step. Tensors that a custom function
+            keeps on its context without `save_for_backward` are not counted. `None` when there
+            was no backward.
     """
 
     flops: int
@@ -56,30 +57,30 @@ class Work:
 
 
 Saving = Callable[[], AbstractContextManager[None]]
-"""Makes the context of a forward pass in which it is watched what autograd keeps."""
+"""Makes a context for a forward pass that records the tensors autograd saves."""
 Step = Callable[[Saving], None]
-"""Runs forward passes, each in such a context, and backward passes."""
+"""Runs a step: forward passes, each in a context of the `Saving`, and backward passes."""
 
 
 def count(step: Step, own: Iterable[Tensor], *, backward: bool) -> Work:
-    """Runs one step, and counts.
+    """Runs one step, and counts its work.
 
-    It is a real step but for the optimizer: batch norm's statistics and the random numbers move on.
-    The gradients of `own` are afterwards what they were before.
+    The step is real except for the optimizer: it updates batch norm's statistics and the states of
+    random number generators. The gradients of `own` are restored afterwards.
 
     Args:
         step: Runs the step.
-        own: Parameters, buffers and the batch's tensors, which are there anyway.
-        backward: Whether the step has a backward pass; one without runs under `no_grad`.
+        own: Parameters, buffers and the batch's tensors, which exist before the step.
+        backward: True if the step has a backward pass; a step without one runs under `no_grad`.
 
     Raises:
-        RuntimeError: A part insists on being compiled, as flex attention does, which torch refuses
-            while operators are watched.
+        RuntimeError: A part of the model must be compiled, such as flex attention; torch refuses
+            to compile under a dispatch mode.
     """
     there = list(own)
     traffic = _Traffic()
     flops = FlopCounterMode(display=False, custom_mapping=_FORMULAS)
-    # The traffic's mode is the outer one, so that it sees what the other takes operators apart to.
+    # `traffic` is the outer mode, so it sees the operators into which `flops` decomposes others.
     if not backward:
         with torch.no_grad(), traffic, flops:
             step(nullcontext)
@@ -91,11 +92,13 @@ def count(step: Step, own: Iterable[Tensor], *, backward: bool) -> Work:
 
 
 def saved_bytes(step: Step, own: Iterable[Tensor]) -> int:
-    """Counts what autograd keeps of forward passes, as `Work.saved_bytes`; of compiled ones too.
+    """Counts the bytes that autograd keeps of forward passes, eager or compiled.
+
+    `Work.saved_bytes` says what counts.
 
     Args:
         step: Runs the step; needs no backward pass.
-        own: Parameters, buffers and the batch's tensors, which are there anyway.
+        own: Parameters, buffers and the batch's tensors, which exist before the step.
     """
     there = list(own)
     kept = _Kept(there)
@@ -105,10 +108,10 @@ def saved_bytes(step: Step, own: Iterable[Tensor]) -> int:
 
 
 class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    """Adds up the operators of its context, and what they read and write."""
+    """Counts the operators in its context, and the bytes that they read and write."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # likewise
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.bytes = 0
         self.operators = 0
 
@@ -124,19 +127,19 @@ class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         if _works(func):
             leaves = tree_leaves((args, kwargs, result))
             tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-            self.operators += bool(tensors)  # without any, it is a mark for the profiler
+            self.operators += bool(tensors)  # without tensors, it is a profiler mark
             self.bytes += sum(_element_bytes(tensor) for tensor in tensors)
         return result
 
 
 def _works(func: Any) -> bool:  # noqa: ANN401
-    """Tells if an operator touches elements, and not only the shape laid over them."""
+    """True if an operator reads or writes elements, and does not only make a view."""
     renames = func.is_view or torch.Tag.inplace_view in func.tags
     return not renames and func.overloadpacket not in _NO_WORK
 
 
 def _element_bytes(tensor: Tensor) -> int:
-    """The bytes of a tensor's elements; those that `expand` shows many times count once."""
+    """The bytes of a tensor's elements; elements that `expand` repeats count once."""
     if tensor.layout is torch.sparse_coo:
         return _element_bytes(tensor._indices()) + _element_bytes(tensor._values())
     dimensions = zip(tensor.shape, tensor.stride(), strict=True)
@@ -145,19 +148,19 @@ def _element_bytes(tensor: Tensor) -> int:
 
 @dataclass(frozen=True, eq=False)
 class _Saved:
-    """The object that autograd holds in the place of a tensor that it saves."""
+    """The object that autograd holds in place of a saved tensor."""
 
     tensor: Tensor
 
 
 class _Kept:
-    """The tensors that autograd still holds: a graph that was dropped takes its own with it.
+    """The tensors that autograd still holds; tensors of a freed graph do not count.
 
     Attributes:
-        most_bytes: What it held at the end of a forward pass, at most; each storage once.
+        most_bytes: The most bytes held at the end of a forward pass; each storage counts once.
 
     Args:
-        own: What is there anyway, and does not count.
+        own: Tensors that exist before the step, and do not count.
     """
 
     def __init__(self, own: Iterable[Tensor]) -> None:
@@ -167,7 +170,7 @@ class _Kept:
 
     @contextmanager
     def saving(self) -> Iterator[None]:
-        """Around a forward pass alone: what a checkpoint computes again was not kept from it."""
+        """Records a forward pass. Backward is left out: checkpoints recompute tensors there."""
         with saved_tensors_hooks(self.pack, self.unpack):
             yield
         self.most_bytes = max(self.most_bytes, self._bytes())
@@ -188,7 +191,7 @@ class _Kept:
 
 
 def _storages(tensor: Tensor) -> set[tuple[int, int]]:
-    """The addresses and sizes in bytes of a living tensor's storages."""
+    """The addresses and sizes, bytes, of a tensor's storages."""
     if tensor.layout is torch.sparse_coo:
         return _storages(tensor._indices()) | _storages(tensor._values())
     storage = tensor.untyped_storage()
@@ -197,7 +200,7 @@ def _storages(tensor: Tensor) -> set[tuple[int, int]]:
 
 @contextmanager
 def _gradients_set_aside(tensors: Iterable[Tensor]) -> Iterator[None]:
-    """Leaves tensors without gradients meanwhile, as `zero_grad` does before each step."""
+    """Clears the gradients of tensors, like `zero_grad`, and restores them on exit."""
     aside = [(tensor, tensor.grad) for tensor in tensors if tensor.is_leaf]
     for tensor, _ in aside:
         tensor.grad = None
@@ -210,18 +213,18 @@ def _gradients_set_aside(tensors: Iterable[Tensor]) -> Iterator[None]:
 
 # --- formulas that torch lacks, or has wrong -----------------------------------------------------
 #
-# Each takes an operator's arguments with the shapes of tensors in their place. What is pointwise is
-# not counted, as it is not in torch's own.
+# Each formula takes an operator's arguments, with shapes in place of tensors. Pointwise operations
+# are not counted, as in torch's formulas.
 
 
 def _products(inputs: torch.Size, weights: Iterable[torch.Size]) -> int:
-    """Each row of the input, once through each matrix among the weights."""
+    """Counts a product of each input row with each matrix among the weights."""
     matrices = sum(weight.numel() for weight in weights if len(weight) == 2)
     return 2 * math.prod(inputs[:-1]) * matrices
 
 
 def _attention(inputs: torch.Size) -> int:
-    """Each position with each other of its sample: the scores, and the sum that they weight."""
+    """Counts the scores of all pairs of positions in a sample, and the weighted sums."""
     samples, positions, width = inputs
     return 2 * 2 * samples * positions * positions * width
 
@@ -231,7 +234,7 @@ def _rnn(*given: Any, **_: Any) -> int:  # noqa: ANN401
 
 
 def _rnn_backward(*given: Any, **_: Any) -> int:  # noqa: ANN401
-    # For each of forward's products one for what went into it, and one for the matrix.
+    # Each product of forward needs two: for the gradients of its input and of its matrix.
     return 2 * _rnn(*given)
 
 
@@ -252,10 +255,10 @@ def _self_attention(*given: Any, **_: Any) -> int:  # noqa: ANN401
 
 
 def _convolution_backward(*given: Any, **_: Any) -> int:  # noqa: ANN401
-    """Counts as many operations as forward's for each gradient that is asked for.
+    """Counts the operations of forward once for each gradient that is requested.
 
-    torch's own formula forgets the groups in the weight's gradient: for a depthwise convolution it
-    gives as many times too much as there are channels
+    torch's formula ignores the groups in the weight's gradient. For a depthwise convolution its
+    result is too large by a factor of the number of channels
     (https://github.com/pytorch/pytorch/pull/183405).
     """
     output, inputs, weight, transposed, wanted = (given[at] for at in (0, 1, 2, 7, 10))
@@ -275,4 +278,5 @@ _FORMULAS: dict[Any, Callable[..., int]] = {
     _aten._native_multi_head_attention: _self_attention,
     _aten.convolution_backward: _convolution_backward,
 }
-"""By operator. All but the last are what some devices, or evaluation, have in place of several."""
+"""The formulas by operator. All but the last are of operators that some devices, or evaluation,
+use in place of several."""

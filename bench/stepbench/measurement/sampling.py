@@ -1,4 +1,4 @@
-"""Samples blocks of steps, lapped and bare in turn, until the median step is precise."""
+"""Samples lapped and bare blocks alternately, until the median step time is precise."""
 
 import time
 from collections.abc import Callable
@@ -22,24 +22,24 @@ from stepbench_reports.schema.measurement import (
 from stepbench_reports.schema.run import SamplingOptions
 
 BLOCK_S = 0.2
-"""How long a block lasts at least."""
+"""The least duration of a block, seconds."""
 BLOCK_STEPS = 5
-"""How many steps a block has at least."""
+"""The least number of steps in a block."""
 BLOCK_READY = 8
-"""How many times what the loader keeps ready a block consumes at least, time allowing."""
+"""The least steps of a block per step that the loader keeps ready, if the time allows."""
 LEAST_BLOCKS = 6
-"""How many blocks are measured at least, half of them lapped, unless the time is up."""
+"""The least number of blocks, half of them lapped, unless the time is up."""
 LEAST_STEPS = 30
-"""How many lapped steps an interval is believed from."""
+"""The least number of lapped steps for which the median's interval is trusted."""
 AGAIN_S = 1.0
-"""Disturbed blocks are measured again for so many times the time for sampling, at most."""
+"""The most extra time for repeating disturbed blocks, as a share of the time for sampling."""
 AGAIN_BLOCKS = 3
-"""Disturbed blocks are measured again for so many times the blocks that counted so far, at most."""
+"""The most disturbed blocks discarded, per block that counts so far (plus `LEAST_BLOCKS`)."""
 
 
 MOST_SET_ASIDE = 0.2
-"""A case is marked as disturbed where more than this share of its blocks had to be set aside: what
-a neighbour does reaches beyond the blocks that it is seen in. Fewer than ten count as ten."""
+"""A case is marked as disturbed if more than this share of its blocks was discarded, since
+interference reaches beyond the blocks that show it. Fewer than ten blocks count as ten."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class Samples:
     """The result of sampling.
 
     Attributes:
-        laps: Of all the lapped blocks that counted, one after the other.
-        blocks: Every block that counted, in order.
-        sampling: Why sampling ended.
-        noise: Interference meanwhile.
+        laps: The laps of all the lapped blocks that count, in order.
+        blocks: Every block that counts, in order.
+        sampling: Why sampling ended, and how precise the median step is.
+        noise: The interference during sampling.
     """
 
     laps: LapArrays
@@ -69,20 +69,20 @@ def sample(
     step_s: float,
     report: Callable[[str], None],
 ) -> Samples:
-    """Measures blocks, lapped and bare in turn, until the median step is precise.
+    """Measures lapped and bare blocks alternately, until the median step time is precise.
 
-    A block that was disturbed is set aside and measured again, while `may_repeat` allows it.
+    A disturbed block is discarded and measured again, as long as `may_repeat` allows it.
 
     Args:
-        subject: What to measure.
-        sampling: How long.
-        watch: Tells what went on around a block.
-        lap_clock: What the laps are taken by.
-        ready: For how many steps the loader keeps batches ready. Each block goes through as many
-            untimed first (though never longer than it lasts itself), so that it does not feed on
-            what was prepared while nothing was measured.
-        step_s: What a step takes, roughly.
-        report: Is told in a word how far it is.
+        subject: The loop to measure.
+        sampling: The limits of time, steps and precision.
+        watch: Reports the interference during a block.
+        lap_clock: The clock that laps are read from.
+        ready: The number of steps for which the loader keeps batches ready. As many steps, but at
+            most the size of the block, run untimed before each block. The block thus consumes no
+            batches that were prepared while nothing was measured.
+        step_s: The approximate duration of a step, seconds.
+        report: Called with a short progress message.
     """
     began = time.perf_counter()
     record = _Record(sampling)
@@ -92,7 +92,7 @@ def sample(
         watch.begin()
         block, laps = record.take_next(subject, size, lap_clock)
         disturbance = watch.end()
-        step_s = min(step_s, block.elapsed_s / block.steps)  # warm-up may have been disturbed
+        step_s = min(step_s, block.elapsed_s / block.steps)  # interference may have slowed warm-up
         elapsed_s = time.perf_counter() - began
         if disturbance.disturbed and may_repeat(
             sampling, len(record.blocks), record.discarded, elapsed_s
@@ -107,13 +107,14 @@ def sample(
 
 
 class _Record:
-    """The blocks so far.
+    """The blocks measured so far.
 
     Attributes:
-        blocks: Those that count, in order.
-        lapped: Steps of the lapped ones among them.
-        discarded: The number of those that were disturbed and are measured again.
-        rel_error: Half the width of the median step's interval, as a share of the median.
+        blocks: The blocks that count, in order.
+        lapped: The number of steps in lapped blocks that count.
+        discarded: The number of disturbed blocks that do not count and are measured again.
+        rel_error: Half the width of the median step's interval, as a share of the median; `None`
+            if unknown.
     """
 
     def __init__(self, sampling: SamplingOptions) -> None:
@@ -129,14 +130,14 @@ class _Record:
     def take_next(
         self, subject: Subject, size: int, lap_clock: DeviceClock
     ) -> tuple[Block, LapArrays | None]:
-        """Times the next block: a lapped one, or a bare one of as many steps as that had."""
+        """Times the next block: a lapped one, or a bare one of as many steps as the last block."""
         if len(self.blocks) % 2:
             return subject.bare(self.blocks[-1].steps), None
         steps = self._sampling.steps
         return subject.lapped(size if steps is None else min(size, steps - self.lapped), lap_clock)
 
     def discard(self, block: Block, disturbance: Disturbance) -> None:
-        """Notes a block that does not count."""
+        """Records a disturbed block that does not count."""
         self.discarded += 1
         self._noise.append(_noise_of(block, disturbance, kept=False))
 
@@ -151,11 +152,11 @@ class _Record:
         self.rel_error = half_width(np.concatenate([part.steps for part in self._laps]))
 
     def samples(self, stopped: str, elapsed_s: float) -> Samples:
-        """Gives the samples taken.
+        """Returns the samples taken.
 
         Args:
-            stopped: Why sampling is over.
-            elapsed_s: How long it took, seconds.
+            stopped: Why sampling is over, as `why_stop` gives it.
+            elapsed_s: The duration of sampling, seconds.
         """
         limit = MOST_SET_ASIDE * max(10, len(self._noise))
         return Samples(
@@ -191,7 +192,7 @@ def _noise_of(block: Block, disturbance: Disturbance, *, kept: bool) -> BlockNoi
 
 
 def may_repeat(sampling: SamplingOptions, counted: int, set_aside: int, elapsed_s: float) -> bool:
-    """Decides if a disturbed block may be measured again, or must count after all."""
+    """True if a disturbed block may be measured again; if not, the block must count."""
     return (
         elapsed_s < sampling.max_time_s * (1 + AGAIN_S)
         and set_aside < (counted + LEAST_BLOCKS) * AGAIN_BLOCKS
@@ -201,8 +202,9 @@ def may_repeat(sampling: SamplingOptions, counted: int, set_aside: int, elapsed_
 def block_size(sampling: SamplingOptions, ready: int, step_s: float) -> int:
     """The number of steps in a block.
 
-    Enough for its time and its count, and for consuming many times what the loader keeps ready,
-    unless that would leave too few blocks in the time there is.
+    A block lasts at least `BLOCK_S`, has at least `BLOCK_STEPS` steps, and consumes at least
+    `BLOCK_READY` times what the loader keeps ready. It has fewer steps if the time would otherwise
+    be too short for `LEAST_BLOCKS`, or if `sampling.steps` is less.
     """
     wanted = max(BLOCK_STEPS, round(BLOCK_S / step_s), BLOCK_READY * ready)
     if sampling.steps is not None:
@@ -214,8 +216,8 @@ def block_size(sampling: SamplingOptions, ready: int, step_s: float) -> int:
 def why_stop(
     sampling: SamplingOptions, rel_error: float | None, lapped: int, blocks: int, elapsed_s: float
 ) -> str | None:
-    """The reason why sampling is over: `steps`, `precise` or `time`; `None` while it is not."""
-    if blocks % 2:  # a lapped block whose bare twin is still to come
+    """The reason why sampling is over: `steps`, `precise` or `time`; `None` if it is to go on."""
+    if blocks % 2:  # the last block is lapped; the bare block of its pair follows
         return None
     if sampling.steps is not None:
         return "steps" if lapped >= sampling.steps else None
@@ -230,7 +232,7 @@ def why_stop(
 
 
 def half_width(steps: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
-    """Half the width of the median step's 95 % interval as a share of it; `None` if unknown."""
+    """Half the width of the median's 95 % interval, as a share of the median; `None` if unknown."""
     interval = median_interval(steps)
     if not np.isfinite(interval.low) or not np.isfinite(interval.high):
         return None

@@ -1,4 +1,4 @@
-"""Counts the operations of a case's step, and what autograd keeps of it."""
+"""Counts the operations of a case's step, and the memory that autograd keeps of the step."""
 
 from dataclasses import replace
 from typing import Any
@@ -19,10 +19,14 @@ def count_work(
     case: Case,
     batch: Any,  # noqa: ANN401  # a batch is anything
 ) -> tuple[Operations, int | None]:
-    """Counts a step's operations, and what autograd keeps of a forward pass of the case, bytes.
+    """Counts a step's operations, and the bytes that autograd keeps of a forward pass.
 
-    Operators are counted on the eager model, since compiled code shows none; what is kept is the
-    case's own.
+    Operators are counted on the eager model, since compiled code dispatches none. The bytes kept
+    are counted on the case's model, compiled if the case is.
+
+    Returns:
+        The operations, or the reason why they are unknown; the bytes, `None` if unknown or
+        if the case does not train.
     """
     training = built.training
     ready = to_device(batch, training.placement)
@@ -31,7 +35,7 @@ def count_work(
     eager = replace(training, model=built.model)
     try:
         counted = operations.count(_watched(eager, ready, case), own, backward=case.trains)
-    except Exception as error:  # noqa: BLE001  # any operator of the user's model may refuse a mode
+    except Exception as error:  # noqa: BLE001  # any operator of the user's model may fail under a mode
         reason = " ".join(f"its operators could not be counted: {error!r}".split())
         return Operations(flops=None, bytes=None, operators=None, reason=reason), None
     saved_bytes = counted.saved_bytes
@@ -42,7 +46,7 @@ def count_work(
 
 
 def _watched(training: Training, ready: Any, case: Case) -> operations.Step:  # noqa: ANN401  # a batch
-    """One step of a training on a batch in place, its forward passes watched; no optimizer's."""
+    """Makes a step, without the optimizer, on a batch that is on the device already."""
 
     def step(saving: operations.Saving) -> None:
         own = training.step

@@ -1,4 +1,4 @@
-"""A loop at work on a stream of batches, timed in blocks."""
+"""Runs a training loop on a stream of batches, timed in blocks of steps."""
 
 import time
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class Batches(Protocol):
 
 
 class Repeated:
-    """A source of one and the same batch."""
+    """A source that yields the same batch without end."""
 
     def __init__(self, batch: Any) -> None:  # noqa: ANN401  # a batch is anything
         self.batches: Iterator[Any] = repeat(batch)
@@ -29,12 +29,12 @@ class Repeated:
 
 @dataclass(frozen=True)
 class Subject:
-    """The subject of a measurement: a loop at work on a stream of batches.
+    """The subject of a measurement: a training loop with a stream of batches.
 
     Attributes:
         loop: The loop.
-        training: What it runs.
-        source: Where its batches come from, without end.
+        training: The training that the loop runs.
+        source: The source of the loop's batches, which never end.
         clock: The device's clock.
     """
 
@@ -44,17 +44,17 @@ class Subject:
     clock: DeviceClock
 
     def run(self, steps: int) -> None:
-        """Goes through some steps, untimed."""
+        """Runs steps without timing them."""
         self.loop(self.training, self.source.batches, steps)
 
     def laps(self) -> list[Phase]:
-        """The phases that end in a step, in order: those of one that is run for it."""
+        """Runs one step, and returns the phases that end in the step, in order."""
         found: list[Phase] = []
         self.loop(self.training, self.source.batches, 1, found.append)
         return found
 
     def bare(self, steps: int) -> Block:
-        """A bare block: the plain loop, waited for at its end."""
+        """Times a bare block: the loop without laps, the device synchronized at both ends."""
         self.clock.synchronize()
         began = time.perf_counter()
         self.loop(self.training, self.source.batches, steps)
@@ -62,7 +62,7 @@ class Subject:
         return Block(kind="bare", steps=steps, elapsed_s=time.perf_counter() - began)
 
     def lapped(self, steps: int, clock: DeviceClock | None = None) -> tuple[Block, LapArrays]:
-        """A lapped block and its laps, by the device's clock or another."""
+        """Times a lapped block and its laps, by `clock` or else by the device's clock."""
         timer = LapTimer(clock or self.clock)
         self.clock.synchronize()
         began = time.perf_counter()

@@ -1,6 +1,6 @@
-"""Parity, the check that training is still the same.
+"""Parity: checks that a case still computes the same training as eager execution.
 
 Reference, tolerance, verdict, training parity, checkpoint.
 
-Enters: what compares what a case computes with what it should. Runs in children, and imports torch.
+Belongs here: code that compares a case's tensors with a reference. Runs in children; imports torch.
 """

@@ -18,18 +18,23 @@ from stepbench.training.training import Training, call_model
 from stepbench_reports.schema.parity import ReloadFacts
 
 PREFIX = "_orig_mod."
-"""What `torch.compile` puts into a parameter's name, once for each module that was compiled."""
+"""The prefix that `torch.compile` adds to a parameter's name, once for each compiled module."""
 
 
 def reload(built: Built, batch: Any) -> ReloadFacts:  # noqa: ANN401  # a batch is anything
-    """Saves a trained model's `state_dict` and gives it to a fresh model.
+    """Saves a trained model's `state_dict`, loads it into a fresh model and compares outputs.
 
-    It is written by `torch.save` and read with `weights_only=True`. A compiled model's state is
-    saved as it names it. Outputs are compared in evaluation mode, without `torch.compile`.
+    `torch.save` writes the state and `torch.load` reads it with `weights_only=True`. A compiled
+    model's state is saved with the compiled model's names. Outputs are compared bit for bit, in
+    evaluation mode and without `torch.compile`.
 
     Args:
         built: The case, trained.
-        batch: A batch of it, in its loader's form.
+        batch: A batch of the case, as the data loader yields it.
+
+    Returns:
+        True in `identical` if the outputs agree, else False with a reason; `None` with a reason if
+        the outputs hold no tensors or differ from call to call.
     """
     training = built.training
     called: Any = training.model
@@ -43,7 +48,7 @@ def reload(built: Built, batch: Any) -> ReloadFacts:  # noqa: ANN401  # a batch 
         torch.save(state, place)
         try:
             loaded = torch.load(place, weights_only=True, map_location=training.device)
-        except Exception as error:  # noqa: BLE001  # whatever the unpickler refuses it with
+        except Exception as error:  # noqa: BLE001  # the unpickler may raise anything
             told = " ".join(str(error).split())[:200]
             return ReloadFacts(
                 identical=False,
@@ -73,16 +78,16 @@ def reload(built: Built, batch: Any) -> ReloadFacts:  # noqa: ANN401  # a batch 
 
 
 def without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state with the names that the model has when it is not compiled."""
+    """Renames a state's tensors to the names of the uncompiled model."""
     return {name.replace(PREFIX, ""): tensor for name, tensor in state.items()}
 
 
 Call = Callable[[nn.Module], Any]
-"""Calls a model with what it is given in a step."""
+"""Calls a model with the inputs that a step gives to it."""
 
 
 def _calls(training: Training, batch: Any) -> list[Call]:  # noqa: ANN401  # a batch is anything
-    """Records how a step on a batch, in place, calls the model."""
+    """Records each call of the model in a step; the batch is on the device already."""
     if training.step is None:
         inputs, _ = training.split(batch)
         return [lambda model: call_model(model, inputs)]

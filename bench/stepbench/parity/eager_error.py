@@ -1,4 +1,4 @@
-"""The error that eager execution has itself in each precision, by which a case is judged."""
+"""The error of eager execution in each precision; a case's tolerance is derived from it."""
 
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -15,7 +15,7 @@ from stepbench.parity.trajectory import follow
 from stepbench.training.build import assemble
 from stepbench.training.training import Training
 
-# --- eager's own error ---------------------------------------------------------------------------
+# --- eager's error -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,11 @@ class EagerError:
     """The errors of eager execution in a precision.
 
     Attributes:
-        runs: The errors of several runs from the same start.
-        random: The operators that draw random numbers.
-        unlike: Those of them that the reference draws otherwise.
-        by_layout: Those that draw otherwise where the channels come last.
+        runs: The errors of each run: two from the same start, then those from perturbed starts.
+        random: The names of the operators that draw random numbers.
+        unlike: The random operators that draw other numbers in the reference.
+        by_layout: The random operators that draw other numbers if the memory format is
+            channels last.
     """
 
     runs: tuple[Errors, ...]
@@ -36,13 +37,16 @@ class EagerError:
 
 
 def eager_error(subject: TrajectorySource, kept: StoredReference, *, shaken: int = 0) -> EagerError:
-    """Eager's own errors: of two runs from the very start, and of some from one next to it.
+    """Runs eager twice from the reference's start, and from some perturbed starts.
+
+    The errors are stored in the reference's directory. A later call adds only the missing
+    runs.
 
     Args:
-        subject: What to run; its case's twin is what runs.
+        subject: The workload and the case; its `eager_same_precision` is what runs.
         kept: The reference.
-        shaken: How many runs begin with weights that are off by rounding, at random: what comes of
-            it where a unit is about to switch.
+        shaken: The number of runs from perturbed weights, which are off by rounding at random.
+            They show how far rounding carries if it switches a unit, such as a ReLU.
     """
     place = kept.place / f"own-{subject.case.eager_same_precision.id}.pt"
     known = torch.load(place, weights_only=False) if place.exists() else EagerError((), (), (), ())
@@ -68,11 +72,11 @@ def eager_error(subject: TrajectorySource, kept: StoredReference, *, shaken: int
 
 
 SCALE = 2.0**8
-"""Of the loss, in fp16: low enough that no step is skipped, as the first ones of a training are."""
+"""The loss scale in fp16: low enough that no step is skipped, unlike the default of 2**16."""
 
 
 def unscaled(training: Training) -> Training:
-    """A training whose gradient scaler, if it has one, has not scaled yet and skips no step."""
+    """Replaces a training's gradient scaler, if any, by a fresh one that skips no step."""
     if training.scaler is None:
         return training
     return replace(training, scaler=GradScaler(training.device.type, init_scale=SCALE))
@@ -85,14 +89,14 @@ def run(
     kept: StoredReference,
     start: Mapping[str, Tensor],
 ) -> Errors:
-    """The errors of a trajectory over the batches of a reference.
+    """Runs a trajectory over the batches of a reference and returns its errors.
 
     Args:
-        model: The model itself; it is given the start's state.
-        training: What to run, as at its start.
+        model: The uncompiled model; it loads the state `start`.
+        training: The training, before its first step.
         loop: `train` or `eval`.
         kept: The reference.
-        start: What state to begin with.
+        start: The state to begin with.
     """
     model.load_state_dict(start)
     comparison = kept.compare(start)

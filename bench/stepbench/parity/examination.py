@@ -1,6 +1,6 @@
-"""Compares what a case computes with what it should: is it still the same training?
+"""Compares the tensors that a case computes with the reference, and gives the verdict.
 
-Runs in the case's own child process, apart from the timing. `docs/parity.md` says how it is judged.
+Runs in a child process of the case, apart from the timing. `docs/parity.md` gives the rules.
 """
 
 import math
@@ -49,16 +49,16 @@ from stepbench_reports.schema.parity import (
 )
 
 DRAWS = 4
-"""Of so many draws of weights and batches, that one is compared on which rounding matters least."""
+"""The most draws of weights and batches; the draw that rounding affects least is compared."""
 DRAWS_SHARE = 0.5
-"""No further draw is made once this share of the budget is spent."""
+"""The share of the budget after which no further draw is made."""
 STRIDE = 1_000_003
-"""Between the seeds of two draws."""
+"""The difference between the seeds of two successive draws."""
 CALM = 1e-4
-"""In fp32 no other draw is looked for once eager's first step is right to within this."""
+"""The relative error of eager's first step, in fp32, up to which no further draw is made."""
 WATCHED, CONFIRMING = 2, 8
-"""From how many starts that are off by rounding eager is run as well: at first, and where something
-departs, and then the case is, too."""
+"""The numbers of perturbed starts. Eager runs from the first number of them; if a tensor is out of
+tolerance, eager and the case run from the second."""
 Report = Callable[[str], None]
 
 
@@ -66,12 +66,13 @@ def judge(report: Report, asked: Examination) -> Judgement:
     """Judges a case.
 
     Args:
-        report: Is told in a word what is being done.
-        asked: What to judge.
+        report: Called with a few words on the current activity.
+        asked: The case to judge.
 
     Raises:
-        UsageError: The case asks for something that is not there.
-        UnsupportedError: This machine cannot run it.
+        UsageError: The case asks for something that is not there, or the workload's `model()`
+            returns the same model at each call.
+        UnsupportedError: This machine cannot run the case.
     """
     began = time.perf_counter()
     judgement = Examiner(report, asked).judge(asked.request.settings.seed)
@@ -79,19 +80,20 @@ def judge(report: Report, asked: Examination) -> Judgement:
 
 
 class _NoReferenceError(Exception):
-    """The reason why the reference could not be taken."""
+    """The reason why the reference could not be computed."""
 
 
 class Examiner:
-    """Looks at one case, from several sides.
+    """Judges one case: its tensors, its saved state, and the cause of a mismatch.
 
     Args:
-        report: Is told in a word what is being done.
-        asked: The case, and how far to go.
+        report: Called with a few words on the current activity.
+        asked: The case, with the steps and the budget.
 
     Raises:
-        UsageError: The case asks for something that is not there.
-        UnsupportedError: This machine cannot run it.
+        UsageError: The case asks for something that is not there, or the workload's `model()`
+            returns the same model at each call.
+        UnsupportedError: This machine cannot run the case.
     """
 
     def __init__(self, report: Report, asked: Examination) -> None:
@@ -109,10 +111,10 @@ class Examiner:
         self._subject = TrajectorySource(self._built.workload, self._built.dataset, request.case)
 
     def judge(self, seed: int) -> Judgement:
-        """The case's judgement, but for how long it took.
+        """Judges the case; leaves the elapsed time unset.
 
         Args:
-            seed: Of the first draw of weights and batches.
+            seed: The seed of the first draw of weights and batches.
         """
         try:
             kept, own = self._draw(seed)
@@ -163,9 +165,9 @@ class Examiner:
         return Rule(multiple=MULTIPLE, floor=FLOORS[self._precision])
 
     def _draw(self, seed: int) -> tuple[StoredReference, EagerError]:
-        """The draw on which rounding matters least to eager; what the case does is not looked at.
+        """Selects the draw on which eager's error is least, whatever the case computes.
 
-        In half precision it matters everywhere, and the first will do.
+        Except in fp32, rounding affects every draw, so the first draw is taken.
         """
         best: tuple[float, StoredReference, EagerError] | None = None
         began = time.perf_counter()
@@ -177,7 +179,7 @@ class Examiner:
             error = _first_step(own)
             if best is None or error < best[0]:
                 best = error, kept, own
-            # What is not finite, or drawn otherwise, another draw does not mend.
+            # Another draw mends neither values that are not finite nor differing random numbers.
             spent = time.perf_counter() - began > self._asked.parity.budget_s * DRAWS_SHARE
             if spent or self._precision != "fp32" or error <= CALM or not error < 1:
                 break
@@ -189,7 +191,7 @@ class Examiner:
         try:
             return reference.take(self._subject, self._asked, seed, like)
         except (RuntimeError, TypeError, ValueError) as error:
-            # What a model, or its loss, raises that cannot be in double precision.
+            # Models and losses that cannot run in double precision raise these.
             told = " ".join("".join(traceback.format_exception_only(error)).split())
             raise _NoReferenceError(told[:300]) from error
 
@@ -212,7 +214,7 @@ class Examiner:
         )
 
     def _without_reference(self, told: str) -> Judgement:
-        """Nothing can be said where the reference could not be had."""
+        """Makes the judgement `undecided` of a case that has no reference."""
         return Judgement(
             verdict=ParityVerdict.UNDECIDED,
             reason=f"it could not be run in double precision on the CPU: {told}",
@@ -220,7 +222,7 @@ class Examiner:
         )
 
     def _barred(self, facts: Judgement, own: EagerError) -> Judgement | None:
-        """The judgement where eager's own runs settle it, or allow none."""
+        """The judgement if eager's runs decide it, or if they allow none; `None` otherwise."""
         lost = next((p for p, e in eager_errors(own.runs).items() if not math.isfinite(e)), None)
         if lost is not None:
             reason = f"{lost} is not finite, or missing, in eager {self._precision} itself"
@@ -231,7 +233,7 @@ class Examiner:
         return None
 
     def _doubt(self, own: EagerError) -> str | None:
-        """The reason why nothing can be said of the case; `None` where something can."""
+        """The reason why the case cannot be judged; `None` if it can."""
         unlike = own.random if self._case.device != "cpu" else own.unlike
         if self._case.channels_last:
             unlike = tuple(sorted({*unlike, *own.by_layout}))
@@ -261,7 +263,7 @@ class Examiner:
     def _errors(
         self, training: Training, kept: StoredReference, start: Mapping[str, Tensor]
     ) -> Errors:
-        """The errors of what the case computes from a start, beside the reference."""
+        """Runs the case from a start and returns its errors against the reference."""
         torch.manual_seed(kept.seed)
         self._built.model.zero_grad()
         ready = fresh(self._built, training, self._case)
@@ -270,10 +272,10 @@ class Examiner:
     def _confirmed(
         self, kept: StoredReference, runs: list[Errors]
     ) -> tuple[EagerError, list[Errors]]:
-        """Eager and the case from more starts, each off by rounding.
+        """Runs eager and the case from more starts, each perturbed by rounding.
 
-        A unit that rounding has switched is not switched from every one of them; what departs for
-        another reason departs from all.
+        If rounding has switched a unit, such as a ReLU, some of these starts do not switch it. Any
+        other mismatch occurs from all starts.
         """
         self._report("confirming a departure")
         own = eager_error.eager_error(self._subject, kept, shaken=CONFIRMING)
@@ -284,7 +286,7 @@ class Examiner:
         return own, [*runs, *more]
 
     def _blame(self, kept: StoredReference, own: EagerError) -> Blame | None:
-        """For a compiled case, whether it departs without compiling, or when only traced."""
+        """Runs a compiled case without compiling, then by `aot_eager`, to find the faulty part."""
         if self._case.compile == "off":
             return None
         self._report("looking for what is to blame")
@@ -295,23 +297,23 @@ class Examiner:
         return Blame(compile="backend:aot_eager", found="agrees")
 
     def _tried(self, compile_: str, kept: StoredReference, own: EagerError) -> str:
-        """`agrees` or `departs`: what the case does if it is compiled in another way."""
+        """Runs the case compiled in another way: `agrees`, `departs`, or `failed: ...`."""
         torch._dynamo.reset()
         case = self._case.changed(compile=compile_).normalized()
         try:
             call = compilation.compile_model(self._built.model, case)
             training = replace(self._built.training, model=call)
             errors = self._errors(training, kept, kept.start())
-        except Exception as error:  # noqa: BLE001  # whatever the compiler raises is the answer
+        except Exception as error:  # noqa: BLE001  # the compiler may raise anything
             return f"failed: {' '.join(repr(error).split())[:300]}"
         off = out_of_tolerance(deviations(errors, eager_errors(own.runs), self._precision))
         return "departs" if off else "agrees"
 
 
 def _first_step(own: EagerError) -> float:
-    """Eager's own error in the first step: of most outputs or gradients, whichever is larger.
+    """Eager's error in the first step: the larger of the medians over outputs and gradients.
 
-    That of parameters is not looked at: their change is so small beside them that it is rounded.
+    Parameters do not count: their change in a step is small against their value, and is rounded.
     """
     middles = middle_errors(eager_errors(own.runs))
     kinds = {TensorKind.OUTPUT, TensorKind.GRADIENT}
@@ -320,7 +322,7 @@ def _first_step(own: EagerError) -> float:
 
 
 def fresh(built: Built, training: Training, case: Case) -> Training:
-    """A training as at its start: its optimizer has not stepped, its scaler not scaled."""
+    """Resets a training: gives it an optimizer that has not stepped and a fresh gradient scaler."""
     updates = updates_of(built.workload, built.model, case)
     return eager_error.unscaled(replace(training, updates=updates))
 

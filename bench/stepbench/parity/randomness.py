@@ -1,8 +1,8 @@
-"""The random numbers of a model: which operators draw, and how to make them draw alike.
+"""The random operators of a model: finds them and makes them draw the same numbers.
 
-The seed is the same at every step of every trajectory. On the CPU, dropout's masks are then the
-same in every precision; but a uniform or normal number is drawn from other bits in double precision
-than in single. So the reference draws these in single precision, too.
+Every trajectory sets the same seed at the same step. On the CPU, dropout's masks are then the same
+in every precision. Uniform and normal numbers differ between double and single precision, so the
+reference draws these in single precision, too.
 """
 
 from collections.abc import Callable
@@ -16,9 +16,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 _aten = torch.ops.aten
 
 _BY_COIN = {"bernoulli", "bernoulli_", "native_dropout", "dropout", "feature_dropout"}
-"""Operators that draw the same in every precision, by their names."""
+"""The names of the operators that draw the same numbers in every precision."""
 _CHANCES = {"dropout_p", "dropout"}
-"""What operators call the chance that they drop something with: attention, recurrent layers."""
+"""The names of the argument with the dropout probability: of attention, of recurrent layers."""
 
 
 def _draws(
@@ -26,7 +26,7 @@ def _draws(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> bool:
-    """Tells if a call draws: attention, for one, is marked as random, and only is with dropout."""
+    """True if a call draws random numbers; attention is tagged as random, but needs dropout."""
     if torch.Tag.nondeterministic_seeded not in func.tags:
         return False
     for place, argument in enumerate(func._schema.arguments):
@@ -37,17 +37,18 @@ def _draws(
 
 
 class RandomOperators(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    """Notes the operators that draw.
+    """Records the operators that draw random numbers.
 
     Attributes:
-        seen: Their names.
-        unlike: Those whose numbers differ between a reference in double precision on the CPU and
-            the tensors that were seen here.
-        by_layout: Those whose numbers come in another order where the channels come last.
+        seen: The names of these operators.
+        unlike: The operators in `seen` that draw other numbers in a reference, which runs in double
+            precision on the CPU.
+        by_layout: The operators in `seen` that draw in another order if the memory format is
+            channels last.
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # likewise
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.seen: set[str] = set()
         self.unlike: set[str] = set()
         self.by_layout: set[str] = set()
@@ -59,7 +60,7 @@ class RandomOperators(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401  # whatever the operator returns
-        """Calls an operator, and notes whether it draws."""
+        """Calls an operator and records it if it draws random numbers."""
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         if _draws(func, args, kwargs):
@@ -79,9 +80,9 @@ class RandomOperators(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
 
 
 class InDouble(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    """Has a reference be in double precision where its model asks for single by name.
+    """Keeps a reference in double precision, also where its model casts to single precision.
 
-    Only uniform and normal numbers are drawn in single precision where double is asked for.
+    Only uniform and normal numbers are drawn in single precision; they are then cast to double.
     """
 
     def __torch_dispatch__(
@@ -91,7 +92,7 @@ class InDouble(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401  # whatever the operator returns
-        """Calls an operator: what makes single precision, in double; what draws, in single."""
+        """Calls an operator: casts to single become casts to double; draws are in single."""
         kwargs = kwargs or {}
         if func is _aten._to_copy.default and kwargs.get("dtype") is torch.float32:
             return func(*args, **{**kwargs, "dtype": torch.float64})
@@ -143,7 +144,7 @@ def _asks_for_double(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 
 
 def drawn_as_in_eager() -> None:
-    """Has Inductor draw by torch's own generators, in torch's own order; before it compiles."""
+    """Makes Inductor draw the numbers that eager draws; must be called before compilation."""
     import torch._inductor.config as inductor  # noqa: PLC0415  # slow to import
 
     inductor.fallback_random = True

@@ -1,7 +1,7 @@
-"""The reference: eager execution in double precision on the CPU, kept on disk.
+"""The reference: eager execution in double precision on the CPU, stored on disk.
 
-It is taken once for all the cases that train the same workload with the same batches, and so is the
-error that eager execution has itself in each precision, by which a case is judged.
+All cases that train the same workload with the same batches share one reference. They also share
+eager's error in each precision, from which a case's tolerance is derived.
 """
 
 import copy
@@ -31,11 +31,11 @@ from stepbench.training.training import Training
 from stepbench.workload.workload import Workload
 
 LEAST_STEPS = 2
-"""How many steps a trajectory has at least: so that what the optimizer did is gone on from."""
+"""The least number of steps of a trajectory: the second starts from the optimizer's result."""
 BUDGET_SHARE = 0.25
-"""What the reference may take of the budget; eager runs and the case's own take less each."""
+"""The share of the budget that the reference may take; each run of eager or the case takes less."""
 MOST_BYTES = 4 * 2**30
-"""What a reference may take on disk."""
+"""The most that a reference may take on disk, bytes."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,10 @@ class Plan:
     """The extent of a trajectory.
 
     Attributes:
-        steps: How many steps.
-        batch_size: Samples in each of its batches.
-        cut: Why it has fewer steps or smaller batches than were asked for; `None` where it has not.
+        steps: The number of steps.
+        batch_size: The number of samples in each batch.
+        cut: The reason for fewer steps or smaller batches than were requested; `None` if there are
+            as many.
     """
 
     steps: int
@@ -58,9 +59,9 @@ class StoredReference:
     """A reference on disk.
 
     Attributes:
-        place: Its directory.
-        plan: How far it goes.
-        seed: Of its weights and batches, and of the random numbers of its steps.
+        place: The reference's directory.
+        plan: The number of steps and the batch size.
+        seed: The seed of the weights, of the batches and of the steps' random numbers.
     """
 
     place: Path
@@ -73,13 +74,13 @@ class StoredReference:
         return state
 
     def shaken_start(self, number: int) -> dict[str, Tensor]:
-        """The same with some weights off by a unit in the last place of single precision.
+        """The model's state before the first step, perturbed as if by rounding.
 
-        They are one in sixteen: what comes of it is then about what comes of rounding, where all of
-        them would be several times as much.
+        One weight in sixteen is off by the machine epsilon of single precision, relatively. The
+        effect is then about that of rounding; with all weights it would be several times as large.
 
         Args:
-            number: Which of many such states.
+            number: The number of the perturbation; the same number gives the same state.
         """
         generator = torch.Generator().manual_seed(self.seed + number)
         unit = torch.finfo(torch.float32).eps
@@ -94,21 +95,21 @@ class StoredReference:
         return {name: shaken(tensor) for name, tensor in self.start().items()}
 
     def batches(self) -> list[Any]:
-        """The batches, in their loader's form."""
+        """The batches, as the data loader yields them."""
         found: list[Any] = self._load("start")["batches"]
         return found
 
     def compare(self, begun: Mapping[str, Tensor]) -> Reference:
-        """A comparison that has not begun.
+        """Makes a comparison of a trajectory with this reference.
 
         Args:
-            begun: The state that the trajectory to compare begins with.
+            begun: The model's state at the start of that trajectory.
         """
         steps = (self._load(f"step-{step}") for step in range(1, self.plan.steps + 1))
         return Reference(steps, self.start(), begun)
 
-    def _load(self, name: str) -> Any:  # noqa: ANN401  # what was kept there
-        # What stepbench wrote itself, in which a batch may be anything.
+    def _load(self, name: str) -> Any:  # noqa: ANN401  # a batch is anything
+        # The file is stepbench's; it may hold batches of any type.
         return torch.load(self.place / f"{name}.pt", weights_only=False)
 
 
@@ -117,9 +118,9 @@ class TrajectorySource:
     """The source of trajectories: a workload, its data and a case.
 
     Attributes:
-        workload: What is trained.
-        dataset: Its data.
-        case: Whose batches and loop they are.
+        workload: The workload to train.
+        dataset: The workload's data.
+        case: The case, which gives the batches and the loop.
     """
 
     workload: Workload
@@ -130,13 +131,13 @@ class TrajectorySource:
 def take(
     subject: TrajectorySource, asked: Examination, seed: int, like: Plan | None = None
 ) -> StoredReference:
-    """The reference of one draw of weights and batches, from the disk or taken now.
+    """Reads the reference of one draw of weights and batches, or computes and stores it.
 
     Args:
-        subject: What to take it of.
-        asked: How far it is to go, and where references are kept.
-        seed: Of weights and batches.
-        like: As far as another went; `None` finds out how far the budget allows it to.
+        subject: The workload, the data and the case.
+        asked: The requested steps, the budget and the directory of references.
+        seed: The seed of weights and batches.
+        like: The plan of another draw, to be used again; `None` plans within the budget.
     """
     case = subject.case.numerics_key
     place = asked.references / case.reference.id / f"seed-{seed}"
@@ -160,7 +161,7 @@ def _take(
     state = workload.model().state_dict()
     whole = _batches(subject, asked.parity.steps * case.accumulate, seed)
     with _in_double() as make:
-        # A model of its own, for what trying it leaves behind in it.
+        # `_plan` trains this model; the reference needs a fresh one.
         plan = like or _plan(case, asked, *make(workload, case.reference), whole[0])
         kept = [_cut(batch, case.batch_size, plan.batch_size) for batch in whole]
         kept = kept[: plan.steps * case.accumulate]
@@ -176,7 +177,7 @@ def _take(
 
 
 class _Writer:
-    """Keeps a trajectory, a file for each step."""
+    """Writes a trajectory to disk, one file for each step."""
 
     def __init__(self, place: Path) -> None:
         self._place = place
@@ -195,14 +196,14 @@ class _Writer:
 
 @contextmanager
 def _in_double() -> Iterator[Callable[[Workload, Case], tuple[nn.Module, Training]]]:
-    """Makes trainings in double precision, and has what they compute be in it."""
+    """Yields a function that makes trainings in double precision, which run inside the context."""
     before = torch.get_default_dtype()
 
     def make(workload: Workload, case: Case) -> tuple[nn.Module, Training]:
         model, training = assemble(workload, case)
         model.double()
         loss = training.loss
-        if isinstance(loss, nn.Module):  # it may have weights of its own
+        if isinstance(loss, nn.Module):  # the loss may have weights
             loss = copy.deepcopy(loss).double()
         return model, replace(training, loss=loss)
 
@@ -230,7 +231,7 @@ def _cut(batch: Any, batch_size: int, size: int) -> Any:  # noqa: ANN401  # a ba
     return batch if size == batch_size else fixed.cut(batch, batch_size, size)
 
 
-# --- how far it goes -----------------------------------------------------------------------------
+# --- steps and batch size ------------------------------------------------------------------------
 
 
 def _plan(
@@ -240,10 +241,10 @@ def _plan(
     training: Training,
     batch: Any,  # noqa: ANN401  # a batch is anything
 ) -> Plan:
-    """Plans as many steps as were asked for, at the whole batch, if the budget allows it.
+    """Plans the requested steps with the whole batch if time and disk space allow, else fewer.
 
-    How long a step takes is told by one on a batch of two samples, in proportion. That is more than
-    it takes where there is a fixed cost, which is the safe side.
+    The time of a step is estimated in proportion from a step on two samples. A fixed cost per step
+    makes this estimate too high, which is the safe side.
     """
     budget_s = asked.parity.budget_s * BUDGET_SHARE
     alone = replace(training, accumulate=1)
@@ -251,7 +252,7 @@ def _plan(
     if case.batch_size > 2:
         small = fixed.cut(batch, case.batch_size, 2)
     if small is not None:
-        with suppress(*launch_overhead.REFUSALS):  # a model may want just its own batch size
+        with suppress(*launch_overhead.REFUSALS):  # a model may accept one batch size only
             _tried_s(model, alone, case, small, budget_s)
             size = 2
     probe = batch if size == case.batch_size else small
@@ -278,10 +279,10 @@ def _tried_s(
     batch: Any,  # noqa: ANN401  # a batch is anything
     enough_s: float,
 ) -> float:
-    """Seconds that a step on a batch takes, the second time unless the first was long enough."""
+    """The time of a second step on a batch, seconds; of the first if that exceeds `enough_s`."""
     double = each_tensor(batch, _as_double)
     elapsed_s = 0.0
-    for _ in range(2):  # the first one also touches its memory
+    for _ in range(2):  # the first step also allocates memory
         began = time.perf_counter()
         follow(model, training, case.loop, [double], seed=0, visit=_ignore)
         elapsed_s = time.perf_counter() - began

@@ -1,8 +1,8 @@
 """The relative error of each tensor of a trajectory against a reference.
 
-The error of a tensor is relative: the root mean square of its difference from the reference over
-that of the reference. Some tensors are zero but for rounding (the gradient of a bias before batch
-norm), so that the denominator is never less than a share of the norm of all tensors of the kind.
+The error of a tensor is the norm of its difference from the reference over the norm of the
+reference. Some tensors are zero except for rounding, such as the gradient of a bias before batch
+norm. So the denominator is at least a share of the norm of all tensors of the kind in the step.
 """
 
 import math
@@ -15,22 +15,23 @@ from stepbench.parity.trajectory import TensorPlace
 from stepbench_reports.schema.parity import TensorKind
 
 SHARE_OF_KIND = 1e-3
-"""A tensor's norm counts as at least this share of that of all tensors of its kind in the step."""
+"""The least norm of a tensor, as a share of the norm of all tensors of the kind in the step."""
 
 Errors = dict[TensorPlace, float]
-"""The relative error of each tensor, in the order of computing; infinite where it is not finite."""
+"""Relative errors in the order of computation; infinite if not finite, missing or misshapen."""
 
 
 class Reference:
-    """The comparison of a trajectory with its reference, a step at a time.
+    """The comparison of a trajectory with the reference, a step at a time.
 
     Args:
-        steps: The tensors of each step, in order.
-        start: Parameters before the first, by name.
-        begun: The same of the trajectory that is compared, which may be off by rounding.
+        steps: The reference's tensors of each step, in order.
+        start: The reference's parameters before the first step, by name.
+        begun: The parameters of the compared trajectory before the first step, by name; they may
+            be perturbed by rounding.
 
     Attributes:
-        errors: Of what was compared so far.
+        errors: The errors of the tensors compared so far.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Reference:
         self.errors: Errors = {}
 
     def visit(self, place: TensorPlace, tensor: Tensor) -> None:
-        """Compares the next tensor of a trajectory; see `stepbench.parity.trajectory.follow`."""
+        """Compares the next tensor of a trajectory; a `stepbench.parity.trajectory.Visit`."""
         while self._step < place.step:
             self._go_on()
         expected = self._expected.get(place)
@@ -60,18 +61,18 @@ class Reference:
                 infinite=place.kind in _MAY_BE_INFINITE,
             )
         elif place.kind is TensorKind.GRADIENT and not bool(tensor.any()):
-            self.errors[place] = 0.0  # compilers write out what eager leaves away
+            self.errors[place] = 0.0  # compilers write out zeros that eager leaves out
         else:
-            self.errors[place] = math.inf  # computed where the reference computes nothing
+            self.errors[place] = math.inf  # the reference has no such tensor
 
     def close(self) -> Errors:
-        """The errors; infinite for what the reference has and the trajectory does not."""
+        """Returns the errors; infinite for tensors that only the reference has."""
         while self._go_on():
             pass
         return self.errors
 
     def _go_on(self) -> bool:
-        """Turns to the next step, with what is missing in this one noted; `False` at the end."""
+        """Sets missing tensors' errors to infinity and loads the next step; `False` at the end."""
         for place in self._expected:
             self.errors.setdefault(place, math.inf)
         self._expected = next(self._steps, {})
@@ -85,11 +86,11 @@ class Reference:
 
 
 _MAY_BE_INFINITE = {TensorKind.OUTPUT, TensorKind.BUFFER}
-"""Where an infinity may belong: masked scores, and the masks themselves."""
+"""The kinds of tensor in which an infinity may be right: in masked scores and in masks."""
 
 
 def _change(place: TensorPlace, tensor: Tensor, start: Mapping[str, Tensor]) -> Tensor:
-    """The change of a parameter since the start, for that is what training did; else the tensor."""
+    """A parameter's change since the start, the effect of training; other tensors are unchanged."""
     value = _double(tensor)
     if place.kind is not TensorKind.PARAMETER or place.name not in start:
         return value
@@ -103,14 +104,14 @@ def relative_error(
     """The relative root mean square error of a tensor.
 
     Args:
-        tensor: What was computed.
-        expected: What it should be.
-        least_norm: What the norm of what is expected counts as at least.
-        infinite: Whether infinities are right where the same ones are expected.
+        tensor: The computed tensor.
+        expected: The reference, of the same shape.
+        least_norm: The least denominator of the error.
+        infinite: Accept an infinity if the reference has the same infinity at that element.
 
     Returns:
-        The error; infinite where the shapes differ or the tensor is not finite, or where it should
-        be zero and is not.
+        The error; infinite if the shapes differ, if an element is not finite, or if the denominator
+        is zero and the tensors differ.
     """
     found, wanted = _double(tensor), _double(expected)
     if found.shape != wanted.shape:
@@ -128,7 +129,7 @@ def relative_error(
 
 
 def _finite(tensor: Tensor) -> Tensor:
-    """A tensor with zeros where it is not finite."""
+    """Replaces the elements of a tensor that are not finite by zeros."""
     return tensor.nan_to_num(0.0, 0.0, 0.0)
 
 

@@ -1,9 +1,9 @@
 """The tolerance of each tensor.
 
-It is a multiple of the error that eager execution has in the same precision, and a floor.
-The rule is that of PyTorch's own benchmarks (`torch._dynamo.utils.same`, which allows 2 to 3 times
-the error of eager against fp64, 10 times for small tensors, and a floor of a tenth of the
-tolerance); `docs/parity.md` says what differs, and why.
+The tolerance is a multiple of eager's error in the same precision, plus a floor.
+The rule follows that of PyTorch's benchmarks, `torch._dynamo.utils.same`. That function allows 2 to
+3 times the error of eager against fp64, 10 times for small tensors, and a floor of a tenth of the
+tolerance. `docs/parity.md` gives the differences, with their reasons.
 """
 
 import math
@@ -16,26 +16,26 @@ from stepbench.parity.trajectory import TensorPlace
 from stepbench_reports.schema.parity import TensorKind
 
 MULTIPLE = 10.0
-"""How many times eager's own error a case's may be."""
+"""The factor on eager's error in the tolerance."""
 FLOORS = {"fp32": 1e-5, "tf32": 1e-3, "bf16": 1e-2, "fp16": 1e-3}
-"""What is allowed beside it: some 160 units in the last place of fp32, 2 of tf32 and fp16, 2.5 of
-bf16."""
+"""The floor that is added, a relative error: about 170 times the unit roundoff of fp32, twice that
+of tf32 and fp16, 2.5 times that of bf16."""
 MEANINGLESS = {"fp32": 0.05, "tf32": 0.2, "bf16": 0.5, "fp16": 0.5}
-"""Where eager's own error is above this for most tensors, it cannot tell right from wrong."""
+"""If the median of eager's error is above this, the tolerance cannot tell right from wrong."""
 
 
-# --- what is allowed -----------------------------------------------------------------------------
+# --- errors and tolerances -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class TensorDeviation:
-    """A tensor beside what it is allowed.
+    """The error of a tensor and its tolerance; errors are relative.
 
     Attributes:
-        place: Where it stands.
-        error: Its error.
-        allowed: How large that may be.
-        own: Eager's own error in the same precision.
+        place: The tensor's place in the trajectory.
+        error: The tensor's error.
+        allowed: The largest error within tolerance.
+        own: Eager's error in the same precision.
     """
 
     place: TensorPlace
@@ -45,19 +45,19 @@ class TensorDeviation:
 
     @property
     def ratio(self) -> float:
-        """Error over allowance; above 1 it departs."""
+        """The error over the allowed error; above 1 the tensor is out of tolerance."""
         return self.error / self.allowed
 
 
 def eager_errors(runs: Iterable[Errors]) -> Errors:
-    """Eager's own error at each place: the largest of several runs', and no less than the middle.
+    """Eager's error of each tensor: the largest of several runs, and at least the median.
 
-    A single tensor can come out right by luck, above all a number such as the loss; so it counts as
-    no less than the median error of the tensors of its step, those of its kind, or for the loss
-    those of the outputs.
+    A single tensor can be right by chance, above all a number such as the loss. So its error counts
+    as at least the median error of the tensors of the same kind in the same step. The loss counts
+    among the outputs.
 
     Args:
-        runs: Errors of eager runs in one precision.
+        runs: The errors of each eager run in one precision.
     """
     largest: Errors = {}
     for errors in runs:
@@ -68,7 +68,7 @@ def eager_errors(runs: Iterable[Errors]) -> Errors:
 
 
 def middle_errors(errors: Errors) -> dict[tuple[int, TensorKind], float]:
-    """The median error of the tensors of a kind in a step, a loss counting among the outputs."""
+    """The median error of each step and kind of tensor; losses count among the outputs."""
     alike: dict[tuple[int, TensorKind], list[float]] = {}
     for place, error in errors.items():
         alike.setdefault(_group(place), []).append(error)
@@ -80,14 +80,14 @@ def _group(place: TensorPlace) -> tuple[int, TensorKind]:
 
 
 def deviations(errors: Errors, own: Errors, precision: str) -> list[TensorDeviation]:
-    """Each tensor beside what it is allowed, in the order of computing.
+    """The error and the tolerance of each tensor, in the order of computation.
 
-    Beyond the horizon only what is not finite is told.
+    After the last step that can be judged (`horizon`), only infinite errors are returned.
 
     Args:
-        errors: A case's.
-        own: Eager's in the same precision.
-        precision: Which.
+        errors: The case's errors.
+        own: Eager's errors in the same precision.
+        precision: The precision, a key of `FLOORS`.
     """
     floor, until = FLOORS[precision], horizon(own, precision)
     return [
@@ -98,20 +98,20 @@ def deviations(errors: Errors, own: Errors, precision: str) -> list[TensorDeviat
 
 
 def out_of_tolerance(found: Iterable[TensorDeviation]) -> list[TensorDeviation]:
-    """Selects the tensors that are further off than they may be."""
+    """Selects the tensors whose error is above the tolerance, or NaN."""
     return [each for each in found if not each.ratio <= 1]
 
 
 def least(runs: list[Errors]) -> Errors:
-    """The smallest error of each tensor over several runs; infinite where one lacks it."""
+    """Each tensor's smallest error over several runs; a run without the tensor counts as inf."""
     places = dict.fromkeys(place for errors in runs for place in errors)
     return {place: min(errors.get(place, math.inf) for errors in runs) for place in places}
 
 
 def horizon(own: Errors, precision: str) -> int:
-    """The last step up to which eager's own error says anything; 0 where not even the first.
+    """The last step at which eager's error is still meaningful; 0 if it is at none.
 
-    Training can be so sensitive that rounding alone makes another trajectory of it.
+    A training can be so sensitive that rounding alone leads to another trajectory.
     """
     blurred = {
         step
@@ -123,7 +123,7 @@ def horizon(own: Errors, precision: str) -> int:
 
 
 def worst_by_kind(found: Iterable[TensorDeviation]) -> Iterator[tuple[TensorKind, TensorDeviation]]:
-    """For each kind of tensor, the one closest to its allowance, or furthest beyond it."""
+    """Yields, for each kind of tensor, the one with the largest ratio of error to allowed error."""
     worst: dict[TensorKind, TensorDeviation] = {}
     for each in found:
         known = worst.get(each.place.kind)

@@ -1,4 +1,4 @@
-"""A whole training and its test, as the lesson has them: what training parity compares."""
+"""Trains and tests a case as the lesson does, for the comparison of accuracies."""
 
 from collections.abc import Callable
 from statistics import fmean
@@ -13,19 +13,22 @@ from stepbench.training.accuracy import accuracy
 from stepbench_reports.schema.parity import Trained
 
 REPORTED_STEPS = 500
-"""After how many steps it is told how far training is."""
+"""The number of steps between two reports of progress."""
 TESTED_SHARE = 0.25
-"""In the last part of training, of this share, accuracy is taken at each report and averaged: at a
-single moment it is off by whatever the last few batches did to the weights."""
+"""The last share of training, in which accuracy is taken at each report and then averaged. A single
+accuracy depends on the last few batches."""
 
 
 def train_and_test(report: Callable[[str], None], request: Request, steps: int) -> Trained:
     """Trains a case from its seed's weights and tests it under `no_grad`.
 
     Args:
-        report: Is told how far it is.
-        request: What to train; its settings hold the seed.
-        steps: How many steps.
+        report: Called with a few words on the progress.
+        request: The case to train; its settings hold the seed.
+        steps: The number of steps.
+
+    Returns:
+        The mean accuracy of the last tests, the number of test samples, and the last loss.
 
     Raises:
         UsageError: The workload has no test data, or no metric.

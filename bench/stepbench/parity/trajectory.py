@@ -1,6 +1,6 @@
-"""Trajectories: some steps of a loop, tensor by tensor, by which two trainings are compared.
+"""Trajectories: the tensors of some steps of a loop, by which two trainings are compared.
 
-It is the very loop that is timed. Its model, loss and optimizer are only listened to.
+The loop is the one that is timed. Its model, loss and optimizer are only observed.
 """
 
 import itertools
@@ -25,9 +25,10 @@ class TensorPlace:
     """The place of a tensor in a trajectory.
 
     Attributes:
-        step: Counted from 1. Parameters and buffers are those after it.
-        kind: What it is.
-        name: A parameter's or a buffer's module path; a part of the output.
+        step: The step, counted from 1. Parameters and buffers are those after the step.
+        kind: The kind of tensor.
+        name: The module path of a parameter, its gradient or a buffer; the name of an output or a
+            loss, such as `output[0]` or `loss`.
     """
 
     step: int
@@ -46,7 +47,7 @@ class TensorPlace:
 
 
 Visit = Callable[[TensorPlace, Tensor], None]
-"""Is shown each tensor in the order of computing; must not keep it without a copy."""
+"""Called with each tensor in the order of computation; must copy a tensor to keep it."""
 
 
 def follow(
@@ -58,16 +59,18 @@ def follow(
     seed: int,
     visit: Visit,
 ) -> None:
-    """Goes through some batches and shows all that is computed.
+    """Runs a loop over some batches and passes each tensor to `visit`.
+
+    The number of steps is that of the batches over `training.accumulate`.
 
     Args:
-        model: The model itself, whose parameters the training's optimizer has.
-        training: What to run; its model may be the compiled one.
+        model: The uncompiled model, whose parameters the training's optimizers update.
+        training: The training to run; its model may be compiled.
         loop: `train` or `eval`.
-        batches: In their loader's form: as many as usual steps need; there are as many steps.
-        seed: Of the random numbers, which start anew at each step, so that what one step draws does
-            not shift what the next one does.
-        visit: Is shown each tensor.
+        batches: The batches, as the data loader yields them.
+        seed: The seed of the random numbers; each step sets the seed plus the number of the step.
+            So one step's draws do not shift those of the next.
+        visit: Called with each tensor.
     """
     ear = _TensorRecorder(model, training, visit, seed)
     steps = len(batches) // training.accumulate
@@ -79,7 +82,7 @@ def follow(
         update.optimizer.zero_grad()
     ear.begin_step()
     try:
-        # Again and again, for a step of the workload's own may take several of them.
+        # The batches repeat, as a workload's custom step may take several of them.
         stream = itertools.cycle(batches)
         LOOPS[loop](ear.listened(), stream, steps, end_step=ear.end_step)
     finally:
@@ -88,7 +91,7 @@ def follow(
 
 
 class _TensorRecorder:
-    """Listens to one trajectory."""
+    """Passes the tensors of one trajectory to a visitor."""
 
     def __init__(self, model: nn.Module, training: Training, visit: Visit, seed: int) -> None:
         self._model = model
@@ -111,9 +114,9 @@ class _TensorRecorder:
         self.begin_step()
 
     def listened(self) -> Training:
-        """The training, with what is listened to in the place of its own.
+        """The training with its model, loss and step replaced by those that are recorded.
 
-        A metric is not: it follows from the outputs, and counts of right answers are coarser.
+        The metric is not recorded: it follows from the outputs, and is coarser.
         """
         own = self._training.step
         return replace(
@@ -121,7 +124,7 @@ class _TensorRecorder:
         )
 
     def _step_of(self, own: Callable[[Step], Tensor]) -> Callable[[Step], Tensor]:
-        """A workload's own step, whose loss need not come from its `loss`."""
+        """Wraps a workload's custom step, whose loss may come from elsewhere than `loss`."""
 
         def step(at: Step) -> Tensor:
             loss = own(at)
@@ -144,24 +147,24 @@ class _TensorRecorder:
         return loss
 
     def _which_call(self, what: str) -> str:
-        """Tells apart the outputs, or the losses, of a step that has several."""
+        """The suffix that tells apart the outputs, or the losses, of one step."""
         self._seen[what] += 1
         if self._training.step is not None:
             return f" of call {self._seen[what]}"
         return f" of batch {self._seen[what]}" if self._training.accumulate > 1 else ""
 
     def _which_update(self, name: str) -> str:
-        """Tells apart a parameter's gradients in a step that updates it several times."""
+        """The suffix that tells apart a parameter's gradients if one step updates it repeatedly."""
         self._seen[f"gradient of {name}"] += 1
         number = self._seen[f"gradient of {name}"]
         return f" of update {number}" if number > 1 else ""
 
     def hook(self, update: Update) -> Callable[..., None]:
-        """Shows the gradients that an optimizer is about to use, those computed first first."""
+        """Makes a hook that visits an optimizer's gradients before its step, last layer first."""
         its = {id(parameter) for parameter in update.parameters}
 
         def gradients(optimizer: Optimizer, *_: Any) -> None:  # noqa: ANN401  # a hook of torch's
-            # A fused optimizer is given the gradients as the scaler made them, and their scale.
+            # A fused optimizer receives scaled gradients and their scale.
             scale = getattr(optimizer, "grad_scale", None)
             for name, parameter in reversed(list(self._model.named_parameters())):
                 if parameter.grad is not None and id(parameter) in its:
@@ -174,11 +177,11 @@ class _TensorRecorder:
 
 
 DEPTH = 8
-"""How deep tensors may lie in an output."""
+"""The deepest level of nesting at which an output's tensors are found."""
 
 
-def parts(output: Any, name: str = "", depth: int = DEPTH) -> Iterator[tuple[str, Tensor]]:  # noqa: ANN401  # whatever a model returns
-    """The tensors of an output, each with its place in it: ``, `[0]`, `['logits']`, `.logits`."""
+def parts(output: Any, name: str = "", depth: int = DEPTH) -> Iterator[tuple[str, Tensor]]:  # noqa: ANN401  # a model may return anything
+    """Yields an output's tensors with their paths in it: ``, `[0]`, `['logits']`, `.logits`."""
     if isinstance(output, Tensor):
         yield name, output.detach()
     elif depth and isinstance(output, Mapping):

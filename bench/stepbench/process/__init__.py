@@ -1,5 +1,5 @@
-"""Child processes: fork server, spawn server, deadlines, and what became of a child.
+"""Child processes: fork server, spawn server, deadlines and the outcomes of children.
 
-Enters: what starts, follows and ends processes. It runs jobs that it is given and knows no
-measurement.
+Belongs here: what starts, supervises and ends processes. This package runs jobs, and does not know
+what they measure.
 """

@@ -1,4 +1,4 @@
-"""The life of a child: it takes its job, runs it and answers."""
+"""Receives a job in a child process, runs it and answers with the outcome."""
 
 import ctypes
 import os
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def child_main(connection: "Connection[Any, Any]") -> None:
-    """Lives a child's whole life: takes the job, does it, answers.
+    """Receives a job, runs it and sends the outcome.
 
     Args:
-        connection: To the process that gives the job.
+        connection: The connection to the process that sends the job.
     """
     connection.send(("started", None))
     _find_user_code()
@@ -39,7 +39,7 @@ def child_main(connection: "Connection[Any, Any]") -> None:
 
 
 def _find_user_code() -> None:
-    """Puts the current directory first on the search path, where a user's modules lie."""
+    """Puts the current directory, which holds the user's modules, first on the search path."""
     sys.path.insert(0, str(Path.cwd()))
 
 
@@ -52,13 +52,13 @@ def _answer(job: Job, report: Callable[[str], None]) -> Outcome:
         return Outcome(Status.UNSUPPORTED, reason=str(error), axis=error.axis)
     except UsageError as error:
         return Outcome(Status.ERROR, reason=str(error), usage=True)
-    except BaseException as error:  # noqa: BLE001  # whatever it was, the parent is told
+    except BaseException as error:  # noqa: BLE001  # the parent must learn of any failure
         status, reason = diagnosed(error)
         return Outcome(status, reason=reason, detail=traceback.format_exc())
 
 
 def diagnosed(error: BaseException) -> tuple[Status, str]:
-    """Translates an exception into a status and a reason with its remedy."""
+    """Translates an exception into a status and a reason, with a remedy if one is known."""
     said = "".join(traceback.format_exception_only(error)).strip()
     first = said.splitlines()[0]
     names = {kind.__name__ for kind in type(error).__mro__}
@@ -76,14 +76,14 @@ def diagnosed(error: BaseException) -> tuple[Status, str]:
 
 
 def die_with(parent: int) -> None:
-    """Has Linux end this process when the process that started it ends, even by being killed.
+    """Has Linux kill this process when its parent process ends, even if the parent is killed.
 
-    A server that ends as it should ends its children itself.
+    A server that ends normally ends its children itself.
 
     Args:
-        parent: The process's own parent.
+        parent: The process id of the parent.
     """
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before it was asked
+    if os.getppid() != parent:  # the parent ended before the call of prctl
         os._exit(1)

@@ -1,4 +1,4 @@
-"""Messages between the fork server and its parent, a packet each."""
+"""Messages between the fork server and its parent, one packet each."""
 
 import json
 import socket
@@ -8,7 +8,7 @@ from stepbench.process.server import ServerGoneError
 
 
 def send(control: socket.socket, message: dict[str, Any]) -> None:
-    """Sends a message, JSON in one packet."""
+    """Sends a message as JSON in one packet."""
     control.send(json.dumps(message).encode())
 
 
@@ -16,7 +16,7 @@ def receive(control: socket.socket) -> dict[str, Any]:
     """Receives a message.
 
     Raises:
-        ServerGoneError: The other end has closed.
+        ServerGoneError: The peer has closed the connection.
     """
     packet = control.recv(65536)
     if not packet:

@@ -1,4 +1,4 @@
-"""The fork server itself: its main loop, in an interpreter of its own."""
+"""The main loop of the fork server, in a separate interpreter."""
 
 import contextlib
 import gc
@@ -19,30 +19,31 @@ from stepbench.process.control import receive, send
 
 
 def serve(number: int) -> None:
-    """Imports what children need, and then forks one whenever the parent asks.
+    """Imports the modules that children need, then forks a child at each request of the parent.
 
-    Ends when its parent does, however that ended, and ends every child and all that these started.
+    The server ends when the parent ends, in whatever way. It then kills each child, and all
+    processes in the child's process group.
 
     Args:
         number: The file descriptor of the control socket.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     control = socket.socket(fileno=number)
     if _import_all(control):
         _serve_children(control)
 
 
 def _import_all(control: socket.socket) -> bool:
-    """Imports what the parent asks for, and reports how it went; false where it failed."""
+    """Imports the requested modules and reports the result; returns false if an import failed."""
     began = time.perf_counter()
     try:
         asked = receive(control)
         for name in asked["preload"]:
             import_module(name)
         for name in asked["extras"]:
-            with contextlib.suppress(Exception):  # not every module can be imported by itself
+            with contextlib.suppress(Exception):  # some modules cannot be imported alone
                 import_module(name)
-    except BaseException:  # noqa: BLE001  # whatever it was, the parent is told
+    except BaseException:  # noqa: BLE001  # the parent must learn of any failure
         send(control, {"error": traceback.format_exc()})
         return False
     gc.collect()
@@ -52,7 +53,7 @@ def _import_all(control: socket.socket) -> bool:
 
 
 def _serve_children(control: socket.socket) -> NoReturn:
-    """Forks a child at each message, and reports the end of each, until the parent is gone."""
+    """Forks a child at each message and reports each child's end, until the parent ends."""
     children: dict[int, int] = {}  # pidfd -> pid
     with selectors.DefaultSelector() as selector:
         selector.register(control, selectors.EVENT_READ)
@@ -60,10 +61,10 @@ def _serve_children(control: socket.socket) -> NoReturn:
             for key, _ in selector.select():
                 if key.fileobj is control:
                     message, fds = _asked(control)
-                    if not message:  # the parent is gone
+                    if not message:  # the parent has ended
                         for pid in children.values():
                             _end_group(pid)
-                        os._exit(0)  # what was imported need not be taken down piece by piece
+                        os._exit(0)  # skips the slow teardown of imported modules
                     pid = _fork(fds, control)
                     pidfd = os.pidfd_open(pid)
                     children[pidfd] = pid
@@ -74,16 +75,16 @@ def _serve_children(control: socket.socket) -> NoReturn:
                     selector.unregister(pidfd)
                     os.close(pidfd)
                     pid = children.pop(pidfd)
-                    _end_group(pid)  # before it is reaped: until then its number is its own
+                    _end_group(pid)  # before reaping, after which the pid may be reused
                     _, status = os.waitpid(pid, 0)
                     send(control, {"code": os.waitstatus_to_exitcode(status)})
 
 
 def _asked(control: socket.socket) -> tuple[bytes, list[int]]:
-    """Receives a message and its descriptors from the parent; nothing where the parent is gone."""
+    """Receives a message and its descriptors; an empty message if the parent has ended."""
     try:
         message, fds, _, _ = socket.recv_fds(control, 65536, 2)
-    except ConnectionResetError:  # it went and had not read all that it was sent
+    except ConnectionResetError:  # the parent ended with unread messages
         return b"", []
     return message, list(fds)
 
@@ -94,12 +95,12 @@ def _end_group(pid: int) -> None:
 
 
 def _fork(fds: list[int], control: socket.socket) -> int:
-    """Forks a child that talks over the first descriptor and prints to the second."""
+    """Forks a child that communicates over the first descriptor and prints to the second."""
     server = os.getpid()
     pid = os.fork()
     if pid:
         with contextlib.suppress(PermissionError):
-            os.setpgid(pid, pid)  # in both, so that whoever comes first has done it
+            os.setpgid(pid, pid)  # in parent and child: either may run first
         for fd in fds:
             os.close(fd)
         return pid
@@ -114,7 +115,7 @@ def _fork(fds: list[int], control: socket.socket) -> int:
         os.dup2(log_fd, 2)
         os.close(log_fd)
         with contextlib.suppress(OSError):
-            Path("/proc/self/oom_score_adj").write_text("1000")  # rather the case than the parent
+            Path("/proc/self/oom_score_adj").write_text("1000")  # the OOM killer prefers this child
         child_main(Connection(connection_fd))
         code = 0
     except BaseException:  # noqa: BLE001  # a forked child must never return into the server
@@ -125,9 +126,9 @@ def _fork(fds: list[int], control: socket.socket) -> int:
 
 
 def _leave(code: int) -> None:
-    """Ends a forked child without running the server's own exit handlers twice.
+    """Ends a forked child without running the exit handlers inherited from the server.
 
-    multiprocessing's part is run: it ends loader workers and removes their queues.
+    Only the exit handler of multiprocessing runs: it ends loader workers and removes their queues.
     """
     with contextlib.suppress(BaseException):
         from multiprocessing.util import _exit_function  # type: ignore[attr-defined] # noqa: PLC0415

@@ -1,8 +1,8 @@
 """The parent's end of the fork server, a fresh interpreter that imports torch and forks children.
 
-A child starts in milliseconds, because the server has imported torch and touched no device. It
-leads a process group of its own, so that its loader and compile workers end with it, whatever ends
-it. The parent blocks on the child and never polls.
+A child starts in milliseconds, because the server has imported torch. The server has not touched a
+device, so that forking is safe. Each child leads a process group, so that its loader and compile
+workers end with the child, whatever ends it. The parent blocks on the child and never polls.
 """
 
 import json
@@ -29,7 +29,7 @@ _SERVE = (
 
 
 class _ForkedExit(ChildExit):
-    """The end of a child of the fork server, as the server tells it."""
+    """The end of a forked child, as the fork server reports it."""
 
     def __init__(self, control: socket.socket, pid: int) -> None:
         self._control = control
@@ -43,16 +43,16 @@ class _ForkedExit(ChildExit):
 
 
 class ForkServer:
-    """A fresh interpreter that imports what children need, and then forks them.
+    """A fresh interpreter that imports what children need, and then forks children.
 
-    Imports go on while the caller does other things; the first child waits for them.
+    The imports run in the background; the first child waits for them.
 
     Args:
         preload: Modules that children need.
-        search_path: Where it finds modules.
-        directory: Where it works.
-        python: The interpreter; this one, unless children are to have another environment.
-        extras: Modules that it imports as well, where it can.
+        search_path: The server's `sys.path`.
+        directory: The server's working directory.
+        python: The interpreter; another one than this process's gives another environment.
+        extras: Modules that the server imports too; failures are ignored.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class ForkServer:
                 pass_fds=(far.fileno(),),
                 cwd=directory,
                 stdin=subprocess.DEVNULL,
-                # Compile workers are started by the child that compiles, not by the import.
+                # The child that compiles starts compile workers; the import must not.
                 env={**os.environ, "TORCH_WARM_POOL": "0"},
             )
         send(self._control, {"preload": preload, "extras": extras})
@@ -89,7 +89,7 @@ class ForkServer:
 
     def run(self, job: Job, *, deadline_s: float, on_progress: Callable[[str], None]) -> Outcome:
         """Runs a job in a forked child; see `Server.run`."""
-        self.wait_until_ready()  # the deadline is the case's, not the import's
+        self.wait_until_ready()  # the deadline does not include the imports
         asked = time.perf_counter()
         near, far = multiprocessing.Pipe()
         with tempfile.TemporaryFile() as log:
@@ -108,6 +108,6 @@ class ForkServer:
             )
 
     def close(self) -> None:
-        """Ends the server; it takes its children along."""
+        """Ends the server, which ends its children."""
         self._control.close()
         self._process.wait()

@@ -11,14 +11,14 @@ class Outcome:
     """The outcome of a child.
 
     Attributes:
-        status: How it ended.
-        result: What its function returned, where `status` is `ok`.
-        reason: One sentence with the remedy, where it is not.
-        detail: The traceback, or the end of what the child printed.
-        usage: Whether the child raised a `UsageError`: a mistake in what was asked for.
-        axis: Of an unsupported case, the axis whose value cannot be had.
-        start_s: From asking for the child to its first word, seconds.
-        elapsed_s: From asking for the child to its end, seconds.
+        status: The status of the job.
+        result: The result of the job's function, if `status` is `ok`.
+        reason: One sentence with the cause and remedy, if `status` is not `ok`.
+        detail: The traceback, or the end of the child's output.
+        usage: True if the child raised a `UsageError`: a mistake in the request.
+        axis: The axis whose value is unsupported, if `status` is `unsupported`.
+        start_s: The time from the request for the child to its first message, seconds.
+        elapsed_s: The time from the request for the child to its end, seconds.
     """
 
     status: Status
@@ -33,14 +33,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Job:
-    """A child's task.
+    """The task of a child.
 
     Attributes:
         function: `module:function`, looked up in the child, so that the parent imports nothing.
             Called as `function(report, *arguments)`; `report` takes a few words on what is being
             done and passes them to the parent.
-        arguments: Picklable.
-        memory_limit_bytes: What the child may allocate for itself; more ends it as `oom`.
+        arguments: The picklable arguments of the function.
+        memory_limit_bytes: The limit on the child's data segment (`RLIMIT_DATA`), bytes; a job that
+            needs more ends as `oom`.
     """
 
     function: str

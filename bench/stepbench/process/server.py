@@ -11,13 +11,13 @@ class ServerGoneError(Exception):
 
 
 class Server(Protocol):
-    """Starts child processes, a job each."""
+    """Starts child processes, one for each job."""
 
     def wait_until_ready(self) -> float | None:
         """Waits until children start fast.
 
         Returns:
-            The seconds that the server's imports took; `None` where there is nothing to import.
+            The seconds that the server's imports took; `None` if the server imports nothing.
 
         Raises:
             ServerGoneError: An import failed, or the server was killed.
@@ -25,7 +25,7 @@ class Server(Protocol):
         ...
 
     def run(self, job: Job, *, deadline_s: float, on_progress: Callable[[str], None]) -> Outcome:
-        """Runs a job in a child of its own and waits for its end, at most `deadline_s` seconds."""
+        """Runs a job in a new child and waits at most `deadline_s` seconds for the job's end."""
         ...
 
     def close(self) -> None:

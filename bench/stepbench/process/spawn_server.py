@@ -1,4 +1,4 @@
-"""Starts a fresh interpreter for each child, where there is no safe fork (macOS, Windows)."""
+"""Starts a fresh interpreter for each child, if forking is not safe (macOS, Windows)."""
 
 import multiprocessing
 import os
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _SpawnedExit(ChildExit):
-    """The end of a child of multiprocessing."""
+    """The end of a child that multiprocessing spawned."""
 
     def __init__(self, process: multiprocessing.process.BaseProcess) -> None:
         self._process = process
@@ -33,11 +33,11 @@ class _SpawnedExit(ChildExit):
 
 
 class SpawnServer:
-    """A fresh interpreter for each child, where there is no safe fork.
+    """Starts a fresh interpreter for each child, if forking is not safe.
 
     Args:
         search_path: The children's `sys.path`.
-        directory: Where children work.
+        directory: The children's working directory.
     """
 
     def __init__(self, search_path: list[str], directory: Path) -> None:

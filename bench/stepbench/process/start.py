@@ -1,4 +1,4 @@
-"""The choice of a server: forking where that is safe, else spawning."""
+"""Chooses a server: forking if that is safe, else spawning."""
 
 import platform
 from pathlib import Path
@@ -17,10 +17,10 @@ def start_server(
     """Starts the server that suits this machine.
 
     Args:
-        preload: Modules that children need; imported once where children are forked.
+        preload: Modules that children need; a fork server imports them once.
         search_path: The children's `sys.path`.
         directory: The children's working directory.
-        extras: Modules that children will import; the server may, and need not, do so for them.
+        extras: Modules that children will import; the server may import them in advance.
     """
     if platform.system() == "Linux":
         return ForkServer(preload, search_path, directory, extras=extras)

@@ -1,4 +1,4 @@
-"""Supervision of a child, from its job to its end: an answer, a deadline or a crash."""
+"""Supervises a child from its job to its end: an answer, a deadline or a crash."""
 
 import contextlib
 import os
@@ -17,11 +17,11 @@ from stepbench.process.job import Job, Outcome
 from stepbench_reports.schema.status import Status
 
 LOG_TAIL_BYTES = 8192
-"""How much of what a child printed is kept with a failure."""
+"""The most bytes from the end of a child's output that are kept with a failure."""
 
 
 class ChildExit(ABC):
-    """The end of a child, to be waited for.
+    """The end of a child, which the parent waits for.
 
     Attributes:
         pid: The child's process id.
@@ -31,14 +31,14 @@ class ChildExit(ABC):
 
     @abstractmethod
     def fileno(self) -> int:
-        """A descriptor that is readable once the child has ended."""
+        """Returns a descriptor that is readable once the child has ended."""
 
     @abstractmethod
     def code(self) -> int:
-        """Waits for the end; returns the exit code, or less than 0 for a signal."""
+        """Waits for the end; returns the exit code, or the negative number of the signal."""
 
     def kill(self) -> None:
-        """Ends the child and all that it started."""
+        """Kills the child and all its descendants."""
         with contextlib.suppress(psutil.NoSuchProcess):
             child = psutil.Process(self.pid)
             for process in (*child.children(recursive=True), child):
@@ -59,19 +59,19 @@ def supervise(
     """Gives a child its job and waits for the outcome.
 
     Args:
-        job: What the child is to do.
-        connection: To the child.
-        end: The child's end.
-        log: Where the child prints to.
-        asked: When the child was asked for, by `time.perf_counter`.
-        deadline_s: How long the child may take from then, seconds.
-        on_progress: Takes the child's few words on what it is doing.
+        job: The job of the child.
+        connection: The connection to the child.
+        end: The end of the child.
+        log: The file that the child prints to.
+        asked: The time of the request for the child, by `time.perf_counter`, seconds.
+        deadline_s: The time that the child may take from `asked` on, seconds.
+        on_progress: Called with each message of the child on what is being done.
     """
     start_s: float | None = None
     answer: Outcome | None = None
     kills_before = _oom_kills()
     try:
-        with contextlib.suppress(BrokenPipeError):  # died at once: its end tells why
+        with contextlib.suppress(BrokenPipeError):  # the child died at once; its exit code says why
             connection.send(job)
         while answer is None:
             left = asked + deadline_s - time.perf_counter()
@@ -95,7 +95,7 @@ def supervise(
             else:
                 break
     finally:
-        # Also on Ctrl-C. After an answer the child has nothing left to do but to clean up.
+        # Also runs on Ctrl-C. After an answer, the child only has to clean up.
         unfinished = answer is None or answer.status is Status.TIMEOUT
         if unfinished or not wait([end.fileno()], timeout=10.0):
             end.kill()
@@ -127,7 +127,7 @@ def _ended_early(code: int, out_of_memory: bool) -> Outcome:
 
 
 def _oom_kills() -> int:
-    """Counts the processes that this machine's kernel has ended for want of memory."""
+    """Counts the processes that this machine's kernel has killed because memory ran out."""
     try:
         lines = Path("/proc/vmstat").read_text().splitlines()
     except OSError:

@@ -1,5 +1,5 @@
-"""`--profile`: where the time goes within a phase, and all that TensorBoard shows.
+"""`--profile`: breaks each phase down by operator, and writes what TensorBoard shows.
 
-Enters: what a case's profiling process does, after the case was measured, so that nothing that is
-timed is profiled.
+Belongs here: what a case's profiling process does. Profiling follows the case's measurement, so
+nothing that is timed is profiled.
 """

@@ -1,24 +1,24 @@
-"""Parts of a profile that may be missing: the rest need not suffer for them."""
+"""Parts of a profile that may fail or be missing without an effect on the rest."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class LeftOut(Exception):  # noqa: N818  # it is no error: there is nothing to show
-    """The reason why something is not there."""
+class LeftOut(Exception):  # noqa: N818  # not an error: there is nothing to show
+    """The reason why a part of the profile is missing."""
 
 
 @contextmanager
 def apart(part: str, left_out: dict[str, str]) -> Iterator[None]:
-    """Notes why a part is left out, or how it failed.
+    """Records why a part is left out, or how it failed, and goes on without the part.
 
     Args:
-        part: What it is called.
-        left_out: Where the reason goes, by part.
+        part: The name of the part.
+        left_out: The reasons by part; the new reason is added.
     """
     try:
         yield
     except LeftOut as reason:
         left_out[part] = str(reason)
-    except Exception as error:  # noqa: BLE001  # any model or data set may refuse to be looked at
+    except Exception as error:  # noqa: BLE001  # any model or data set may fail
         left_out[part] = " ".join(f"failed: {error!r}".split())[:300]

@@ -1,8 +1,8 @@
 """TensorBoard's tabs other than the profiler's, for one case.
 
-All of it goes into the case's own directory: scalars, settings and results, a batch of images, the
-model's graph, the projector's embeddings, precision against recall. What a workload does not have
-(no images, no classes) is left out, and said.
+The case's directory receives scalars, settings and results, a batch of images, the model's graph,
+the projector's embeddings, and precision-recall curves. Tabs for which a workload has no data (no
+images, no classes) are left out, and the reason is recorded.
 """
 
 import contextlib
@@ -29,13 +29,13 @@ from stepbench.training.build import Built
 from stepbench_reports.schema.profile import Curves
 
 MOST_POINTS = 500
-"""Points of a curve at most; TensorBoard keeps 1,000 of each."""
+"""The most points written for a curve; TensorBoard keeps 1,000 of each curve."""
 IMAGES = 16
-"""How many images of a batch are shown."""
+"""The number of images shown of a batch."""
 SPRITE_PIXELS = 32
-"""The projector's pictures are so wide: all together may have 8,192 pixels."""
+"""The side of a picture in the projector, pixels; the sprite of all may have a side of 8,192."""
 GRAPH_SAMPLES = 2
-"""A graph is drawn from so many samples; it is the same for any."""
+"""The number of samples for tracing the graph, which is the same for any number."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,10 @@ class Content:
     Attributes:
         built: The case, trained for its curves.
         batch: A batch of its training data, as its loader gives it.
-        curves: How training went; `None` where the case does not train.
-        shown: What the model makes of test data; `None` where there are none.
-        figures: What was measured.
+        curves: The training curves; `None` if the case does not train, or if training failed.
+        shown: The model's outputs for test data; `None` if there are no test data, or
+            if the model failed on them.
+        figures: The measurements of the case.
     """
 
     built: Built
@@ -58,14 +59,14 @@ class Content:
 
 
 def write(content: Content, place: Path) -> dict[str, str]:
-    """Writes event files.
+    """Writes the event files of all tabs.
 
     Args:
-        content: What to show.
+        content: The content to show.
         place: The directory to write to.
 
     Returns:
-        What was left out, and why, by tab.
+        The reasons for the tabs that were left out, by tab.
     """
     tabs: dict[str, Callable[[SummaryWriter, Content], None]] = {
         "scalars": _scalars,
@@ -85,14 +86,14 @@ def write(content: Content, place: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps tracing's warnings from a log in which they would say nothing."""
+    """Suppresses warnings: those of tracing are of no use in the log."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def thinned(values: Sequence[float]) -> Iterator[tuple[int, float]]:
-    """Values by their number: all of them, or `MOST_POINTS` that are evenly apart."""
+    """Yields pairs of index and value, evenly spaced and `MOST_POINTS` at most."""
     stride = max(1, math.ceil(len(values) / MOST_POINTS))
     return ((number, values[number]) for number in range(0, len(values), stride))
 
@@ -113,9 +114,9 @@ def _scalars(writer: SummaryWriter, content: Content) -> None:
 
 
 def _hparams(writer: SummaryWriter, content: Content) -> None:
-    """The case as a row of the table of all: its settings, and what they came to.
+    """Writes the case as a row of the table of all cases: its settings and its results.
 
-    `SummaryWriter.add_hparams` would make a run of its own for it.
+    `SummaryWriter.add_hparams` would write the row as a separate run.
     """
     figures = content.figures
     results = {f"result/{name}": value for name, value in figures.results.items()}
@@ -139,14 +140,14 @@ def _images(writer: SummaryWriter, content: Content) -> None:
 
 
 def _graph(writer: SummaryWriter, content: Content) -> None:
-    """The model without `torch.compile`, drawn from a copy: tracing runs it."""
+    """Writes the graph of the uncompiled model, traced in a copy because tracing runs the model."""
     given = _inputs(content)
     if isinstance(given, Mapping):
         raise LeftOut("its inputs go by name, which tracing cannot do")
     model = copy.deepcopy(content.built.model).to("cpu")
     inputs = each_tensor(given, lambda tensor: tensor[:GRAPH_SAMPLES].cpu())
     fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # it cannot be traced
+    torch.backends.mha.set_fastpath_enabled(False)  # the fast path cannot be traced
     try:
         writer.add_graph(model, inputs, use_strict_trace=False)
     finally:
@@ -181,13 +182,13 @@ def _pr_curves(writer: SummaryWriter, content: Content) -> None:
         writer.add_pr_curve(f"class/{label}", targets == number, probabilities[:, number], 0)
 
 
-def _inputs(content: Content) -> Any:  # noqa: ANN401  # whatever its model takes
+def _inputs(content: Content) -> Any:  # noqa: ANN401  # whatever the model takes
     inputs, _ = content.built.training.split(content.batch)
     return inputs
 
 
 def _pictures(batch: Any) -> Tensor | None:  # noqa: ANN401  # a batch is anything
-    """Images with their values from 0 to 1; `None` where the batch holds none."""
+    """Scales a batch of images to values from 0 to 1; returns `None` if it holds no images."""
     if not isinstance(batch, Tensor) or batch.dim() != 4 or batch.shape[1] not in {1, 3}:
         return None
     images = batch.detach().float().cpu()
@@ -195,7 +196,7 @@ def _pictures(batch: Any) -> Tensor | None:  # noqa: ANN401  # a batch is anythi
     return (images - low) / (high - low).clamp_min(1e-12)
 
 
-def _class_names(built: Built, targets: Any) -> list[str] | None:  # noqa: ANN401  # likewise
+def _class_names(built: Built, targets: Any) -> list[str] | None:  # noqa: ANN401  # targets are anything
     if not isinstance(targets, Tensor) or targets.dim() != 1 or targets.is_floating_point():
         return None
     classes = () if built.workload.data is None else built.workload.data.classes

@@ -1,8 +1,8 @@
-"""Operators by phase, from a trace's events: what each takes by itself, on host and device.
+"""Breaks a trace's events down by phase and operator: self time on the host and the device.
 
-The host's time is split without rest: at each moment of a phase it belongs to the innermost
-operator that is running, and where none is, to Python (`OUTSIDE`). A device's work belongs to the
-operator that asked for it, and to the phase in which it did. Knows no torch.
+The host's time is attributed in full: each moment of a phase belongs to the innermost operator that
+is running, or to Python (`OUTSIDE`) if none is. A device's work belongs to the operator that
+launched it, and to the phase of the launch. Does not import torch.
 """
 
 import re
@@ -16,24 +16,24 @@ from stepbench.profiling.chrome_trace import STEP
 from stepbench_reports.schema.profile import Breakdown, OperatorRow
 
 OUTSIDE = "(outside operators)"
-"""Where no operator runs on any thread: Python, and waiting."""
+"""The time in which no operator runs on any thread: Python, and waiting."""
 UNLINKED = "(no operator)"
-"""The device's work that no operator is known to have asked for."""
+"""The device's work that no operator is known to have launched."""
 _DEVICE_WORK = {"kernel", "gpu_memcpy", "gpu_memset", "memcpy", "memset"}
 _RUNTIME = {"cuda_runtime", "cuda_driver", "runtime"}
 _OPERATORS = {"cpu_op", "user_annotation"}
 _US = 1e-6
 _HASH = re.compile(r"(?<=^## Call CompiledFxGraph) \w+.*")
-"""What tells one compiled graph from another; two cases' are to be compared."""
+"""The hash in a compiled graph's name, removed so that the graphs of two cases have one name."""
 Event = Mapping[str, Any]
 Span = tuple[float, float]
 Mark = tuple[float, float, str]
-"""The begin, end and name of a phase."""
+"""The begin and end (microseconds) and the name of a phase."""
 
 
 @dataclass(frozen=True, order=True)
 class Key:
-    """The key of a row: a phase, an operator, and the shapes of its inputs as torch tells."""
+    """The key of a row: a phase, an operator, and the input shapes as torch records them."""
 
     phase: str
     operator: str
@@ -62,14 +62,14 @@ class _Operator:
 
 
 def breakdown(events: Iterable[Event], phases: Sequence[str]) -> Breakdown:
-    """Breaks a trace down.
+    """Breaks a trace down by phase and operator.
 
     Args:
-        events: Of a trace in which steps and phases are marked.
-        phases: The names of the marks.
+        events: The events of a trace in which steps and phases are marked.
+        phases: The names of the phases, in the order of the rows.
 
     Raises:
-        ValueError: No step is marked.
+        ValueError: The trace marks no step.
     """
     timed = [event for event in events if "ts" in event]
     spans = [event for event in timed if event.get("ph") == "X"]
@@ -99,7 +99,7 @@ def breakdown(events: Iterable[Event], phases: Sequence[str]) -> Breakdown:
 
 
 def _rows(sums: Mapping[Key, _Sums], phases: Sequence[str]) -> tuple[OperatorRow, ...]:
-    """Rows in the order of phases, those of each with the longest first."""
+    """Makes the rows, in the order of the phases, and within a phase the longest first."""
     rows = [
         OperatorRow(
             phase=key.phase,
@@ -118,7 +118,7 @@ def _rows(sums: Mapping[Key, _Sums], phases: Sequence[str]) -> tuple[OperatorRow
 
 
 def _is_mark(event: Event) -> bool:
-    """Tells if an event is one of the host's marks: the device's copies are something else."""
+    """True for a mark or operator of the host; a device's copies of marks have other categories."""
     return event.get("cat") in _OPERATORS
 
 
@@ -127,14 +127,14 @@ def _span(event: Event) -> Span:
 
 
 class _Phases:
-    """The phases by their moments."""
+    """Finds the phase of a moment."""
 
     def __init__(self, marks: Sequence[Mark]) -> None:
         self._marks = marks
         self._begins = [begin for begin, _, _ in marks]
 
     def at(self, moment: float) -> str | None:
-        """The phase's name; `None` between phases."""
+        """Returns the name of the phase at a moment, microseconds; `None` between phases."""
         number = bisect_right(self._begins, moment) - 1
         if number < 0 or moment >= self._marks[number][1]:
             return None
@@ -147,7 +147,7 @@ class _Phases:
 def _add_host(
     threads: Mapping[Any, Sequence[_Operator]], when: _Phases, sums: defaultdict[Key, _Sums]
 ) -> dict[Any, tuple[str, _Operator]]:
-    """Adds each operator's time on the host; returns phase and operator by external id."""
+    """Adds each operator's self time on the host; returns phase and operator by external id."""
     by_id: dict[Any, tuple[str, _Operator]] = {}
     for roots in threads.values():
         for operator in _all(roots):
@@ -167,7 +167,7 @@ def _add_outside(
     threads: Mapping[Any, Sequence[_Operator]],
     sums: defaultdict[Key, _Sums],
 ) -> dict[str, float]:
-    """Adds the time in which no operator ran; returns how long each phase took, microseconds."""
+    """Adds the time in which no operator ran; returns each phase's duration, microseconds."""
     merged = _merged((root.begin, root.end) for roots in threads.values() for root in roots)
     phase_us: defaultdict[str, float] = defaultdict(float)
     for begin, end, name in marks:
@@ -180,7 +180,7 @@ def _add_outside(
 
 
 def _by_thread(spans: Iterable[Event], phases: set[str]) -> dict[Any, list[_Operator]]:
-    """The outermost operators of each thread, in order, each with those that it called."""
+    """Returns each thread's outermost operators, in order, with the operators that they called."""
     found: defaultdict[Any, list[_Operator]] = defaultdict(list)
     for event in spans:
         name = str(event.get("name"))
@@ -201,7 +201,7 @@ def _by_thread(spans: Iterable[Event], phases: set[str]) -> dict[Any, list[_Oper
 
 
 def _nested(operators: list[_Operator]) -> list[_Operator]:
-    """Operators of one thread as trees; returns the roots."""
+    """Nests the operators of one thread as trees; returns the roots."""
     roots: list[_Operator] = []
     stack: list[_Operator] = []
     for operator in sorted(operators, key=lambda each: (each.begin, -each.end)):
@@ -209,7 +209,7 @@ def _nested(operators: list[_Operator]) -> list[_Operator]:
             stack.pop()
         if stack:
             caller = stack[-1]
-            operator.end = min(operator.end, caller.end)  # clocks are rounded by themselves
+            operator.end = min(operator.end, caller.end)  # each time is rounded separately
             caller.children_us += operator.end - operator.begin
             caller.children.append(operator)
         else:
@@ -225,7 +225,7 @@ def _all(operators: Iterable[_Operator]) -> Iterator[_Operator]:
 
 
 def _shapes(dimensions: object) -> str:
-    """Shapes as text: `[8, 3, 32, 32] [6, 3, 5, 5]`; what is no tensor has none."""
+    """Formats the tensors' shapes: `[8, 3, 32, 32] [6, 3, 5, 5]`; other inputs have no shape."""
     if not isinstance(dimensions, list):
         return ""
     return " ".join(str(shape) for shape in dimensions if shape)
@@ -253,7 +253,7 @@ def _add_device(
     when: _Phases,
     sums: defaultdict[Key, _Sums],
 ) -> None:
-    """Adds each piece of the device's work to the operator that asked for it."""
+    """Adds the duration of each piece of device work to the operator that launched it."""
     asked = {}
     for event in spans:
         if event.get("cat") in _RUNTIME:
@@ -279,7 +279,11 @@ def _add_device(
 
 
 def _idle(spans: Sequence[Event], window: Span) -> Iterator[tuple[str, float]]:
-    """The share of the time from the first step's begin to the last work's end, by device."""
+    """Yields each device's idle share of the time.
+
+    The time runs from the first step's begin to the end of the steps or of the device's work,
+    whichever is later.
+    """
     work: defaultdict[str, list[Span]] = defaultdict(list)
     for event in spans:
         if event.get("cat") in _DEVICE_WORK:
@@ -290,7 +294,7 @@ def _idle(spans: Sequence[Event], window: Span) -> Iterator[tuple[str, float]]:
 
 
 def _merged(spans: Iterable[Span]) -> list[Span]:
-    """Spans without overlaps, in order."""
+    """Merges overlapping spans; returns them in order."""
     merged: list[Span] = []
     for begin, end in sorted(spans):
         if merged and begin <= merged[-1][1]:
@@ -301,7 +305,7 @@ def _merged(spans: Iterable[Span]) -> list[Span]:
 
 
 def _covered(merged: Sequence[Span], window: Span) -> float:
-    """Sums the part of a window that spans without overlaps cover."""
+    """Sums the time of a window that merged spans cover, microseconds."""
     first = max(0, bisect_right(merged, window[0], key=lambda span: span[0]) - 1)
     total = 0.0
     for begin, end in merged[first:]:
@@ -326,7 +330,7 @@ def _add_memory(
     when: _Phases,
     sums: defaultdict[Key, _Sums],
 ) -> None:
-    """Adds what was allocated to the operator that was running."""
+    """Adds the bytes of each allocation to the operator that was running."""
     for event, arguments in _memory_events(events):
         size = int(arguments.get("Bytes") or 0)
         phase = when.at(float(event["ts"]))

@@ -1,8 +1,8 @@
 """The trace format that profilers export and TensorBoard, Perfetto and Chrome read.
 
 A file holds an object whose `traceEvents` are the events: `ts` and `dur` in microseconds, `ph` the
-kind (`X` has a duration, `i` is a moment), `cat` the category, `args` whatever else there is. See
-"Trace Event Format" by the Chromium project. Knows no torch.
+kind (`X` has a duration, `i` is a moment), `cat` the category, `args` all further data. See
+"Trace Event Format" by the Chromium project. Does not import torch.
 """
 
 import gzip
@@ -14,9 +14,9 @@ from typing import Any
 from stepbench_reports.schema.files import atomic_write
 
 STEP = "ProfilerStep#"
-"""How the mark of a profiled step begins."""
+"""The prefix of the name that marks a profiled step."""
 FAST = 1
-"""How hard to compress: more is slower, and saves little."""
+"""The gzip compression level; higher levels are slower and save little."""
 
 _CATEGORIES = {
     # torch-tb-profiler 0.4.3 was written for the names on the right.
@@ -27,29 +27,29 @@ _CATEGORIES = {
 
 
 def read(place: Path) -> dict[str, Any]:
-    """A trace's content.
+    """Reads a trace, compressed if its name ends in `.gz`.
 
     Raises:
-        OSError: It cannot be read.
-        ValueError: It is no trace.
+        OSError: The file cannot be read.
+        ValueError: The file is not a trace.
     """
     raw = place.read_bytes()
     text = gzip.decompress(raw) if place.suffix == ".gz" else raw
     content = json.loads(text, strict=False)  # names may hold control characters
     if not isinstance(content, dict) or not isinstance(content.get("traceEvents"), list):
-        raise ValueError(f"{place}: holds no traceEvents")  # noqa: TRY004  # of the file's content
+        raise ValueError(f"{place}: holds no traceEvents")  # noqa: TRY004  # the file's content is wrong
     return content
 
 
 def write(content: Mapping[str, Any], place: Path) -> int:
-    """Writes a trace, compressed, whole or not at all.
+    """Writes a compressed trace, atomically.
 
     Args:
         content: The trace.
-        place: Where; it shows up there only once it is complete.
+        place: The file; it appears only once it is complete.
 
     Returns:
-        Its size in bytes.
+        The file's size, bytes.
     """
     with atomic_write(place) as beside:
         beside.write_bytes(gzip.compress(json.dumps(content).encode(), FAST))
@@ -57,12 +57,12 @@ def write(content: Mapping[str, Any], place: Path) -> int:
 
 
 def for_tensorboard(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The same trace in the form in which torch-tb-profiler 0.4.3 shows the truth.
+    """Converts a trace to the form that torch-tb-profiler 0.4.3 shows correctly.
 
-    It takes no notice of marks (`user_annotation`), so that the DataLoader's time is always 0 and
-    the phases are missing from the operators; it does not know what torch calls a device's runtime
-    today, so that no operator has any time on the device; and it adds its tracks of a device's use
-    at the end of the file, where `traceEvents` has to be the last key for that.
+    The plugin ignores marks (`user_annotation`): the DataLoader's time would always be 0, and the
+    operators would lack the phases. The plugin does not know torch's present categories of a
+    device's runtime: no operator would have any device time. The plugin appends its tracks of a
+    device's use to the end of the file, so `traceEvents` must be the last key.
     """
     rest = {key: value for key, value in content.items() if key != "traceEvents"}
     return {**rest, "traceEvents": [_renamed(event) for event in content["traceEvents"]]}

@@ -1,7 +1,7 @@
-"""Profiles a case in a process of its own: a trace, its breakdown, and what TensorBoard shows.
+"""Profiles a case in a separate process: a trace, its breakdown, and what TensorBoard shows.
 
-The curves' training comes first, from the weights that every case starts with; it is the trace's
-warm-up as well. Nothing that comes out of here is a timing that a report compares cases by.
+Training for the curves comes first, from the weights that every case starts with, and also warms up
+the trace. Reports do not compare cases by any timing that is taken here.
 """
 
 import shutil
@@ -34,12 +34,12 @@ def profile(report: Callable[[str], None], asked: ProfileRequest) -> ProfileFind
     """Profiles a case; writes its trace and TensorBoard's directory.
 
     Args:
-        report: Is told in a word what is being done.
-        asked: What to profile, and where to write.
+        report: Takes a few words on what is being done.
+        asked: The case to profile, and the places to write to.
 
     Raises:
-        UsageError: The case asks for something that is not there.
-        UnsupportedError: This machine cannot run it.
+        UsageError: The case asks for something that does not exist.
+        UnsupportedError: This machine cannot run the case.
     """
     began = time.perf_counter()
     request, case = asked.request, asked.request.case
@@ -82,11 +82,11 @@ def profile(report: Callable[[str], None], asked: ProfileRequest) -> ProfileFind
 
 @dataclass(frozen=True)
 class _Traced:
-    """A trace that was taken and written.
+    """The facts and breakdown of a trace that was written.
 
     Attributes:
-        facts: The size of its file, and the number of its events.
-        breakdown: Its operators by phase.
+        facts: The size of the trace's file, bytes, and the number of its events.
+        breakdown: The trace's operators by phase.
     """
 
     facts: TraceFacts
@@ -96,7 +96,7 @@ class _Traced:
 def _take_trace(
     report: Callable[[str], None], asked: ProfileRequest, active: ActiveCase, scratch: Path
 ) -> _Traced:
-    """Traces some steps; writes the trace as it is, and for TensorBoard beneath `scratch`."""
+    """Traces some steps; writes the trace, and a version for TensorBoard beneath `scratch`."""
     case, subject = asked.request.case, active.subject
     report("tracing")
     of_step = phases.phases_of(case.loop, case.device)
@@ -117,7 +117,7 @@ def _take_trace(
 def _take_snapshot(
     report: Callable[[str], None], asked: ProfileRequest, active: ActiveCase
 ) -> int | None:
-    """Takes a memory snapshot, where one is asked for and can be had; returns its size in bytes."""
+    """Takes a memory snapshot, if requested and supported; returns the snapshot's size, bytes."""
     records = kind_of(asked.request.case.device).records_allocations
     if not (asked.profiling.memory_snapshot and records):
         return None
@@ -128,9 +128,9 @@ def _take_snapshot(
 def _watch_workers(
     report: Callable[[str], None], asked: ProfileRequest, built: Built
 ) -> tuple[WorkerFacts, ...] | None:
-    """Watches the loader's workers, where that is asked for, in a loader of timed parts.
+    """Times the loader's workers, if requested, in a loader of timed parts.
 
-    Changes the data set, and so comes last.
+    The data set's transforms are replaced, so this comes last.
     """
     if not asked.profiling.workers:
         return None
@@ -147,7 +147,7 @@ def _watch_workers(
 
 
 def _put(made: Path, place: Path) -> None:
-    """Puts a complete directory where TensorBoard looks, in the place of an older one."""
+    """Moves a complete directory to where TensorBoard looks; replaces an older one."""
     shutil.rmtree(place, ignore_errors=True)
     place.parent.mkdir(parents=True, exist_ok=True)
     made.replace(place)

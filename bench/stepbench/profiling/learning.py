@@ -1,4 +1,4 @@
-"""A short training for the curves, and what the trained model says of test data."""
+"""Short training for the curves, and the trained model's outputs for test data."""
 
 import math
 import time
@@ -19,23 +19,27 @@ from stepbench.training.training import call_model
 from stepbench_reports.schema.profile import Curves
 
 STEPS = 2000
-"""How many steps the curves have, if there is time for them."""
+"""The most steps of the curves; `LIMIT_S` may allow fewer."""
 LIMIT_S = 5.0
-"""How long training for them goes on at most, and testing."""
+"""The limit on the time of training for the curves, and on that of testing, seconds."""
 TESTS = 10
-"""How often the model is tested meanwhile."""
+"""The number of tests during `STEPS` steps."""
 TEST_SAMPLES = 500
-"""On how many samples of the test data."""
+"""The most samples of the test data in a test."""
 SHOWN_SAMPLES = 256
-"""How many samples are embedded, and have their scores kept."""
+"""The most test samples whose embeddings and scores are shown."""
 
 
 def learn(built: Built, batches: Iterator[Any], report: Callable[[str], None]) -> Curves:
-    """Trains for a while, and tests now and then, each for `LIMIT_S` at most but for the first."""
+    """Trains for `STEPS` steps at most, with `TESTS` tests in between.
+
+    Training ends after `LIMIT_S` seconds, without the first step, or at a loss that is not finite.
+    No test begins once tests have taken `LIMIT_S` seconds.
+    """
     losses: list[float] = []
     tested = _Tests(built)
     tested.take(0)
-    losses.append(_step(built, batches))  # compiles, where the case does
+    losses.append(_step(built, batches))  # compiles, if the case does
     trained_s = 0.0
     while len(losses) < STEPS and trained_s < LIMIT_S and math.isfinite(losses[-1]):
         if len(losses) % (STEPS // TESTS) == 1:
@@ -51,13 +55,13 @@ def learn(built: Built, batches: Iterator[Any], report: Callable[[str], None]) -
 
 
 def _step(built: Built, batches: Iterator[Any]) -> float:
-    """Takes a step and waits for its loss."""
+    """Runs a step and waits for its loss, which is returned undivided by `accumulate`."""
     training = built.training
     return float(loop.train(training, batches, 1)) * training.accumulate
 
 
 class _Tests:
-    """Tests a model as long as there is time for it."""
+    """Tests a model until `LIMIT_S` seconds are spent."""
 
     def __init__(self, built: Built) -> None:
         self.found: list[tuple[int, float]] = []
@@ -65,7 +69,7 @@ class _Tests:
         self._spent_s = 0.0
 
     def take(self, steps: int) -> None:
-        """Tests it after so many steps."""
+        """Tests the model after `steps` steps, if there are test data, a metric and time."""
         workload = self._built.workload
         if workload.test_dataset is None or workload.metric is None or self._spent_s > LIMIT_S:
             return
@@ -83,9 +87,10 @@ class Shown:
 
     Attributes:
         inputs: The samples.
-        targets: What they are.
+        targets: The targets of the samples.
         scores: The model's outputs.
-        features: What its last linear layer is given, or else its outputs: (N, features).
+        features: The inputs of the model's last linear layer, or its outputs if it has none:
+            (N, features). `None` if these are not one vector a sample.
     """
 
     inputs: Any
@@ -95,7 +100,7 @@ class Shown:
 
 
 def show(built: Built) -> Shown | None:
-    """Passes some test samples through the model; `None` where there are none."""
+    """Passes some test samples through the model; returns `None` if there are no test data."""
     workload, training = built.workload, built.training
     if workload.test_dataset is None:
         return None

@@ -1,4 +1,4 @@
-"""The phases of a step as `record_function` marks, so that a profiler's trace shows them."""
+"""Marks the phases of a step with `record_function`, so that a profiler's trace shows them."""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -11,13 +11,13 @@ from stepbench_reports.schema.phases import Phase
 
 
 class PhaseMarks:
-    """Marks each phase from its beginning to its end, at the calls by which laps are taken.
+    """Marks each phase from its beginning to its end, at the calls that take laps.
 
-    A loop says where a phase *ends*; the next one begins there.
+    A loop calls `lap` when a phase *ends*; the next phase begins there.
 
     Args:
         laps: The phases that end in a step, in order.
-        steps: How many steps will be marked.
+        steps: The number of steps to mark.
     """
 
     def __init__(self, laps: Sequence[Phase], steps: int) -> None:
@@ -28,16 +28,16 @@ class PhaseMarks:
         self._open: Any = None
 
     def begin(self) -> None:
-        """Begins the first step's first phase."""
+        """Begins the next phase; a caller does so for the first step's first phase only."""
         self._phase = next(self._next)
         self._open = record_function(str(self._phase))
         self._open.__enter__()
 
     def lap(self, phase: Phase) -> None:
-        """Ends a phase; the next one of the step begins.
+        """Ends a phase, and begins the step's next one.
 
         Raises:
-            UsageError: It is another one than ended there in the step before.
+            UsageError: `phase` is not the one that ended at this point in earlier steps.
         """
         self._open.__exit__(None, None, None)
         if phase is not self._phase:
@@ -50,6 +50,6 @@ class PhaseMarks:
             self.begin()
 
     def end_step(self) -> None:
-        """Begins the next step's first phase, where there is one."""
+        """Begins the next step's first phase, if there is a next step."""
         if self._laps_left:
             self.begin()

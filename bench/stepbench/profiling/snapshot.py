@@ -8,18 +8,18 @@ import torch
 from stepbench_reports.schema.files import atomic_write
 
 ENTRIES = 200_000
-"""How many allocations are kept, the last ones."""
+"""The number of allocations that are kept, the latest."""
 
 
 def take(run: Callable[[], None], place: Path) -> int:
-    """Records the allocations of what is run.
+    """Records a run's allocations and writes them to a file.
 
     Args:
-        run: Some steps on the current CUDA device.
-        place: The file; it shows up there only once it is complete.
+        run: Runs some steps on the current CUDA device.
+        place: The file; it appears only once it is complete.
 
     Returns:
-        Its size in bytes.
+        The file's size, bytes.
     """
     memory = torch.cuda.memory
     memory._record_memory_history(max_entries=ENTRIES)

@@ -1,4 +1,4 @@
-"""Takes a trace: some steps under `torch.profiler`, their phases marked."""
+"""Traces some steps under `torch.profiler`, with their phases marked."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,14 +11,14 @@ from stepbench.profiling.marks import PhaseMarks
 from stepbench_reports.schema.run import ProfilingOptions
 
 WARMUP = 2
-"""Steps that the profiler watches without keeping them: its own start is slow."""
+"""The steps that the profiler runs but does not keep, because the profiler starts slowly."""
 
 
 def name_compiled_kernels() -> None:
-    """Has Inductor mark each kernel that it writes for the CPU by its name.
+    """Has Inductor record each kernel that it generates for the CPU under the kernel's name.
 
-    Without that a compiled model is one operator. It must be said before anything is compiled, and
-    what was compiled without it is compiled anew. A GPU's kernels have names of their own.
+    Without that, a trace shows a compiled model as one operator. Call this before anything is
+    compiled; models that were compiled without it are recompiled. GPU kernels always have names.
     """
     from torch._inductor import config  # noqa: PLC0415  # slow, and only for compiled cases
 
@@ -26,13 +26,13 @@ def name_compiled_kernels() -> None:
 
 
 def take(subject: Subject, phases: PhaseMarks, asked: ProfilingOptions, place: Path) -> None:
-    """Runs steps, and exports what the profiler saw of the last ones.
+    """Runs `WARMUP + asked.steps` steps, and exports the trace of the last `asked.steps`.
 
     Args:
-        subject: What to run.
-        phases: Marks their phases, `WARMUP` more than are kept.
-        asked: How many steps to keep, and what else to record.
-        place: The file to write, a `.json`; it may be left incomplete if the process ends.
+        subject: The loop to run.
+        phases: Marks the phases of all the steps, including the `WARMUP` steps.
+        asked: The number of steps to keep, and what else to record.
+        place: The `.json` file to write; the file may be incomplete if the process ends early.
     """
     activity = kind_of(subject.training.device.type).profiler_activity()
     activities = [ProfilerActivity.CPU, *([] if activity is None else [activity])]
@@ -54,13 +54,13 @@ def take(subject: Subject, phases: PhaseMarks, asked: ProfilingOptions, place: P
 def _ended(
     subject: Subject, phases: PhaseMarks, steps: int, step: Callable[[], None]
 ) -> Callable[[], None]:
-    """Makes the call for the end of a step."""
+    """Makes the function that the loop calls at the end of each step."""
     left = steps
 
     def end_step() -> None:
         nonlocal left
         left -= 1
-        if not left:  # else the last steps' work on the device would be missing
+        if not left:  # otherwise the device's work of the last steps would be missing
             subject.clock.synchronize()
         step()
         phases.end_step()

@@ -1,8 +1,8 @@
-"""A loader's time by its parts: reading, each transform and collation, in each of its workers.
+"""Times the parts of each loader worker: reading, each transform and collation.
 
 `torch.profiler` does not see into loader workers. So the data set, its transforms and the collation
-are timed where they run, and what they took travels with the batch. While that is done nothing else
-is, so that workers never wait for room.
+are timed in the workers, and the times travel with the batch. Meanwhile the training process only
+takes batches, so that workers never wait for room in their queue.
 """
 
 import time
@@ -24,18 +24,18 @@ from stepbench.training.dataloader import DatasetProxy
 from stepbench_reports.schema.profile import WorkerFacts
 
 LEAST_S, MOST_S = 0.5, 3.0
-"""How long batches are watched, at least and at most."""
+"""The least and the most time for which batches are timed, seconds."""
 LEAST_BATCHES = 4
-"""How many of each worker, time allowing."""
+"""The least number of batches of each worker, unless `MOST_S` ends first."""
 READ, COLLATE, HAND_OVER = "read", "collate", "hand over"
-"""Parts of a worker's time, beside the transforms: what `__getitem__` does apart from those; making
-a batch of items; and the rest, which is passing it to the training process."""
+"""The parts of a worker's time besides the transforms: `__getitem__` without the transforms; making
+a batch of items; and the rest, which is passing the batch to the training process."""
 _TRANSFORMS = ("transform", "target_transform")
-"""Where torchvision's data sets keep what they do to an item; others follow them."""
+"""The attributes that hold a data set's transforms, by torchvision's convention."""
 
 
 class Stopwatch:
-    """Adds up seconds by name; one in each process."""
+    """Adds up seconds by name; each process has one stopwatch."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -43,25 +43,25 @@ class Stopwatch:
         self.began: float | None = None
 
     def begin(self) -> float:
-        """Now; a batch begins with the first call after `taken`."""
+        """Returns the current time; the first call after `taken` begins a batch."""
         now = time.perf_counter()
         if self.began is None:
             self.began = now
         return now
 
     def add(self, name: str, began: float) -> None:
-        """Adds what has passed since a moment."""
+        """Adds the time since `began` to the seconds of `name`."""
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
     def taken(self) -> tuple[float, int, dict[str, float]]:
-        """When the batch began, how many items it has and what was added; starts anew."""
+        """Returns the batch's begin, its number of items and the seconds by name; then resets."""
         found = (self.began or time.perf_counter(), self.items, self.seconds)
-        self.__init__()  # type: ignore[misc]  # as if new
+        self.__init__()  # type: ignore[misc]  # resets to the initial state
         return found
 
 
 _WATCH = Stopwatch()
-"""This process's; a worker has a copy of its own."""
+"""The stopwatch of this process; each worker has a separate copy."""
 _ITEM = "item"
 
 
@@ -73,7 +73,7 @@ class TimedData(DatasetProxy, Dataset[Any]):
         return len(self._dataset)
 
     def __getitem__(self, index: Any) -> Any:  # noqa: ANN401  # whatever the sampler gives
-        """An item."""
+        """Reads an item and adds its time."""
         began = _WATCH.begin()
         item = self._dataset[index]
         _WATCH.add(_ITEM, began)
@@ -81,7 +81,7 @@ class TimedData(DatasetProxy, Dataset[Any]):
         return item
 
     def __getitems__(self, indices: list[Any]) -> list[Any]:
-        """A batch's items: all at once, where the data set can."""
+        """Reads a batch's items, all at once if the data set can."""
         whole = getattr(self._dataset, "__getitems__", None)
         if whole is None:
             return [self[index] for index in indices]
@@ -96,7 +96,7 @@ class TimedStream(DatasetProxy, IterableDataset[Any]):
     """A stream whose items are timed."""
 
     def __iter__(self) -> Iterator[Any]:
-        """Gives the stream's items."""
+        """Yields the stream's items and adds their times."""
         items = iter(self._dataset)
         while True:
             began = _WATCH.begin()
@@ -110,12 +110,12 @@ class TimedStream(DatasetProxy, IterableDataset[Any]):
 
 
 def timed(dataset: Any) -> Dataset[Any]:  # noqa: ANN401  # any data set
-    """A data set whose items are timed."""
+    """Wraps a data set so that its items are timed."""
     return TimedStream(dataset) if isinstance(dataset, IterableDataset) else TimedData(dataset)
 
 
 class TimedTransform:
-    """A transform that is timed by its name."""
+    """A transform whose time is added under its name."""
 
     def __init__(self, transform: Callable[..., Any], name: str) -> None:
         self._transform = transform
@@ -131,7 +131,7 @@ class TimedTransform:
 
 @dataclass(frozen=True)
 class Times:
-    """The times of one batch where it was made. Seconds; `began` and `ended` by `perf_counter`."""
+    """The times of one batch in its worker, seconds; `began` and `ended` are by `perf_counter`."""
 
     worker: int
     items: int
@@ -141,13 +141,13 @@ class Times:
 
 
 class TimedCollation:
-    """Makes a batch of items, and adds what it took to make them."""
+    """Makes a batch of items, and attaches the times of making it."""
 
     def __init__(self, collate: Callable[[list[Any]], Any] | None) -> None:
         self._collate = collate or default_collate
 
     def __call__(self, items: list[Any]) -> tuple[Any, Times]:
-        """A batch, and what it took."""
+        """Returns a batch and its times."""
         began = time.perf_counter()
         batch = self._collate(items)
         _WATCH.add(COLLATE, began)
@@ -158,10 +158,11 @@ class TimedCollation:
 
 
 def time_transforms(dataset: Any) -> None:  # noqa: ANN401  # any map-style data set
-    """Times a data set's transforms from here on, each by its class's name.
+    """Times a data set's transforms from now on, each by the name of its function or class.
 
     Args:
-        dataset: Has them where torchvision's data sets do; parts of other data sets are followed.
+        dataset: Holds its transforms in the attributes that torchvision's data sets use. The parts
+            of a `Subset` or a `ConcatDataset` are timed too.
     """
     if isinstance(dataset, Subset):
         time_transforms(dataset.dataset)
@@ -178,8 +179,8 @@ def time_transforms(dataset: Any) -> None:  # noqa: ANN401  # any map-style data
 def _timed(transform: Callable[..., Any]) -> Callable[..., Any]:
     parts = getattr(transform, "transforms", None)
     torchvisions = type(transform).__module__.startswith("torchvision.")
-    if torchvisions and isinstance(parts, list):  # a Compose, whose parts one wants to know
-        transform.transforms = [_timed(part) for part in parts]  # type: ignore[attr-defined]  # it has them
+    if torchvisions and isinstance(parts, list):  # a Compose: its parts are timed
+        transform.transforms = [_timed(part) for part in parts]  # type: ignore[attr-defined]  # checked above
         return transform
     if isinstance(transform, TimedTransform):
         return transform
@@ -188,14 +189,14 @@ def _timed(transform: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def watch(loader: DataLoader[Any]) -> tuple[WorkerFacts, ...]:
-    """Lets a loader load, and says what each worker spent its time on.
+    """Loads batches for a while, and sums up how each worker spent its time.
 
     Args:
-        loader: Endless; made of timed parts.
+        loader: A loader without end, whose data set and collation are timed.
     """
     workers = max(1, loader.num_workers)
     batches = iter(loader)
-    next(batches)  # its start is something else
+    next(batches)  # the loader's start is not counted
     found: list[Times] = []
     began = time.perf_counter()
     while True:

@@ -1,6 +1,6 @@
-"""A check from beginning to end: survey, facts, rounds of pairs, attribution, verdict.
+"""Runs a check from beginning to end: survey, facts, rounds of pairs, attribution, verdict.
 
-This is the parent's side. It never imports torch, nor any code of the repository.
+The parent process runs this module. It imports neither torch nor any code of the repository.
 """
 
 import platform
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 MOST_ATTRIBUTED = 4
 """The largest number of cases whose operators are traced, the slowest first."""
 FACTS_SHARE, SCREEN_SHARE = 0.3, 0.6
-"""The shares of the budget after which no more facts are collected, and no more rows screened where
-some are flagged: the rest is for confirming these."""
+"""The shares of the budget after which no more facts are collected, and no more rows are screened
+if some are flagged. The rest of the budget is for confirming the flagged rows."""
 DONE, OUT_OF_TIME, INTERRUPTED, FATAL = "done", "budget", "interrupted", "fatal"
 
 
@@ -94,7 +94,7 @@ class CheckRunner:
         comparison: Both sides, the cases and the directory.
         arguments: The command line, for the record.
         progress: Shows the progress in the terminal.
-        environment: Base's environment, where it is not head's.
+        environment: Base's environment; `None` if base runs in head's.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class CheckRunner:
         return self._comparison.directory
 
     def run(self) -> Decision:
-        """Runs all parts of the check; Ctrl-C ends it early, with a report of what is known."""
+        """Runs all parts of the check; after Ctrl-C, reports the results so far."""
         ended, fatal = INTERRUPTED, None
         try:
             fatal = self._prepare()
@@ -145,7 +145,7 @@ class CheckRunner:
     # --- before anything is measured -------------------------------------------------------------
 
     def _prepare(self) -> str | None:
-        """Surveys both sides; returns the reason where nothing can be compared."""
+        """Surveys both sides; returns the reason if nothing can be compared, or `None`."""
         comparison, progress = self._comparison, self._progress
         cases = comparison.options.run.matrix.cases
         with progress.shown(), facts.opened(comparison, cases) as finder:
@@ -181,7 +181,7 @@ class CheckRunner:
         for each in spec.unmeasured:
             line(f"  {each.case}: ", f"not compared: {each.reason}", "yellow")
 
-    # --- apart from the pairs --------------------------------------------------------------------
+    # --- outside the pairs -----------------------------------------------------------------------
 
     def _find_facts(self) -> None:
         known = regression.load(self._directory.path)
@@ -221,7 +221,7 @@ class CheckRunner:
                     self._directory.add_fact(times)
 
     def _attribute(self) -> None:
-        """Takes traces of the cases that became slower, on both sides."""
+        """Traces the slowed cases, at most `MOST_ATTRIBUTED`, on both sides."""
         decision = decide(regression.load(self._directory.path))
         known = {(fact.case, fact.side) for fact in decision.check.found(OperatorsFact)}
         worst = dict.fromkeys(each.row.case for each in decision.regressions)
@@ -239,7 +239,7 @@ class CheckRunner:
                     )
 
     def _settle_failures(self) -> None:
-        """Runs each side alone where pairs failed, to tell a failing side from a lack of room."""
+        """Runs each side alone if pairs failed, to tell a failing side from a lack of memory."""
         check = regression.load(self._directory.path)
         known = {fact.case for fact in check.found(AloneFact)}
         names = [name for name in failed_in_pairs(check) if name not in known]
@@ -262,7 +262,7 @@ class CheckRunner:
         """Takes pairs until every row is decided, or the budget is spent.
 
         Returns:
-            `DONE` or `OUT_OF_TIME`; and the reason where nothing can be compared any more.
+            `DONE` or `OUT_OF_TIME`; and the reason if nothing more can be compared, or `None`.
         """
         screening = self._standing()
         while True:
@@ -281,11 +281,11 @@ class CheckRunner:
             self._progress.round(number, wanted.stage, wanted.cases, screening)
 
     def _standing(self) -> Screening:
-        """The screening so far, by the recorded pairs."""
+        """The state of the screening after the recorded pairs."""
         return Screening(regression.load(self._directory.path))
 
     def _strayed(self, pairs: Sequence[RecordedPair]) -> str | None:
-        """The reason why nothing can be compared any more, where pairs have shown one."""
+        """The reason why nothing more can be compared; `None` if there is no such reason."""
         for pair in pairs:
             for side, end in pair.sides.items():
                 if end.foreign:
@@ -298,7 +298,7 @@ class CheckRunner:
         return None
 
     def _round(self, number: int, stage: Stage, names: Sequence[str]) -> bool:
-        """Takes a pair of each case named; false where the budget did not last for all."""
+        """Takes a pair of each named case; returns false if the budget is too short for all."""
         progress = self._progress
         cases = [self._cases[name] for name in names]
         if time.monotonic() + progress.longest_s() > progress.until:

@@ -1,4 +1,4 @@
-"""`stepbench regression`: fails where head is slower than base by more than noise."""
+"""`stepbench regression`: fails if head is slower than base by more than noise."""
 
 import argparse
 import os
@@ -26,7 +26,7 @@ NOT_MEASURED = 2
 RESUME = next(flag for flag in BORROWED if flag.name == "--resume")
 BUDGET = next(flag for flag in OWN_FLAGS if flag.name == "--budget")
 SUMMARY = "GITHUB_STEP_SUMMARY"
-"""The environment variable with the file that GitHub Actions shows on a job's page."""
+"""The environment variable that names the job summary file of GitHub Actions."""
 EPILOG = """\
 examples:
   stepbench regression --base main               the working tree against main
@@ -94,8 +94,8 @@ def _begin(options: CheckOptions, arguments: Sequence[str], console: Console) ->
 
 
 def _resume(path: Path, values: Mapping[str, Any], console: Console) -> int:
-    """Resumes a check with the options that it was begun with; only the budget may change."""
-    from stepbench.regression import check, directory  # noqa: PLC0415  # as above
+    """Resumes a check with the check's original options; only the budget may change."""
+    from stepbench.regression import check, directory  # noqa: PLC0415  # slow, as in `_begin`
 
     others = [
         flag.name
@@ -109,7 +109,7 @@ def _resume(path: Path, values: Mapping[str, Any], console: Console) -> int:
         )
     with directory.reopened(path) as reopened:
         spec = reopened.read_spec()
-        arguments = () if spec is None else spec.arguments  # it has been read before
+        arguments = () if spec is None else spec.arguments  # never `None`: `reopened` has read it
         earlier = vars(parser().parse_args(list(arguments)))
         options = read({**earlier, BUDGET.destination: values[BUDGET.destination]}, Path.cwd())
         return _conclude(check.run(options, reopened, arguments, console), console)
@@ -117,7 +117,7 @@ def _resume(path: Path, values: Mapping[str, Any], console: Console) -> int:
 
 def _conclude(decision: "Decision", console: Console) -> int:
     """Shows the verdict; returns its exit code."""
-    from stepbench_reports import regression  # noqa: PLC0415  # as above
+    from stepbench_reports import regression  # noqa: PLC0415  # slow, as in `_begin`
     from stepbench_reports.regression.writing import REPORT  # noqa: PLC0415
 
     report = decision.check.path / REPORT
@@ -128,7 +128,7 @@ def _conclude(decision: "Decision", console: Console) -> int:
 
 
 def _summarize(report: Path) -> None:
-    """Adds the report to the page of a job of GitHub Actions."""
+    """Appends the report to the job summary of GitHub Actions, if there is one."""
     summary = os.environ.get(SUMMARY)
     if summary:
         with Path(summary).open("a") as file:

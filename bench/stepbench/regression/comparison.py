@@ -25,9 +25,9 @@ class Comparison:
         options: The check's options.
         sides: Base and head.
         directory: The check's directory.
-        other: Starts a server in base's environment, where that is not head's.
-        packages: The installed packages that the workloads import, so that both sides of a pair
-            find them in their server.
+        other: Starts a server in base's environment; `None` if base runs in head's.
+        packages: The installed packages that the workloads import. Servers preload these packages
+            for both sides of a pair.
     """
 
     options: CheckOptions
@@ -37,12 +37,12 @@ class Comparison:
     packages: tuple[str, ...] = ()
 
     def side(self, name: SideName, case: Case) -> SideRequest:
-        """The request that a side builds a case by."""
+        """The request from which a side builds a case."""
         request = self.options.run.request(case, self.compile_cache(name, case))
         return SideRequest(self.sides[name].tree, request)
 
     def compile_cache(self, name: SideName, case: Case) -> Path:
-        """The compile cache of a side, shared by all cases that compile to the same code."""
+        """A side's compile cache, shared by all cases that compile to the same code."""
         return self.directory.scratch("compile-cache", name, case.compile_key.id)
 
     def server(self, name: SideName, preload: tuple[str, ...], cases: Iterable[Case]) -> Server:
@@ -50,8 +50,8 @@ class Comparison:
 
         Args:
             name: `base` or `head`.
-            preload: The modules that it imports, besides those of the workloads.
-            cases: The cases that are to be run there.
+            preload: The modules that the server imports, besides those of the workloads.
+            cases: The cases to run in the server.
         """
         compiles = any(case.compile != "off" for case in cases)
         modules = (*preload, *(PRELOAD_COMPILE if compiles else ()))
@@ -60,14 +60,14 @@ class Comparison:
         return start_server(modules, sys.path, Path.cwd(), self.packages)
 
     def with_packages(self, sides: Mapping[SideName, Survey | SideEnd]) -> "Comparison":
-        """Adds the packages that both sides had to import, for the next servers to preload."""
+        """Adds the packages that both sides imported, for the next servers to preload."""
         new = {*sides["base"].packages} & {*sides["head"].packages}
         return replace(self, packages=tuple(sorted({*self.packages, *new})))
 
     def run(
         self, server: Server, job: Job, on_progress: Callable[[str], None], more_s: float = 0.0
     ) -> Outcome:
-        """Runs a job in a child of a server, with the limits of a case."""
+        """Runs a job in a server's child within a case's limits; `more_s` extends the deadline."""
         limits = self.options.run
         return server.run(
             replace(job, memory_limit_bytes=limits.memory_limit_bytes),

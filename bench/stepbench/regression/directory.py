@@ -1,4 +1,4 @@
-"""A check's directory: its specification, and a line for each pair and fact once it is known.
+"""A check's directory: the specification, and a line for each pair and fact, added when known.
 
 `docs/regression.md` describes the files; `stepbench_reports.regression` reads them.
 """
@@ -46,7 +46,7 @@ class CheckDirectory:
     lock: IO[str]
 
     def read_spec(self) -> CheckSpec | None:
-        """Reads `check.json`; `None` where the check has not begun.
+        """Reads `check.json`; returns `None` if the check has not begun.
 
         Raises:
             DamageError: The file cannot be used.
@@ -97,12 +97,12 @@ class CheckDirectory:
             log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
 
     def scratch(self, *names: str) -> Path:
-        """A path for files that are of use while the check runs."""
+        """The path of temporary files, which are removed when the check ends."""
         return self.path.joinpath("scratch", *names)
 
 
 def _end_last_line(handle: IO[bytes]) -> None:
-    """Removes the last line where a kill cut it off, or adds the end that it lacks."""
+    """Removes a last line that a kill cut off, or adds the newline that a complete one lacks."""
     size = handle.seek(0, os.SEEK_END)
     if not size:
         return
@@ -119,7 +119,7 @@ def _end_last_line(handle: IO[bytes]) -> None:
 
 @contextmanager
 def created(output: Path | None) -> Iterator[CheckDirectory]:
-    """Makes a new check's directory; it is removed again where the check does not begin.
+    """Makes a new check's directory; removes it again if it is empty and the check has not begun.
 
     Raises:
         UsageError: The directory cannot be made, or holds a check already.
@@ -153,10 +153,10 @@ def created(output: Path | None) -> Iterator[CheckDirectory]:
 
 @contextmanager
 def reopened(path: Path) -> Iterator[CheckDirectory]:
-    """Opens the directory of a check that is to be resumed.
+    """Opens the directory of a check to resume.
 
     Raises:
-        UsageError: The directory holds no check, or is in use.
+        UsageError: The directory holds no usable check, or is in use.
     """
     if not (path / CHECK).is_file():
         raise UsageError(

@@ -1,6 +1,6 @@
-"""A side in another Python environment: its server, and pairs across two of them.
+"""A side in another Python environment: the side's server, and pairs across two environments.
 
-stepbench itself is taken from here on both sides; all else is each environment's own.
+Both sides run this environment's stepbench; all other packages are those of each environment.
 """
 
 import contextlib
@@ -46,9 +46,9 @@ class EnvironmentFacts:
     """Facts about another environment.
 
     Attributes:
-        path: The directories that its Python looks for modules in.
-        torch: The release of torch.
-        python: The release of Python.
+        path: The import path of the environment's Python.
+        torch: The version of torch.
+        python: The version of Python.
     """
 
     path: tuple[str, ...]
@@ -61,7 +61,7 @@ def other(python: Path) -> Iterator["Environment"]:
     """Opens another environment, with this environment's stepbench, while the context lasts.
 
     Raises:
-        UsageError: The environment lacks a package that stepbench needs.
+        UsageError: stepbench cannot run in the environment, for lack of a package for example.
     """
     with temporary_directory("environment") as directory:
         for package in MEASURING:
@@ -71,7 +71,7 @@ def other(python: Path) -> Iterator["Environment"]:
 
 def _tried(python: Path, directory: Path) -> EnvironmentFacts:
     """Imports stepbench and torch in the environment; returns its facts."""
-    # Requests go there pickled, which not any two releases of Python can read.
+    # Requests are sent pickled, and not every version of Python can read another's pickles.
     sent = pickle.dumps(Path("some", "where")).hex()
     command = [str(python), "-P", "-c", _TRY, str(directory), sent]
     try:
@@ -94,7 +94,7 @@ class Environment:
     Args:
         python: The interpreter.
         directory: The directory with stepbench's packages, and no others.
-        facts: The environment's search path, and the releases of Python and torch.
+        facts: The environment's import path, and the versions of Python and torch.
     """
 
     def __init__(self, python: Path, directory: Path, facts: EnvironmentFacts) -> None:
@@ -116,18 +116,18 @@ def pair_apart(
     """Takes a pair whose sides are children of two servers.
 
     Args:
-        asked: The pair.
+        asked: The pair to take.
         servers: The server of each side.
         deadline_s: The longest that the pair may take, seconds.
         on_progress: Called with a few words on the current activity.
     """
-    # A name in Linux's own space of sockets: nothing of it is left, however this ends.
+    # An abstract Unix socket (Linux) leaves no file behind, even after a crash.
     address = f"\0stepbench-{os.getpid()}-{secrets.token_hex(8)}"
     threads = [
         threading.Thread(
             target=_attend,
             args=(servers[side], side, asked, address, deadline_s),
-            daemon=True,  # where this ends early, the servers' end is theirs
+            daemon=True,  # if this call ends early, threads end with their servers
         )
         for side in SIDES
     ]
@@ -145,7 +145,7 @@ def pair_apart(
             ends[value] = end
         else:
             found = _taken(asked, ends, on_progress)
-    for thread in threads:  # the connections are closed, on which their sides leave
+    for thread in threads:  # sides leave once their connections are closed
         thread.join()
     return found
 
@@ -162,11 +162,11 @@ def _taken(
 def _attend(
     server: Server, side: SideName, asked: PairRequest, address: str, deadline_s: float
 ) -> None:
-    """Runs a side's child, and reports its failure to the listener."""
+    """Runs a side in a child of a server, and reports a failure to the listener."""
     job = Job("stepbench.regression.worker.side:answer", (address, asked.sides[side]))
     try:
         outcome = server.run(job, deadline_s=deadline_s, on_progress=lambda _: None)
-    except Exception as error:  # noqa: BLE001  # the one that waits for it must not wait forever
+    except Exception as error:  # noqa: BLE001  # the listener must not wait forever
         outcome = Outcome(Status.CRASHED, reason=str(error))
     if outcome.status is not Status.OK:
         failed = SideFailure(

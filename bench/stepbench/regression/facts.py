@@ -1,4 +1,4 @@
-"""Facts taken apart from the pairs: parity, compiling from an empty cache, operators."""
+"""Facts measured outside the pairs: parity, compiling from an empty cache, operators."""
 
 import contextlib
 import shutil
@@ -22,7 +22,8 @@ PRELOAD = (
     "stepbench.parity.examination",
 )
 PREFLIGHT_S = 1800.0
-"""The deadline of a survey, seconds: data may have to be downloaded or generated first."""
+"""The time that a survey may take beyond a case's deadline, seconds. Data may have to be downloaded
+or generated first."""
 RUN_IN = "stepbench.regression.worker.side:run_in"
 MORE_S = 120.0
 """The time that a trace may take beyond a case's deadline, seconds."""
@@ -30,7 +31,7 @@ MORE_S = 120.0
 
 @contextlib.contextmanager
 def opened(comparison: Comparison, cases: Sequence[Case]) -> Iterator["FactFinder"]:
-    """Opens a server for each side while the context lasts, to find facts about some cases."""
+    """Opens a server for each environment while the context lasts, to measure facts of cases."""
     servers: dict[SideName, Server] = {}
     try:
         for side in SIDES:
@@ -43,11 +44,11 @@ def opened(comparison: Comparison, cases: Sequence[Case]) -> Iterator["FactFinde
 
 
 class FactFinder:
-    """Takes facts of the sides, one side at a time.
+    """Measures facts of the sides, one side at a time.
 
     Args:
         comparison: Both sides, the cases and the directory.
-        servers: The server of each side; head's alone where both share it.
+        servers: The server of each side; only head's if both sides share an environment.
     """
 
     def __init__(self, comparison: Comparison, servers: dict[SideName, Server]) -> None:
@@ -57,7 +58,7 @@ class FactFinder:
     def survey(
         self, side: SideName, cases: Sequence[Case], on_progress: Callable[[str], None]
     ) -> Survey | str:
-        """Tries a side's workloads and data; returns the reason where its process died."""
+        """Tries a side's workloads and data; returns the reason if the side's process died."""
         asked = tuple(self._comparison.side(side, case) for case in cases)
         job = Job("stepbench.regression.worker.side:survey", (asked,))
         outcome = self._run(side, job, on_progress, PREFLIGHT_S)
@@ -67,7 +68,7 @@ class FactFinder:
         return found
 
     def parity(self, cases: Sequence[Case], on_progress: Callable[[str], None]) -> ParityFact:
-        """Takes head's parity, and where it does not pass, base's.
+        """Judges head's parity, and base's if head's does not pass.
 
         Args:
             cases: Cases with the same numerics.
@@ -100,10 +101,11 @@ class FactFinder:
     def compile_times(self, case: Case, on_progress: Callable[[str], None]) -> CompileFact | None:
         """Times a first step with an empty compile cache, base and head in turn.
 
-        Pairs are taken while all so far differ by more than the margin: most often, one.
+        Takes up to `COMPILE_PAIRS` pairs, as long as all differ by more than the margin in one
+        direction: usually one pair.
 
         Returns:
-            The times; `None` where a side failed at the first pair.
+            The times; `None` if a side failed in the first pair.
         """
         times = self._compile_pairs(case, on_progress)
         return CompileFact(case=case.id, seconds=tuple(times)) if times else None
@@ -121,7 +123,7 @@ class FactFinder:
                     "stepbench.measurement.cold_start:compile_cold",
                 )
                 outcome = self._run(side, Job(RUN_IN, asked), on_progress)
-                if outcome.status is not Status.OK:  # the pairs will say so
+                if outcome.status is not Status.OK:  # the pairs will report it
                     return found
                 times[side] = outcome.result.first_step_s
             found.append((times["base"], times["head"]))
@@ -130,7 +132,7 @@ class FactFinder:
         return found
 
     def alone(self, side: SideName, case: Case, on_progress: Callable[[str], None]) -> str | None:
-        """Runs a side with nothing beside it; returns the reason where it fails, or `None`."""
+        """Runs a side without the opposite side; returns the reason if it fails, or `None`."""
         asked = self._comparison.side(side, case)
         outcome = self._run(
             side, Job("stepbench.regression.worker.side:work_alone", (asked,)), on_progress
@@ -140,7 +142,7 @@ class FactFinder:
     def operators(
         self, side: SideName, case: Case, on_progress: Callable[[str], None]
     ) -> Breakdown | None:
-        """A side's operators by phase; `None` where the trace failed."""
+        """Traces a side's operators by phase; returns `None` if the trace failed."""
         scratch = self._comparison.directory.scratch("trace", side)
         wrap = partial(Tracing, scratch=scratch)
         asked = (

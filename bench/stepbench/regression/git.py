@@ -1,4 +1,4 @@
-"""Questions to git. Nothing here changes a repository's files, branches or index."""
+"""Queries git. Nothing here changes a repository's files, branches or index."""
 
 import hashlib
 import os
@@ -17,11 +17,11 @@ DEPENDENCIES = (
 
 
 def ask(directory: Path, *words: str) -> str:
-    """Runs a git command and returns its output, without the last line's end.
+    """Runs a git command and returns the command's output, without trailing newlines.
 
     Raises:
-        UsageError: There is no git.
-        subprocess.CalledProcessError: git fails; `stderr` holds the reason.
+        UsageError: git is not installed.
+        subprocess.CalledProcessError: git failed; `stderr` holds the reason.
     """
     try:
         done = subprocess.run(
@@ -37,7 +37,7 @@ def ask(directory: Path, *words: str) -> str:
 
 
 def repository_of(directory: Path) -> Path:
-    """The top of the repository that a directory is in.
+    """The root of the repository that contains a directory.
 
     Raises:
         UsageError: The directory is in no repository.
@@ -57,7 +57,7 @@ class Commit:
     """A commit.
 
     Attributes:
-        id: The full name.
+        id: The full hash.
         subject: The first line of the message.
     """
 
@@ -66,7 +66,7 @@ class Commit:
 
 
 def commit(repository: Path, option: str, revision: str) -> Commit:
-    """The commit that a revision stands for.
+    """Resolves a revision to a commit.
 
     Raises:
         UsageError: The repository knows no such revision.
@@ -98,7 +98,7 @@ def changed(repository: Path, apart: Path, one: str, other: str | None) -> tuple
 
     Args:
         repository: The repository.
-        apart: The check's own directory, whose files do not count.
+        apart: The check's directory, whose files do not count.
         one: A commit.
         other: Another commit; `None` for the working tree, with new files that are not ignored.
     """
@@ -118,7 +118,7 @@ def untracked(repository: Path, apart: Path) -> Sequence[str]:
 
 
 def dependencies(files: Sequence[str]) -> tuple[str, ...]:
-    """The files among some that name the packages to install."""
+    """Selects the files that name the packages to install, by `DEPENDENCIES`."""
     return tuple(
         file for file in files if any(Path(file).match(pattern) for pattern in DEPENDENCIES)
     )
@@ -129,7 +129,7 @@ def fingerprint(repository: Path, apart: Path) -> str:
 
     Args:
         repository: The repository.
-        apart: The check's own directory, whose files do not count.
+        apart: The check's directory, whose files do not count.
     """
     digest = hashlib.sha256(ask(repository, "rev-parse", "HEAD").encode())
     changes = ask(repository, "diff", "--no-ext-diff", "HEAD", "--binary")

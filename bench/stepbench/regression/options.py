@@ -18,7 +18,7 @@ SMALLEST = 0.03
 PAIR_S = TurnOptions().total_s
 """The default of `--pair-time`, seconds."""
 LEAST_SMALLEST, MOST_SMALLEST = 0.01, 0.5
-"""The limits of `--min-effect`: less could not be told from the margin."""
+"""The limits of `--min-effect`: a smaller effect could not be distinguished from the margin."""
 
 _COMPARE, _HOW = "what to compare", "how to decide"
 
@@ -83,7 +83,7 @@ _BORROWED = {"--deadline", "--memory-limit", "--no-parity", "--parity-steps", "-
 BORROWED: tuple[Flag, ...] = tuple(
     flag for flag in FLAGS if flag.section in _BORROWED_SECTIONS or flag.name in _BORROWED
 )
-"""The options of `stepbench run` that mean the same here."""
+"""The options of `stepbench run` that have the same meaning in a check."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,12 @@ class CheckOptions:
 
     Attributes:
         run: The cases and their settings, as in a run.
-        base: The revision, or the run's directory, to compare with; `None` for head's own files.
+        base: The revision, or the run's directory, to compare with; `None` for head's files.
         head: The revision that is compared; `None` for the working tree.
         base_python: The Python that base runs in; `None` for this one.
         shared: Files and folders that git ignores and both sides need.
-        other_machine: True where a stored run may be another machine's.
-        smallest: The smallest effect that is looked for, a share of the step.
+        other_machine: True if the stored run may be of another machine.
+        smallest: The smallest effect to detect, a share of the step.
         budget_s: The longest that a check measures, seconds.
         turns: The number and length of the turns of a pair.
     """
@@ -114,7 +114,7 @@ class CheckOptions:
 
     @property
     def stored_run(self) -> Path | None:
-        """The run's directory that is the base; `None` where the base is a revision."""
+        """The directory of the run that is the base; `None` if the base is no run."""
         path = None if self.base is None else Path(self.base)
         return path if path is not None and (path / "run.json").is_file() else None
 
@@ -123,8 +123,8 @@ def read(given: Mapping[str, Any], directory: Path) -> CheckOptions:
     """Reads the options of a check.
 
     Args:
-        given: The values of the flags by destination; absent and `None` are the same.
-        directory: The directory in which `pyproject.toml` is looked for.
+        given: The values of the flags by destination; an absent value is the same as `None`.
+        directory: The directory in which to look for `pyproject.toml`.
 
     Raises:
         UsageError: A value cannot be used.
@@ -156,7 +156,7 @@ def read(given: Mapping[str, Any], directory: Path) -> CheckOptions:
 def _python(word: str | None) -> Path | None:
     if word is None:
         return None
-    python = Path(word).expanduser().absolute()  # not resolved: an environment's is often a link
+    python = Path(word).expanduser().absolute()  # not resolved: a venv's Python is often a link
     if not python.is_file():
         raise UsageError(
             f"--base-python {word}: is no file; give the path of an environment's Python, such as "

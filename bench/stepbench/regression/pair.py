@@ -1,4 +1,4 @@
-"""A pair: base and head alive at once, taking turns. Requests and results, without torch.
+"""A pair: base and head, alive at once, take turns. The requests and results, without torch.
 
 `docs/regression.md` describes the file of pairs.
 """
@@ -26,8 +26,8 @@ ORDERS: tuple[tuple[SideName, ...], ...] = (
     ("base", "head", "head", "base"),
     ("head", "base", "base", "head"),
 )
-"""The two orders of four turns, chosen by a coin's toss each time. A steady drift meets both sides
-alike in either."""
+"""The two orders of the four turns of a round, one of which is drawn at random for each round. In
+both orders, a steady drift affects both sides equally."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class SideRequest:
 
     Attributes:
         tree: The side's files.
-        request: The case, and the settings that it runs under.
+        request: The case and its settings.
     """
 
     tree: Tree
@@ -48,7 +48,7 @@ class Tracing:
     """A trace to take of a side.
 
     Attributes:
-        request: The case, and the settings that it runs under.
+        request: The case and its settings.
         scratch: The directory for the trace.
     """
 
@@ -61,11 +61,11 @@ class Survey:
     """The survey of a side, before anything is measured.
 
     Attributes:
-        devices: The devices present, and the model of each.
-        problems: The reason why a case cannot be measured, by the case's id.
+        devices: The model of each device present, by the device's name.
+        problems: The reasons why cases cannot be measured, by the case's id.
         packages: The installed packages that the workloads import.
-        modules: The number of the repository's modules that came from the side's own tree.
-        foreign: The modules of the repository that came from elsewhere.
+        modules: The number of the repository's modules that were loaded from the side's tree.
+        foreign: The modules of the repository that were loaded from elsewhere.
     """
 
     devices: Mapping[str, str]
@@ -81,7 +81,7 @@ class PairRequest:
 
     Attributes:
         sides: The sides by name.
-        seed: The seed of the order of the turns.
+        seed: The random seed of the order of the turns.
         turns: The number and length of the turns.
     """
 
@@ -92,13 +92,15 @@ class PairRequest:
 
 @dataclass(frozen=True)
 class Turn:
-    """A turn: the steps of one side while the other waited. Seconds are totals over the steps.
+    """A turn: the steps that one side takes while the opposite side waits.
+
+    Times are totals over the steps.
 
     Attributes:
         side: `base` or `head`.
         steps: The number of steps.
-        elapsed_s: Seconds by the clock of the work: the device's, if it has one.
-        phases_s: Seconds by phase.
+        elapsed_s: The time by the device's clock, or by the host's if the device has none, seconds.
+        phases_s: The time by phase, seconds.
     """
 
     side: SideName
@@ -114,8 +116,8 @@ class TakenPair:
     Attributes:
         turns: The turns in the order in which they were taken, four to a round.
         sides: The facts of each side after its last turn, by name.
-        disturbance: The use of the machine by others.
-        elapsed_s: Seconds that the pair took, with building and warm-up.
+        disturbance: The interference on the machine during the turns.
+        elapsed_s: The time that the pair took, including building and warm-up, seconds.
     """
 
     turns: tuple[Turn, ...]
@@ -171,7 +173,7 @@ def pair_line(
 
 
 def _turn_series(turns: Sequence[Turn]) -> TurnSeries:
-    """Figures in the order of the turns, rounded to nanoseconds."""
+    """Collects the figures in the order of the turns, rounded to nanoseconds."""
     return TurnSeries(
         side=tuple(turn.side for turn in turns),
         steps=tuple(turn.steps for turn in turns),

@@ -1,4 +1,4 @@
-"""The progress of a check in the terminal: the current activity, decisions, the time left."""
+"""Shows a check's progress in the terminal: the current activity, decisions, the time left."""
 
 import time
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ MOST_NAMED = 4
 
 @dataclass
 class CheckProgress:
-    """Draws the progress of a check.
+    """Shows the progress of a check.
 
     Attributes:
         console: The terminal.
@@ -36,7 +36,7 @@ class CheckProgress:
     _known: dict[str, Screened] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Begins with nothing drawn."""
+        """Makes an empty live line."""
         self._line = LiveLine(self.console)
 
     def shown(self) -> AbstractContextManager[None]:
@@ -48,7 +48,7 @@ class CheckProgress:
         self._prefix = prefix
 
     def doing(self, word: str) -> None:
-        """Shows the current activity, where there is a terminal to redraw."""
+        """Shows the current activity, if the console is a terminal."""
         self._line.draw(Text.assemble((f"{self._prefix}  ", "bold"), (word, "cyan"), self._left()))
 
     def _left(self) -> Text:
@@ -59,15 +59,15 @@ class CheckProgress:
 
     @property
     def spent(self) -> float:
-        """The share of the budget that is spent."""
+        """The share of the budget that is spent, 0 to 1."""
         return 1 - max(0.0, self.until - time.monotonic()) / self.budget_s
 
     def took(self, seconds: float) -> None:
-        """Records the time of a pair."""
+        """Records the time of a pair, seconds."""
         self._pair_s.append(seconds)
 
     def longest_s(self) -> float:
-        """The longest of the last pairs, seconds: an estimate of the next."""
+        """The longest of the last eight pairs, seconds: an estimate for the next one."""
         return max(self._pair_s[-8:], default=0.0)
 
     def round(self, number: int, stage: Stage, cases: Sequence[str], screening: Screening) -> None:

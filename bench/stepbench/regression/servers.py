@@ -1,7 +1,7 @@
-"""Takes pairs in rounds. For each round a fresh server is executed in each environment.
+"""Takes pairs in rounds. For each round, a fresh server is executed in each environment.
 
-So the addresses of libraries, and all else that is fixed when a process begins, are the same for
-both sides of a pair, and differ from round to round.
+Whatever is fixed when a process starts, such as the addresses of libraries, therefore differs from
+round to round. Sides that share an environment have the same addresses within a round.
 """
 
 import contextlib
@@ -18,9 +18,9 @@ from stepbench_reports.schema.check import SIDES, SideFailure, SideName
 from stepbench_reports.schema.status import Status
 
 TOGETHER = ("stepbench.regression.worker.pairing",)
-"""The modules that the server imports from which both sides are forked."""
+"""The modules that a server imports if both sides are forked from it."""
 APART = ("stepbench.regression.worker.side",)
-"""The modules that each of two servers imports."""
+"""The modules that each server imports if each side has a server."""
 
 
 @contextlib.contextmanager
@@ -28,7 +28,7 @@ def opened(comparison: Comparison, cases: Sequence[Case]) -> Iterator["PairServe
     """Opens the servers of a round while the context lasts.
 
     Raises:
-        ServerGoneError: A server could not import what it needs.
+        ServerGoneError: A server could not import its modules.
     """
     if comparison.sides.environments:
         servers = {side: comparison.server(side, APART, cases) for side in reversed(SIDES)}
@@ -48,7 +48,7 @@ class PairServers:
 
     Args:
         comparison: Both sides, the cases and the directory.
-        servers: The server of each side; head's alone where both share it.
+        servers: The server of each side; only head's if both sides share an environment.
     """
 
     def __init__(self, comparison: Comparison, servers: Mapping[SideName, Server]) -> None:
@@ -73,8 +73,8 @@ class PairServers:
 def taken(outcome: Outcome) -> TakenPair | SideFailure:
     """Reads the outcome of the child that took a pair.
 
-    A failure of both sides at once, such as the deadline, counts as base's, and so as no
-    regression: it would be head's only where base works.
+    A failure of the whole pair, such as a missed deadline, counts as base's, and therefore as no
+    regression. A failure is head's only if base works.
     """
     if outcome.status is Status.OK:
         pair: TakenPair | SideFailure = outcome.result

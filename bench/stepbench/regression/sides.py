@@ -1,4 +1,4 @@
-"""Base and head: the files, the commit and the environment of each, and their differences."""
+"""Base and head: the files, commit and environment of each side, and the sides' differences."""
 
 import contextlib
 import sys
@@ -21,10 +21,10 @@ class Side:
 
     Attributes:
         tree: The side's files.
-        commit: The side's commit, or the one that the working tree is based on; `None` where there
-            is no repository.
+        commit: The side's commit, or the commit that the working tree is based on; `None` if
+            only environments are compared.
         described: A description for readers.
-        python: The Python that the side runs in.
+        python: The Python interpreter that runs the side.
     """
 
     tree: Tree
@@ -49,10 +49,11 @@ class Sides:
     Attributes:
         base: The side that head is compared with.
         head: The side that is compared.
-        fingerprint: A digest of head's files: a check is resumed only where it is the same.
+        fingerprint: A digest of head's working tree, which must not change before a check is
+            resumed; `None` if head is a revision, or only environments are compared.
         notes: Sentences on the differences of the sides, for readers.
-        same_files: True where both have the same files, so that a difference is noise, or the
-            environment's.
+        same_files: True if both sides have the same files, so that a difference is due to noise or
+            the environment.
     """
 
     base: Side
@@ -63,7 +64,7 @@ class Sides:
 
     @property
     def environments(self) -> bool:
-        """True where the sides run in different environments."""
+        """True if the sides run in different environments."""
         return self.base.python != self.head.python
 
     def __getitem__(self, name: SideName) -> Side:
@@ -77,7 +78,7 @@ def opened(options: CheckOptions, apart: Path) -> Iterator[Sides]:
 
     Args:
         options: The check's options.
-        apart: The check's own directory, which is no part of head.
+        apart: The check's directory, which is no part of head.
 
     Raises:
         UsageError: A revision is unknown, or cannot be compared.

@@ -24,12 +24,12 @@ _SAME_OF_SIDE = ("commit", "packages")
 
 @dataclass(frozen=True)
 class SurveyResult:
-    """The surveys of both sides.
+    """The result of surveying both sides.
 
     Attributes:
         cases: The cases of the matrix on the devices present.
         surveys: The survey of each side.
-        problems: The reason why a side cannot run a case, by side and case.
+        problems: The reasons why a side cannot run cases, by side and case.
     """
 
     cases: tuple[Case, ...]
@@ -45,7 +45,7 @@ class SurveyResult:
 
 
 def survey(comparison: Comparison, finder: FactFinder, progress: CheckProgress) -> SurveyResult:
-    """Tries both sides' workloads and data.
+    """Tries the workloads and data of both sides.
 
     Raises:
         UsageError: Neither side can run any case.
@@ -76,7 +76,7 @@ def survey(comparison: Comparison, finder: FactFinder, progress: CheckProgress) 
 def _surveyed(
     side: SideName, cases: Sequence[Case], finder: FactFinder, progress: CheckProgress
 ) -> Survey:
-    """A side's survey; taken case by case where the process of all cases failed."""
+    """Surveys a side: all cases in one process, or case by case if that process failed."""
     progress.at(side)
     progress.doing("importing torch")
     whole = finder.survey(side, cases, progress.doing)
@@ -95,7 +95,10 @@ def _surveyed(
 
 
 def _problem(survey: Survey, case: Case) -> str | None:
-    """The reason why a side cannot run a case; surveys name the matrix's device, such as `all`."""
+    """The reason why a side cannot run a case, or `None`.
+
+    Surveys name the device as the matrix does, such as `all`.
+    """
     anywhere = case.changed(device=EVERY_DEVICE).id
     return survey.problems.get(case.id) or survey.problems.get(anywhere)
 
@@ -112,7 +115,7 @@ def check_spec(
         comparison: Both sides, the cases and the directory.
         surveyed: The surveys of both sides.
         arguments: The command line, for the record.
-        base_packages: Base's packages, where base has an environment of its own.
+        base_packages: Base's packages; `None` if both sides share an environment.
     """
     options, problems = comparison.options, surveyed.problems
     here = machine.packages()
@@ -150,18 +153,18 @@ def check_spec(
 
 
 def _of_base(problem: str) -> str:
-    """The reason why base cannot run a case, with a remedy where ignored files are missing."""
+    """The reason why base cannot run a case, with a remedy if ignored files may be missing."""
     missing = "FileNotFoundError" in problem or "No such file" in problem
     hint = "; files that git ignores and both sides need are shared with --share" if missing else ""
     return f"base: {problem}{hint}"
 
 
 def refuse_another(path: Path, stored: CheckSpec, spec: CheckSpec) -> None:
-    """Refuses to resume a check that is no longer the same.
+    """Refuses to resume a check whose specification has changed.
 
     Args:
         path: The check's directory.
-        stored: The specification that the check was begun with.
+        stored: The specification from the check's beginning.
         spec: The specification of this invocation.
 
     Raises:
@@ -186,7 +189,7 @@ def refuse_another(path: Path, stored: CheckSpec, spec: CheckSpec) -> None:
 
 
 def fatal(comparison: Comparison, surveyed: SurveyResult) -> str | None:
-    """The reason where nothing can be compared; `None` where something can."""
+    """The reason why nothing can be compared; `None` if something can."""
     for side in SIDES:
         if surveyed.surveys[side].foreign:
             return not_its_own(side, surveyed.surveys[side].foreign)
@@ -203,7 +206,7 @@ def fatal(comparison: Comparison, surveyed: SurveyResult) -> str | None:
 
 
 def not_its_own(side: str, modules: Sequence[str]) -> str:
-    """The reason where a side has loaded files that are not its own, or installed copies."""
+    """The message for a side that has loaded files from outside its tree, or installed copies."""
     return (
         f"{side} would run code that is not its own: {'; '.join(modules[:3])}, and be compared "
         f"with itself; install the repository's packages in editable mode, or not at all, and run "

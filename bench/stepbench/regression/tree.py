@@ -1,8 +1,8 @@
-"""The files of a side: imports the repository's modules from the side's own tree, and checks it.
+"""Imports the repository's modules from a side's tree, and checks the origin of each module.
 
-Runs in a side's own process, before any module of the repository is imported. However the
-repository came onto the import path (the current directory, an editable installation, `src/`), its
-modules are taken from the side's own tree. The files that they came from are checked afterwards.
+Runs in a side's process, before any module of the repository is imported. The repository's modules
+are loaded from the side's tree, whether the repository is on the import path by the current
+directory, an editable installation or `src/`. The files of loaded modules are checked afterwards.
 """
 
 import filecmp
@@ -23,16 +23,16 @@ from stepbench.errors import UsageError
 from stepbench_reports.schema.check import SideName
 
 INSTALLED = {"site-packages", "dist-packages"}
-"""Folders of installed packages, which belong to no repository."""
+"""The names of folders with installed packages, which belong to no repository."""
 SKIPPED = {*INSTALLED, "node_modules", "third_party", "vendor", "_vendor"}
-"""Folders in which no module of the repository is looked for."""
+"""The names of folders that are not searched for the repository's modules."""
 _PACKAGE = Path(__file__).resolve().parents[1]
 STEPBENCH = _PACKAGE.parents[1]
-"""stepbench's own repository, where it is not installed from a wheel."""
+"""The repository of stepbench, unless stepbench is installed from a wheel."""
 MEASURING = (_PACKAGE, Path(stepbench_reports.__file__).resolve().parent)
-"""stepbench's packages, which measure both sides, also where stepbench is the repository."""
+"""The packages of stepbench that measure both sides, even if stepbench is the repository."""
 OWN = {"stepbench", "stepbench_reports", "stepbench_models"}
-"""stepbench's own modules, which need not be looked for."""
+"""The packages of stepbench, which `installed` leaves out."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Tree:
 
     Attributes:
         side: `base` or `head`.
-        root: The repository's working tree, from which its packages are installed.
+        root: The repository's working tree, from which editable packages are installed.
         place: The directory of this side's files; for a working tree `root` itself.
-        within: The directory to work in, beneath `root` and `place` alike.
-        shared: Files and folders of the repository that both sides take from it, such as data and
-            built extensions.
+        within: The working directory, relative to `root` and to `place`.
+        shared: Files and folders that both sides take from `root`, such as data and built
+            extensions.
     """
 
     side: SideName
@@ -56,15 +56,15 @@ class Tree:
 
     @property
     def directory(self) -> Path:
-        """The directory that the side works in."""
+        """The side's working directory."""
         return self.place / self.within
 
     def own(self, path: Path) -> Path:
-        """This side's counterpart of a path of the repository; other paths are unchanged."""
+        """Maps a path of the repository to this side's files; returns other paths unchanged."""
         return self.place / path.relative_to(self.root) if self.holds(path) else path
 
     def holds(self, path: Path) -> bool:
-        """True where a path is the repository's, and not installed beneath it."""
+        """True if a path is in the repository, but not shared, installed or stepbench's."""
         if not path.is_relative_to(self.root) or _measures(path) or self.shares(path):
             return False
         if any(path.is_relative_to(place) for place in _environments(self.root)):
@@ -72,12 +72,12 @@ class Tree:
         return not INSTALLED & set(path.relative_to(self.root).parts)
 
     def shares(self, path: Path) -> bool:
-        """True where both sides take a path from the repository."""
+        """True if both sides take a path from the repository."""
         return any(path.is_relative_to(place) for place in self.shared)
 
 
 class Relocation(MetaPathFinder):
-    """Finds the repository's modules in a side's own tree, before any other finder.
+    """Finds the repository's modules in a side's tree, before any other finder.
 
     Args:
         tree: The side's files.
@@ -89,10 +89,10 @@ class Relocation(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """See `importlib.abc.MetaPathFinder`.
+        """Finds a module; see `importlib.abc.MetaPathFinder`.
 
         Raises:
-            ModuleNotFoundError: The repository has the module, and the side's tree has not.
+            ModuleNotFoundError: The repository has the module, but the side's tree does not.
         """
         for finder in sys.meta_path:
             if isinstance(finder, Relocation):
@@ -130,10 +130,10 @@ class Relocation(MetaPathFinder):
 
 
 def enter(tree: Tree) -> None:
-    """Makes this process the side's: sets its directory and its search path.
+    """Sets this process's working directory and import path to those of a side.
 
     Raises:
-        UsageError: The tree lacks the directory.
+        UsageError: The tree lacks the working directory.
     """
     if not tree.directory.is_dir():
         raise UsageError(
@@ -150,7 +150,7 @@ def enter(tree: Tree) -> None:
 
 
 def workload_in(tree: Tree, spec: str) -> str:
-    """A workload's name or file as the side loads it: the repository's files from its own tree."""
+    """A workload's specification, with a file of the repository replaced by the side's file."""
     place, colon, attribute = spec.rpartition(":")
     if not colon or not place.endswith(".py") or not Path(place).is_absolute():
         return spec
@@ -162,8 +162,8 @@ class Provenance:
     """The origin of the repository's modules.
 
     Attributes:
-        own: The number of modules that came from the side's own tree.
-        foreign: The modules that came from elsewhere, `module (file)` each.
+        own: The number of modules that were loaded from the side's tree.
+        foreign: The modules that were loaded from elsewhere, each as `module (file)`.
     """
 
     own: int
@@ -185,7 +185,7 @@ def provenance(tree: Tree) -> Provenance:
 
 
 class Copies:
-    """Recognizes installed copies of the repository's modules: files of the same path and content.
+    """Recognizes installed copies of the repository's modules: the same path and content.
 
     Args:
         tree: The side's files.
@@ -193,7 +193,7 @@ class Copies:
 
     def __init__(self, tree: Tree) -> None:
         self._by_name: dict[str, list[Path]] = {}
-        if tree.root == STEPBENCH:  # which is installed wherever it is used
+        if tree.root == STEPBENCH:  # stepbench is always installed
             return
         for top in {tree.root, tree.place}:
             for folder, folders, files in os.walk(top):
@@ -203,7 +203,7 @@ class Copies:
                         self._by_name.setdefault(file, []).append(Path(folder, file))
 
     def holds(self, name: str, file: Path) -> bool:
-        """True where an installed module is a copy of one of the repository's."""
+        """True if an installed module is a copy of a module of the repository."""
         if not INSTALLED & set(file.parts):
             return False
         depth = name.count(".") + 1 + (file.name == "__init__.py")
@@ -221,7 +221,7 @@ def _alike(one: Path, other: Path) -> bool:
 def _files() -> Iterator[tuple[str, Path]]:
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if file and Path(file).is_absolute():  # torch's own classes claim to lie anywhere
+        if file and Path(file).is_absolute():  # `torch.ops` and `torch.classes` give a bare name
             yield name, Path(file).resolve()
 
 
@@ -231,24 +231,24 @@ def _measures(path: Path) -> bool:
 
 @cache
 def _environments(root: Path) -> tuple[Path, ...]:
-    """The directories of Python itself that lie in the repository, such as `.pixi/envs/default`."""
+    """The directories of Python itself inside the repository, such as `.pixi/envs/default`."""
     places = {sys.prefix, sys.base_prefix, sys.exec_prefix, sysconfig.get_paths()["stdlib"]}
     found = {Path(place).resolve() for place in places}
     return tuple(place for place in found if place != root and place.is_relative_to(root))
 
 
 def installed(names: Iterable[str]) -> tuple[str, ...]:
-    """The installed packages of some modules, and their parts, for a server to import.
+    """Selects installed packages and their direct submodules, for a server to import.
 
     Args:
-        names: The names of modules that this process has loaded.
+        names: The names of loaded modules to select from.
     """
     found = set()
     for name in {".".join(name.split(".")[:2]) for name in names}:
         module = sys.modules.get(name)
         file = getattr(module, "__file__", None)
         own = name.partition(".")[0] in OWN or name.startswith("_")
-        # What has no spec was put there by hand, and cannot be imported by its name.
+        # A module without a spec was put into `sys.modules` by hand: it cannot be imported.
         spec = getattr(module, "__spec__", None)
         if file and spec and not own and INSTALLED & set(Path(file).parts):
             found.add(name)

@@ -1,7 +1,7 @@
-"""A stored run as base: measures head as that run was measured, and compares the two runs.
+"""Compares head with a stored run: measures head with the run's options first.
 
-The machine's state differs between two times of day, so that this shows a trend and confirms no
-regression.
+The machine's state changes between two runs. Their comparison therefore shows a trend, and confirms
+no regression.
 """
 
 import subprocess
@@ -38,7 +38,7 @@ class TrendError(Exception):
 
 
 def run(options: CheckOptions, stored: Path, console: Console) -> Path:
-    """Measures head as a stored run was, and compares.
+    """Measures head with the options of a stored run, and compares the two runs.
 
     Args:
         options: The check's options.
@@ -49,7 +49,7 @@ def run(options: CheckOptions, stored: Path, console: Console) -> Path:
         The file with the comparison, in Markdown.
 
     Raises:
-        UsageError: The run cannot be read, or was measured on another machine.
+        UsageError: The run cannot be read, was measured on another machine, or rules out an option.
         TrendError: Head could not be measured.
     """
     try:
@@ -84,8 +84,8 @@ def run(options: CheckOptions, stored: Path, console: Console) -> Path:
     done = subprocess.run(command, check=False)
     if not (output / "report.md").is_file():
         raise TrendError(f"stepbench run left with {done.returncode} and no report")
-    from stepbench_reports import load  # noqa: PLC0415  # pandas takes a second, --help need not
-    from stepbench_reports.comparing import against  # noqa: PLC0415  # pandas takes a second, --help need not
+    from stepbench_reports import load  # noqa: PLC0415  # pandas takes a second to import
+    from stepbench_reports.comparing import against  # noqa: PLC0415  # pandas imports slowly
 
     text = f"{against.markdown(load(output), [load(stored)])}\n> {CAVEAT}\n"
     place = output / REPORT
@@ -95,7 +95,7 @@ def run(options: CheckOptions, stored: Path, console: Console) -> Path:
 
 
 def _refuse_others(options: CheckOptions, stored: Path) -> None:
-    """Refuses options that would measure head otherwise than the stored run."""
+    """Refuses options that would measure head differently from the stored run."""
     given = {
         "--head": options.head is not None,
         "--base-python": options.base_python is not None,
@@ -111,7 +111,7 @@ def _refuse_others(options: CheckOptions, stored: Path) -> None:
 
 
 def _axes(axes: Mapping[str, Sequence[Value]]) -> Iterator[str]:
-    """A run's axes as options."""
+    """Yields a run's axes as command-line options."""
     words = {True: "on", False: "off"}
     for axis in AXES:
         if axes.get(axis.name):
@@ -121,7 +121,7 @@ def _axes(axes: Mapping[str, Sequence[Value]]) -> Iterator[str]:
 
 
 def _unusual(stored: RunPart, usual: RunPart) -> Iterator[str]:
-    """A run's options that differ from the defaults."""
+    """Yields a run's options that differ from the defaults."""
     for name in usual.__struct_fields__:
         value = getattr(stored, name)
         if value != getattr(usual, name):

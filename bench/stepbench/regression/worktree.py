@@ -1,8 +1,8 @@
-"""A revision's files, beside the repository for as long as a check takes.
+"""Checks out a revision's files beside the repository, while a check runs.
 
-They lie in temporary directories, which are removed when the check ends, also by Ctrl-C or SIGTERM.
-What a killed check left, the next check removes. It knows such a directory by the lock in it, which
-the system has released.
+The files are in temporary directories, which are removed when the check ends, also by Ctrl-C or
+SIGTERM. The next check removes the directories of a killed check. Such a directory contains a lock
+file whose lock the system has released.
 """
 
 import contextlib
@@ -25,22 +25,23 @@ PREFIX = "stepbench-check-"
 FILES = "files"
 """The folder of a temporary directory that holds a revision's files."""
 REPOSITORY = "repository"
-"""The file of a temporary directory that names the repository whose worktree may lie there."""
+"""The file of a temporary directory that names the repository of any worktree there."""
 LOCK = "lock"
-"""The file of a temporary directory that its check has locked."""
+"""The file of a temporary directory that the running check has locked."""
 REMOVAL_S = 20.0
-"""The longest that removing a directory is tried, seconds."""
+"""The longest time for attempts to remove a directory, seconds."""
 UNLOCKED_S = 60.0
-"""The age from which a directory without a lock is left over, and not about to be locked."""
+"""The age beyond which a directory without a lock counts as left over, seconds. A younger directory
+may be about to be locked."""
 
 
 @contextlib.contextmanager
 def temporary_directory(name: str, repository: Path | None = None) -> Iterator[Path]:
-    """A temporary directory, removed when the context ends; left-over ones are removed first.
+    """Makes a temporary directory while the context lasts; removes left-over ones first.
 
     Args:
         name: A part of the directory's name.
-        repository: The repository of which a worktree may be put there.
+        repository: The repository whose worktree the directory may hold.
     """
     sweep(repository)
     directory, lock = _locked_directory(name)
@@ -54,10 +55,10 @@ def temporary_directory(name: str, repository: Path | None = None) -> Iterator[P
 
 
 def _locked_directory(name: str) -> tuple[Path, IO[str]]:
-    """Makes a directory and locks it before another check's sweep does."""
+    """Makes a directory, and locks it before the sweep of another check can."""
     while True:
         directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{name}-")).resolve()
-        with contextlib.suppress(FileNotFoundError):  # it has been swept
+        with contextlib.suppress(FileNotFoundError):  # another check removed the directory
             lock = try_lock(directory / LOCK, "")
             if lock is not None:
                 return directory, lock
@@ -67,17 +68,17 @@ def _locked_directory(name: str) -> tuple[Path, IO[str]]:
 def checked_out(
     repository: Path, commit: str, side: str, shared: Sequence[Path] = ()
 ) -> Iterator[Path]:
-    """A commit's files in a temporary directory.
+    """Checks out a commit in a temporary directory, while the context lasts.
 
     Args:
         repository: The repository that has the commit.
-        commit: The commit's full name.
+        commit: The commit's full hash.
         side: `base` or `head`.
-        shared: Files and folders of the repository that git ignores and that both sides need, such
-            as data: linked from the repository.
+        shared: Files and folders that git ignores and that both sides need, such as data. They are
+            linked from the repository.
 
     Raises:
-        UsageError: git cannot check the commit out.
+        UsageError: git cannot check out the commit, or tracks a shared file.
     """
     with temporary_directory(side, repository) as directory:
         files = directory / FILES
@@ -102,13 +103,13 @@ def _link(path: Path, link: Path) -> None:
 
 
 def remove(directory: Path, repository: Path | None) -> None:
-    """Removes a temporary directory, and git's records of a worktree in it.
+    """Removes a temporary directory, and git's records of a worktree in the directory.
 
-    Where a killed check left git at work on the worktree, this may take a few attempts.
+    Removal may take a few attempts if git is still at work on the worktree of a killed check.
 
     Args:
         directory: The temporary directory; it may be gone already.
-        repository: The repository of which a worktree may lie there.
+        repository: The repository whose worktree the directory may hold.
     """
     until_s = time.monotonic() + REMOVAL_S
     while True:
@@ -122,10 +123,10 @@ def remove(directory: Path, repository: Path | None) -> None:
 
 
 def _records(repository: Path, directory: Path) -> list[Path]:
-    """Finds git's records of the worktrees in a directory; a repository that is gone has none.
+    """Finds git's records of the worktrees in a directory; a missing repository has none.
 
-    `git worktree prune` would also drop the user's worktrees that are not mounted just now, and
-    would leave one whose checkout was cut off.
+    `git worktree prune` is unsuitable: it would also drop worktrees of the user that are currently
+    not mounted, and would keep a worktree whose checkout was cut off.
     """
     try:
         common = git.ask(repository, "rev-parse", "--path-format=absolute", "--git-common-dir")
@@ -143,8 +144,8 @@ def sweep(repository: Path | None) -> None:
     """Removes the temporary directories of checks whose processes are gone.
 
     Args:
-        repository: A repository whose worktrees are looked through as well: their directories may
-            have been made under another `TMPDIR`, or be gone since the machine was restarted.
+        repository: A repository whose worktrees are searched as well. A worktree's directory may
+            be under another `TMPDIR`, or may have disappeared when the machine was restarted.
     """
     directories = set(Path(tempfile.gettempdir()).resolve().glob(f"{PREFIX}*"))
     if repository is not None:
@@ -154,13 +155,13 @@ def sweep(repository: Path | None) -> None:
                 directories.add(Path(path).parent)
     for directory in sorted(directories):
         if _is_ours(directory):
-            # git may be missing, and the file system in others' hands: the next check tries again.
+            # git may be missing, or the removal not permitted: the next check tries again.
             with contextlib.suppress(OSError, UsageError):
                 _remove_left_over(directory, repository)
 
 
 def _is_ours(directory: Path) -> bool:
-    """True for a directory of this user, and for one that is gone; others' are never opened."""
+    """True for a directory of this user, and for a missing one; others' are never opened."""
     try:
         status = directory.lstat()
     except FileNotFoundError:

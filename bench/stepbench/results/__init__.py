@@ -1,4 +1,5 @@
-"""The run directory: its files, written whole or not at all, its lock, resuming it.
+"""The run directory: its files, its lock, and resuming a run in it.
 
-Enters: the records that a run keeps, and the code that writes and reads them.
+Belongs here: code that writes and reads the records of a run. Files are written whole or not at
+all.
 """

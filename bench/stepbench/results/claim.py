@@ -1,4 +1,4 @@
-"""Claims a run's directory: a new one, or that of an earlier run."""
+"""Opens and locks a run directory: a new one, or the directory of an earlier run."""
 
 import contextlib
 import secrets
@@ -11,19 +11,19 @@ from stepbench.results.run_directory import RunDirectory
 from stepbench_reports.schema.files import CASES, RUN, DamageError, atomic_write
 
 RESULTS = Path("results")
-"""The directory of all runs, beneath the current directory."""
+"""The directory of all runs, in the current directory."""
 LATEST = "latest"
-"""The link beneath `results/` to the last run."""
+"""The name of the link in `results/` to the last run."""
 
 
 def create(output: Path | None) -> RunDirectory:
-    """Makes a new run's directory.
+    """Creates and locks the directory of a new run.
 
     Args:
-        output: The directory; `None` makes one beneath `results/`.
+        output: The directory; `None` creates a directory in `results/`.
 
     Raises:
-        UsageError: The directory cannot be made, holds a run already, or is in use.
+        UsageError: The directory cannot be created, holds a run already, or is in use.
     """
     path = fresh_path() if output is None else output
     try:
@@ -43,26 +43,27 @@ def create(output: Path | None) -> RunDirectory:
 
 
 def point_latest_at(path: Path) -> None:
-    """Points `results/latest` at a run beneath `results/`."""
+    """Makes the link `results/latest` point to a run in `results/`, and git ignore `results/`."""
     results = path.parent
     keep_out_of_git(results)
-    # Where the system has no links (Windows without the right to make them), there is no `latest`.
+    # If the system cannot make links (Windows without the permission), there is no `latest`.
     with contextlib.suppress(OSError, NotImplementedError), atomic_write(results / LATEST) as link:
         link.symlink_to(path.name, target_is_directory=True)
 
 
 def keep_out_of_git(results: Path) -> None:
-    """Makes git ignore all files beneath `results/`."""
+    """Makes git ignore all files in `results/`, unless it has a `.gitignore` already."""
     ignore = results / ".gitignore"
     if not ignore.exists():
         ignore.write_text("# made by stepbench: results are not for the repository\n*\n")
 
 
 def reopen(path: Path) -> RunDirectory:
-    """Opens the directory of a run that is to be resumed.
+    """Opens and locks the directory of a run, to resume the run.
 
     Raises:
-        UsageError: The directory holds no run, cannot be written, or is in use.
+        UsageError: The directory holds no run, or an unreadable `run.json`; or the directory
+            cannot be written or is in use.
     """
     if not (path / RUN).is_file():
         raise UsageError(
@@ -88,6 +89,6 @@ def reopen(path: Path) -> RunDirectory:
 
 
 def fresh_path(prefix: str = "") -> Path:
-    """A path beneath `results/` that no other run has."""
+    """Returns a new, unique path in `results/`."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     return Path.cwd() / RESULTS / f"{prefix}{stamp}-{secrets.token_hex(2)}"

@@ -1,4 +1,4 @@
-"""File locks, which the system releases however the process that holds them ends."""
+"""File locks, which the system releases when the process that holds them ends in any way."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ def lock_of(path: Path, option: str) -> IO[str]:
 
     Args:
         path: The directory.
-        option: The option that named the directory.
+        option: The command-line option that named the directory, for the error message.
 
     Raises:
         UsageError: Another process holds the lock.
@@ -35,11 +35,11 @@ def try_lock(file: Path, content: str) -> IO[str] | None:
     """Locks a file for as long as the returned handle is open.
 
     Args:
-        file: The file; it is made where there is none.
-        content: Words about the owner that the file then holds.
+        file: The file, which is created if it does not exist.
+        content: Information about the owner, which is written to the file.
 
     Returns:
-        The open file; `None` where another process holds the lock.
+        The open file; `None` if another process holds the lock.
 
     Raises:
         OSError: The file cannot be written.

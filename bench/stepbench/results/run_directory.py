@@ -1,4 +1,4 @@
-"""The run directory: a file for each case and result, written whole or not at all.
+"""The run directory: a file for each case and kind of result, written whole or not at all.
 
 `docs/run-directory.md` describes the files.
 """
@@ -29,14 +29,14 @@ from stepbench_reports.schema.results import (
 from stepbench_reports.schema.run import RunFacts
 
 BOARD = "tb"
-"""The folder of a run that TensorBoard reads."""
+"""The folder in a run directory that TensorBoard reads."""
 FOLDERS: Mapping[type[CaseRecord], str] = {
     MeasurementRecord: files.CASES,
     ParityRecord: files.PARITY,
     TrainingParityRecord: files.TRAIN_PARITY,
     ProfileRecord: files.PROFILES,
 }
-"""The folder of a run that holds each kind of record, a file a case."""
+"""The folder in a run directory for each kind of record; a folder has a file for each case."""
 Kind = TypeVar("Kind", bound=CaseRecord)
 
 
@@ -69,17 +69,17 @@ class RunDirectory:
 
     @property
     def compile_cache(self) -> Path:
-        """The directory of compilers' results, removed when the run ends."""
+        """The directory of the compile cache, removed when the run ends."""
         return self.path / "compile-cache"
 
     @property
     def references(self) -> Path:
-        """The directory of parity's references, removed when the run ends."""
+        """The directory of the parity checks' references, removed when the run ends."""
         return self.path / "references"
 
     @property
     def traces(self) -> Path:
-        """The directory of traces as profilers wrote them."""
+        """The directory of the profiler's traces, unchanged."""
         return self.path / "traces"
 
     @property
@@ -94,11 +94,11 @@ class RunDirectory:
 
     @property
     def scratch(self) -> Path:
-        """The directory of unfinished files, removed when the run ends."""
+        """The directory of temporary files, removed when the run ends."""
         return self.path / "scratch"
 
     def file(self, kind: type[CaseRecord], case: Case) -> Path:
-        """The file of a case's record, written or not."""
+        """Returns the path of a case's record; the file may not exist."""
         return self.path / FOLDERS[kind] / f"{case.id}.json"
 
     def write(self, record: CaseRecord) -> None:
@@ -110,7 +110,7 @@ class RunDirectory:
         _write(self.path / FOLDERS[type(record)] / f"{record.id}.json", record)
 
     def read(self, kind: type[Kind], case: Case) -> Kind | None:
-        """Reads a case's record; `None` where it is missing, damaged or another case's."""
+        """Reads a case's record; `None` if the file is missing, damaged or of a different case."""
         file = self.file(kind, case)
         try:
             record: CaseRecord = (
@@ -129,7 +129,7 @@ class RunDirectory:
 
         Raises:
             StoreError: The file cannot be written.
-            UsageError: A value is larger than the file can hold.
+            UsageError: A value is out of the range that the file format allows.
         """
         try:
             _write(self.run_file, facts)
@@ -140,28 +140,32 @@ class RunDirectory:
         """Reads `run.json`.
 
         Raises:
-            FileNotFoundError: There is none.
-            DamageError: It cannot be used.
+            FileNotFoundError: There is no `run.json`.
+            DamageError: The file cannot be used.
         """
         return files.read_record(self.run_file, RunFacts, measurement.SCHEMA)
 
     def log(self, line: str) -> None:
-        """Adds a line to the run's log."""
+        """Appends a line with a timestamp to `run.log`.
+
+        Raises:
+            StoreError: The file cannot be written.
+        """
         path = self.path / "run.log"
         with store_errors(path), path.open("a") as log:
             log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
 
     def remove_temporary(self) -> None:
-        """Removes the directories that are of use while the run lasts."""
+        """Removes the directories that are needed only during the run."""
         for directory in (self.compile_cache, self.references, self.scratch):
             shutil.rmtree(directory, ignore_errors=True)
 
     def discard(self) -> None:
-        """Removes the directory of a run in which nothing was measured, unless it holds more."""
+        """Releases the lock and removes the directory of a run without results, if it is empty."""
         self.close()
         (self.path / ".lock").unlink()
         for directory in (self.path / files.CASES, self.path):
-            with contextlib.suppress(OSError):  # not empty: somebody else's
+            with contextlib.suppress(OSError):  # not empty: it holds files of somebody else
                 directory.rmdir()
 
     def close(self) -> None:
@@ -171,6 +175,6 @@ class RunDirectory:
 
 def _write(path: Path, record: Record) -> None:
     with store_errors(path):
-        if path.is_dir():  # where a file belongs; one that holds something stays
+        if path.is_dir():  # in the file's place; raises OSError if the directory is not empty
             path.rmdir()
         files.write_record(path, record)

@@ -1,4 +1,4 @@
-"""The error of a result that cannot be written, with its remedy."""
+"""The error for a result that cannot be written."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,12 +6,16 @@ from pathlib import Path
 
 
 class StoreError(Exception):
-    """A result could not be written; the message names the file and the reason."""
+    """Raised if a result cannot be written; the message names the file, reason and remedy."""
 
 
 @contextlib.contextmanager
 def store_errors(path: Path) -> Iterator[None]:
-    """Turns a failure to write a file into a `StoreError` with the remedy."""
+    """Turns an `OSError` from writing a file into a `StoreError` with the remedy.
+
+    Raises:
+        StoreError: The file cannot be written.
+    """
     try:
         yield
     except OSError as error:

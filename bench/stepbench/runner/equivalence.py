@@ -1,10 +1,10 @@
-"""Tests whether two ways of training reach the same accuracy, adding seeds until it is decided.
+"""Tests if two ways of training reach the same accuracy, adding seeds until the test decides.
 
-Equivalence is shown by two one-sided tests (Schuirmann, Journal of Pharmacokinetics and
-Biopharmaceutics 15, 1987): the interval of the mean difference lies within the margin. The pairs
-share their seed, and with it weights and batches. The difference is tested after 3, 6 and 12
-seeds, each time with a third of the chance of error (Bonferroni), so that the repeated tests keep
-the confidence.
+Two one-sided tests show equivalence (Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics
+15, 1987): the confidence interval of the mean difference lies within the margin. The trainings of a
+pair share their seed, and so their weights and batches. By default the difference is tested after
+3, 6 and 12 seeds. Each test has a third of the chance of error (Bonferroni), which keeps the
+confidence over all tests.
 """
 
 import math
@@ -24,7 +24,7 @@ class AccuracyComparison:
 
     Attributes:
         verdict: The verdict so far.
-        difference: The mean difference of accuracies, case minus twin, with its interval.
+        difference: The mean difference of accuracies, case minus twin, with a confidence interval.
         confidence: The two-sided confidence of the interval.
         margin: The largest difference that counts as equivalent.
     """
@@ -36,7 +36,7 @@ class AccuracyComparison:
 
 
 def seed_counts(options: TrainParityOptions) -> tuple[int, ...]:
-    """The numbers of seeds after which is tested: the least, doubled up to the most."""
+    """The numbers of seeds at which a test takes place: the least, doubled up to the most."""
     points = [options.least_seeds]
     while points[-1] * 2 <= options.most_seeds:
         points.append(points[-1] * 2)
@@ -53,11 +53,11 @@ def compare(
         twin: The eager twin's accuracies, for the same seeds.
         options: The margin and the numbers of seeds.
     """
-    # Each of the two one-sided tests has the whole chance of error, shared among the tests.
+    # Each of the two one-sided tests has the whole chance of error, divided among the seed counts.
     margin, confidence = options.margin, 1 - 2 * ERROR / len(seed_counts(options))
     verdict = TrainingVerdict.INCONCLUSIVE
     if not all(map(math.isfinite, (*case, *twin))):
-        if all(map(math.isfinite, twin)):  # the case alone has diverged
+        if all(map(math.isfinite, twin)):  # only the case has diverged
             verdict = TrainingVerdict.DIFFERENT
         return AccuracyComparison(verdict, UNKNOWN, confidence, margin)
     differences = [of_case - of_twin for of_case, of_twin in zip(case, twin, strict=True)]
@@ -75,13 +75,13 @@ def decide(
     """Trains pairs until the verdict is clear, or seeds or time are used up.
 
     Args:
-        train: Trains a pair with a seed and returns the accuracies of case and twin; `None` where
-            no time is left.
+        train: Trains a pair, given the pair's number from 0, and returns the accuracies of case
+            and twin; `None` if no time is left.
         options: The margin and the numbers of seeds.
 
     Returns:
-        The accuracies of the case, those of its twin, and their comparison; `None` where there
-        were too few seeds to compare.
+        The accuracies of the case, those of its twin, and their comparison; the comparison is
+        `None` if there were too few seeds.
     """
     case: list[float] = []
     twin: list[float] = []

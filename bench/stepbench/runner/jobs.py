@@ -20,7 +20,7 @@ class CaseJobs:
         options: The run's options.
         directory: The run's directory.
         server: The server that starts children.
-        on_progress: Called with a few words on what the child is doing.
+        on_progress: Called with a few words on the child's current activity.
     """
 
     options: Options
@@ -29,7 +29,7 @@ class CaseJobs:
     on_progress: Callable[[str], None]
 
     def request(self, case: Case) -> Request:
-        """The request that children build a case by."""
+        """Makes the request from which a child builds a case."""
         return self.options.request(case, self.compile_cache(case))
 
     def compile_cache(self, case: Case) -> Path:

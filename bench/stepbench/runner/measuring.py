@@ -1,4 +1,4 @@
-"""Measures cases, each once; a compiled case is first compiled with an empty cache."""
+"""Measures each case once; compiles a compiled case with an empty cache first."""
 
 import shutil
 from collections.abc import Iterable
@@ -40,7 +40,7 @@ class CaseMeasurer:
         return len(self._measured)
 
     def measured(self, case: Case) -> MeasurementRecord | None:
-        """A case's measurement; `None` where it has not been taken yet."""
+        """A case's measurement; `None` if it has not been taken yet."""
         return self._measured.get(case)
 
     def measure(self, case: Case) -> MeasurementRecord:
@@ -66,7 +66,7 @@ class CaseMeasurer:
         """Compiles a case with an empty cache; once for all cases that share the cache."""
         cache = self._jobs.compile_cache(case)
         if cache not in self._compiled:
-            # A run that was cut off may have left part of it.
+            # An interrupted run may have left a part of the cache.
             shutil.rmtree(cache, ignore_errors=True)
             function = "stepbench.measurement.cold_start:compile_cold"
             self._compiled[cache] = self._jobs.run(Job(function, (self._jobs.request(case),)))

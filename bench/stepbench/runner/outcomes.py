@@ -28,8 +28,8 @@ def case_measurement(
 
     Args:
         case: The case.
-        outcome: The outcome of its process.
-        cold: The cost of its first compilation, in an earlier process.
+        outcome: The outcome of the case's process.
+        cold: The cost of the case's first compilation, in an earlier process.
     """
     outcome = _storable(outcome)
     findings = outcome.result if isinstance(outcome.result, Findings) else None
@@ -65,7 +65,7 @@ def parity_record(case: Case, outcome: Outcome) -> ParityRecord:
 
 
 def failed_training(case: Case, outcome: Outcome, facts: TrainingFacts) -> TrainingParityRecord:
-    """Makes the training parity of a case one of whose trainings failed."""
+    """Makes the training parity record of a case for which a training failed."""
     return TrainingParityRecord(
         id=case.id,
         case=case,
@@ -93,7 +93,7 @@ def profile_record(case: Case, outcome: Outcome) -> ProfileRecord:
 
 
 def _storable(outcome: Outcome) -> Outcome:
-    """The outcome; a failure in its place where a figure cannot be kept, as it is not finite."""
+    """The outcome; replaced by a failure if a figure is not finite, and so cannot be stored."""
     if not isinstance(outcome.result, Record):
         return outcome
     try:

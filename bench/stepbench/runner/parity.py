@@ -1,6 +1,6 @@
-"""The parent's side of parity: asks children, decides on trainings, and keeps the results.
+"""The parent's side of parity: judges cases in children, compares trainings, stores the results.
 
-Cases with the same numerics are judged once, however they load their data.
+Cases with the same numerics, which differ only in how they load data, are judged once.
 """
 
 import time
@@ -52,7 +52,7 @@ class ParityJudge:
                 self._trainings_judged[case.numerics_key] = trained
 
     def judge(self, case: Case) -> ParityRecord:
-        """Compares a case's tensors, at the first call for all cases with the same numerics.
+        """Compares a case's tensors, once for all cases with the same numerics.
 
         Raises:
             StoreError: The result cannot be written.
@@ -63,7 +63,7 @@ class ParityJudge:
         key = case.numerics_key
         if key not in self._judged:
             examination = Examination(self._jobs.request(key), parity, self._directory.references)
-            # The case's deadline bounds the parts that the budget does not.
+            # The budget does not cover compilation and confirmation; the case's deadline does.
             outcome = self._jobs.run(
                 Job("stepbench.parity.examination:judge", (examination,)), parity.budget_s
             )
@@ -73,7 +73,7 @@ class ParityJudge:
         return result
 
     def judge_training(self, case: Case) -> TrainingParityRecord:
-        """Compares a case's trainings, at the first call for all cases with the same numerics.
+        """Compares a case's trainings, once for all cases with the same numerics.
 
         Raises:
             StoreError: The result cannot be written.

@@ -1,4 +1,4 @@
-"""Prepares a run: starts the server, tries workloads and data, and collects the run's facts."""
+"""Prepares a run: starts the server, checks workloads and data, and collects the facts."""
 
 import shlex
 import sys
@@ -22,13 +22,13 @@ from stepbench_reports.schema.run import RunFacts, ServerFacts
 from stepbench_reports.schema.status import Status
 
 PREFLIGHT_DEADLINE_S = 1800.0
-"""Preflight may download or generate a data set."""
+"""The deadline of preflight, seconds; it may download or generate a data set."""
 MACHINE_PEAKS_DEADLINE_S = 300.0
-"""Measuring peak throughput takes seconds for each device, once."""
+"""The deadline of measuring peak throughput, seconds; it takes seconds for each device, once."""
 
 
 def start_server(options: Options) -> Server:
-    """Starts the server that a run's children come from; it imports what they need meanwhile."""
+    """Starts the server of a run's children; the server imports their modules in the background."""
     compiles = any(case.compile != "off" for case in options.matrix.cases)
     preload = PRELOAD + (PRELOAD_COMPILE if compiles else ())
     preload += () if options.profiling is None else PRELOAD_PROFILE
@@ -36,7 +36,7 @@ def start_server(options: Options) -> Server:
 
 
 def preflight(jobs: CaseJobs) -> dict[str, str]:
-    """Tries the workloads, the data and the devices of a run before anything is measured.
+    """Checks the workloads, the data and the devices of a run before anything is measured.
 
     Returns:
         The devices present, and the model of each.

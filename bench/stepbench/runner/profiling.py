@@ -1,4 +1,4 @@
-"""The parent's side of profiling: asks a child for each case, and keeps the result."""
+"""The parent's side of profiling: starts a child for each case, and stores the result."""
 
 import math
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ from stepbench_reports.schema.results import MeasurementRecord, ProfileRecord
 from stepbench_reports.schema.run import ProfilingOptions
 
 ALWAYS_SHOWN = {"workload", "device", "batch_size", "num_workers", "compile", "precision"}
-"""Settings that the table of all cases shows even where all cases have the same value."""
+"""Settings that the table of all cases shows even if all cases have the same value."""
 MORE_S = 120.0
-"""The time that profiling may take beyond a measurement's, seconds: it also trains and tests."""
+"""The time beyond a case's deadline that profiling may take, seconds; it also trains and tests."""
 STEP_MS = "step_ms"
-"""The first result: the table of all cases shows five, and the others on request."""
+"""The first result; the table of all cases shows five, and the rest on request."""
 
 
 class Profiler:
@@ -39,7 +39,7 @@ class Profiler:
         self._cases = cases
 
     def profile(self, case: Case) -> ProfileRecord:
-        """Profiles a measured case, at the first call.
+        """Profiles a measured case, or returns the result of an earlier profile.
 
         Raises:
             StoreError: The result cannot be written.
@@ -62,7 +62,7 @@ class Profiler:
         return result
 
     def _figures(self, case: Case) -> Figures:
-        """The measured figures of a case, read by the code that reports use."""
+        """Reads the measured figures of a case, by the same code as the reports."""
         from stepbench_reports.read import run_directory  # noqa: PLC0415  # pandas takes a second
 
         choices = self._choices()
@@ -90,7 +90,7 @@ class Profiler:
         )
 
     def _choices(self) -> Mapping[str, tuple[str | float, ...]]:
-        """All values of each setting, without the settings in which all cases have the default."""
+        """All values of each setting; leaves out settings with the default value in all cases."""
         rows = [settings(case) for case in self._cases]
         values = {axis.name: tuple(dict.fromkeys(row[axis.name] for row in rows)) for axis in AXES}
         usual = settings(Case(workload=self._cases[0].workload))
@@ -108,7 +108,7 @@ def board_name(case: Case) -> str:
 
 
 def settings(case: Case) -> dict[str, str | float]:
-    """A case's values for the table of settings, which shows switches as numbers."""
+    """A case's values for the table of settings; switches are `on` and `off`, not numbers."""
     shown: dict[str, Any] = case.values()
     return {
         name: {True: "on", False: "off"}[value] if isinstance(value, bool) else value

@@ -1,6 +1,6 @@
 """The progress of a run in the terminal: the case, its activity, the time left.
 
-The line is redrawn only when the child has sent a message, which it does between blocks of steps.
+The line is redrawn only after a message from the child. Messages come between blocks of steps.
 """
 
 import time
@@ -18,9 +18,9 @@ from stepbench_reports.schema.results import MeasurementRecord
 from stepbench_reports.schema.status import Status
 
 COMPILE_GUESS_S = 20.0
-"""The estimated time of compiling until a compiled case has been measured."""
+"""The assumed time of compiling, seconds, until a compiled case has been measured."""
 OVERHEAD_GUESS_S = 2.0
-"""The estimated time of building, warming up and ending until a case has been measured."""
+"""The assumed time of setup, warm-up and exit, seconds, until a case has been measured."""
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Progress:
     Attributes:
         console: The terminal.
         total: The number of cases of the run.
-        max_time_s: The longest that a case is sampled, seconds; the first estimate of its time.
+        max_time_s: The longest time of sampling a case, seconds; the first estimate of the time.
     """
 
     console: Console
@@ -43,23 +43,23 @@ class Progress:
     _case: Case | None = None
 
     def __post_init__(self) -> None:
-        """Begins with nothing drawn."""
+        """Makes the line, which is not shown yet."""
         self._line = LiveLine(self.console)
 
     def expect(self, cases: list[Case]) -> None:
-        """Sets the cases that will be measured, for the time left."""
+        """Sets the cases that will be measured, to estimate the time left."""
         self._remaining = cases
         self.total = len(cases)
 
     @contextmanager
     def preparing(self) -> Iterator[None]:
-        """Shows the work that comes before the first case."""
+        """Shows the line during the work before the first case."""
         with self._line.shown():
             yield
 
     @contextmanager
     def measuring(self, case: Case) -> Iterator[None]:
-        """Shows the case that is being measured."""
+        """Shows the line while a case is measured."""
         self._case = case
         with self._line.shown():
             self.doing("starting")
@@ -68,11 +68,11 @@ class Progress:
 
     @contextmanager
     def examining(self, case: Case, subject: str) -> Iterator[None]:
-        """Shows the case that is being compared or profiled.
+        """Shows the line while a case is compared or profiled.
 
         Args:
             case: The case.
-            subject: `parity`, `training parity` or `profile`, for the time left.
+            subject: `parity`, `training parity` or `profile`; each has a mean time.
         """
         self._case, began_s = case, time.perf_counter()
         with self._line.shown():
@@ -82,7 +82,7 @@ class Progress:
         self._case = None
 
     def doing(self, word: str) -> None:
-        """Shows the current activity, where there is a terminal to redraw."""
+        """Shows the current activity, if the line is visible."""
         if not self._line.drawn:
             return
         if self._case is None:
@@ -120,7 +120,7 @@ class Progress:
         )
 
     def left_s(self) -> float:
-        """Estimates the time left, seconds: the mean time of finished cases of the same kind."""
+        """Estimates the time left, seconds, from the mean time of finished cases of each kind."""
         examining_s = sum(sum(times) / len(times) for times in self._examined_s.values())
         return sum(self._expected_s(case) + examining_s for case in self._remaining)
 

@@ -1,4 +1,4 @@
-"""Resumes a run: takes over the options that it was begun with, and refuses to change them."""
+"""Resumes a run with the options of its first invocation, and refuses to change them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -60,7 +60,7 @@ FIXED_PARTS = (
         "it was profiled otherwise, or not at all",
     ),
 )
-"""The parts that an invocation may repeat, and may not change."""
+"""The parts that `--resume` may repeat, but not change."""
 
 
 def adopt(options: Options, stored: RunFacts, path: Path) -> Options:
@@ -72,7 +72,8 @@ def adopt(options: Options, stored: RunFacts, path: Path) -> Options:
         path: The earlier run's directory.
 
     Raises:
-        UsageError: This invocation changes an option, or this is another machine.
+        UsageError: This invocation changes an option; the processor, or the release of torch or
+            torchvision, differs; or the stored axes cannot be used.
     """
     earlier = _earlier(options, stored, path)
     here = replace(options, matrix=options.matrix.on(earlier.matrix.axes["device"]))
@@ -104,7 +105,7 @@ def _earlier(options: Options, stored: RunFacts, path: Path) -> Options:
 
 
 def _matrix(stored: RunFacts, path: Path) -> Matrix:
-    """The matrix of the earlier run; an axis that its file lacks has its default."""
+    """The matrix of the earlier run; an axis that is missing in its file has the default."""
     axes = {name: stored.axes.get(name) or (DEFAULTS.get(name),) for name in INFO}
     matrix = Matrix(axes, stored.include, stored.exclude)
     try:
@@ -118,7 +119,7 @@ def _matrix(stored: RunFacts, path: Path) -> Matrix:
 
 
 def _refuse_another_machine(stored: RunFacts, path: Path) -> None:
-    """Refuses to mix the figures of two processors, or of two releases of torch."""
+    """Refuses to mix the figures of two processors or of two releases of torch or torchvision."""
     here = {"cpu": machine.cpu_name(), **machine.packages()}
     there = {"cpu": stored.machine and stored.machine.cpu, **stored.packages}
     differing = [

@@ -1,4 +1,4 @@
-"""The life of a run: claimed, opened, measured case by case, reported and closed.
+"""Runs the cases of a matrix: claims a directory, measures each case, reports and closes.
 
 This is the parent's side. It never imports torch and never touches a device.
 """
@@ -82,7 +82,7 @@ class Runner:
         """Claims the run's directory.
 
         Raises:
-            UsageError: The directory cannot be had, or the run cannot be resumed.
+            UsageError: The directory cannot be created or locked, or the run cannot be resumed.
         """
         path = self._options.resume
         if path is None:
@@ -92,7 +92,7 @@ class Runner:
             self._options = resume.adopt(self._options, self.directory.read_run(), path)
 
     def open(self) -> None:
-        """Starts the server and tries what can be tried before anything is measured.
+        """Starts the server, checks workloads, data and devices, and stores the run's facts.
 
         Raises:
             UsageError: An option cannot be satisfied.
@@ -123,7 +123,7 @@ class Runner:
             point_latest_at(directory.path)
 
     def introduce(self) -> None:
-        """Says what is going to be measured, and on which devices."""
+        """Prints what will be measured, and on which devices."""
         opened = self._opened
         machine = None if self.facts is None else self.facts.machine
         opened.log.begin(
@@ -134,12 +134,12 @@ class Runner:
         )
 
     def expect(self, cases: list[Case]) -> None:
-        """Says which cases will be asked for, so that the time left can be estimated."""
+        """Sets the cases that will be measured, to estimate the time left."""
         measurer = self._opened.measurer
         self.progress.expect([case for case in cases if measurer.measured(case) is None])
 
     def close(self) -> None:
-        """Ends the server with its children, and releases the directory."""
+        """Ends the server with its children; releases the directory, or discards an unused one."""
         if self._server is not None:
             self._server.close()
             self._server = self._open = None
@@ -155,11 +155,11 @@ class Runner:
     # --- cases -----------------------------------------------------------------------------------
 
     def measured(self, case: Case) -> MeasurementRecord | None:
-        """A case's measurement; `None` where it has not been taken yet."""
+        """A case's measurement; `None` if it has not been taken yet."""
         return self._opened.measurer.measured(case)
 
     def measure(self, case: Case) -> MeasurementRecord:
-        """A case's measurement, taken at the first call.
+        """Measures a case at the first call; later calls return the same measurement.
 
         Raises:
             StoreError: The measurement cannot be written.
@@ -184,7 +184,7 @@ class Runner:
         return result
 
     def judge_training(self, case: Case) -> TrainingParityRecord:
-        """Compares the accuracy of a case's trainings with that of its eager twin's.
+        """Compares the accuracy of a case's trainings with that of the eager twin's trainings.
 
         Raises:
             StoreError: The result cannot be written.
@@ -211,7 +211,7 @@ class Runner:
     # --- reports ---------------------------------------------------------------------------------
 
     def report(self, benchmark_json: Path) -> None:
-        """Writes the reports from the run's directory.
+        """Writes the reports on the run's directory.
 
         Args:
             benchmark_json: The file that pytest-benchmark wrote; it is copied to the directory.
@@ -219,13 +219,13 @@ class Runner:
         own = self.directory.benchmark_json
         if benchmark_json.exists() and benchmark_json.resolve() != own:
             shutil.copyfile(benchmark_json, own)
-        import stepbench_reports  # noqa: PLC0415  # pandas takes a second, which --help need not
+        import stepbench_reports  # noqa: PLC0415  # importing pandas takes a second
 
         stepbench_reports.write(self.directory.path)
 
     def show(self) -> None:
         """Prints the table of cases."""
-        import stepbench_reports  # noqa: PLC0415  # as above
+        import stepbench_reports  # noqa: PLC0415  # pandas takes a second
 
         stepbench_reports.show(self.directory.path, self._console)
 
@@ -246,24 +246,24 @@ class Runner:
 
     @property
     def has_begun(self) -> bool:
-        """True once something could have been measured."""
+        """True once the run is set up, so that a case could have been measured."""
         return self.facts is not None
 
     @property
     def compares(self) -> bool:
-        """True where tensors are compared (no `--no-parity`)."""
+        """True if tensors are compared (no `--no-parity`)."""
         return self._options.parity is not None
 
     @property
     def compares_trainings(self) -> bool:
-        """True where trained models are compared (`--train-parity`)."""
+        """True if trained models are compared (`--train-parity`)."""
         return self._options.train_parity is not None
 
     @property
     def profiles(self) -> bool:
-        """True where cases are profiled (`--profile`)."""
+        """True if cases are profiled (`--profile`)."""
         return self._options.profiling is not None
 
     def asked_by_name(self, axis: str | None) -> bool:
-        """True where an axis's values were given on the command line."""
+        """True if an axis's values were given on the command line."""
         return axis in self._options.named

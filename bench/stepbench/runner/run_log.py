@@ -1,4 +1,4 @@
-"""Lines about a run: written to its log, and those that a reader waits for to the terminal."""
+"""Lines about a run: writes all to the run's log, and the important ones to the terminal."""
 
 import platform
 from collections.abc import Mapping
@@ -23,11 +23,11 @@ from stepbench_reports.schema.status import Status
 
 
 class RunLog:
-    """Says how a run begins and what each case gave.
+    """Writes lines about the start of a run and about the results of each case.
 
     Args:
-        directory: The run's directory, whose log has every line.
-        progress: Prints the lines that belong between those of the cases.
+        directory: The run's directory; its log receives every line.
+        progress: Prints the lines about a case.
         console: The terminal.
     """
 
@@ -39,13 +39,13 @@ class RunLog:
     def begin(
         self, cases: int, measured: int, devices: Mapping[str, str], import_s: float | None
     ) -> None:
-        """Says what is going to be measured.
+        """Writes what will be measured, with which versions and on which devices.
 
         Args:
             cases: The number of cases.
             measured: The number of cases that an earlier run has measured.
             devices: The devices present, and the model of each.
-            import_s: Seconds that the server's imports took; `None` where it imports nothing.
+            import_s: Seconds that the server's imports took; `None` if it imports nothing.
         """
         models = ", ".join(f"{name} ({model})" for name, model in devices.items())
         imported = "" if import_s is None else f", imported in {import_s:.1f} s"
@@ -62,7 +62,7 @@ class RunLog:
             self._directory.log(line)
 
     def measured(self, case: Case, measurement: MeasurementRecord) -> None:
-        """Says how a case's measurement ended."""
+        """Writes the result of measuring a case."""
         self._progress.done(case, measurement)
         start_s = measurement.start_s
         started = "not started" if start_s is None else f"started in {start_s * 1e3:.1f} ms"
@@ -73,7 +73,7 @@ class RunLog:
         )
 
     def judged(self, case: Case, result: ParityRecord) -> None:
-        """Says the verdict on a case's tensors; on the terminal only where it is not `pass`."""
+        """Writes the verdict on a case's tensors; to the terminal only if it is not `pass`."""
         judgement = result.judgement
         if judgement is None:
             self._passed(case, "parity", str(result.status), result.reason, quiet=False)
@@ -83,7 +83,7 @@ class RunLog:
             self._passed(case, "parity", str(judgement.verdict), reason, quiet=quiet)
 
     def training_judged(self, case: Case, result: TrainingParityRecord) -> None:
-        """Says the verdict on a case's trained model."""
+        """Writes the verdict on a case's trained model; an eager twin's only to the log."""
         verdict = result.facts.verdict
         if verdict is TrainingVerdict.TWIN:
             reason, quiet = result.reason, True
@@ -93,7 +93,7 @@ class RunLog:
         self._passed(case, "training parity", str(verdict or result.status), reason, quiet=quiet)
 
     def profiled(self, case: Case, result: ProfileRecord) -> None:
-        """Says how profiling ended; on the terminal only where it failed."""
+        """Writes the result of profiling a case; to the terminal only if profiling failed."""
         quiet = result.status is Status.OK
         self._passed(case, "profile", str(result.status), result.reason, quiet=quiet)
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 
 class LiveLine:
-    """A line that is redrawn in place, where there is a terminal.
+    """A line that is redrawn in place, if the console is a terminal.
 
     Args:
         console: The terminal.
@@ -40,19 +40,19 @@ class LiveLine:
                 self._live = None
 
     def draw(self, text: Text) -> None:
-        """Redraws the line; does nothing while it is not shown."""
+        """Redraws the line; does nothing while the line is not shown."""
         if self._live is not None:
             self._live.update(text, refresh=True)
 
 
 def format_duration(seconds: float) -> str:
-    """A rough duration, in words."""
+    """Rounds a duration and writes it out, such as `about 5 min`."""
     if seconds < 90:
         return f"about {max(1, round(seconds))} s"
     return f"about {round(seconds / 60)} min"
 
 
 def relative_path(path: Path) -> str:
-    """A path as it is typed in the current directory."""
+    """A path relative to the current directory; unchanged if it lies outside."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative

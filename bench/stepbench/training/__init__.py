@@ -1,6 +1,6 @@
-"""A training step, built from a workload and a case.
+"""Builds and runs the training step of a workload and a case.
 
 Loop, dataloader, device transfer, precision, compilation, optimizers.
 
-Enters: what a step consists of. Runs in children, and imports torch.
+Belongs here: what a step consists of. Runs in child processes, and imports torch.
 """

@@ -1,4 +1,4 @@
-"""The metric of a model over its workload's test data."""
+"""Computes the metric of a model over its workload's test data."""
 
 from dataclasses import replace
 from itertools import islice
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 TEST_BATCH = 250
 MOST_STREAMED = 10_000
-"""Of a stream of test data, which may have no end, so many samples are tested on."""
+"""The default number of samples to test of a stream, which may have no end."""
 
 
 def accuracy(built: Built, most: int | None = None) -> tuple[float, int]:
-    """The metric over the test data per sample, and how many samples these are.
+    """Returns the metric per sample of the test data, and the number of samples.
 
-    The model is called without `torch.compile`: what is tested are the weights. It is left in
-    evaluation mode.
+    The model is called without `torch.compile`, because the test is of the weights. The model is
+    left in evaluation mode.
 
     Args:
         built: The case, trained.
-        most: On how many samples at most; `None` takes all.
+        most: The most samples to test; `None` takes all.
     """
     workload = built.workload
     if workload.test_dataset is None:
@@ -42,9 +42,9 @@ def accuracy(built: Built, most: int | None = None) -> tuple[float, int]:
 
 
 def some_of(dataset: Any, most: int | None) -> Any:  # noqa: ANN401  # any data set
-    """A data set, or so many of its samples, drawn at random and always the same ones.
+    """Returns a data set, or `most` of its samples: random ones, but the same in each call.
 
-    Of a stream it is the first ones, `MOST_STREAMED` at most.
+    For a stream, returns the first `most` samples, or `MOST_STREAMED` if `most` is `None`.
     """
     if isinstance(dataset, IterableDataset):
         return list(islice(dataset, MOST_STREAMED if most is None else most))

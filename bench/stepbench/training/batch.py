@@ -1,4 +1,4 @@
-"""The tensors of a batch, whatever holds them: found, changed, cut to fewer samples."""
+"""Finds, changes and cuts the tensors of a batch, in whatever containers it holds them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from torch.utils._pytree import tree_leaves
 
 
 def cut(batch: Any, batch_size: int, size: int) -> Any:  # noqa: ANN401  # a batch is anything
-    """The first samples of a batch; `None` where no part of it has them in its first dimension.
+    """Returns a batch's first samples; `None` if no tensor's first dimension is `batch_size`.
 
     Args:
         batch: Tensors, and tensors in mappings and sequences.
-        batch_size: Samples in it.
-        size: How many to keep.
+        batch_size: The number of samples in the batch.
+        size: The number of samples to keep.
     """
     found = _cut(batch, batch_size, size)
     return found.batch if found.parts else None
@@ -44,12 +44,12 @@ def _cut(batch: Any, batch_size: int, size: int) -> _Cut:  # noqa: ANN401
 
 
 def tensors(batch: Any) -> list[Tensor]:  # noqa: ANN401  # a batch is anything
-    """The tensors in a batch."""
+    """Lists the tensors in a batch."""
     return [leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)]
 
 
-def each_tensor(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401  # likewise
-    """A batch with each of its tensors changed, also those in mappings and sequences."""
+def each_tensor(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401  # any batch
+    """Applies `change` to each tensor of a batch, also in mappings and sequences."""
     if isinstance(batch, Tensor):
         return change(batch)
     if isinstance(batch, Mapping):

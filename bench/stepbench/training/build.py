@@ -1,4 +1,4 @@
-"""Builds a training that is ready to go from a request."""
+"""Builds, from a request, all that the training steps of a case need."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,14 +21,14 @@ from stepbench.workload.workload import Workload
 
 @dataclass(frozen=True)
 class Built:
-    """A case, built.
+    """The model, the data and the training step of a case.
 
     Attributes:
-        workload: What is trained.
-        model: The model itself, on its device; the training calls it, compiled or not.
-        training: All that a step needs.
-        dataset: The data.
-        length: How many items it has; `None` for a stream.
+        workload: The workload.
+        model: The uncompiled model, on its device; `training` calls the model, compiled or not.
+        training: The parts of a step.
+        dataset: The training data.
+        length: The number of items in `dataset`; `None` for a stream.
     """
 
     workload: Workload
@@ -39,11 +39,11 @@ class Built:
 
 
 def build(request: Request) -> Built:
-    """Sets this process up for a case and builds what it needs.
+    """Sets up this process for a case and builds the case.
 
     Raises:
-        UsageError: The case asks for something that is not there.
-        UnsupportedError: This machine cannot run it.
+        UsageError: The case asks for something that does not exist.
+        UnsupportedError: This machine cannot run the case.
     """
     case = request.case
     settings.apply(request.settings)
@@ -53,7 +53,7 @@ def build(request: Request) -> Built:
     compilation.use_cache(request.compile_cache)
     precision.apply(case.precision)
     workload = load_requested(request)
-    torch.manual_seed(request.settings.seed)  # whatever loading the workload has drawn
+    torch.manual_seed(request.settings.seed)  # loading the workload may have drawn random numbers
     model, training = assemble(workload, case)
     dataset = workload.dataset()
     length = dataloader.length_of(dataset, case.workload)
@@ -62,7 +62,7 @@ def build(request: Request) -> Built:
 
 
 def assemble(workload: Workload, case: Case) -> tuple[nn.Module, Training]:
-    """The workload's model, and all that a step of the case needs."""
+    """Builds the workload's model, and the parts of a step of the case."""
     device = torch.device(case.device)
     model = workload.model().to(device).train(case.trains)
     if case.channels_last:

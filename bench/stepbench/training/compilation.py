@@ -1,4 +1,4 @@
-"""`torch.compile`: its options, the cache of its results, and facts of what was compiled."""
+"""`torch.compile`: options, the cache of compiled code, and facts about the compilations."""
 
 import os
 from collections import Counter
@@ -16,28 +16,28 @@ from stepbench_reports.schema.compilation import Compilation, Occurrence
 
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 MOST_COMPILATIONS = 4096
-"""How many compilations torch is to remember; more are counted, but not told one by one."""
+"""The number of latest compilations that torch records; the count of graphs has no limit."""
 DYNAMIC = {"auto": None, "on": True, "off": False}
 
 
 def use_cache(directory: Path) -> None:
-    """Has the compiler keep its results in a directory.
+    """Sets the directory in which Inductor caches compiled code.
 
-    One that the user has named is not used: who knows what it holds, and a cold compilation could
-    not be told from a warm one.
+    A directory that the user has named in `CACHE_VARIABLE` is not used: it may already hold
+    compiled code, and a warm compilation would pass for a cold one.
     """
     os.environ[CACHE_VARIABLE] = str(directory)
 
 
 def compile_model(model: nn.Module, case: Case) -> Callable[..., Any]:
-    """The model as the case calls it.
+    """Compiles the model as the case says; returns it uncompiled if `case.compile` is `off`.
 
     Args:
-        model: On its device.
-        case: Says how it is compiled.
+        model: The model, on its device.
+        case: The case, with the options of the compilation.
 
     Raises:
-        UsageError: The backend is not known to torch.
+        UsageError: Torch does not know the backend.
         UnsupportedError: This machine lacks what the compiler needs.
     """
     if case.compile == "off":
@@ -60,7 +60,7 @@ def compile_model(model: nn.Module, case: Case) -> Callable[..., Any]:
 
 
 def facts(compile: str) -> Compilation | None:  # noqa: A002  # the axis's name
-    """The compilations so far in this process, by torch's own counters. Times in seconds."""
+    """Sums up the compilations of this process, by torch's counters; times are in seconds."""
     if compile == "off":
         return None
     from torch._dynamo import utils  # noqa: PLC0415  # slow to import
@@ -81,7 +81,7 @@ def facts(compile: str) -> Compilation | None:  # noqa: A002  # the axis's name
 
 
 def _breaks(reasons: Iterable[Any]) -> tuple[Occurrence, ...]:
-    """Graph breaks, those at one place and for one reason together."""
+    """Counts graph breaks by reason and source line."""
     found: Counter[tuple[str, str | None]] = Counter(
         (_line(reason.reason), _place(reason.user_stack))
         for reason in reasons
@@ -91,7 +91,7 @@ def _breaks(reasons: Iterable[Any]) -> tuple[Occurrence, ...]:
 
 
 def _recompiled(metrics: Iterable[Any]) -> tuple[Occurrence, ...]:
-    """Recompilations, those of one function and for one reason together."""
+    """Counts recompilations by reason and function."""
     found: Counter[tuple[str, str | None]] = Counter(
         (
             _line(metric.recompile_reason),
@@ -114,7 +114,7 @@ def _line(text: object) -> str:
     return " ".join(str(text).split())
 
 
-def _place(stack: Any) -> str | None:  # noqa: ANN401  # torch's own summary of a stack
+def _place(stack: Any) -> str | None:  # noqa: ANN401  # torch's summary of a stack
     if not stack:
         return None
     frame = stack[-1]

@@ -1,8 +1,8 @@
-"""Batches without end: the user's `DataLoader`, kept in its steady state.
+"""Batches without end from the workload's `DataLoader`, kept in its steady state.
 
-An epoch's end stops the loader's workers, drains what they have prepared and starts them anew.
-That would fall upon whichever lap comes next, so the sampler goes on from one shuffle to the next
-and the cost of a start is measured by itself.
+The end of an epoch stops the loader's workers, drains the batches that they have prepared and
+restarts them. The next lap, whichever it is, would take the time for that. So the sampler continues
+from one shuffle to the next, and the cost of a start is measured separately.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,15 +18,15 @@ from stepbench.workload.workload import Workload
 
 
 class EndlessShuffle(Sampler[int]):
-    """Indices in random order, one permutation after the other.
+    """Samples indices in random order without end, one permutation after another.
 
-    Each permutation is cut to whole batches, as `drop_last` does, so that no batch is short (a
-    short one would also be compiled anew) and none spans two epochs.
+    Each permutation is cut to whole batches, as `drop_last` does. So no batch spans two epochs and
+    no batch is short; a short batch would also cause a recompilation.
 
     Args:
-        length: How many items the data set has.
-        batch_size: What the permutation is cut to a multiple of.
-        seed: Of the permutations.
+        length: The number of items in the data set.
+        batch_size: The length of a cut permutation is a multiple of this.
+        seed: The seed of the permutations.
     """
 
     def __init__(self, length: int, batch_size: int, seed: int) -> None:
@@ -35,16 +35,17 @@ class EndlessShuffle(Sampler[int]):
         self._seed = seed
 
     def __iter__(self) -> Iterator[int]:
-        """Indices, without end; the same ones each time."""
+        """Yields indices without end, the same ones in each iteration."""
         generator = torch.Generator().manual_seed(self._seed)
         while True:
             yield from torch.randperm(self._length, generator=generator).tolist()[: self._kept]
 
 
 class DatasetProxy:
-    """Stands around a data set, and lets its attributes through.
+    """Wraps a data set, and passes access to attributes on to the data set.
 
-    A `worker_init_fn` that shares a stream out reads and sets them on `get_worker_info().dataset`.
+    A `worker_init_fn` that splits a stream among workers reads and sets the data set's attributes
+    on `get_worker_info().dataset`.
 
     Args:
         dataset: Any data set.
@@ -55,12 +56,12 @@ class DatasetProxy:
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # whatever the data set has
         """Gets the data set's attribute."""
-        if name.startswith("_"):  # also while it is made anew in a worker
+        if name.startswith("_"):  # also while a worker unpickles the proxy, without `_dataset`
             raise AttributeError(name)
         return getattr(self._dataset, name)
 
-    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401  # likewise
-        """Sets it on the data set."""
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401  # any value
+        """Sets the data set's attribute."""
         if name.startswith("_"):
             super().__setattr__(name, value)
         else:
@@ -68,20 +69,20 @@ class DatasetProxy:
 
 
 class EndlessStream(DatasetProxy, IterableDataset[Any]):
-    """A stream's items, begun again whenever they have ended.
+    """Repeats a stream without end.
 
-    So batches are whole ones, and one may span two epochs. In a loader worker it is the worker's
-    part of the stream, if the data set shares it out.
+    So all batches are whole, and a batch may span two epochs. In a loader worker, the stream is the
+    worker's part, if the data set splits its items among workers.
 
     Args:
-        dataset: Gives its items anew each time it is gone through.
+        dataset: The stream; it must start again at each iteration.
     """
 
     def __iter__(self) -> Iterator[Any]:
-        """Items, without end; none where the stream has none for this worker.
+        """Yields items without end, or none if the stream has none for this worker.
 
         Raises:
-            UsageError: The stream gives its items once only.
+            UsageError: The stream gives its items in the first iteration only.
         """
         for epoch in count():
             given = False
@@ -101,12 +102,12 @@ def length_of(dataset: Dataset[Any], spec: str) -> int | None:
     """Counts the items of a data set; `None` for a stream, an `IterableDataset`.
 
     Raises:
-        UsageError: None, or it cannot tell.
+        UsageError: The data set has no items, or no length.
     """
     if isinstance(dataset, IterableDataset):
         return None
     try:
-        length = len(dataset)  # type: ignore[arg-type]  # that is what is being found out
+        length = len(dataset)  # type: ignore[arg-type]  # may have no length
     except TypeError:
         raise UsageError(
             f"--workload {spec}: its data set, a {type(dataset).__name__}, has no length; "
@@ -121,11 +122,11 @@ def length_of(dataset: Dataset[Any], spec: str) -> int | None:
 
 
 def refuse_unfit(case: Case, workload: Workload, length: int | None) -> None:
-    """Refuses a case that cannot go with its workload.
+    """Refuses a case that does not fit its workload.
 
     Raises:
-        UsageError: The data set, so many items, cannot fill one batch; batches are to be
-            accumulated in a step that is the workload's own; or there is nothing to evaluate by.
+        UsageError: The data set, of `length` items, cannot fill one batch; the case accumulates
+            gradients but the workload defines the step; or evaluation has neither metric nor loss.
     """
     if not case.trains and workload.loss is None and workload.metric is None:
         raise UsageError(
@@ -151,20 +152,20 @@ def make_loader(
     seed: int,
     collate: Callable[[list[Any]], Any] | None = None,
 ) -> DataLoader[Any]:
-    """The case's `DataLoader`, without end: shuffling, or a stream in its own order.
+    """Makes the case's endless `DataLoader`: shuffled, or a stream in the order of its items.
 
     Args:
-        workload: What is trained.
-        dataset: Its data.
-        case: How they are loaded.
-        seed: Of the order, and of loader workers.
-        collate: Makes a batch in the place of the workload's own way.
+        workload: The workload.
+        dataset: The workload's data.
+        case: The case, with the options of the loader.
+        seed: The seed of the order, and of the loader workers.
+        collate: Makes a batch of items; replaces the workload's `collate`.
     """
     order: dict[str, Any]
     if isinstance(dataset, IterableDataset):
         order = {"dataset": EndlessStream(dataset), "batch_size": case.batch_size}
     else:
-        length = len(dataset)  # type: ignore[arg-type]  # it was found to have one
+        length = len(dataset)  # type: ignore[arg-type]  # `length_of` checked it
         sampler = EndlessShuffle(length, case.batch_size, seed)
         batch_sampler = BatchSampler(sampler, case.batch_size, drop_last=True)
         order = {"dataset": dataset, "batch_sampler": batch_sampler}
@@ -175,13 +176,13 @@ def make_loader(
         persistent_workers=case.persistent_workers,
         pin_memory=case.pin_memory,
         collate_fn=collate or workload.collate,
-        generator=torch.Generator().manual_seed(seed),  # of which the workers' seeds are drawn
+        generator=torch.Generator().manual_seed(seed),  # the workers' seeds are drawn from it
         **{name: value for name, value in workload.loader.items() if _applies(name, case)},
     )
 
 
 _OF_WORKERS = {"timeout", "multiprocessing_context", "worker_init_fn"}
-"""Arguments of a `DataLoader` that it refuses, or ignores, where it has no workers."""
+"""The arguments that a `DataLoader` without workers refuses or ignores."""
 
 
 def _applies(argument: str, case: Case) -> bool:

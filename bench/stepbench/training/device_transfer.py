@@ -14,9 +14,10 @@ class DeviceTransfer:
     """The transfer of a batch to the device that computes with it.
 
     Attributes:
-        device: Where that is.
-        non_blocking: Whether the host goes on while a batch is on its way.
-        channels_last: Whether images, tensors (N, C, H, W), are laid out with the channels last.
+        device: The device.
+        non_blocking: True if the host does not wait for the transfer of a batch.
+        channels_last: True if images, floating-point tensors (N, C, H, W), are stored in
+            `torch.channels_last`.
     """
 
     device: torch.device
@@ -25,11 +26,11 @@ class DeviceTransfer:
 
     @property
     def transfers(self) -> bool:
-        """Tells if batches move at all."""
+        """True if batches move to another device than the CPU."""
         return self.device.type != "cpu"
 
     def tensor(self, tensor: Tensor) -> Tensor:
-        """One tensor, in place."""
+        """Moves a tensor to the device, in the memory format of the case."""
         form = torch.preserve_format
         if self.channels_last and tensor.dim() == 4 and tensor.is_floating_point():
             form = torch.channels_last
@@ -37,5 +38,5 @@ class DeviceTransfer:
 
 
 def to_device(batch: Any, placement: DeviceTransfer) -> Any:  # noqa: ANN401  # a batch is anything
-    """A batch in place: tensors, and tensors in mappings and sequences."""
+    """Moves a batch to the device: tensors, and tensors in mappings and sequences."""
     return each_tensor(batch, placement.tensor)

@@ -1,7 +1,7 @@
 """The lesson's two loops: training, and testing in evaluation mode under `no_grad`.
 
-In the training loop `zero_grad` stands after `step` instead of before `forward`, so that all of the
-optimizer's work is one stretch; the work done and the weights that come out are the same.
+The training loop calls `zero_grad` after `step` instead of before the forward pass, so that the
+optimizer's work is contiguous; the work and the resulting weights are the same.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,17 +28,17 @@ class Loop(Protocol):
         lap: Callable[[Phase], None] = ...,
         end_step: Callable[[], None] = ...,
     ) -> Tensor:
-        """Goes through some steps.
+        """Runs some steps.
 
         Args:
-            training: What to run.
-            batches: Where the batches come from; must not end before the steps do.
-            steps: How many.
+            training: The parts of a step.
+            batches: The batches; they must not end before the steps do.
+            steps: The number of steps.
             lap: Called at each phase boundary with the phase that ended.
-            end_step: Called where a step has ended.
+            end_step: Called after each step.
 
         Returns:
-            A scalar that all the work went into, on the device.
+            A scalar on the device that depends on all the work.
         """
         ...
 
@@ -50,7 +50,7 @@ def train(
     lap: Callable[[Phase], None] = no_lap,
     end_step: Callable[[], None] = no_end,
 ) -> Tensor:
-    """The training cycle, as `Loop`; a step ends with the optimizer's. Returns the last loss."""
+    """Trains, as `Loop` describes; each step ends with the optimizer's. Returns the last loss."""
     if training.step is not None:
         return _train_by(training.step, Step(training, batches, lap), steps, end_step)
     scaler, accumulate, update = training.scaler, training.accumulate, training.update
@@ -65,7 +65,7 @@ def train(
             if scaler is None:
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             else:
-                scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # likewise
+                scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             lap(Phase.BACKWARD)
         update(scaler)
         if scaler is not None:
@@ -81,7 +81,7 @@ def _train_by(
     steps: int,
     end_step: Callable[[], None],
 ) -> Tensor:
-    """The training cycle with a step of the workload's own. Returns the last one's loss."""
+    """Trains by the step that the workload defines. Returns the last step's loss."""
     loss = torch.zeros(())
     for _ in range(steps):
         loss = step(own)
@@ -101,10 +101,10 @@ def evaluate(
     lap: Callable[[Phase], None] = no_lap,
     end_step: Callable[[], None] = no_end,
 ) -> Tensor:
-    """The lesson's test loop, as `Loop`. Returns the sum of the metric.
+    """Evaluates like the lesson's test loop, as `Loop` describes. Returns the metric's sum.
 
-    The sum stays on the device: reading it after every batch, as `.item()` does, would make the
-    host wait each time. The model must be in evaluation mode.
+    The sum stays on the device: reading the sum after every batch, as `.item()` does, would make
+    the host wait each time. The model must be in evaluation mode.
     """
     placement = training.placement
     metric = training.metric or training.loss
@@ -120,4 +120,4 @@ def evaluate(
 
 
 LOOPS: dict[str, Loop] = {"train": train, "eval": evaluate}
-"""By the value of the axis `loop`."""
+"""The loops by the value of the axis `loop`."""

@@ -1,4 +1,4 @@
-"""An optimizer's implementations: the same update, computed in other ways."""
+"""Selects an optimizer's implementation: the same update, computed in different ways."""
 
 import inspect
 from typing import Any
@@ -12,19 +12,19 @@ SWITCHES: dict[str, dict[str, bool]] = {
     "foreach": {"foreach": True, "fused": False},
     "fused": {"foreach": False, "fused": True},
 }
-"""What torch's optimizers are told, by the value of the axis `optimizer`."""
+"""The arguments of torch's optimizers, by the value of the axis `optimizer`."""
 
 
 def implemented(optimizer: Optimizer, how: str) -> Optimizer:
-    """An optimizer as it is, or a new one of its class and settings with another implementation.
+    """Returns the optimizer, or a new one of its class and settings with another implementation.
 
     Args:
-        optimizer: One that has not stepped yet.
-        how: `own`, which leaves it alone, or `plain` (one parameter after the other), `foreach`
+        optimizer: An optimizer that has not stepped yet.
+        how: `own`, which returns `optimizer`, or `plain` (one parameter after the other), `foreach`
             (all at once, operator by operator) or `fused` (all at once, in one kernel).
 
     Raises:
-        UnsupportedError: Its class has no such implementation, or not for these parameters.
+        UnsupportedError: The class has no such implementation, or not for these parameters.
     """
     if how == "own":
         return optimizer
@@ -39,7 +39,7 @@ def implemented(optimizer: Optimizer, how: str) -> Optimizer:
     switches = {name: on for name, on in SWITCHES[how].items() if name in taken}
     defaults = {name: value for name, value in optimizer.defaults.items() if name in taken}
     groups = [{**group, **switches} for group in optimizer.param_groups]
-    make: Any = kind  # each class takes arguments of its own
+    make: Any = kind  # the arguments differ by class
     try:
         made: Optimizer = make(groups, **{**defaults, **switches})
     except (RuntimeError, ValueError, TypeError) as error:

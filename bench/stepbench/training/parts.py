@@ -1,4 +1,4 @@
-"""The parts of a step that every loop shares: the next batch, the forward pass."""
+"""The parts of a step that all loops share: the next batch, the forward pass."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,17 +11,17 @@ from stepbench_reports.schema.phases import Phase
 
 
 def no_lap(_: Phase) -> None:
-    """Stands where a lap would end, in a loop that takes none."""
+    """Does nothing at the end of a lap, in a loop that takes no laps."""
 
 
 def no_end() -> None:
-    """Stands where a step would end, likewise."""
+    """Does nothing at the end of a step."""
 
 
 def next_batch(
     training: Training, batches: Iterator[Any], lap: Callable[[Phase], None]
 ) -> tuple[Any, Any]:
-    """The next batch, inputs and target, in place."""
+    """Returns inputs and target of the next batch, on the device."""
     placement = training.placement
     batch = next(batches)
     lap(Phase.DATALOAD)
@@ -34,6 +34,6 @@ def next_batch(
 
 
 def forward(training: Training, inputs: Any, target: Any) -> Tensor:  # noqa: ANN401  # a batch
-    """The forward pass with the loss, in the case's precision."""
+    """Computes the loss by a forward pass in the case's precision."""
     with training.autocast():
         return training.loss(call_model(training.model, inputs), target)

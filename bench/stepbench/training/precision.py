@@ -1,7 +1,7 @@
-"""Precisions: what each sets, and how a step is run in it.
+"""Sets the precision of this process and of a step.
 
-`fp32` means just that: matrix products in full precision, which torch does not promise by default
-on every device.
+`fp32` computes matrix products in full precision, which torch does not guarantee by default on
+every device.
 """
 
 from collections.abc import Callable
@@ -15,19 +15,19 @@ _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def apply(precision: str) -> None:
-    """Sets how this process computes matrix products and convolutions in 32 bits."""
+    """Sets the precision of this process's float32 matrix products and convolutions."""
     tf32 = precision == "tf32"
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = tf32
 
 
 def autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
-    """Makes the context of a forward pass."""
+    """Returns a function that makes the context of a forward pass."""
     if precision not in _AUTOCAST:
         return nullcontext
     return partial(torch.autocast, device.type, dtype=_AUTOCAST[precision])
 
 
 def scaler(precision: str, device: torch.device) -> GradScaler | None:
-    """The gradient scaler that fp16 needs, since its small gradients become 0."""
+    """Makes the gradient scaler for fp16, in which small gradients underflow to 0."""
     return GradScaler(device.type) if precision == "fp16" else None

@@ -1,7 +1,7 @@
-"""Checks, in one child, of all that can be known before anything is measured.
+"""Checks, in one child process, all that can be checked before anything is measured.
 
-The parent imports neither torch nor the user's code; this does both, so that a mistake is told
-within seconds and not after an hour.
+The parent imports neither torch nor the user's code. This module imports both, so that a mistake is
+reported within seconds and not after an hour.
 """
 
 from collections.abc import Callable
@@ -19,11 +19,11 @@ def preflight(report: Callable[[str], None], requests: tuple[Request, ...]) -> d
     """Loads each workload and its data, and refuses what cannot be measured.
 
     Returns:
-        The devices that there are, with their names: nothing for which the parent would have to
-        import this module, and torch with it.
+        The model names of this machine's devices, by kind. Only built-in types, so that the parent
+        need not import this module, and torch with it.
 
     Raises:
-        UsageError: Something that was asked for is not there.
+        UsageError: Something that a request asks for does not exist, or does not fit together.
     """
     report("looking for devices")
     for device in dict.fromkeys(request.case.device for request in requests):
@@ -41,7 +41,7 @@ def preflight(report: Callable[[str], None], requests: tuple[Request, ...]) -> d
 
 
 def _loaded(report: Callable[[str], None], request: Request) -> tuple[Workload, int | None]:
-    """A workload, and how many items its data set has."""
+    """Loads a workload; returns it, and the number of items in its data set."""
     spec = request.case.workload
     workload = load_requested(request)
     if workload.data is not None:

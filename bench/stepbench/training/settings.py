@@ -10,12 +10,12 @@ from stepbench_reports.schema.case_facts import AppliedSettings
 from stepbench_reports.schema.run import Settings
 
 ALLOCATOR_VARIABLE = "PYTORCH_ALLOC_CONF"
-"""Where torch reads its device allocators' settings, when it first uses them."""
+"""The variable from which torch reads the settings of device allocators at their first use."""
 _CUBLAS_VARIABLE = "CUBLAS_WORKSPACE_CONFIG"
 
 
 def apply(settings: Settings) -> None:
-    """Sets this process up; before it has touched a device or computed anything in parallel."""
+    """Sets up this process; to be called before any use of a device or parallel computation."""
     if settings.allocator is not None:
         os.environ[ALLOCATOR_VARIABLE] = settings.allocator
     if settings.threads is not None:
@@ -24,11 +24,11 @@ def apply(settings: Settings) -> None:
         torch.set_num_interop_threads(settings.interop_threads)
     torch.backends.cudnn.benchmark = settings.cudnn_benchmark
     if settings.deterministic:
-        # cuBLAS is deterministic only with a workspace of fixed size, and reads this once.
+        # cuBLAS is deterministic only with a workspace of fixed size, and reads the variable once.
         os.environ.setdefault(_CUBLAS_VARIABLE, ":4096:8")
     torch.use_deterministic_algorithms(settings.deterministic)
     random.seed(settings.seed)
-    np.random.seed(settings.seed)  # noqa: NPY002  # the generator that users' transforms draw from
+    np.random.seed(settings.seed)  # noqa: NPY002  # users' transforms use this generator
     torch.manual_seed(settings.seed)
 
 
@@ -36,8 +36,8 @@ def record(settings: Settings, *, sync_phases: bool) -> AppliedSettings:
     """Records the settings in force in this process.
 
     Args:
-        settings: Those that were asked for.
-        sync_phases: True where the device is waited for at every lap.
+        settings: The requested settings.
+        sync_phases: True if the device is synchronized at every lap.
     """
     return AppliedSettings(
         threads=torch.get_num_threads(),

@@ -1,4 +1,4 @@
-"""One training step, as a workload's own `step` is given it."""
+"""The training step that is passed to a workload's `step`."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -16,14 +16,14 @@ from stepbench_reports.schema.phases import Phase
 
 
 class Step:
-    """One step of training, as a workload's own `step` is given it.
+    """The training step that is passed to a workload's `step`.
 
-    What its methods do is what the usual step does, laps, precision and gradient scaling included.
-    Work between them counts in the phase of the method that is called next.
+    The methods do what the default step does, with laps, precision and gradient scaling. Work
+    between two calls counts in the phase of the second.
 
     Args:
-        training: What to run.
-        batches: Where the batches come from.
+        training: The parts of a step.
+        batches: The batches.
         lap: Called at each phase boundary with the phase that ended.
     """
 
@@ -41,64 +41,63 @@ class Step:
         return self._training.device
 
     def batch(self) -> tuple[Any, Any]:
-        """The next batch, in place: inputs and target, as `split` gives them. Ends dataload."""
+        """Returns the next batch's inputs and target, on the device. Ends dataload and transfer."""
         return next_batch(self._training, self._batches, self._lap)
 
     @contextmanager
     def forward(self) -> Iterator[None]:
-        """A forward pass with its loss, in the case's precision. Its end ends the phase."""
+        """Runs the forward pass and the loss in the case's precision. Ends the phase on exit."""
         with self._training.autocast():
             yield
         self._lap(Phase.FORWARD)
 
     def model(self, *inputs: Any, **named: Any) -> Any:  # noqa: ANN401  # as any model
-        """Calls the model; compiled, where the case is.
+        """Calls the model, compiled if the case is.
 
-        Parts of a model are reached through its `forward` alone: what is called past it would
-        not be compiled.
+        Call parts of the model through its `forward` only: a direct call would not be compiled.
         """
         return self._training.model(*inputs, **named)
 
     def loss(self, output: Any, target: Any) -> Tensor:  # noqa: ANN401  # as any loss
-        """The workload's loss."""
+        """Computes the workload's loss."""
         return self._training.loss(output, target)
 
     def backward(self, loss: Tensor) -> None:
-        """A backward pass. Ends the phase."""
+        """Runs the backward pass. Ends the phase."""
         scaler = self._training.scaler
         scaled = loss if scaler is None else scaler.scale(loss)
         scaled.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self._lap(Phase.BACKWARD)
 
     def clear(self, name: str | None = None) -> None:
-        """Clears the gradients of an optimizer's parameters, which a backward pass left there.
+        """Clears the gradients that a backward pass left in an optimizer's parameters.
 
         Args:
-            name: Which; may be left out where there is one.
+            name: The optimizer's name; optional if there is only one.
 
         Raises:
-            UsageError: There is none of that name.
+            UsageError: No optimizer has that name, or the name is missing.
         """
         self._named(name).optimizer.zero_grad()
 
     def update(self, name: str | None = None) -> None:
-        """Has an optimizer step and clear its parameters' gradients. Ends the phase.
+        """Steps an optimizer and clears its parameters' gradients. Ends the phase.
 
         Args:
-            name: Which; may be left out where there is one.
+            name: The optimizer's name; optional if there is only one.
 
         Raises:
-            UsageError: There is none of that name.
+            UsageError: No optimizer has that name, or the name is missing.
         """
         update = self._named(name)
-        if update in self._stepped:  # a scaler allows one step between its own updates
+        if update in self._stepped:  # a scaler allows one step of each optimizer between updates
             self._update_scaler()
         update(self._training.scaler)
         self._stepped.append(update)
         self._lap(Phase.OPTIMIZER)
 
     def end(self) -> None:
-        """Ends the step: what came after its last phase counts as the optimizer's."""
+        """Ends the step; work after the last phase counts in the optimizer's phase."""
         self._update_scaler()
         self._lap(Phase.OPTIMIZER)
 
@@ -121,11 +120,11 @@ class Step:
 
 
 class DryRunStep(Step):
-    """A step that no optimizer takes: what is given to a step of one's own that is looked at.
+    """A step without an optimizer's step, for inspecting a workload's `step`.
 
     Args:
-        training: What to run.
-        batch: The batch that it is given, again and again; in place.
+        training: The parts of a step.
+        batch: The batch, on the device; every call of `batch` returns it.
         around: Makes a context around each forward pass.
     """
 
@@ -139,15 +138,15 @@ class DryRunStep(Step):
         self._around = around
 
     def batch(self) -> tuple[Any, Any]:
-        """The batch: inputs and target."""
+        """Returns the batch: inputs and target."""
         return self._training.split(next(self._batches))
 
     @contextmanager
     def forward(self) -> Iterator[None]:
-        """A forward pass."""
+        """Runs the forward pass, within the context that `around` makes."""
         with self._around(), super().forward():
             yield
 
     def update(self, name: str | None = None) -> None:
-        """Clears the gradients that an optimizer would have used."""
+        """Clears the gradients that the optimizer would have used."""
         self.clear(name)

@@ -1,4 +1,4 @@
-"""The parts of a training step, built and ready."""
+"""The parts of a training step, ready to run."""
 
 from collections.abc import Callable, Mapping, Sized
 from contextlib import AbstractContextManager
@@ -20,10 +20,10 @@ Autocast = Callable[[], AbstractContextManager[object]]
 
 
 def split_pair(batch: Any) -> tuple[Any, Any]:  # noqa: ANN401  # a batch is anything
-    """A batch that is a pair of inputs and target.
+    """Splits a batch that is a pair into inputs and target.
 
     Raises:
-        UsageError: It is none.
+        UsageError: The batch is not a pair.
     """
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
         many = f" of {len(batch)}" if isinstance(batch, Sized) else ""
@@ -35,7 +35,7 @@ def split_pair(batch: Any) -> tuple[Any, Any]:  # noqa: ANN401  # a batch is any
 
 
 def call_model(model: Callable[..., Any], inputs: Any) -> Any:  # noqa: ANN401  # as any model
-    """A model's output: a tuple of inputs are its positional arguments, a mapping's by name."""
+    """Calls a model; a tuple is passed as positional arguments, a mapping as keyword arguments."""
     if isinstance(inputs, tuple):
         return model(*inputs)
     if isinstance(inputs, Mapping):
@@ -45,20 +45,21 @@ def call_model(model: Callable[..., Any], inputs: Any) -> Any:  # noqa: ANN401  
 
 @dataclass(frozen=True)
 class Training:
-    """The parts of a step, built and ready.
+    """The parts of a training step, ready to run.
 
     Attributes:
-        model: As it is called; compiled, where the case is.
-        loss: Of the output and the target.
-        updates: Of the model's parameters, by name; several are for a step of the workload's own.
-        placement: Where and how batches are computed with.
+        model: Calls the model, compiled if the case is.
+        loss: Computes the loss from the output and the target.
+        updates: The updates of the model's parameters, by optimizer; if there are several, the
+            workload must define `step`.
+        placement: The transfer of batches to the device.
         autocast: Makes the context of the forward pass.
-        scaler: Scales the loss of fp16 training; `None` elsewhere.
-        accumulate: Backward passes to one step of the optimizer. Each loss is divided by it, so
-            that the gradients that add up are those of the mean over all the samples.
-        metric: What evaluation adds up, of the output and the target.
-        split: Gives a batch's inputs and its target.
-        step: One whole step, where it is the workload's own.
+        scaler: Scales the loss of fp16 training; `None` in other precisions.
+        accumulate: The number of backward passes per optimizer step. Each loss is divided by this
+            number, so that the gradients add up to those of the mean over all samples.
+        metric: Computes, from the output and the target, the value that evaluation adds up.
+        split: Splits a batch into inputs and target.
+        step: Runs a whole step, if the workload defines it; else `None`.
     """
 
     model: Callable[..., Any]

@@ -1,4 +1,4 @@
-"""Updates of parameters at a step's end."""
+"""Updates parameters at the end of a step."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from torch.optim.lr_scheduler import LRScheduler
 
 @dataclass(frozen=True)
 class Update:
-    """An optimizer, and what goes with its step.
+    """The update of an optimizer's parameters, with clipping and scheduler.
 
     Attributes:
         optimizer: The optimizer.
-        clip: Changes the gradients of its parameters before they are used.
-        scheduler: Steps after it.
+        clip: Changes the gradients of the optimizer's parameters before the optimizer steps.
+        scheduler: The learning-rate scheduler, which steps after the optimizer.
     """
 
     optimizer: Optimizer
@@ -26,14 +26,14 @@ class Update:
 
     @property
     def parameters(self) -> Iterator[nn.Parameter]:
-        """The optimizer's own."""
+        """The optimizer's parameters, of all groups."""
         return (each for group in self.optimizer.param_groups for each in group["params"])
 
     def __call__(self, scaler: GradScaler | None) -> None:
-        """Clips, steps and leaves the parameters without gradients.
+        """Clips the gradients, steps the optimizer and the scheduler, and clears the gradients.
 
         Args:
-            scaler: Has scaled the loss; its own update is left to the caller.
+            scaler: The scaler that scaled the loss; the caller must call `scaler.update`.
         """
         if self.clip is not None:
             if scaler is not None:

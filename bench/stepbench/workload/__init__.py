@@ -1,4 +1,5 @@
-"""Workloads: the public `Workload`, and how one is found by name or place.
+"""Workloads: the public class `Workload`, and the functions that find a workload by name or place.
 
-Enters: what describes or finds a workload. Torch is imported for types, or inside functions.
+Belongs here: code that describes or finds a workload. Torch is imported only for types or inside
+functions.
 """

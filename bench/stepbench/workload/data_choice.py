@@ -1,4 +1,4 @@
-"""The data that a shipped workload trains on, as the command line chooses it."""
+"""The choice on the command line of the data that a shipped workload trains on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,17 +8,17 @@ from stepbench.data import sources, tokens
 from stepbench.errors import UsageError
 
 DEFAULT_DATASET = "cifar10"
-"""What shipped workloads on images train on, unless told otherwise."""
+"""The default data set of shipped image workloads."""
 
 
 @dataclass(frozen=True)
 class DataChoice:
-    """The choice of a shipped workload's data, from the command line.
+    """The data for a shipped workload, as chosen on the command line.
 
     Attributes:
-        name: A name from `stepbench.config.axes.DATASETS`; or `own`, the workload's own.
-        directory: Where the real data lie; `None` for data that stepbench draws.
-        download: Whether the published data set may be fetched.
+        name: A name from `stepbench.config.axes.DATASETS`, or `own` for the workload's default.
+        directory: The directory of real data; `None` for data that stepbench generates.
+        download: True if the published data set may be downloaded.
     """
 
     name: str
@@ -26,17 +26,22 @@ class DataChoice:
     download: bool = False
 
     def source(self, image_size: int | None = None) -> sources.DataSource:
-        """Images and their classes, at least `image_size` pixels wide where that is given."""
+        """Returns images and their classes; `image_size` is the minimum width, pixels.
+
+        Raises:
+            UsageError: There is no such data set, or the directory does not contain the data.
+        """
         name = DEFAULT_DATASET if self.name == OWN_DATASET else self.name
         return sources.source(
             name, data_dir=self.directory, download=self.download, image_size=image_size
         )
 
     def tokens(self, length: int) -> sources.DataSource:
-        """Windows of so many tokens, (tokens, next tokens) by index.
+        """Returns windows of `length` tokens: item i is (tokens, next tokens).
 
         Raises:
-            UsageError: Images were asked for, or there are no tokens in the directory.
+            UsageError: An image data set or a download was requested, or the directory lacks
+                token files.
         """
         if self.name != OWN_DATASET:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""Finds and makes the workload that a name or a place stands for."""
+"""Loads a workload by its name, file path or module path."""
 
 import importlib
 import importlib.util
@@ -17,10 +17,10 @@ from stepbench.workload.workload import Workload
 
 
 def load_requested(request: Request) -> Workload:
-    """The workload of a request's case, on the data that the request names.
+    """Loads the workload of a request's case, with the data that the request names.
 
     Raises:
-        UsageError: There is no such workload, or what its `make` does is not to be used.
+        UsageError: There is no such workload, or its `make` fails or returns no `Workload`.
     """
     case = request.case
     choice = DataChoice(case.dataset, request.data_dir, request.download)
@@ -28,16 +28,16 @@ def load_requested(request: Request) -> Workload:
 
 
 def load(spec: str, choice: DataChoice, directory: Path = shipped.SHIPPED) -> Workload:
-    """The workload that a name or a place stands for.
+    """Loads a workload by its name, file path or module path.
 
     Args:
         spec: A shipped name (`convnet`, `resnet18`), `path/to/file.py:make` or
             `package.module:make`.
-        choice: The data for shipped workloads, and for a `make` that takes one argument.
+        choice: The data for shipped workloads, and for any `make` with one required argument.
         directory: The directory of the shipped workloads.
 
     Raises:
-        UsageError: There is no such workload, or what its `make` does is not to be used.
+        UsageError: There is no such workload, or its `make` fails or returns no `Workload`.
     """
     make = _find(spec, directory)
     try:
@@ -72,7 +72,7 @@ def _find(spec: str, directory: Path) -> Callable[..., object]:
         ]
         hint = near(attribute, own) if own else "define one: def make() -> stepbench.Workload"
         raise UsageError(f"--workload {spec}: {place} has no function {attribute!r}; {hint}")
-    return found  # type: ignore[no-any-return]  # callable() tells mypy nothing of what it returns
+    return found  # type: ignore[no-any-return]  # mypy does not infer a return type from callable()
 
 
 def _takes_data(make: Callable[..., object]) -> bool:
@@ -86,7 +86,7 @@ def _takes_data(make: Callable[..., object]) -> bool:
 
 
 def failure_message(spec: str, what: str, error: BaseException) -> str:
-    """Says what went wrong in a user's own code, and where."""
+    """Returns an error message for an exception in a user's code, with its file and line."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
     said = "".join(traceback.format_exception_only(error)).strip()
@@ -94,10 +94,10 @@ def failure_message(spec: str, what: str, error: BaseException) -> str:
 
 
 def _module_at(path: Path) -> ModuleType:
-    """A file imported as a plain script's neighbour would import it: by its stem.
+    """Imports a file by its stem, like a script that imports a file from its directory.
 
-    So its own imports find the files beside it, and what it defines can be pickled for loader
-    workers.
+    The file can then import other files of its directory, and loader workers can unpickle the
+    objects that the file defines.
     """
     path = path.resolve()
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Metrics that evaluation adds up."""
+"""Metrics that evaluation sums over batches."""
 
 from typing import TYPE_CHECKING
 
@@ -7,14 +7,16 @@ if TYPE_CHECKING:
 
 
 def right_answers(scores: "Tensor", targets: "Tensor") -> "Tensor":
-    """Counts the samples of a batch that are classified right, as the lesson does.
+    """Counts the correctly classified samples of a batch, as the lesson does.
 
     Args:
-        scores: (N, classes), or (N, classes, ...) with a class for each of a sample's places.
-        targets: Class numbers, (N,) or (N, ...).
+        scores: The class scores, of shape (N, classes), or (N, classes, ...) if each sample has
+            many positions with a class each.
+        targets: The class indices, of shape (N,) or (N, ...).
 
     Returns:
-        The number; where a sample has many places, the sum of each sample's share of them.
+        The number of correct samples, a scalar; if a sample has many positions, the sum over the
+        samples of the share of correct positions.
     """
     right = scores.argmax(1) == targets
     return right.sum() if right.dim() == 1 else right.flatten(1).float().mean(1).sum()

@@ -1,4 +1,4 @@
-"""The shipped workloads, a file each, found by place and never by the name `models`."""
+"""Finds the shipped workloads, each in a file, by path and never by the module name `models`."""
 
 import importlib
 import importlib.util
@@ -12,16 +12,16 @@ from stepbench.errors import UsageError, near
 _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED = _PACKAGE / "shipped_models"
 SHIPPED = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parents[1] / "models"
-"""The directory of the shipped workloads: beneath the installed package, or `models/` of the
-repository. They are reached by place, never by the name `models`, which may well be a package of
-the repository that is being measured."""
+"""The directory of the shipped workloads: in the installed package, or `models/` of the repository.
+The workloads are imported by path, never by the name `models`, because the repository that is
+measured may have a package of that name."""
 
 
 def shipped(name: str, place: Path) -> Callable[..., object]:
-    """The function that makes a shipped workload.
+    """Returns the function that makes a shipped workload.
 
     Args:
-        name: A file of the directory, or a classifier of torchvision.
+        name: The stem of a file in the directory, or the name of a torchvision classifier.
         place: The directory of the shipped workloads.
 
     Raises:
@@ -42,7 +42,7 @@ def shipped(name: str, place: Path) -> Callable[..., object]:
 
 
 CLASSIFIERS = "torchvision_classifier"
-"""The shipped module that stands for all of torchvision's classifiers."""
+"""The shipped module that makes any of torchvision's classifiers."""
 
 
 def _shipped_module(name: str, place: Path) -> ModuleType:

@@ -1,6 +1,6 @@
 """A workload: a model, a data set, a loss and an optimizer.
 
-Torch is imported for types alone, so that `from stepbench import Workload` costs nothing.
+Torch is imported only for types, so `from stepbench import Workload` is fast.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -22,30 +22,29 @@ class Workload:
     """A model, a data set, a loss and an optimizer.
 
     Attributes:
-        model: Makes a fresh model, on the CPU and in training mode.
-        dataset: Makes the data set to train on: map-style with a length, or a stream.
-        loss: Takes the model's output and the target, gives a scalar; a `step` may do without. A
-            model that computes its loss itself has one that picks it out, such as
+        model: Makes a new model, on the CPU and in training mode.
+        dataset: Makes the training data set: map-style with a length, or iterable-style.
+        loss: Takes the model's output and the target, returns a scalar; optional with `step`. For
+            a model that computes the loss itself, a function that returns this loss, such as
             `lambda output, _: output.loss`.
-        optimizer: Takes the model's parameters, gives the optimizer. One that takes the model
-            itself and gives several, by name, is `optimizers`.
-        optimizers: Takes the model, gives its optimizers by name: for a `step` that has several.
-        clip: Takes an optimizer's parameters and changes their gradients before it steps, such as
-            `lambda parameters: clip_grad_norm_(parameters, 1.0)`. Precision's scaling is undone by
-            then.
-        scheduler: Takes an optimizer, gives a scheduler of its learning rate that steps after it.
-        step: One step of training where the usual one will not do: takes a
-            `stepbench.Step`, gives a loss.
-        test_dataset: Makes the data set for test accuracy, where there is one.
-        metric: What evaluation adds up over the batches: takes the model's output and the target,
-            gives a scalar, such as how many answers are right. `None` adds up the loss.
-        split: Takes a batch as its loader gives it, gives the model's inputs and the target. A
-            tuple of inputs is handed to the model as its positional arguments, a mapping as its
-            keyword arguments, anything else as its one argument. `None` is for batches that are
-            such pairs.
-        collate: Makes a batch of a list of items; `None` is the `DataLoader`'s own way.
+        optimizer: Takes the model's parameters, returns the optimizer. For several optimizers, use
+            `optimizers` instead.
+        optimizers: Takes the model, returns its optimizers by name; for a `step` that uses several.
+        clip: Takes the list of an optimizer's parameters and changes their gradients before the
+            optimizer steps, such as `lambda parameters: clip_grad_norm_(parameters, 1.0)`. The
+            gradients are already unscaled.
+        scheduler: Takes an optimizer, returns a learning rate scheduler that steps after it.
+        step: A custom training step: takes a `stepbench.Step`, returns a loss. `None` uses the
+            standard step.
+        test_dataset: Makes the data set for test accuracy; `None` if there is no test data.
+        metric: Takes the model's output and the target, returns a scalar that evaluation sums over
+            batches, such as the number of correct answers. `None` sums the loss.
+        split: Takes a batch from the loader, returns the pair (inputs, target). The model receives
+            a tuple of inputs as positional arguments, a mapping as keyword arguments, and anything
+            else as one argument. `None` is for batches that are such pairs.
+        collate: Makes a batch from a list of items; `None` uses the `DataLoader`'s default.
         loader: Further arguments of the `DataLoader`, by name.
-        data: What is known of the data set, where it is one of stepbench's own.
+        data: The description of the data set if it is one of stepbench's; else `None`.
     """
 
     model: "Callable[[], nn.Module]"
@@ -64,7 +63,7 @@ class Workload:
     data: sources.DataSource | None = None
 
     def __post_init__(self) -> None:
-        """Refuses what could not be used later, where the mistake was made."""
+        """Raises `UsageError` for arguments that would fail later."""
         needed = {"model", "dataset", "loss", "optimizer"}
         if self.step is not None:
             needed -= {"loss"}
@@ -98,10 +97,10 @@ class Workload:
             )
 
     def made_optimizers(self, model: "nn.Module") -> "dict[str, Optimizer]":
-        """New optimizers of a model, by name.
+        """Makes the optimizers of a model and returns them by name.
 
         Raises:
-            UsageError: There are none.
+            UsageError: The function `optimizers` returned no optimizer.
         """
         if self.optimizer is not None:
             return {"optimizer": self.optimizer(model.parameters())}

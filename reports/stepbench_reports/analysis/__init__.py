@@ -1,4 +1,4 @@
 """Pure functions of figures: statistics, comparisons, bottlenecks, operators.
 
-Enters: what computes, and neither reads files nor writes words.
+Belongs here: computations that neither read files nor produce text.
 """

@@ -1,8 +1,8 @@
-"""What bounds a case: which part of its step takes longest, and what lifting it could give at best.
+"""Finds a case's bottleneck: the longest part of a step, and the best speed-up without that part.
 
-Pure functions of a case's figures. A step is split into parts by the laps of its phases; forward
-and backward are split further into the launch overhead, which they have with next to no data, and
-the rest, which is computing.
+Pure functions of a case's figures. The laps of the phases split a step into parts. Forward and
+backward are split further into the launch overhead, which is the time they take with next to no
+data, and the rest, which is computing.
 """
 
 import math
@@ -13,22 +13,22 @@ from enum import StrEnum
 from stepbench_reports.schema.phases import Phase
 
 CLOSE = 0.10
-"""Two parts that differ by less than this share of the step bound it together."""
+"""The two longest parts are both bottlenecks if they differ by less than this share of the step."""
 
 
 class BottleneckKind(StrEnum):
-    """What a step may be bound by, in words."""
+    """A kind of bottleneck; the value is the kind in words."""
 
     DATA = "data"
-    """Waiting for the loader; without workers, making the batch."""
+    """Waiting for the loader; without loader workers, making the batch."""
     TRANSFER = "transfer"
     """Moving the batch to the device."""
     LAUNCH = "launch overhead"
-    """What forward and backward cost before there is data: Python, dispatch, kernel launches."""
+    """The cost of forward and backward with next to no data: Python, dispatch, kernel launches."""
     COMPUTE = "compute"
     """The rest of forward and backward: arithmetic, and moving data between memory and cores."""
     COMPUTE_OR_LAUNCH = "compute or launch overhead"
-    """Forward and backward, where their launch overhead is not known."""
+    """Forward and backward, if their launch overhead is unknown."""
     OPTIMIZER = "optimizer"
     """The optimizer's step and clearing the gradients."""
 
@@ -48,14 +48,14 @@ _SHORT = {
 
 @dataclass(frozen=True)
 class Bottleneck:
-    """What bounds a step.
+    """The bottleneck of a step.
 
     Attributes:
         step_s: The mean step, seconds.
-        parts: Seconds of it by kind, the longest first.
-        loader_step_s: How long the loader, by itself, takes for a step's batches where it works
-            ahead; NaN where it does not, or is not known.
-        unloaded_step_s: What the step took with one batch again and again; NaN where not known.
+        parts: The parts of the mean step by kind, seconds, the longest first.
+        loader_step_s: The time the loader, running alone, takes for a step's batches, seconds; NaN
+            if it does not prefetch, or if unknown.
+        unloaded_step_s: The step repeated on a single batch, seconds; NaN if unknown.
     """
 
     step_s: float
@@ -65,7 +65,7 @@ class Bottleneck:
 
     @property
     def kinds(self) -> tuple[BottleneckKind, ...]:
-        """The kind of the longest part, and the second's where it is close to it."""
+        """The kind of the longest part, and that of the second if it is close (see `CLOSE`)."""
         (first, longest_s), *others = self.parts.items()
         if others and longest_s - others[0][1] < CLOSE * self.step_s:
             return first, others[0][0]
@@ -78,12 +78,12 @@ class Bottleneck:
 
     @property
     def best_step_s(self) -> float:
-        """What the step could become at best, if the first kind were lifted entirely."""
+        """The shortest possible step without the longest part, seconds."""
         return self.best_without(self.kinds[0])
 
     @property
     def gain(self) -> float:
-        """How many times as fast the step would be then."""
+        """The best possible speed-up without the longest part; infinity if nothing is left."""
         return self.gain_without(self.kinds[0])
 
     def share_of(self, kind: BottleneckKind) -> float:
@@ -91,12 +91,11 @@ class Bottleneck:
         return self.parts[kind] / self.step_s
 
     def best_without(self, kind: BottleneckKind) -> float:
-        """The step without one part, seconds; no shorter than the loader takes for its batches.
+        """The shortest possible step without one part, seconds; at least the loader's time.
 
-        Without data it is what was measured with nothing to load, where that is known: the rest of
-        a step that waits may well be slower than it is without the waiting. A loader that took
-        longer by itself than the whole step does in training was measured too slow, and says
-        nothing.
+        Without data, the result is the step measured with nothing to load, if known: the rest of a
+        step that waits may be slower than a step without waiting. A loader time longer than the
+        whole step in training was measured too slow, and is ignored.
         """
         if kind is BottleneckKind.DATA and not math.isnan(self.unloaded_step_s):
             return min(self.unloaded_step_s, self.step_s)
@@ -104,12 +103,12 @@ class Bottleneck:
         return self.loader_step_s if self.loader_limits(kind) else rest_s
 
     def loader_limits(self, kind: BottleneckKind) -> bool:
-        """Whether the loader would be what bounds the step, if another kind were lifted."""
+        """True if the loader would be the bottleneck of a step without the part `kind`."""
         rest_s = self.step_s - self.parts[kind]
         return kind is not BottleneckKind.DATA and rest_s < self.loader_step_s <= self.step_s
 
     def gain_without(self, kind: BottleneckKind) -> float:
-        """How many times as fast the step would be without one part; infinity if it is all."""
+        """The best possible speed-up without one part; infinity if nothing is left."""
         best_s = self.best_without(kind)
         return self.step_s / best_s if best_s > 0 else math.inf
 
@@ -121,16 +120,16 @@ def find(
     loader_step_s: float = math.nan,
     unloaded_step_s: float = math.nan,
 ) -> Bottleneck | None:
-    """What bounds a case; `None` where its figures do not tell.
+    """Finds a case's bottleneck; `None` without a positive step and part.
 
     Args:
         step_s: The mean step, seconds.
         shares: Each phase's share of the steps' total time.
-        fixed_s: What forward and backward of a whole step take with next to no data, seconds; NaN
-            where it is not known.
-        loader_step_s: How long the loader, by itself and working ahead, takes for the batches of a
-            step, seconds; NaN where it does not work ahead, or is not known.
-        unloaded_step_s: What the step took with one batch again and again; NaN where not known.
+        fixed_s: The launch overhead: the time that forward and backward of a whole step take with
+            next to no data, seconds; NaN if unknown.
+        loader_step_s: The time the loader, running alone, takes for a step's batches, seconds; NaN
+            if it does not prefetch, or if unknown.
+        unloaded_step_s: The step repeated on a single batch, seconds; NaN if unknown.
     """
     parts = {
         BottleneckKind.DATA: shares.get(Phase.DATALOAD, 0.0) * step_s,
@@ -148,7 +147,7 @@ def find(
 
 
 def _passes(passes_s: float, fixed_s: float) -> dict[BottleneckKind, float]:
-    """Forward and backward, split where their launch overhead is known."""
+    """Splits forward and backward into launch overhead and computing, if `fixed_s` is known."""
     if math.isnan(fixed_s):
         return {BottleneckKind.COMPUTE_OR_LAUNCH: passes_s}
     launch_s = min(fixed_s, passes_s)

@@ -1,4 +1,4 @@
-"""Case against case: speed-up over the eager twin, throughput, shares of a step.
+"""Compares cases: the uncompiled case of a compiled one, speed-up, throughput.
 
 Pure functions; `stepbench_reports.read.measurement` and `stepbench_reports.read.run` apply them.
 """
@@ -18,15 +18,15 @@ from stepbench_reports.schema.measurement import Block
 
 
 def with_value(axes: AxisValues, axis: str, value: AxisValue) -> AxisValues:
-    """The axes of the same case with another value of one axis, and of those that follow."""
+    """The axes with another value on one axis; axes that the value makes moot get defaults."""
     changed = {**axes, axis: value}
     return changed | {name: DEFAULTS[name] for name in moot({axis: value}) if name in axes}
 
 
 def eager_twin(axes: AxisValues) -> AxisValues | None:
-    """The axes of the same case without `torch.compile`; `None` for a case that is eager itself.
+    """The axes of the same case without `torch.compile`; `None` for an uncompiled case.
 
-    Every other axis stays, precision included: the speed-up is that of compilation alone.
+    Other axes, such as precision, keep their values: the speed-up is that of compilation alone.
     """
     if axes.get("compile", EAGER) == EAGER:
         return None
@@ -34,25 +34,25 @@ def eager_twin(axes: AxisValues) -> AxisValues | None:
 
 
 def speedup(step: Interval, eager_step: Interval) -> Interval:
-    """How many times as fast as eager a step is: eager step / step.
+    """The speed-up over eager execution: eager step / step.
 
     Args:
-        step: The case's step with its interval: a mean or a median.
-        eager_step: Its eager twin's, of the same kind, in the same unit.
+        step: The case's mean or median step, with an interval.
+        eager_step: The same statistic of the uncompiled case, in the same unit.
     """
     return ratio_interval(eager_step, step)
 
 
 def repaid_steps(compile_s: float, step_s: float, speedup: Interval) -> Interval:
-    """After how many steps what compiling took has been saved.
+    """The number of steps after which the time saved equals the time of compilation.
 
     Args:
-        compile_s: What it took, seconds.
+        compile_s: The time of compilation, seconds.
         step_s: The compiled step, seconds.
-        speedup: How many times as fast as eager it is.
+        speedup: The speed-up of the compiled step over the eager step.
 
     Returns:
-        The number; infinity where it is no faster, and NaN where that is not sure.
+        The number of steps; infinity if `speedup.high` <= 1, NaN if the interval holds 1 or is NaN.
     """
     if speedup.high <= 1:
         return point(math.inf)
@@ -65,11 +65,11 @@ def repaid_steps(compile_s: float, step_s: float, speedup: Interval) -> Interval
 
 
 def mean_step(blocks: Iterable[Block], kind: str) -> Interval:
-    """Mean seconds per step, all time over all steps, with its 95 % interval from the blocks.
+    """The mean seconds per step (total time / total steps), with a 95 % interval over blocks.
 
     Args:
         blocks: The blocks.
-        kind: Which of them count: `bare` or `lapped`. NaN where there are none.
+        kind: The kind of blocks to use: `bare` or `lapped`. The mean is NaN if there are none.
     """
     chosen = [block for block in blocks if block.kind == kind and block.elapsed_s > 0]
     if not chosen:
@@ -80,10 +80,10 @@ def mean_step(blocks: Iterable[Block], kind: str) -> Interval:
 
 
 def samples_per_s(samples: float, step: Interval) -> Interval:
-    """Throughput with its interval.
+    """The throughput, samples/s, with an interval.
 
     Args:
-        samples: Samples in a step, of all its batches.
+        samples: The number of samples in a step, over all micro-batches.
         step: The mean step, seconds.
     """
     return Interval(samples / step.value, samples / step.high, samples / step.low)

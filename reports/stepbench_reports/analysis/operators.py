@@ -1,4 +1,4 @@
-"""Operators by phase, per step, and side by side."""
+"""Operators by phase: figures per step, and comparison of two cases."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,15 @@ import pandas as pd
 from stepbench_reports.schema.profile import OperatorRow
 
 PER_STEP = ("calls", "host_self_s", "device_self_s", "allocated_bytes")
-"""Figures that a frame has per step."""
+"""The columns whose figures are per step."""
 
 
 def per_step(rows: Sequence[OperatorRow], steps: int) -> pd.DataFrame:
-    """A breakdown's rows as a frame, their figures per step.
+    """Converts the rows of a profile to a frame with figures per step.
 
     Args:
-        rows: The rows, over all profiled steps.
-        steps: The steps that were profiled.
+        rows: The rows, with totals over all profiled steps.
+        steps: The number of profiled steps.
     """
     names = OperatorRow.__struct_fields__
     found = pd.DataFrame({name: [getattr(row, name) for row in rows] for name in names})
@@ -25,12 +25,12 @@ def per_step(rows: Sequence[OperatorRow], steps: int) -> pd.DataFrame:
 
 
 def between(a: pd.DataFrame, b: pd.DataFrame, *, keys: Sequence[str]) -> pd.DataFrame:
-    """Two frames of operators, figures per step, side by side: see `difference`.
+    """Compares two frames of operators; `comparing.operators.difference` describes the result.
 
     Args:
-        a: What is compared with.
-        b: What is compared.
-        keys: The columns that tell operators apart.
+        a: The reference, with figures per step.
+        b: The frame that is compared with `a`, with figures per step.
+        keys: The columns that identify an operator.
     """
     on_device = all(side["device_self_s"].sum() > 0 for side in (a, b))
     by = "device_self_s" if on_device else "host_self_s"

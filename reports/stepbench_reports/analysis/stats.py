@@ -1,7 +1,7 @@
-"""Estimates and intervals: pure functions of arrays.
+"""Estimates and confidence intervals: pure functions of arrays.
 
-Nothing heavier than NumPy and `scipy.special` is imported: this is also what tells a measurement,
-between two blocks, whether it may stop.
+The module imports nothing heavier than NumPy and `scipy.special`, because a measurement also uses
+it between two blocks, to decide if it may stop.
 """
 
 import math
@@ -16,12 +16,12 @@ from scipy import special
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its confidence interval, in the unit of what was estimated.
+    """An estimate with a confidence interval, both in the same unit.
 
     Attributes:
         value: The estimate.
-        low: The interval's lower end; NaN where too few samples give none.
-        high: Its upper end.
+        low: The interval's lower end; NaN if there are too few samples for an interval.
+        high: The interval's upper end; NaN if `low` is.
     """
 
     value: float
@@ -30,41 +30,41 @@ class Interval:
 
     @property
     def half_width(self) -> float:
-        """Half the interval's width, in the estimate's unit; NaN where there is none."""
+        """Half the interval's width, in the estimate's unit; NaN without an interval."""
         return (self.high - self.low) / 2
 
     @property
     def relative_half_width(self) -> float:
-        """Half the interval's width as a share of the estimate; NaN where there is none."""
+        """Half the interval's width as a share of the estimate; NaN without an interval."""
         return self.half_width / self.value if self.value else math.nan
 
 
 UNKNOWN = Interval(math.nan, math.nan, math.nan)
-"""What was not measured."""
+"""The estimate of a quantity that was not measured: all NaN."""
 LEAST_BLOCKS = 3
-"""How many blocks an interval of a mean is taken from, at least."""
+"""The minimum number of blocks for an interval of a mean."""
 
 
 def point(value: float) -> Interval:
-    """A figure that has no interval."""
+    """An estimate without an interval: both ends are NaN."""
     return Interval(value, math.nan, math.nan)
 
 
 def known(number: float) -> float | None:
-    """For JSON, which has neither NaN nor infinity: `None` for what is not finite."""
+    """Replaces NaN and infinity, which JSON lacks, by `None`."""
     return number if math.isfinite(number) else None
 
 
 def median_interval(samples: ArrayLike, confidence: float = 0.95) -> Interval:
     """The median, with the exact interval between two order statistics.
 
-    How many of n independent samples lie below the true median follows the binomial distribution
-    with n and 1/2, whatever the samples' own distribution (Conover, Practical Nonparametric
+    The number of n independent samples below the true median follows the binomial distribution with
+    n and 1/2, whatever the distribution of the samples (Conover, Practical Nonparametric
     Statistics, 3rd ed., section 3.2). With fewer than 6 samples there is no 95 % interval.
 
     Args:
         samples: At least one, in any order.
-        confidence: How often such an interval holds the true median, at least.
+        confidence: The minimum probability that the interval holds the true median.
 
     Raises:
         ValueError: There are no samples, or one is not a finite number.
@@ -86,7 +86,8 @@ def _lower_rank(count: int, confidence: float) -> int | None:
     """The lower end's index among `count` ordered samples; the upper end's counts from the top.
 
     The interval from rank r to n-1-r, counted from 0, misses the median with probability
-    2 P(B <= r), where B is binomial with n and 1/2: the highest r that keeps it low enough is best.
+    2 P(B <= r), where B is binomial with n and 1/2. The index is the highest r for which this is at
+    most 1 - confidence; `None` if there is none.
     """
     miss = (1 - confidence) / 2
     fit = bisect_right(range(count // 2), miss, key=lambda r: float(special.bdtr(r, count, 0.5)))
@@ -98,7 +99,7 @@ def mean_interval(samples: ArrayLike, confidence: float = 0.95) -> Interval:
 
     Args:
         samples: Finite numbers, at least one; with one there is no interval.
-        confidence: How often such an interval holds the true mean, for normal samples.
+        confidence: The probability that the interval holds the true mean, for normal samples.
 
     Raises:
         ValueError: There are no samples, or one is not a finite number.
@@ -115,20 +116,20 @@ def mean_interval(samples: ArrayLike, confidence: float = 0.95) -> Interval:
 
 
 def ratio_interval(numerator: Interval, denominator: Interval) -> Interval:
-    """The ratio of two independent positive estimates, from their own intervals.
+    """The ratio of two independent positive estimates, with an interval from theirs.
 
-    The method of variance estimates recovery (MOVER) on the logarithms: Donner and Zou, Closed-form
+    The method is variance estimates recovery (MOVER) on logarithms: Donner and Zou, Closed-form
     confidence intervals for functions of the normal mean and standard deviation, Statistical
     Methods in Medical Research 21 (2012).
 
     Args:
-        numerator: Such as the median step of the eager twin.
-        denominator: Such as the median step of a case. Both have the same confidence.
+        numerator: An estimate, such as the median step of the uncompiled case.
+        denominator: An estimate, such as the median step of the compiled case. The intervals of
+            both arguments have the same confidence.
 
     Returns:
-        The ratio and its interval, of the confidence that both have; its ends are NaN where one of
-        the two has no interval or one that reaches down to 0, and all of it is NaN where an
-        estimate is not positive.
+        The ratio and an interval of the same confidence. The ends are NaN if an argument has no
+        interval or one that reaches 0; all fields are NaN if an estimate is not positive.
     """
     if not (numerator.value > 0 and denominator.value > 0):
         return UNKNOWN
@@ -147,16 +148,16 @@ def ratio_interval(numerator: Interval, denominator: Interval) -> Interval:
 def mean_over_blocks(totals: ArrayLike, counts: ArrayLike, confidence: float = 0.95) -> Interval:
     """The mean of one item, from the totals of blocks of items, with an interval from the blocks.
 
-    The mean is all totals over all counts, a ratio estimate; its standard error comes from how far
-    each block's total is from what its count would give (Cochran, Sampling Techniques, 3rd ed.,
-    chapter 6). Blocks need not be equally long, nor items independent within a block. The interval
-    is Student's t with a degree of freedom less than there are blocks, on the logarithm: so that it
-    is positive, and that of the inverse (items per second) is its inverse.
+    The mean is the ratio estimate sum(totals) / sum(counts). The standard error comes from the
+    residuals totals - mean * counts (Cochran, Sampling Techniques, 3rd ed., chapter 6). Blocks need
+    not be equally long, nor items independent within a block. The interval is Student's t on the
+    logarithm, with one degree of freedom fewer than blocks. So the interval is positive, and its
+    inverse is that of the inverse mean (items per second).
 
     Args:
-        totals: Such as each block's seconds; positive.
-        counts: How many items each block has; positive.
-        confidence: How often such an interval holds the true mean, about.
+        totals: The total of each block, such as seconds; positive.
+        counts: The number of items of each block; positive.
+        confidence: The approximate probability that the interval holds the true mean.
 
     Returns:
         The mean; the interval's ends are NaN with fewer than `LEAST_BLOCKS` blocks.
@@ -178,13 +179,13 @@ def mean_over_blocks(totals: ArrayLike, counts: ArrayLike, confidence: float = 0
 
 
 def geometric_mean(ratios: ArrayLike) -> float:
-    """The mean that suits ratios: of 2 and 1/2 it is 1.
+    """The geometric mean, which suits ratios: that of 2 and 1/2 is 1.
 
     Args:
-        ratios: Positive; at least one.
+        ratios: Positive numbers, at least one.
 
     Raises:
-        ValueError: There are none, or one is not positive.
+        ValueError: There are no ratios, or one is not positive.
     """
     values = np.asarray(ratios, dtype=np.float64)
     if not values.size or not (values > 0).all():

@@ -1,4 +1,4 @@
-"""A run beside others, and its cases side by side: what `stepbench compare` prints.
+"""Compares a run with others, and a run's cases with each other, for `stepbench compare`.
 
-Enters: comparisons that are asked for by an option.
+Belongs here: comparisons that an option requests.
 """

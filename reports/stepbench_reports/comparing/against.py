@@ -1,6 +1,6 @@
-"""A run against others: which cases became faster or slower, and what else differs.
+"""Compares a run with others: which cases became faster or slower, and what else differs.
 
-Cases are paired by their values on every axis. A ratio is above 1 where this run is faster.
+Cases are paired by their values on every axis. A ratio above 1 means that this run is faster.
 """
 
 import math
@@ -17,11 +17,11 @@ from stepbench_reports.wording import quantity, summary
 from stepbench_reports.wording.markup import escaped, grid
 
 AGAINST_BYTES = 40_000
-"""What the table of pairs may take."""
+"""The maximum size of the table's rows, bytes."""
 MOST_NAMED = 10
-"""How many cases that only one run has are named."""
+"""The maximum number of cases measured in one run only that are named."""
 _MACHINE = ("cpu", "usable_cores", "memory_bytes", "devices")
-"""What makes another machine of it."""
+"""The facts that identify a machine: if one differs, the machines differ."""
 _SOFTWARE = ("system", "python")
 
 
@@ -30,10 +30,11 @@ class CasePair:
     """A case that both runs have measured.
 
     Attributes:
-        case: As this run measured it.
-        other: As the other did.
-        ratio: How many times as fast it is here: the other's step / this one's.
-        of: `mean` steps of bare blocks, or `median` ones where these are too few.
+        case: The case in this run.
+        other: The same case in the other run.
+        ratio: The speed-up: the step in `other` divided by the step in `case`.
+        of: The kind of steps compared: `mean` (of bare blocks), or `median` if bare blocks are too
+            few.
     """
 
     case: Measurement
@@ -43,32 +44,32 @@ class CasePair:
 
     @property
     def lost(self) -> bool:
-        """Whether one of them trains another model, so that their speeds are no comparison."""
+        """True if either case failed parity, so that their speeds are not comparable."""
         return self.case.parity.lost or self.other.parity.lost
 
     @property
     def disturbed(self) -> bool:
-        """Whether others on the machine disturbed one of them."""
+        """True if other work on the machine disturbed either case."""
         return self.case.disturbed or self.other.disturbed
 
     @property
     def decided(self) -> bool:
-        """Whether the interval leaves 1 out."""
+        """True if the ratio's interval excludes 1."""
         return self.ratio.low > 1 or self.ratio.high < 1
 
 
 @dataclass(frozen=True)
 class Against:
-    """A run beside another.
+    """A comparison of two runs.
 
     Attributes:
         run: The run.
-        other: What it is compared with.
-        pairs: The cases that both have measured, in this run's order.
-        here: Cases that only this run has measured.
-        there: Cases that only the other has.
-        differences: What else differs, a sentence each.
-        machines: Whether the machines differ, so that it is them that are compared.
+        other: The run that `run` is compared with.
+        pairs: The cases that both runs have measured, in the order of `run`.
+        here: The cases that only `run` has measured.
+        there: The cases that only `other` has measured.
+        differences: Differences in machine, packages, settings and sampling, a sentence each.
+        machines: True if the machines differ, so that the ratios compare machines.
     """
 
     run: Run
@@ -81,18 +82,18 @@ class Against:
 
     @property
     def mean_ratio(self) -> float:
-        """The geometric mean of the ratios of pairs that count; NaN where there is none."""
+        """The geometric mean of the ratios of `counted`; NaN if there are none."""
         ratios = [pair.ratio.value for pair in self.counted]
         return geometric_mean(ratios) if ratios else math.nan
 
     @property
     def counted(self) -> list[CasePair]:
-        """The pairs that say whether anything became faster: neither lost nor disturbed."""
+        """The pairs whose ratios are valid: neither lost nor disturbed."""
         return [pair for pair in self.pairs if not pair.lost and not pair.disturbed]
 
 
 def against(run: Run, other: Run) -> Against:
-    """Pairs the cases of two runs."""
+    """Compares two runs case by case."""
     there = {axes_key(m.axes): m for m in other.measured}
     here = {axes_key(m.axes): m for m in run.measured}
     pairs = tuple(_pair(m, there[key]) for key, m in here.items() if key in there)
@@ -108,7 +109,7 @@ def against(run: Run, other: Run) -> Against:
 
 
 def _machine(run: Run) -> Mapping[str, object]:
-    """What is known of a run's machine, by name."""
+    """The known facts of a run's machine and system software, by name."""
     facts = run.facts.machine
     told = {} if facts is None else asdict(facts)
     return {name: told[name] for name in (*_MACHINE, *_SOFTWARE) if told.get(name)}
@@ -120,7 +121,7 @@ def _pair(case: Measurement, other: Measurement) -> CasePair:
 
 
 def differences(run: Run, other: Run) -> Iterator[str]:
-    """What differs beside the figures: machine, packages, settings, sampling."""
+    """Yields a sentence for each difference in machine, packages, settings and sampling."""
     parts: tuple[tuple[Mapping[str, object], Mapping[str, object]], ...] = (
         (_machine(run), _machine(other)),
         (run.facts.packages, other.facts.packages),
@@ -144,16 +145,16 @@ def _shown(value: object) -> str:
     return str(value)
 
 
-# --- in words ------------------------------------------------------------------------------------
+# --- formatting ----------------------------------------------------------------------------------
 
 
 def name(run: Run) -> str:
-    """A run's own name, also where it was reached by another, such as `latest`."""
+    """A run's id (also if it was opened as `latest`); its directory's name if no id is recorded."""
     return run.facts.id or run.path.name
 
 
 def headline(found: Against) -> str:
-    """What came of it, in a sentence or two."""
+    """Summarizes a comparison in a sentence or two."""
     if not found.pairs:
         return "No case was measured in both runs."
     counted = found.counted
@@ -174,7 +175,7 @@ def headline(found: Against) -> str:
 
 
 def markdown(run: Run, others: Sequence[Run]) -> str:
-    """A run against others as Markdown, for a pull request."""
+    """Formats a comparison of a run with others as Markdown, for a pull request."""
     if len(others) > 1:
         return _trend(run, others)
     found = against(run, others[0])
@@ -235,7 +236,7 @@ def _named(measurements: Sequence[Measurement]) -> str:
 
 
 def _trend(run: Run, others: Sequence[Run]) -> str:
-    """Several runs in the order in which they were begun: samples/s of each case."""
+    """Formats the samples/s of each case over several runs, ordered by their start, as Markdown."""
     runs = sorted([run, *others], key=lambda each: each.facts.started)
     found = [{axes_key(m.axes): m for m in each.measured} for each in runs]
     keys = list(dict.fromkeys(key for cases in found for key in cases))
@@ -243,7 +244,7 @@ def _trend(run: Run, others: Sequence[Run]) -> str:
     for key in keys:
         seen = [cases.get(key) for cases in found]
         first, last = (next((m for m in order if m), None) for order in (seen, seen[::-1]))
-        assert first is not None  # noqa: S101  # the key came from one of them
+        assert first is not None  # noqa: S101  # `key` is from one of the runs
         assert last is not None  # noqa: S101
         change = speedup_over(last, first).ratio
         rows.append(

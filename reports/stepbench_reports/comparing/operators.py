@@ -1,4 +1,4 @@
-"""The operators that account for the difference of two cases."""
+"""Compares the operators of two profiled cases."""
 
 import difflib
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from stepbench_reports.wording import naming, quantity
 from stepbench_reports.wording.quantity import micro
 
 MOST_ROWS = 25
-"""How many operators a difference shows, unless all are asked for."""
+"""The number of operators that a table shows by default."""
 
 
 def find(run: Run, word: str) -> Measurement:
-    """A profiled case by its id, or by a part of it that no other has.
+    """Finds a profiled case by its id, or by a part that is in one id only.
 
     Raises:
-        ReportError: There is none or several, it was not profiled, or its profile is damaged.
+        ReportError: No case or several cases match, or the case's profile is missing or damaged.
     """
     named = [m for m in run.measurements if m.id == word]
     named = named or [m for m in run.measurements if word in m.id]
@@ -48,18 +48,18 @@ def _why_no_profile(run: Run, case_id: str) -> str:
 
 
 def difference(run: Run, a: Measurement, b: Measurement, *, shapes: bool = False) -> pd.DataFrame:
-    """Which operators account for the difference between two cases, the largest first.
+    """Computes the difference in time between two cases, by operator, the largest first.
 
     Args:
-        run: Their run.
-        a: What is compared with.
-        b: What is compared.
-        shapes: Whether the shapes of inputs tell operators apart.
+        run: The run of both cases.
+        a: The case that is the reference.
+        b: The case that is compared with `a`.
+        shapes: True to distinguish calls of an operator by the shapes of their inputs.
 
     Returns:
         A row for each phase and operator (and shapes): calls and self seconds per step of both, `a`
-        and `b`, and `difference_s`, b less a. Their sum is the difference of the profiled steps'
-        phases. Seconds are the device's where both have any, else the host's.
+        and `b`, and `difference_s`, b - a. The differences sum to that of the profiled steps'
+        phases. Seconds are by the device's clock if both cases have device time, else the host's.
     """
     all_rows = frame(run)
     keys = ["phase", "operator", *(["shapes"] if shapes else [])]
@@ -69,7 +69,7 @@ def difference(run: Run, a: Measurement, b: Measurement, *, shapes: bool = False
 def told(
     run: Run, a: Measurement, b: Measurement, *, shapes: bool = False, most: int = MOST_ROWS
 ) -> Table:
-    """The difference of two cases as a table for a terminal: per step, in µs."""
+    """Formats the difference of two cases, in µs per step, as a table for a terminal."""
     found = difference(run, a, b, shapes=shapes)
     names = [naming.label(m.axes, varying(run.axis_names, [a, b])) or m.id for m in (a, b)]
     whole = found[["a_s", "b_s", "difference_s"]].sum()

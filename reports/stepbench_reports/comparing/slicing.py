@@ -1,4 +1,4 @@
-"""Parts of a run, and its cases side by side: `--where`, `--by`, `--baseline`."""
+"""Selects a run's cases and compares them with each other: `--where`, `--by`, `--baseline`."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,13 +15,13 @@ from stepbench_reports.wording import naming, quantity
 from stepbench_reports.wording.markup import Grid, escaped, grid
 
 SLICE_BYTES = 1_000_000
-"""What a table of a slice may take."""
+"""The maximum size of a table's rows, bytes."""
 MEAN = "geometric mean of the ratios"
-"""The only mean over unlike cases that there is, and what it is called."""
+"""The label of the row of means; no other mean over unlike cases is shown."""
 
 
 def where(run: Run, condition: str) -> Run:
-    """The cases of which a condition holds.
+    """Selects the cases that meet a condition.
 
     Args:
         run: The run.
@@ -29,7 +29,7 @@ def where(run: Run, condition: str) -> Run:
             `device == "cpu" and batch_size >= 32`.
 
     Raises:
-        ReportError: It cannot be understood, or holds of no case.
+        ReportError: The condition is invalid, or no case meets it.
     """
     found = matching(run, condition)
     if not found.measurements:
@@ -38,7 +38,7 @@ def where(run: Run, condition: str) -> Run:
 
 
 def matching(run: Run, condition: str) -> Run:
-    """The same, also where it holds of no case."""
+    """Selects the cases that meet a condition, as `where` does, but allows that there are none."""
     try:
         kept = set(run.cases.query(condition)["id"])
     except Exception as error:
@@ -51,12 +51,13 @@ def matching(run: Run, condition: str) -> Run:
 
 
 def by(run: Run, axis: str) -> Grid:
-    """Samples/s with a column for each value of an axis, and how they compare with the first.
+    """Makes a table of samples/s with a column for each value of an axis.
 
-    Cases that train another model are struck through, and are in no mean.
+    The last column and the means give ratios to the first value. Cases that failed parity are
+    struck through, and no mean includes them.
 
     Raises:
-        ReportError: There is no such axis.
+        ReportError: The run has no such axis.
     """
     axis = _axis(run, "--by", axis)
     measured = run.measured
@@ -80,14 +81,14 @@ def by(run: Run, axis: str) -> Grid:
 
 
 def baseline(run: Run, told: str) -> Grid:
-    """Every case against the same one with another value of one axis: how many times as fast.
+    """Makes a table of speed-ups over the same cases with a reference value on one axis.
 
     Args:
         run: The run.
-        told: The axis and the value, such as `compile=off`.
+        told: The axis and the reference value, such as `compile=off`.
 
     Raises:
-        ReportError: There is no such axis or value.
+        ReportError: The run has no such axis or value.
     """
     word, equals, wanted = told.partition("=")
     if not equals:
@@ -136,7 +137,7 @@ def _axis(run: Run, option: str, word: str) -> str:
 
 
 def _spellings(value: object) -> tuple[str, ...]:
-    """How a value may be written, as the command line has it first; in small letters."""
+    """The accepted spellings of a value, in lower case, that of the command line first."""
     if isinstance(value, bool):
         return ("on", "true") if value else ("off", "false")
     return (str(value).lower(),)
@@ -145,7 +146,7 @@ def _spellings(value: object) -> tuple[str, ...]:
 def _rows(
     measured: Iterable[Measurement], axis: str, values: Sequence[AxisValue]
 ) -> list[dict[AxisValue, Measurement]]:
-    """Cases that differ in one axis, and in what follows from it, by its value."""
+    """Groups cases that differ only in `axis` (and in axes it makes moot), by the value on it."""
     by_axes = {axes_key(m.axes): m for m in measured}
     rows: dict[str, dict[AxisValue, Measurement]] = {}
     for m in by_axes.values():
@@ -162,7 +163,7 @@ def _rows(
 
 
 def _name(row: Mapping[AxisValue, Measurement], others: Sequence[str]) -> str:
-    axes = list(row.values())[-1].axes  # the last value is the one that other axes belong to
+    axes = list(row.values())[-1].axes  # the moot axes have meaning at the last value, if at any
     return escaped(naming.label(axes, others) or workload_label(str(axes["workload"])))
 
 
@@ -172,7 +173,7 @@ def _rate(m: Measurement) -> str:
 
 
 def _ratio(m: Measurement | None, base: Measurement | None) -> Interval:
-    """How many times as many samples/s a case has as another."""
+    """A case's samples/s divided by those of `base`."""
     if m is None or base is None:
         return UNKNOWN
     return ratio_interval(m.samples_per_s, base.samples_per_s)

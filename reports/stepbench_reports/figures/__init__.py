@@ -1,4 +1,4 @@
-"""The figures of a report, each a file of its own as well; one module for each kind of plot."""
+"""The figures of a report, which are also saved as files; one module for each kind of plot."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,17 +25,17 @@ DRAWN: dict[str, Callable[[Run], Drawing | None]] = {
     "roofline": roofline.draw,
     "distribution": distribution.draw,
 }
-"""Every figure by the name of its file, in the order of the report."""
+"""The functions that draw the figures, by file name without suffix, in the report's order."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure, drawn.
+    """A figure as SVG.
 
     Attributes:
-        name: Of its file, without the ending.
-        title: What it is of.
-        caption: How it is to be read; it stands for the picture where that cannot be seen.
+        name: The file's name, without the suffix.
+        title: The figure's title.
+        caption: Explains how to read the figure; also the alternative text.
         svg: The file's content.
     """
 
@@ -46,7 +46,7 @@ class Picture:
 
 
 def pictures(run: Run) -> Iterator[Picture]:
-    """Every figure that the run has data for."""
+    """Draws every figure that the run has data for."""
     for name, draw in DRAWN.items():
         with mpl.rc_context(SETTINGS):
             drawing = draw(run)

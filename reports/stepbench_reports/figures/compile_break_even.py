@@ -1,4 +1,4 @@
-"""Compiled against eager: how much faster, and after how many steps compiling has paid."""
+"""The figure of compiled against eager steps: speed-ups, and steps until compiling pays off."""
 
 import math
 
@@ -11,7 +11,7 @@ MOST = 40
 
 
 def draw(run: Run) -> Drawing | None:
-    """Speed-ups with their intervals; `None` where nothing was compiled."""
+    """Draws speed-ups with their intervals; `None` if no case has a speed-up."""
     compared = [m for m in run.measurements if m.id in run.speedups][:MOST]
     if not compared:
         return None
@@ -43,9 +43,9 @@ def draw(run: Run) -> Drawing | None:
 
 
 def break_even_steps(run: Run, measurement: Measurement) -> float:
-    """After how many steps cold compilation has paid for itself.
+    """The number of steps after which the time saved equals the time of a cold compilation.
 
-    Infinity where compiled steps are no faster, NaN where it is not known.
+    Infinity if compiled steps are not faster; NaN if the number is unknown.
     """
     found = run.speedups.get(measurement.id)
     compile_s = measurement.cold_compile_s

@@ -1,4 +1,4 @@
-"""How a case's steps are distributed, and how they went over time."""
+"""The figure of step durations: their distribution, and their course over time."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,18 +11,18 @@ from stepbench_reports.schema.phases import STEP
 from stepbench_reports.wording import summary
 
 MOST = 16
-"""How many cases are drawn."""
+"""The maximum number of cases that are drawn."""
 ROW_IN, HEAD_IN, FOOT_IN = 0.5, 0.35, 0.25
 LETTER_IN = 0.075
-"""How wide a letter of a label is, about."""
+"""The approximate width of a letter of a label, inches."""
 BINS = 40
 MOST_DOTS = 1000
 SHOWN = (0.01, 0.99)
-"""Of which quantiles a row shows the span: single long steps would press all others together."""
+"""The quantiles at the ends of a row's scale; single long steps would compress the rest."""
 
 
 def draw(run: Run) -> Drawing | None:
-    """A row for each case: the histogram of its steps, and the steps in their order."""
+    """Draws a row for each case: a histogram of the steps, and the steps in order of time."""
     measured = run.measured
     shown = measured[:MOST]
     if not shown:
@@ -33,7 +33,7 @@ def draw(run: Run) -> Drawing | None:
     rows = figure.subplots(
         len(shown), 2, squeeze=False, gridspec_kw={"width_ratios": (1, 1.4), "wspace": 0.12}
     )
-    # Laying this many axes out by their contents would take seconds.
+    # The constrained layout would take seconds for this many axes.
     left = min(0.4, (0.1 + LETTER_IN * max(map(len, names))) / WIDTH_IN)
     figure.subplots_adjust(
         left=left, right=0.99, bottom=FOOT_IN / height, top=1 - HEAD_IN / height, hspace=0.6

@@ -16,7 +16,7 @@ _PEAKS: Mapping[str, Callable[[Findings], float | None]] = {
 
 
 def draw(run: Run) -> Drawing | None:
-    """Peaks of host and device; `None` where there are not two batch sizes."""
+    """Draws the peaks of host and device; `None` without peaks or with one batch size only."""
     found = list(lines(run, "batch_size").values())
     if not found:
         return None

@@ -1,4 +1,4 @@
-"""Where a step's time goes: a bar for each case, its phases one after the other."""
+"""The figure of a step's phases: a stacked bar for each case."""
 
 import math
 
@@ -7,11 +7,11 @@ from stepbench_reports.read.run import Run
 from stepbench_reports.wording import summary
 
 MOST = 40
-"""How many cases are drawn; the table has all."""
+"""The maximum number of cases that are drawn; the table has all."""
 
 
 def draw(run: Run) -> Drawing | None:
-    """The mean step of each case by phase; `None` where nothing was measured."""
+    """Draws the mean step of each case by phase; `None` if nothing was measured."""
     measured = [m for m in run.measured if math.isfinite(m.mean_step.value)]
     shown = measured[:MOST]
     if not shown:

@@ -1,4 +1,4 @@
-"""The roofline: what cases reach, below what this machine reaches at best.
+"""The roofline: the throughput of cases, below the machine's measured peak throughput.
 
 Williams, Waterman, Patterson: Roofline, Communications of the ACM 52 (4), 2009.
 """
@@ -14,12 +14,12 @@ from stepbench_reports.read.run import Run
 from stepbench_reports.wording import summary
 
 MOST_NAMED = 12
-"""Up to how many points are named in a legend."""
+"""The maximum number of points that a legend names; with more there is no legend."""
 LINES = ("-", "--", ":", "-.")
 
 
 def draw(run: Run) -> Drawing | None:
-    """Achieved operations per second against operations per byte; `None` where unknown."""
+    """Draws FLOP/s against FLOP per byte; `None` if no case or no peak is known."""
     counted = [m for m in run.measured if m.intensity > 0 and m.flops_per_s > 0]
     roofs = {
         (str(m.axes.get("device")), str(m.axes.get("precision"))): m

@@ -1,4 +1,4 @@
-"""Throughput against batch size, and against loader workers, with what would be ideal."""
+"""The figures of throughput against batch size and loader workers, with ideal scaling."""
 
 from collections.abc import Callable, Hashable, Mapping
 
@@ -22,12 +22,12 @@ from stepbench_reports.schema.axes import AxisValues
 from stepbench_reports.wording import naming
 
 MOST = 8
-"""How many lines a plot has; more cannot be told apart."""
+"""The maximum number of lines of a plot; more would be hard to distinguish."""
 Line = list[Measurement]
 
 
 def by_batch_size(run: Run) -> Drawing | None:
-    """Samples/s against batch size; `None` where there are not two batch sizes."""
+    """Draws samples/s against batch size; `None` with fewer than two batch sizes."""
 
     def ideal(axes: Axes, line: Line, number: int) -> None:
         first, last = line[0], line[-1]
@@ -44,7 +44,7 @@ def by_batch_size(run: Run) -> Drawing | None:
 
 
 def by_workers(run: Run) -> Drawing | None:
-    """Samples/s against loader workers; `None` where there are not two numbers of them."""
+    """Draws samples/s against loader workers; `None` with fewer than two numbers of workers."""
 
     def ideal(axes: Axes, line: Line, number: int) -> None:
         steps = [m.unloaded_step_s for m in line]
@@ -99,7 +99,7 @@ def _draw(
 
 
 def lines(run: Run, axis: str) -> Mapping[Hashable, Line]:
-    """Measured cases that differ in one axis alone, in its order; those of two cases or more."""
+    """Groups of two or more measured cases that differ only in `axis`, sorted by it."""
     found: dict[Hashable, Line] = {}
     for m in run.measurements:
         if m.ok and isinstance(m.axes.get(axis), int) and m.samples_per_s.value > 0:
@@ -109,11 +109,11 @@ def lines(run: Run, axis: str) -> Mapping[Hashable, Line]:
 
 
 def position(case: Measurement, axis: str) -> float:
-    """A case's place on an axis of numbers."""
+    """A case's value on a numeric axis."""
     return measurement.number(case.axes[axis])
 
 
 def _others(axes: AxisValues, axis: str) -> Hashable:
-    """All the other axes; prefetching means nothing without workers."""
+    """The values on the other axes that have a meaning for every value of `axis`."""
     moot = {axis, *(["prefetch_factor", "persistent_workers"] if axis == "num_workers" else [])}
     return tuple((name, str(value)) for name, value in axes.items() if name not in moot)

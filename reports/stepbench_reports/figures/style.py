@@ -1,4 +1,4 @@
-"""How figures look: colours that most eyes tell apart, and that suit light and dark pages."""
+"""The style of figures: colours for colour-blind readers and for light and dark pages."""
 
 import io
 import math
@@ -15,20 +15,20 @@ from stepbench_reports.analysis.stats import Interval
 from stepbench_reports.schema.phases import Phase
 
 INK, FAINT = "#1f2328", "#8c959f"
-"""Text and axes; grids and what is only there to compare with."""
+"""The colours of text and axes, and of grids and reference lines."""
 _DARK = {INK: "#e6edf3", FAINT: "#7d8590"}
-"""What takes their place on a dark page."""
+"""The colours that replace `INK` and `FAINT` on a dark page."""
 PHASE_COLOURS: Mapping[str, str] = {
     Phase.DATALOAD: "#0072b2", Phase.TRANSFER: "#56b4e9", Phase.FORWARD: "#009e73",
     Phase.BACKWARD: "#e69f00", Phase.OPTIMIZER: "#cc79a7",
 }  # fmt: skip
-"""A colour for each phase; others take those of `SERIES`."""
+"""The colour of each phase; phases not listed use `SERIES`."""
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d3b", "#7f7f7f")
-"""Okabe and Ito's, but for black and yellow, which vanish on one page or the other."""
+"""Okabe and Ito's palette without black and yellow, which vanish on dark or light pages."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 WIDTH_IN = 8.0
 LINE_IN = 0.26
-"""The height of a line of bars."""
+"""The height of a bar with its spacing, inches."""
 SETTINGS: Any = {
     "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10,
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": FAINT, "xtick.color": INK,
@@ -37,18 +37,17 @@ SETTINGS: Any = {
     "axes.facecolor": "none", "savefig.facecolor": "none", "legend.frameon": False,
     "grid.color": FAINT, "grid.alpha": 0.35,
 }  # fmt: skip
-"""Of matplotlib, while a figure is made and while it is written; its types list every key."""
+"""Matplotlib's settings for making and saving a figure (`Any`: its stubs list every key)."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with its words.
+    """A figure with a title and a caption.
 
     Attributes:
-        title: What it is of.
-        caption: How it is to be read, in a sentence or two; it stands for the picture where that
-            cannot be seen.
-        figure: The picture.
+        title: The figure's title.
+        caption: Explains how to read the figure, in a sentence or two; also the alternative text.
+        figure: The Matplotlib figure.
     """
 
     title: str
@@ -57,17 +56,17 @@ class Drawing:
 
 
 def canvas(height_in: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure and its axes, side by side."""
+    """Makes a figure `WIDTH_IN` wide and a row of `columns` axes."""
     figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
     return figure, list(figure.subplots(1, columns, squeeze=False)[0])
 
 
 def svg(drawing: Drawing, name: str) -> str:
-    """A figure as a file that shows its own title, and follows the page from light to dark.
+    """Renders a figure as SVG, with a title and with colours that follow the page's colour scheme.
 
     Args:
         drawing: The figure.
-        name: Tells its parts' names from those of other figures.
+        name: A salt that makes the ids in the SVG differ from those of other figures.
     """
     file = io.StringIO()
     with mpl.rc_context({**SETTINGS, "svg.hashsalt": name}):
@@ -84,24 +83,24 @@ def svg(drawing: Drawing, name: str) -> str:
 
 
 def colour(number: int) -> str:
-    """A series' colour; after the last the first again."""
+    """A series' colour; colours repeat after the last."""
     return SERIES[number % len(SERIES)]
 
 
 def marker(number: int) -> str:
-    """A series' marker; colour and marker together repeat late."""
+    """A series' marker; markers repeat after the last."""
     return MARKERS[number % len(MARKERS)]
 
 
 def whiskers(points: Sequence[Interval]) -> list[list[float]]:
-    """How far intervals reach below and above their values; 0 where they are not known."""
+    """The lengths of error bars below and above the values; 0 without an interval."""
     below = [point.value - point.low for point in points]
     above = [point.high - point.value for point in points]
     return [[reach if math.isfinite(reach) else 0.0 for reach in side] for side in (below, above)]
 
 
 def counts(axes: Axes, values: Sequence[float]) -> None:
-    """A logarithmic axis of the values that there are, written as they are."""
+    """Makes the x axis logarithmic, with a tick at each value, labelled in plain notation."""
     axes.set_xscale("log")
     ticks = sorted({*values})
     axes.set_xticks(ticks)
@@ -111,5 +110,5 @@ def counts(axes: Axes, values: Sequence[float]) -> None:
 
 
 def thousands(value: float, _: int) -> str:
-    """A tick with separators."""
+    """A tick's label, with thousands separators."""
     return f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:g}"

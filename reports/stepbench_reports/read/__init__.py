@@ -1,4 +1,4 @@
 """Reads a run directory, or pytest-benchmark's JSON, into records and tidy frames.
 
-Enters: what turns files into figures; nothing that cannot be used gets past here.
+Belongs here: code that turns files into figures. Unusable data is refused here.
 """

@@ -1,4 +1,4 @@
-"""The columns of `Run.cases` that hold a case's figures, beside its id and its axes."""
+"""The columns of `Run.cases` that hold a case's figures: all but the id and the axes."""
 
 import math
 from typing import TypeAlias
@@ -10,18 +10,19 @@ from stepbench_reports.read.speedup import Speedup
 from stepbench_reports.schema.phases import STEP
 
 Cell: TypeAlias = str | float | bool | None
-"""A cell of `Run.cases`."""
+"""A cell's value in `Run.cases`."""
 
 
 def figures(
     measurement: Measurement, speedup: Speedup | None, share_of_ceiling: float
 ) -> dict[str, Cell]:
-    """A case's figures by column, in order; `Run.cases` describes them.
+    """A case's figures by column, in the order of `Run.cases`, which describes the columns.
 
     Args:
         measurement: The case.
-        speedup: Over its eager twin; `None` where that is not known.
-        share_of_ceiling: Of its device's ceiling in its precision; NaN where that is not known.
+        speedup: The speed-up over the case's eager twin; `None` if unknown.
+        share_of_ceiling: The case's FLOP/s as a share of the device's peak throughput in the case's
+            precision; NaN if unknown.
     """
     return {
         "status": measurement.status,

@@ -1,4 +1,4 @@
-"""One case as its records tell it, and the figures that follow from these alone."""
+"""One case's records, and the figures that follow from these records alone."""
 
 import math
 import sys
@@ -24,37 +24,38 @@ from stepbench_reports.schema.phases import STEP, Phase
 from stepbench_reports.schema.status import Status
 
 CLOCKS = schema.Laps.__struct_fields__
-"""By whose clock laps are taken: the host's, and the device's."""
+"""The clocks that time laps: `host` and `device`."""
 DAMAGED = "damaged"
-"""Our word for a case whose file cannot be read."""
+"""The status of a case whose file cannot be used."""
 NOT_MEASURED = "not measured"
-"""Our word for a case that has no file."""
+"""The status of a case that has no file."""
 
 Track: TypeAlias = NDArray[np.float64]
-"""Seconds of a phase, one for each step; of micro-batches a row for each step."""
+"""Seconds of a phase, shape (steps,); of its micro-batches, (steps, micro-batches)."""
 Tracks: TypeAlias = Mapping[str, Track]
-"""Seconds by phase; `step` is the whole."""
+"""Seconds by phase; `step` is the whole step."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """All that one case gave.
+    """One case's results.
 
     Attributes:
         id: The case's name.
-        axes: Its value on each axis; empty where no file tells.
-        status: As in the file, a `Status`, or `DAMAGED`, or `NOT_MEASURED`.
-        reason: One sentence, where the status is not `Status.OK`.
-        detail: A traceback or the end of what was printed, where there is one.
-        start_s: Seconds from asking for the case's process to its first message; NaN if unknown.
-        elapsed_s: Seconds from asking for the case's process to its end; NaN if unknown.
-        findings: The figures of the file; `None` where there are none.
-        blocks: Every block that counted, in order.
-        laps: By clock; empty where the status is not `Status.OK`.
-        micro_laps: Where a step has several micro-batches, the laps of each: arrays
-            (steps, micro-batches) by phase, in seconds by `clock`.
-        parity: Whether it trains the same model.
-        profile: What profiling it found.
+        axes: The case's value on each axis; empty if no file records them.
+        status: The file's `Status`, or `DAMAGED`, or `NOT_MEASURED`.
+        reason: One sentence, if the status is not `Status.OK`.
+        detail: A traceback or the end of the output; `None` if there is none.
+        start_s: Seconds from the request for the case's process to the process's first message; NaN
+            if unknown.
+        elapsed_s: Seconds from the request for the case's process to its end; NaN if unknown.
+        findings: The figures of the file; `None` if the file has none.
+        blocks: Every block that counts, in order.
+        laps: Seconds of each phase and step, by clock; empty if the status is not `Status.OK`.
+        micro_laps: If a step has several micro-batches, their laps: an array of shape (steps,
+            micro-batches) for each phase, in seconds of `clock`.
+        parity: The case's parity: if it trains the same model.
+        profile: The case's profile.
     """
 
     id: str
@@ -73,122 +74,126 @@ class Measurement:
 
     @property
     def ok(self) -> bool:
-        """Whether it was measured."""
+        """True if the case was measured."""
         return self.status == Status.OK
 
     @property
     def clock(self) -> str:
-        """The clock that tells how long the work took: the device's, where it has its own."""
+        """The clock of the reported times: `device` if the device timed laps, else `host`."""
         return "device" if "device" in self.laps else "host"
 
     @property
     def compiled(self) -> bool:
-        """Whether `torch.compile` is at work."""
+        """True if the case uses `torch.compile`."""
         return bool(self.axes.get("compile", EAGER) != EAGER)
 
     @property
     def disturbed(self) -> bool:
-        """Whether blocks count that others on the machine disturbed."""
+        """True if disturbed blocks count, or over a fifth of all blocks were discarded."""
         return self.findings is not None and self.findings.noise.disturbed
 
     @property
     def loader_disturbed(self) -> bool:
-        """Whether others on the machine disturbed the loader at every try to take its own rate."""
+        """True if other processes interfered with every try to measure the loader's rate alone."""
         return self.findings is not None and self.findings.loader.disturbed
 
     @property
     def watched_blocks(self) -> float:
-        """How many blocks were watched for disturbance; NaN where unknown."""
+        """The number of blocks checked for interference; NaN if unknown."""
         return self.value(lambda findings: len(findings.noise.blocks))
 
     @property
     def blocks_set_aside(self) -> float:
-        """Blocks that were disturbed and measured again; NaN where unknown."""
+        """The number of blocks discarded and measured again; NaN if unknown."""
         return self.value(lambda findings: findings.noise.set_aside)
 
     @property
     def stopped(self) -> str | None:
-        """Why sampling ended; `None` where unknown."""
+        """The reason why sampling ended; `None` if unknown."""
         return None if self.findings is None else self.findings.sampling.stopped
 
     @property
     def isolated(self) -> bool:
-        """Whether the device was waited for at every lap (`--sync-phases`)."""
+        """True if every lap waited for the device (`--sync-phases`)."""
         return self.findings is not None and self.findings.settings.sync_phases
 
     @property
     def compilation(self) -> Compilation | None:
-        """What was compiled; `None` in eager cases."""
+        """The facts of the compilation; `None` for eager cases."""
         return None if self.findings is None else self.findings.compile
 
     @property
     def cold(self) -> ColdStart | None:
-        """Its first compilation with an empty cache; `None` where there was none."""
+        """The case's first compilation with an empty cache; `None` if there was none."""
         return None if self.compilation is None else self.compilation.cold
 
     @property
     def cold_compile_s(self) -> float:
-        """Seconds that compiling takes with an empty cache; NaN where unknown."""
+        """Seconds to compile with an empty cache; NaN if unknown."""
         return math.nan if self.cold is None else self.cold.compile_s
 
     @property
     def cold_first_step_s(self) -> float:
-        """Seconds of the first step with an empty compile cache; NaN where unknown."""
+        """Seconds of the first step with an empty compile cache; NaN if unknown."""
         return math.nan if self.cold is None else self.cold.first_step_s
 
     @property
     def loader_samples_per_s(self) -> float:
-        """The loader's own rate; NaN where unknown."""
+        """The loader's rate with nothing else running, samples per second; NaN if unknown."""
         return self.value(lambda findings: findings.loader.samples_per_s)
 
     @property
     def unloaded_step_s(self) -> float:
-        """Seconds of a step on one batch again and again; NaN where unknown."""
+        """Seconds of a step that reuses one batch and loads nothing; NaN if unknown."""
         return self.value(lambda findings: findings.loader.unloaded_step_s)
 
     @cached_property
     def medians(self) -> Mapping[str, Interval]:
-        """Median seconds of each phase and of the step by `clock`, with 95 % intervals."""
+        """Median seconds of each phase and of the step, by `clock`, with 95 % intervals."""
         return {name: median_interval(laps) for name, laps in self.laps.get(self.clock, {}).items()}
 
     @cached_property
     def shares(self) -> Mapping[str, float]:
-        """Each phase's share of the total time of the steps by `clock`."""
+        """Each phase's share of the total time of all steps, by `clock`."""
         laps = self.laps.get(self.clock, {})
         return {name: share(laps, name) for name in laps if name != STEP}
 
     @property
     def step(self) -> Interval:
-        """The median step in seconds; NaN where it was not measured."""
+        """The median step, seconds; NaN if the case was not measured."""
         return self.medians.get(STEP, UNKNOWN)
 
     @cached_property
     def bare_step(self) -> Interval:
-        """The mean step in seconds over all bare blocks; NaN where there are none."""
+        """The mean step over all bare blocks (timed without laps), seconds; NaN without any."""
         return comparison.mean_step(self.blocks, "bare")
 
     @cached_property
     def lapped_step(self) -> Interval:
-        """The mean step in seconds over all lapped blocks."""
+        """The mean step over all lapped blocks, seconds; NaN without any."""
         return comparison.mean_step(self.blocks, "lapped")
 
     @property
     def mean_step(self) -> Interval:
-        """The mean step in seconds.
+        """The mean step, seconds, over bare blocks if there are any, else over lapped ones.
 
-        Loader waits come in bursts, which the median step does not see and the mean does. It is
-        that of bare blocks where there are any, for laps cost them nothing.
+        The mean includes waits for the loader, which come in bursts that the median step misses.
+        Bare blocks are preferred because they do not pay for laps.
         """
         return self.lapped_step if math.isnan(self.bare_step.value) else self.bare_step
 
     @property
     def micro_batches(self) -> int:
-        """How many batches a step goes through."""
+        """The number of micro-batches in a step (`accumulate`)."""
         return int(number(self.axes.get("accumulate", 1)))
 
     @property
     def samples(self) -> int:
-        """How many samples a step goes through; one of the workload's own may take more batches."""
+        """Samples in a step: batch size times batches.
+
+        Batches are those that a step takes from the loader if recorded (a workload may define a
+        step that takes several), else `micro_batches`.
+        """
         a_step = self.value(lambda findings: findings.loader.batches_a_step)
         batches = int(a_step) if a_step > 0 else self.micro_batches
         return int(number(self.axes["batch_size"])) * batches
@@ -200,37 +205,37 @@ class Measurement:
 
     @property
     def lapped_per_bare(self) -> float:
-        """Mean step with laps / mean step without; NaN where unknown."""
+        """The cost of laps: mean step with laps / mean step without; NaN if unknown."""
         return self.lapped_step.value / self.bare_step.value
 
     def mean_lap(self, phase: str, clock: str) -> float:
-        """A phase's mean seconds in a step by one clock; NaN where it has none."""
+        """A phase's mean seconds in a step, by one clock; NaN if the phase has no laps by it."""
         laps = self.laps.get(clock, {}).get(phase)
         return math.nan if laps is None else float(laps.mean())
 
     @property
     def flops(self) -> float:
-        """Floating-point operations of forward and backward in a whole step."""
+        """Floating-point operations of forward and backward in a whole step; NaN if unknown."""
         return self.value(lambda findings: findings.work.flops) * self.micro_batches
 
     @property
     def bytes(self) -> float:
-        """Bytes that the operators of forward and backward read and write in a whole step."""
+        """Bytes that operators of forward and backward read and write in a step; NaN if unknown."""
         return self.value(lambda findings: findings.work.bytes) * self.micro_batches
 
     @property
     def flops_per_s(self) -> float:
-        """Floating-point operations of forward and backward, per second of the mean step."""
+        """Floating-point operations of forward and backward per second of the mean step."""
         return self.flops / self.mean_step.value
 
     @property
     def intensity(self) -> float:
-        """Floating-point operations per byte read or written."""
+        """Floating-point operations per byte read or written; NaN if unknown."""
         return self.flops / self.bytes if self.bytes > 0 else math.nan
 
     @property
     def fixed_s(self) -> float:
-        """What forward and backward of a whole step take with next to no data, seconds."""
+        """Launch overhead: seconds of a step's forward and backward with next to no data."""
         forward_s = self.value(lambda findings: findings.fixed.forward_s)
         learns = Phase.BACKWARD in self.shares
         backward_s = self.value(lambda findings: findings.fixed.backward_s) if learns else 0.0
@@ -238,7 +243,7 @@ class Measurement:
 
     @cached_property
     def bound(self) -> bottleneck.Bottleneck | None:
-        """What bounds it; `None` where its figures do not tell."""
+        """The bottleneck of the step; `None` if the figures do not show it."""
         if not self.ok:
             return None
         own_rate = self.loader_samples_per_s
@@ -253,7 +258,7 @@ class Measurement:
         )
 
     def value(self, of: Callable[[Findings], float | None]) -> float:
-        """A number of the findings; NaN where there are no findings, or it is `None`.
+        """A number from the findings; NaN if there are no findings, or if the number is `None`.
 
         Args:
             of: Takes the number from the findings.
@@ -261,29 +266,29 @@ class Measurement:
         return math.nan if self.findings is None else number(of(self.findings))
 
     def compile_value(self, of: Callable[[Compilation], float | None]) -> float:
-        """A number of what was compiled; NaN in eager cases.
+        """A number from the facts of the compilation; NaN for eager cases.
 
         Args:
-            of: Takes the number from what was compiled.
+            of: Takes the number from the compilation.
         """
         return math.nan if self.compilation is None else number(of(self.compilation))
 
 
 def share(laps: Tracks, phase: str) -> float:
-    """A phase's share of the total time of the steps."""
+    """A phase's share of the total time of all steps; NaN if that time is 0."""
     total = float(laps[STEP].sum())
     return float(laps[phase].sum()) / total if total > 0 else math.nan
 
 
 def number(value: object) -> float:
-    """A finite number as it is; NaN for anything else."""
+    """Converts a finite `int` or `float` to a float, and anything else to NaN."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return math.nan
     return float(value) if abs(value) <= sys.float_info.max else math.nan
 
 
 def varying(axis_names: Iterable[str], measurements: Iterable[Measurement]) -> tuple[str, ...]:
-    """The axes on which cases differ, in order; of cases without a file none is known.
+    """The axes on which cases differ, in order; cases without axes are ignored.
 
     Args:
         axis_names: The axes, in order.

@@ -1,4 +1,4 @@
-"""A frame of all the operators of a profiled run."""
+"""Builds a frame of all the operators of a profiled run."""
 
 import pandas as pd
 
@@ -8,17 +8,18 @@ from stepbench_reports.read.run import Run
 
 
 def frame(run: Run) -> pd.DataFrame:
-    """A row for each case, phase, operator and shapes of its inputs; figures are per step.
+    """A row for each case, phase, operator and input shapes; figures are per step.
 
     | column | |
     | --- | --- |
-    | `case`, `phase`, `operator`, `shapes` | what was called, and where |
-    | `calls` | how often |
-    | `host_self_s` | seconds on the host, without the operators that it called |
-    | `device_self_s` | seconds of the device's work that it asked for itself |
-    | `allocated_bytes` | what it allocated itself, freed again or not |
-    | `share` | of all that the case's steps took: of the device's time where it has any, else of
-      the host's |
+    | `case`, `phase`, `operator`, `shapes` | the operator, its input shapes, and the case and phase
+      of the calls |
+    | `calls` | the number of calls |
+    | `host_self_s` | seconds on the host, without nested operators |
+    | `device_self_s` | seconds of device work that the operator itself launched |
+    | `allocated_bytes` | bytes that the operator itself allocated, freed again or not |
+    | `share` | the share of the case's total `device_self_s`, or of `host_self_s` if the device's
+      total is 0 |
     """
     parts = [_of_case(measurement) for measurement in run.measurements if measurement.profile.steps]
     columns = ["case", "phase", "operator", "shapes", *PER_STEP, "share"]
@@ -35,7 +36,7 @@ def _of_case(measurement: Measurement) -> pd.DataFrame:
 
 
 def without_shapes(operators: pd.DataFrame) -> pd.DataFrame:
-    """The same with a row for each case, phase and operator, the longest first."""
+    """Sums a frame's rows over input shapes, and sorts them by `share`, the largest first."""
     summed = operators.groupby(["case", "phase", "operator"], sort=False, as_index=False)[
         [*PER_STEP, "share"]
     ].sum()

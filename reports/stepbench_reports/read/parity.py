@@ -1,4 +1,4 @@
-"""A case's parity, as its records in the run directory tell it."""
+"""A case's parity, from the case's records in the run directory."""
 
 import math
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ from stepbench_reports.schema.parity import (
 from stepbench_reports.schema.results import ParityRecord, TrainingParityRecord
 
 NOT_JUDGED = "not judged"
-"""Our word for a case whose judging came to no end."""
+"""The verdict on a case if its comparison did not finish."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """Whether a case computes what it should, and trains to the same accuracy.
+    """A case's parity: if its tensors are within tolerance, and it trains to the same accuracy.
 
     Attributes:
-        judged: The case's file in `parity/`; `None` where its tensors were not compared.
-        trainings: The case's file in `train-parity/`; `None` where it was not trained.
+        judged: The case's file in `parity/`; `None` if the tensors were not compared.
+        trainings: The case's file in `train-parity/`; `None` if the case was not trained.
     """
 
     judged: ParityRecord | None = None
@@ -33,9 +33,9 @@ class Parity:
 
     @property
     def verdict(self) -> str | None:
-        """The verdict on its tensors, a `ParityVerdict`.
+        """The verdict on the case's tensors, a `ParityVerdict`.
 
-        `NOT_JUDGED` where judging came to no end, `None` where they were not compared at all.
+        `NOT_JUDGED` if the comparison did not finish, `None` if there was no comparison.
         """
         if self.judged is None:
             return None
@@ -43,7 +43,7 @@ class Parity:
 
     @property
     def reason(self) -> str | None:
-        """One sentence, where its tensors do not pass."""
+        """One sentence, if the case's tensors do not pass; else `None`."""
         if self.judged is None:
             return None
         reason = None if self.judgement is None else self.judgement.reason
@@ -51,59 +51,59 @@ class Parity:
 
     @property
     def judgement(self) -> Judgement | None:
-        """The judgement of its tensors; `None` where there is none."""
+        """The judgement of the case's tensors; `None` if there is none."""
         return None if self.judged is None else self.judged.judgement
 
     @property
     def judged_as(self) -> str:
-        """The id of the case that stands for all that compute the same; empty where unknown."""
+        """The id of the case judged for all cases with the same numerics; empty if unknown."""
         return "" if self.judged is None else self.judged.judged_as
 
     @property
     def trained(self) -> str | None:
-        """The verdict on its trainings, a `TrainingVerdict`.
+        """The verdict on the case's trainings, a `TrainingVerdict`.
 
-        `NOT_JUDGED` where these came to no end, `None` where there were none.
+        `NOT_JUDGED` if the trainings did not finish, `None` if there are no figures of trainings.
         """
         return None if self.training is None else self.training.verdict or NOT_JUDGED
 
     @property
     def trained_reason(self) -> str | None:
-        """One sentence, where its trainings came to no end."""
+        """One sentence, if the case's trainings did not finish; else `None`."""
         return None if self.trainings is None else self.trainings.reason
 
     @property
     def training(self) -> TrainingFacts | None:
-        """Its trainings beside those of its twin; `None` where there are none."""
+        """The trainings of the case and of its eager twin; `None` if there are none."""
         return None if self.trainings is None else self.trainings.facts
 
     @property
     def axes(self) -> AxisValues:
-        """The case's value on each axis, as these files have it; empty where there is none."""
+        """The case's value on each axis, from the parity files; empty if there are none."""
         record = self.judged or self.trainings
         return {} if record is None else record.case.values()
 
     @property
     def known(self) -> bool:
-        """True where anything was compared."""
+        """True if tensors or trainings of the case were compared."""
         return self.verdict is not None or self.trained is not None
 
     @property
     def lost(self) -> bool:
-        """True where it trains another model."""
+        """True if the case trains a different model: tensors fail, or accuracies differ."""
         return self.verdict == ParityVerdict.FAIL or self.trained == TrainingVerdict.DIFFERENT
 
     @property
     def open(self) -> bool:
-        """True where it was compared, and it is not known what it trains."""
+        """True if the case was compared without a clear result, and is not `lost`."""
         doubts = {ParityVerdict.UNDECIDED, NOT_JUDGED, TrainingVerdict.INCONCLUSIVE}
         return not self.lost and (self.verdict in doubts or self.trained in doubts)
 
     @property
     def error(self) -> float:
-        """The relative error of the tensor that comes closest to its allowance; NaN if unknown.
+        """The relative error of the tensor that comes closest to its tolerance; NaN if unknown.
 
-        Infinity where one is not finite.
+        Infinity if that error is not finite.
         """
         decided = self.verdict in {ParityVerdict.PASS, ParityVerdict.FAIL}
         if self.judgement is None or not decided or not self.judgement.worst:
@@ -112,28 +112,28 @@ class Parity:
         return _error(max((worst[kind] for kind in TensorKind if kind in worst), key=_ratio))
 
     def error_of(self, kind: TensorKind) -> float:
-        """The same among the tensors of one kind."""
+        """The `error` among tensors of one kind, whatever the verdict; NaN if unknown."""
         worst = None if self.judgement is None else self.judgement.worst.get(kind)
         return math.nan if worst is None else _error(worst)
 
     @property
     def accuracy(self) -> float:
-        """The mean test accuracy over the seeds; NaN where it was not trained."""
+        """The case's mean test accuracy over the seeds; NaN if the case was not trained."""
         return math.nan if self.training is None else _mean(self.training.accuracies)
 
     @property
     def twin_accuracy(self) -> float:
-        """The mean test accuracy of its eager twin; NaN where that was not trained."""
+        """The mean test accuracy of the case's eager twin; NaN if the twin was not trained."""
         return math.nan if self.training is None else _mean(self.training.twin_accuracies)
 
     @property
     def seeds(self) -> int:
-        """The number of seeds that were trained."""
+        """The number of seeds that the case was trained with."""
         return 0 if self.training is None else len(self.training.accuracies)
 
     @property
     def difference(self) -> tuple[float, float, float]:
-        """The difference in accuracy from the twin's, and its interval; NaN where unknown."""
+        """Mean accuracy, case less eager twin, with its interval's low and high; NaN if unknown."""
         facts = self.training
         if facts is None:
             return math.nan, math.nan, math.nan
@@ -141,7 +141,7 @@ class Parity:
 
 
 UNKNOWN = Parity()
-"""Of a case that was not compared."""
+"""The parity of a case that was not compared."""
 
 
 def _known(number: float | None) -> float:

@@ -1,4 +1,4 @@
-"""A case's profile, as its record in the run directory tells it."""
+"""A case's profile, from the case's record in the run directory."""
 
 import math
 from collections.abc import Mapping
@@ -8,32 +8,32 @@ from stepbench_reports.schema.profile import Breakdown, OperatorRow, ProfileFind
 from stepbench_reports.schema.results import ProfileRecord
 
 OUTSIDE = "(outside operators)"
-"""What stands for the time in which no operator runs."""
+"""The name of the row for time in which no operator runs: Python, and waiting."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What profiling a case found.
+    """A case's profile.
 
     Attributes:
-        record: The case's file in `profiles/`; `None` where it was not profiled.
+        record: The case's file in `profiles/`; `None` if the case was not profiled.
     """
 
     record: ProfileRecord | None = None
 
     @property
     def status(self) -> str | None:
-        """How profiling ended; `None` where the case was not profiled."""
+        """The status with which profiling ended; `None` if the case was not profiled."""
         return None if self.record is None else self.record.status
 
     @property
     def reason(self) -> str | None:
-        """One sentence, where profiling did not end well."""
+        """One sentence, if profiling did not succeed; else `None`."""
         return None if self.record is None else self.record.reason
 
     @property
     def findings(self) -> ProfileFindings | None:
-        """The profile; `None` where profiling did not end well."""
+        """The profile's figures; `None` if profiling did not succeed."""
         return None if self.record is None else self.record.profile
 
     @property
@@ -43,7 +43,7 @@ class Profile:
 
     @property
     def step_s(self) -> float:
-        """The mean profiled step, seconds; longer than one that is not watched."""
+        """The mean profiled step, seconds, longer than without the profiler; NaN if unknown."""
         breakdown = self._breakdown
         if breakdown is None or not breakdown.steps or not breakdown.step_s:
             return math.nan
@@ -51,51 +51,51 @@ class Profile:
 
     @property
     def operators(self) -> tuple[OperatorRow, ...]:
-        """A row for each phase, operator and shapes of its inputs; over all profiled steps."""
+        """A row for each phase, operator and input shapes, over all profiled steps."""
         return () if self._breakdown is None else self._breakdown.rows
 
     @property
     def device_idle(self) -> float:
-        """The share of the profiled time in which the device had nothing to do; NaN without one.
+        """The share of the profiled time in which the device was idle; NaN without a device.
 
-        Where there are several devices, that of the first.
+        If there are several devices, the share is that of the first.
         """
         shares = {} if self._breakdown is None else self._breakdown.device_idle
         return next(iter(shares.values()), math.nan)
 
     @property
     def memory_peak_bytes(self) -> Mapping[str, int]:
-        """The most that was allocated at once during the profiled steps, by device."""
+        """Peak allocated memory during the profiled steps, bytes, by device."""
         return {} if self._breakdown is None else self._breakdown.memory_peak_bytes
 
     @property
     def workers(self) -> tuple[WorkerFacts, ...]:
-        """What each loader worker spent its time on; empty where they were not watched."""
+        """The time spent by each loader worker, by activity; empty if workers were not profiled."""
         return () if self.findings is None else self.findings.workers or ()
 
     @property
     def left_out(self) -> Mapping[str, str]:
-        """What TensorBoard does not show of it, and why."""
+        """Parts of the profile that TensorBoard does not show, each with the reason."""
         return {} if self.findings is None else self.findings.board.left_out
 
     @property
     def trace_bytes(self) -> float:
-        """The size of the trace; NaN without one."""
+        """The size of the trace, bytes; NaN without a trace."""
         return math.nan if self.findings is None else self.findings.trace.bytes
 
     @property
     def trace_events(self) -> float:
-        """The events of the trace; NaN without one."""
+        """The number of events in the trace; NaN without a trace."""
         return math.nan if self.findings is None else self.findings.trace.events
 
     @property
     def board_bytes(self) -> float:
-        """The size of what TensorBoard reads; NaN without it."""
+        """The size of the files for TensorBoard, bytes; NaN without such files."""
         return math.nan if self.findings is None else self.findings.board.bytes
 
     @property
     def snapshot_bytes(self) -> float:
-        """The size of the memory snapshot; NaN without one."""
+        """The size of the memory snapshot, bytes; NaN without a snapshot."""
         size = None if self.findings is None else self.findings.snapshot_bytes
         return math.nan if size is None else size
 
@@ -105,4 +105,4 @@ class Profile:
 
 
 UNKNOWN = Profile()
-"""Of a case that was not profiled."""
+"""The profile of a case that was not profiled."""

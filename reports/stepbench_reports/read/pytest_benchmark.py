@@ -1,7 +1,7 @@
-"""Reads the JSON of pytest-benchmark that stepbench did not write, as if it were a run.
+"""Reads pytest-benchmark's JSON from other projects as a run.
 
-Each benchmark is a case: its rounds are its steps, and a round counts as one sample, so that
-samples/s are rounds per second.
+Each benchmark becomes a case, and each of the benchmark's rounds a step of one sample. Samples/s
+are therefore rounds per second.
 """
 
 import json
@@ -22,14 +22,14 @@ from stepbench_reports.schema.run import RunFacts
 from stepbench_reports.schema.status import Status
 
 NO_ROUNDS = "no rounds"
-"""The status of a benchmark whose file holds its summary alone."""
+"""The status of a benchmark whose file holds a summary without the rounds."""
 
 
 def load(file: Path) -> Run:
-    """Reads a file of pytest-benchmark.
+    """Reads a JSON file of pytest-benchmark as a run.
 
     Raises:
-        ReportError: It cannot be read, or is none.
+        ReportError: The file cannot be read, or is not pytest-benchmark's.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -79,5 +79,5 @@ def _measurement(entry: Mapping[str, Any]) -> Measurement:
 
 
 def _axes(name: str) -> AxisValues:
-    """The axes of a benchmark, whose rounds count as one sample each."""
+    """The axes of a benchmark; the batch size is 1, as a round counts as one sample."""
     return {"workload": name, "batch_size": 1}

@@ -24,13 +24,13 @@ from stepbench_reports.schema.run import RunFacts
 
 @dataclass(frozen=True)
 class Run:
-    """One invocation, as its directory tells it.
+    """One invocation of stepbench, read from its directory.
 
     Attributes:
-        path: The directory.
-        facts: `run.json`.
+        path: The run's directory, or pytest-benchmark's file.
+        facts: The content of `run.json`.
         measurements: Every case of the matrix, in order, measured or not.
-        problems: What could not be read, a sentence each, with the remedy.
+        problems: A sentence for each file that could not be read, with the remedy.
     """
 
     path: Path
@@ -45,12 +45,12 @@ class Run:
 
     @cached_property
     def profiled(self) -> tuple[Measurement, ...]:
-        """The cases that were to be profiled, in order, whatever became of that."""
+        """The cases with a record of profiling, in order, successful or not."""
         return tuple(m for m in self.measurements if m.profile.status is not None and m.axes)
 
     @cached_property
     def axis_names(self) -> tuple[str, ...]:
-        """The axes, in order: those of `run.json`, then any others that cases have."""
+        """The axes, in order: those of `run.json`, then any that only cases have."""
         names = dict.fromkeys(self.facts.axes)
         for measurement in self.measurements:
             names.update(dict.fromkeys(measurement.axes))
@@ -58,12 +58,12 @@ class Run:
 
     @cached_property
     def varying(self) -> tuple[str, ...]:
-        """The axes on which its cases differ, in order."""
+        """The axes on which the run's cases differ, in order."""
         return naming.varying(self.axis_names, self.measurements)
 
     @cached_property
     def phase_names(self) -> tuple[str, ...]:
-        """The phases that any case has, in order, without the step."""
+        """The phases of all cases together, in order, without `step`."""
         found = {name for m in self.measurements for laps in m.laps.values() for name in laps}
         return (
             *(name for name in PHASES if name in found),
@@ -72,7 +72,7 @@ class Run:
 
     @cached_property
     def speedups(self) -> Mapping[str, Speedup]:
-        """Speed-up over the eager twin by id, for the compiled cases whose twin was measured."""
+        """Speed-up over the eager twin, by case id, for compiled cases with a measured twin."""
         by_axes = {axes_key(m.axes): m for m in self.measured}
         found = {}
         for measurement in by_axes.values():
@@ -83,73 +83,74 @@ class Run:
         return found
 
     def ceilings(self, device: object) -> MachinePeaks | None:
-        """What a device reaches at best, as `run.json` has it; `None` where that is not known."""
+        """A device's measured peak throughput, from `run.json`; `None` if unknown."""
         return self.facts.ceilings.get(str(device))
 
     def ceiling(self, device: object, precision: object) -> float:
-        """Floating-point operations per second that a device reaches at best; NaN where unknown."""
+        """A device's peak FLOP/s in a precision, from matrix products; NaN if unknown."""
         peaks = self.ceilings(device)
         return math.nan if peaks is None else number(peaks.matmul_flops_per_s.get(str(precision)))
 
     def copy_bytes_per_s(self, device: object) -> float:
-        """Bytes per second, read and written, that copying within a device reaches at best."""
+        """A device's peak memory throughput: bytes/s read and written by a copy; NaN if unknown."""
         peaks = self.ceilings(device)
         return math.nan if peaks is None else peaks.copy_bytes_per_s
 
     def ridge(self, device: object, precision: object) -> float:
-        """Operations per byte above which arithmetic is the ceiling, and below it memory."""
+        """FLOPs per byte above which arithmetic limits a case, and below which memory does."""
         copied = self.copy_bytes_per_s(device)
         return self.ceiling(device, precision) / copied if copied > 0 else math.nan
 
     def share_of_ceiling(self, measurement: Measurement) -> float:
-        """What a case reaches of its device's ceiling in its precision."""
+        """A case's FLOP/s as a share of its device's peak in its precision; NaN if unknown."""
         axes = measurement.axes
         ceiling = self.ceiling(axes.get("device"), axes.get("precision"))
         return measurement.flops_per_s / ceiling if ceiling > 0 else math.nan
 
     @cached_property
     def cases(self) -> pd.DataFrame:
-        """A row for each case. Times in seconds, sizes in bytes; blank is not measured.
+        """A row for each case. Times are in seconds, sizes in bytes; missing means not measured.
 
         | column | |
         | --- | --- |
-        | `id`, a column per axis, `status`, `reason` | the case, and what became of it |
-        | `clock`, `steps` | by which clock laps are taken, and how many lapped steps there are |
+        | `id`, a column per axis, `status`, `reason` | the case and the outcome |
+        | `clock`, `steps` | the clock of the laps; the number of lapped steps |
         | `step_s`, `step_low_s`, `step_high_s` | the median step, with its 95 % interval |
-        | `mean_step_s` | the mean step over bare blocks (or else lapped ones) |
-        | `samples_per_s`, `samples_per_s_low`, `samples_per_s_high` | samples of a step (batch size
-          × accumulate) over its mean, with the 95 % interval from the blocks |
-        | `speedup`, `speedup_low`, `speedup_high`, `speedup_of` | over the eager twin, of `mean`
-          steps, or of `median` ones where there are too few bare blocks |
-        | `stopped`, `lapped_per_bare` | why sampling ended; what taking laps costs |
-        | `noise_set_aside`, `noise_blocks`, `noise_disturbed` | blocks measured again, of how many;
-          whether disturbed ones had to be counted |
-        | `bound`, `bound_share` | what bounds the step (two kinds, joined by `and`, where they are
-          close), and the first one's share of it |
-        | `best_step_s` | what the mean step could become at best if the first were lifted |
-        | `fixed_s` | what forward and backward of a step take with next to no data |
-        | `flops`, `bytes`, `intensity` | operations of a step's forward and backward, bytes that
-          they read and write, and operations per byte |
-        | `flops_per_s`, `share_of_ceiling` | `flops` / `mean_step_s`, and that as a share of the
-          machine's measured ceiling for device and precision |
+        | `mean_step_s` | the mean step over bare blocks, or over lapped ones if there are none |
+        | `samples_per_s`, `samples_per_s_low`, `samples_per_s_high` | samples in a step / mean step
+          (see `Measurement.samples`), with the 95 % interval from the blocks |
+        | `speedup`, `speedup_low`, `speedup_high`, `speedup_of` | over the eager twin, from
+          `mean` steps, or from `median` steps if there are too few bare blocks |
+        | `stopped`, `lapped_per_bare` | why sampling ended; mean step with laps / without |
+        | `noise_set_aside`, `noise_blocks`, `noise_disturbed` | blocks discarded and measured
+          again; all blocks; true if disturbed ones count, or over a fifth were discarded |
+        | `bound`, `bound_share` | the step's bottleneck (two kinds, joined by `and`, if they are
+          close); the first kind's share of the step |
+        | `best_step_s` | the best mean step without the first bottleneck |
+        | `fixed_s` | launch overhead: forward and backward of a step with next to no data |
+        | `flops`, `bytes`, `intensity` | floating-point operations of a step's forward and
+          backward; bytes that these operators read and write; operations per byte |
+        | `flops_per_s`, `share_of_ceiling` | `flops` / `mean_step_s`, and its share of the measured
+          peak for the device and precision |
         | `parity`, `parity_error` | `pass`, `fail`, `undecided` or `not judged`; the relative error
-          of the tensor that comes closest to its allowance |
+          of the tensor that comes closest to its tolerance |
         | `training_parity`, `accuracy`, `twin_accuracy` | `equivalent`, `different`,
           `inconclusive` or `twin`; mean test accuracies over the seeds |
-        | `elapsed_s`, `start_s` | the whole case; its process's start |
+        | `elapsed_s`, `start_s` | the whole case; the start of the case's process |
         | `loader_start_s`, `loader_restart_s`, `loader_samples_per_s`, `loader_disturbed` | the
-          loader by itself, and whether its rate was disturbed |
-        | `first_step_s`, `warmup_s` | what came before sampling |
-        | `cold_compile_s`, `warm_compile_s`, `cold_first_step_s` | with an empty cache and with a
-          kept one |
-        | `graphs`, `graph_breaks`, `recompiles` | by Dynamo's counters |
-        | `host_peak_bytes`, `device_peak_allocated_bytes`, `device_peak_reserved_bytes` | peaks of
-          the sampled steps |
-        | `saved_bytes` | what autograd keeps of a forward pass |
-        | `data`, `data_origin`, `parameters` | what was trained, and on what |
+          loader with nothing else running; true if interference affected its rate |
+        | `first_step_s`, `warmup_s` | the first step; the warm-up |
+        | `cold_compile_s`, `warm_compile_s`, `cold_first_step_s` | compiling with an empty (cold)
+          or a filled (warm) cache; the first step with an empty cache |
+        | `graphs`, `graph_breaks`, `recompiles` | counts by Dynamo |
+        | `host_peak_bytes`, `device_peak_allocated_bytes`, `device_peak_reserved_bytes` | peak
+          memory of the sampled steps |
+        | `saved_bytes` | memory that autograd saves in a forward pass for the backward pass |
+        | `data`, `data_origin`, `parameters` | the data set, its source; the number of
+          parameters |
         """
         frame = pd.DataFrame([self._case_row(m) for m in self.measurements])
-        kinds = {  # cases that have no file have no axes
+        kinds = {  # nullable types, as cases without a file have no axes
             name: _NULLABLE.get(pd.api.types.infer_dtype(frame[name], skipna=True), "object")
             for name in self.axis_names
         }
@@ -168,7 +169,7 @@ class Run:
 
     @cached_property
     def samples(self) -> pd.DataFrame:
-        """A row for each step of each case and clock: `index` counts steps, phases are seconds.
+        """A row for each case, clock and step: `index` counts steps, phases are in seconds.
 
         A phase that a case does not have is NaN.
         """
@@ -184,7 +185,7 @@ class Run:
 
     @cached_property
     def phases(self) -> pd.DataFrame:
-        """A row for each case, clock and phase, `step` included: what `phases.csv` holds."""
+        """A row for each case, clock and phase, `step` included: the content of `phases.csv`."""
         columns = ["case", *self.axis_names, *_PHASE_FIGURES]
         rows = [
             {"case": m.id, **m.axes, **figures} for m in self.measurements for figures in _phases(m)
@@ -193,7 +194,7 @@ class Run:
 
 
 _NULLABLE = {"integer": "Int64", "boolean": "boolean"}
-"""What pandas calls a column's kind, and the type that also holds missing values."""
+"""By pandas' inferred kind of a column, the type that also holds missing values."""
 _PHASE_FIGURES = (
     "phase",
     "clock",
@@ -238,5 +239,5 @@ def _phases(measurement: Measurement) -> Iterator[dict[str, case_columns.Cell]]:
 
 
 def axes_key(axes: AxisValues) -> str:
-    """The same for cases that agree on every axis, in whatever order these stand."""
+    """A string of the axes, equal for cases that agree on every axis, whatever their order."""
     return json.dumps(axes, sort_keys=True, default=str)

@@ -1,7 +1,7 @@
-"""Reads a run directory's files; nothing that cannot be used gets past here.
+"""Reads and validates a run directory's files.
 
-`docs/run-directory.md` describes what is read. Whatever else the files hold is left alone, so that
-runs of a later stepbench with the same schema can be reported on as well.
+`docs/run-directory.md` describes the files. Unknown fields are ignored, so that runs of a later
+stepbench with the same schema can be read as well.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,14 +51,14 @@ Kind = TypeVar("Kind", bound=CaseRecord)
 def load(path: Path | str) -> Run:
     """Reads a run directory.
 
-    A file of a case that is damaged is named in `Run.problems`; the rest is read.
+    `Run.problems` names the damaged files of cases; all other files are read.
 
     Args:
         path: The directory that holds `run.json`.
 
     Raises:
-        ReportError: There is no run there, its `run.json` is damaged, or a later stepbench wrote it
-            in a schema that this one does not know.
+        ReportError: The directory holds no run, its `run.json` is damaged, or a later stepbench
+            wrote `run.json` in a schema that this version does not know.
     """
     path = Path(path)
     facts = _read_run(path)
@@ -68,10 +68,10 @@ def load(path: Path | str) -> Run:
 
 
 def read_case(file: Path, case_id: str) -> Measurement:
-    """Reads a case's file; a measurement without figures where there is none.
+    """Reads a case's file; returns a measurement without figures if there is no file.
 
     Raises:
-        DamageError: There is one, and it cannot be used.
+        DamageError: The file cannot be used.
     """
     try:
         record = read_measurement(file, schema.SCHEMA)
@@ -95,13 +95,13 @@ def read_case(file: Path, case_id: str) -> Measurement:
 
 
 class _Reader:
-    """Reads the files of the cases of a run, and keeps what is wrong with them.
+    """Reads the files of a run's cases, and collects the problems in them.
 
     Args:
         path: The run's directory.
 
     Attributes:
-        problems: The damaged files, a sentence each.
+        problems: A sentence for each damaged file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -109,7 +109,7 @@ class _Reader:
         self.problems: list[str] = []
 
     def case(self, case_id: str) -> Measurement:
-        """A case with all that its files tell; where its own is damaged, with the reason."""
+        """Reads all files of a case; if the measurement is damaged, returns only the reason."""
         compared = Parity(
             judged=self._record(PARITY, case_id, ParityRecord),
             trainings=self._record(TRAIN_PARITY, case_id, TrainingParityRecord),
@@ -121,11 +121,11 @@ class _Reader:
             self.problems.append(f"{CASES}/{case_id}.json: {self._remedied(error)}")
             reason = f"its file cannot be used: {self._remedied(error)}"
             return Measurement(case_id, {}, DAMAGED, reason)
-        axes = measurement.axes or compared.axes  # it may be compared and not measured
+        axes = measurement.axes or compared.axes  # a case may have been compared but not measured
         return replace(measurement, axes=axes, parity=compared, profile=profiled)
 
     def _record(self, folder: str, case_id: str, kind: type[Kind]) -> Kind | None:
-        """The record of a pass apart from measuring; a damaged file counts as none."""
+        """Reads a case's record from `folder`; `None` if the file is missing or damaged."""
         file = self._path / folder / f"{case_id}.json"
         try:
             record = read_record(file, kind, parity.SCHEMA)
@@ -138,7 +138,7 @@ class _Reader:
         return record
 
     def _remedied(self, error: DamageError) -> str:
-        """What is wrong with a file, and what to do."""
+        """Describes a file's damage and the remedy."""
         if error.newer:
             return error.fault
         return f"{error.fault}; measure it again by --resume {self._path}"
@@ -165,14 +165,14 @@ def _refuse_other_case(file: Path, record: CaseRecord, case_id: str) -> None:
     """Refuses a file that belongs to another case.
 
     Raises:
-        DamageError: It does.
+        DamageError: The record's id is not `case_id`.
     """
     if record.id != case_id:
         raise DamageError(file, f"id: is {record.id}, so that it is not this case's")
 
 
 def _tracks_by_clock(laps: schema.Laps) -> Iterator[tuple[str, Tracks]]:
-    """Laps by clock, each phase in its order."""
+    """Yields each clock with its laps as arrays: phases in the order of `PHASES`, `step` last."""
     for clock in CLOCKS:
         tracks: Mapping[str, Sequence[float]] | None = getattr(laps, clock)
         if tracks is None:
@@ -183,9 +183,10 @@ def _tracks_by_clock(laps: schema.Laps) -> Iterator[tuple[str, Tracks]]:
 
 
 def _micro_tracks(tracks: Mapping[str, Sequence[Sequence[float]]]) -> Iterator[tuple[str, Track]]:
-    """Laps of micro-batches by phase, in order; a phase of which steps have unequally many is not.
+    """Yields each phase with its micro-batches' laps, an array of shape (steps, micro-batches).
 
-    They add to a case's figures, which stand without them.
+    A phase whose steps have unequal numbers of micro-batches is skipped, as these laps are optional
+    detail.
     """
     for phase in PHASES:
         try:

@@ -10,12 +10,12 @@ from stepbench_reports.read.measurement import Measurement
 
 @dataclass(frozen=True)
 class Speedup:
-    """A ratio of steps: how many times as fast as another a case is.
+    """A speed-up: a ratio of the step times of two cases.
 
     Attributes:
-        ratio: The other step / step.
-        of: `mean` where it compares mean steps over bare blocks, as samples/s do; `median` where
-            these are too few, and it compares median steps over laps.
+        ratio: The other case's step / the case's step; above 1 if the case is faster.
+        of: `mean` if the steps are means over bare blocks, as in samples/s; `median` if there are
+            too few bare blocks, and the steps are medians over laps.
     """
 
     ratio: Interval
@@ -23,9 +23,9 @@ class Speedup:
 
 
 def speedup_over(measurement: Measurement, twin: Measurement) -> Speedup:
-    """Computes how many times as fast as another a case is.
+    """Computes the speed-up of a case over another case, `twin`.
 
-    By mean steps where both have bare blocks enough for an interval, else by median ones.
+    Compares mean steps if both cases have enough bare blocks for an interval, else median steps.
     """
     step, twin_step = measurement.bare_step, twin.bare_step
     if math.isnan(step.low) or math.isnan(twin_step.low):

@@ -1,7 +1,7 @@
-"""Whether head is slower than base: what recorded pairs say, and how it is told.
+"""Decides from recorded pairs if head is slower than base, and reports the verdict.
 
-Pure functions of what a check's directory holds, so that a verdict can be come to again, on another
-machine and with no torch. `docs/regression.md` says how it is decided, and why so.
+Pure functions of the contents of a check's directory. They can reproduce a verdict on another
+machine and without torch. `docs/regression.md` describes the decision and the reasons for it.
 """
 
 from pathlib import Path
@@ -19,21 +19,21 @@ __all__ = ["Check", "holds_check", "load", "show", "write"]
 
 
 def holds_check(path: Path | str) -> bool:
-    """Whether a directory is a check's."""
+    """True if a directory holds a check (its `check.json`)."""
     return (Path(path) / CHECK).is_file()
 
 
 def write(path: Path | str) -> "Decision":
-    """Comes to a verdict, and writes it into the check's directory, over an older one.
+    """Decides a check, and writes the verdict into its directory, over an older one.
 
     Args:
-        path: The directory.
+        path: The check's directory.
 
     Returns:
-        The verdict, with what it rests upon.
+        The verdict, with the figures and facts behind it.
 
     Raises:
-        ReportError: There is no check there, or a file cannot be written.
+        ReportError: The directory holds no check, or a file cannot be written.
     """
     from stepbench_reports.regression import writing  # noqa: PLC0415  # SciPy's statistics take a second
 
@@ -41,7 +41,7 @@ def write(path: Path | str) -> "Decision":
 
 
 def show(decision: "Decision", console: "Console") -> None:
-    """Prints a verdict: the table of rows, what else differs, and the verdict in a line."""
-    from stepbench_reports.regression import terminal  # noqa: PLC0415  # likewise
+    """Prints a verdict: its headline, the table of rows, and facts that differ."""
+    from stepbench_reports.regression import terminal  # noqa: PLC0415  # imports SciPy as well
 
     terminal.show(decision, console)

@@ -1,6 +1,6 @@
-"""Comes to a verdict: about each row, about each fact, and about the check.
+"""Decides the verdict on each row, on each fact, and on the check.
 
-`docs/regression.md` says how, and why so.
+`docs/regression.md` describes the rules and the reasons for them.
 """
 
 import math
@@ -35,19 +35,20 @@ NOT_MEASURED: Final = 2
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found about a row.
+    """A row's verdict, with the figures behind the verdict.
 
     Attributes:
         row: The row.
-        verdict: The verdict; `None` for a phase too small to be decided about.
-        change: The Hodges-Lehmann estimate with its 95 % interval, a share of the step.
+        verdict: The verdict; `None` for a phase that is too small for one.
+        change: The Hodges-Lehmann estimate of head less base with its 95 % interval, a share of the
+            step.
         spread: The standard deviation of a pair's change, a share of the step.
-        pairs: How many pairs the estimate is from.
-        p: Holm's p-value, of a row that was confirmed; else `None`.
-        base_s: What base takes, seconds; NaN for the suite.
-        head_s: What head takes.
-        reason: Why it is inconclusive, where it is.
-        unconfirmed: Whether it looked slower, and there was no time to confirm that.
+        pairs: The number of pairs behind the estimate.
+        p: Holm's p-value of a row that was confirmed; else `None`.
+        base_s: Base's median time per step, seconds; NaN for the suite.
+        head_s: Head's median time per step, seconds; NaN for the suite.
+        reason: The reason for an inconclusive verdict; else `None`.
+        unconfirmed: True if the row looked slower, and there was no time to confirm that.
     """
 
     row: Row
@@ -64,14 +65,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a check came to.
+    """The outcome of a check.
 
     Attributes:
         check: The check.
-        findings: Of each row, the suite's last.
-        facts: What is no matter of noise, and differs.
+        findings: A finding for each row; the suite's comes last.
+        facts: Differences that noise cannot explain.
         unmeasured: Cases that could not be compared.
-        fatal: Why the check as a whole says nothing; `None` where it does.
+        fatal: The reason why the check could compare nothing; else `None`.
     """
 
     check: Check
@@ -94,12 +95,15 @@ class Decision:
 
     @property
     def inconclusive(self) -> list[Finding]:
-        """Rows of which nothing could be decided."""
+        """Rows with an inconclusive verdict."""
         return [each for each in self.findings if each.verdict is Verdict.INCONCLUSIVE]
 
     @property
     def exit_code(self) -> Literal[0, 1, 2]:
-        """0 for no regression, 1 for one, 2 where the check could not tell of a single step."""
+        """The exit code: 0 for no regression, 1 for a regression, 2 if the check could not tell.
+
+        A check cannot tell if it compared nothing, was cut short, or decided no step.
+        """
         if self.fatal is not None:
             return NOT_MEASURED
         if self.regressions or any(fact.verdict is Verdict.REGRESSION for fact in self.facts):
@@ -112,14 +116,14 @@ class Decision:
 
     @property
     def cut_short(self) -> bool:
-        """Whether it ended by Ctrl-C, or before a step that looked slower was measured again."""
+        """True if Ctrl-C ended the check, or a step that looked slower was left unconfirmed."""
         interrupted = any(fact.why == "interrupted" for fact in self.check.last(EndFact))
         return interrupted or any(
             each.row.what == STEP and each.unconfirmed for each in self.findings
         )
 
     def blamed(self, case: str) -> Finding | None:
-        """The phase of a case that grew most; `None` where the case has no regression."""
+        """The phase of a case that grew most; `None` if no row of the case is a regression."""
         own = [each for each in self.findings if each.row.case == case]
         if not any(each.verdict is Verdict.REGRESSION for each in own):
             return None
@@ -128,7 +132,7 @@ class Decision:
 
 
 def decide(check: Check) -> Decision:
-    """Comes to a verdict from what a check has recorded."""
+    """Decides a check from its records."""
     screening = Screening(check)
     given_up = [(case, screening.given_up(case)) for case in check.cases]
     failing = facts.failing(check)
@@ -161,11 +165,11 @@ def _findings(screening: Screening) -> Iterator[Finding]:
 
 
 def _p_values(screening: Screening) -> Mapping[Row, float]:
-    """Holm's p-values, of those families of rows that have been confirmed in full."""
+    """Holm's p-values of the rows whose fresh pairs are complete; see `Screening.family`."""
     found: dict[Row, float] = {}
     for direction, p_value in ((Screened.SLOWER, p_slower), (Screened.FASTER, p_faster)):
         family = screening.family(direction)
-        # A row with too few pairs keeps its place in the family, and cannot pass.
+        # A row with too few pairs still counts in its family, with a p-value of 1.
         complete = {
             row: p_value(screening.confirming(row)) if _complete(screening, row) else 1.0
             for row in family
@@ -195,7 +199,7 @@ def _finding(screening: Screening, row: Row, p: float | None) -> Finding:
 
 
 def _unflagged(screening: Screening, row: Row) -> tuple[Verdict, str | None]:
-    """The verdict on a row that the screen alone decides about."""
+    """The verdict on a row that the screen did not flag, with the reason if inconclusive."""
     taken = len(screening.changes(row, SCREEN))
     return {
         Screened.CLEAR: (Verdict.PASS, None),
@@ -208,7 +212,7 @@ def _unflagged(screening: Screening, row: Row) -> tuple[Verdict, str | None]:
 
 
 def _flagged(screening: Screening, row: Row, p: float | None) -> tuple[Verdict, str | None]:
-    """The verdict on a row that fresh pairs were to confirm."""
+    """The verdict on a row that the screen flagged, with the reason if inconclusive."""
     slower = screening.screened[row] is Screened.SLOWER
     looked = f"looked {'slower' if slower else 'faster'}"
     if p is None:
@@ -223,7 +227,7 @@ def _flagged(screening: Screening, row: Row, p: float | None) -> tuple[Verdict, 
 
 
 def _small(screening: Screening, case: str) -> Iterator[Finding]:
-    """The phases that are told of, and not decided about."""
+    """Findings for phases too small to decide (below `LEAST_SHARE`), without a verdict."""
     pairs = screening.check.kept(case, SCREEN)
     for phase in phases(pairs):
         if share(pairs, phase) < LEAST_SHARE:
@@ -232,7 +236,7 @@ def _small(screening: Screening, case: str) -> Iterator[Finding]:
 
 
 def _told(check: Check, row: Row, changes: Sequence[float], stage: Stage) -> Finding:
-    """What some pairs say of a row, without a verdict."""
+    """A row's figures from some pairs, without a verdict."""
     pairs = [] if row.case == SUITE else check.kept(row.case, stage)[: len(changes)]
     base_s, head_s = (
         float(np.median([figures[row.what] for figures in side])) if pairs else math.nan
@@ -251,7 +255,7 @@ def _told(check: Check, row: Row, changes: Sequence[float], stage: Stage) -> Fin
 
 
 def verdict_file(decision: Decision) -> VerdictFile:
-    """The content of `verdict.json`; what is not finite becomes `None`."""
+    """The content of `verdict.json`; figures that are not finite become `None`."""
     return VerdictFile(
         exit_code=decision.exit_code,
         fatal=decision.fatal,

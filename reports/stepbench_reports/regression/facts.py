@@ -1,4 +1,4 @@
-"""What is no matter of noise: counts that are exact, and sizes where every pair agrees."""
+"""Differences that noise cannot explain: failures, exact counts, and growth in every pair."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,11 +19,11 @@ from stepbench_reports.schema.verdict import Difference, Verdict
 from stepbench_reports.wording import quantity
 
 MEMORY_MARGIN, MEMORY_BYTES = 0.05, 16 * 2**20
-"""Memory has grown where it did by more than both in every pair."""
+"""Peak memory grew if it grew by more than this share and these bytes in every pair."""
 COMPILE_MARGIN, COMPILE_S = 0.25, 1.0
-"""Compiling takes longer where it did by more than both in every pair."""
+"""Compile time grew if it grew by more than this share and these seconds in every pair."""
 COMPILE_PAIRS = 3
-"""How many pairs of compilations from an empty cache that takes."""
+"""The fewest pairs of compilations from an empty cache that decide on compile time."""
 COUNTS: Mapping[str, str] = {"graph_breaks": "graph breaks", "recompiles": "recompilations"}
 _SIZES: Mapping[str, str] = {
     "host_peak_bytes": "peak memory of the host",
@@ -32,7 +32,7 @@ _SIZES: Mapping[str, str] = {
 
 
 def failing(check: Check) -> tuple[Difference, ...]:
-    """Cases that only head fails in."""
+    """A regression for each case that fails in head and works in base."""
     found = [(each.case, each.reason) for each in check.spec.failing]
     found += [
         (fact.case, fact.head)
@@ -51,13 +51,13 @@ def failing(check: Check) -> tuple[Difference, ...]:
 
 
 def failed_in_pairs(check: Check) -> tuple[str, ...]:
-    """The cases that are given up since a side failed: each side is to be tried alone."""
+    """The cases given up because their pairs failed; each side is then run alone."""
     count = Counter(failure.case for failure in check.failures)
     return tuple(case for case in check.cases if count[case] >= MOST_FAILURES)
 
 
 def exact(check: Check, cases: Sequence[str]) -> Iterator[Difference]:
-    """Parity, graph breaks and recompilations."""
+    """Differences in parity, graph breaks and recompilations."""
     for fact in check.found(ParityFact):
         if fact.head == "fail" and fact.base == "pass":
             sentence = f"base trains as it should, and head does not: {fact.reason}"
@@ -74,13 +74,13 @@ def exact(check: Check, cases: Sequence[str]) -> Iterator[Difference]:
             continue
         for name, words in COUNTS.items():
             base, head = ({getattr(each[side], name) for each in known} for side in (0, 1))
-            # Every pair counts the same on a side, or it is no exact count.
+            # A count is exact only if it is the same in every pair of a side.
             if len(base) == len(head) == 1 and base != head:
                 yield _count(case, words, base.pop(), head.pop())
 
 
 def _compiled(pair: Pair) -> tuple[Compilation, Compilation] | None:
-    """What base and head compiled in a pair; `None` where a side did not, or did not say."""
+    """The compilations of base and head in a pair; `None` if a side did not record one."""
     base, head = (pair.sides[side].compile if side in pair.sides else None for side in SIDES)
     return None if base is None or head is None else (base, head)
 
@@ -95,7 +95,7 @@ def _count(case: str, words: str, base: int, head: int) -> Difference:
 
 
 def grown(check: Check, cases: Sequence[str]) -> Iterator[Difference]:
-    """Memory, and the time that compiling takes: where every pair agrees beyond a margin."""
+    """Differences in peak memory and compile time that exceed the margins in every pair."""
     for case in cases:
         yield from _grown_memory(check, case)
     for fact in check.found(CompileFact):
@@ -132,12 +132,15 @@ def _grown_memory(check: Check, case: str) -> Iterator[Difference]:
 
 
 def agreed_so_far(times: Sequence[Sequence[float]]) -> bool:
-    """Whether all pairs of compilations so far differ by more than the margin, in one direction."""
+    """True if all pairs of compile times so far differ beyond the margins, in one direction."""
     return _agreed(times, COMPILE_MARGIN, COMPILE_S) is not None
 
 
 def _agreed(pairs: Sequence[Sequence[float]], margin: float, least: float) -> Verdict | None:
-    """Whether head is larger in every pair by more than a share and an amount, or smaller."""
+    """The verdict on (base, head) pairs that all differ by more than `margin` and `least`.
+
+    A regression if head is larger in every pair, an improvement if base is, else `None`.
+    """
     if all(head > base * (1 + margin) and head > base + least for base, head in pairs):
         return Verdict.REGRESSION
     if all(base > head * (1 + margin) and base > head + least for base, head in pairs):

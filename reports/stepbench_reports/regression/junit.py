@@ -1,4 +1,4 @@
-"""A decision as JUnit's XML, which every CI shows: a test case for each row and each fact."""
+"""Renders a decision as JUnit XML, which every CI shows: a test case for each row and fact."""
 
 from xml.etree import ElementTree as ET
 
@@ -8,10 +8,10 @@ from stepbench_reports.schema.verdict import Verdict
 
 
 def render(decision: Decision) -> bytes:
-    """The file's content.
+    """The content of `junit.xml`.
 
-    A regression is a failure, what was told inconclusive or not compared is skipped with its
-    reason, and a check that could not compare at all is an error.
+    A regression is a failure. An inconclusive row or a case that was not compared is skipped, with
+    the reason. A check with exit code `NOT_MEASURED` is an error.
     """
     suite = ET.Element("testsuite", name="stepbench.regression")
     for finding in decision.findings:
@@ -40,7 +40,7 @@ def render(decision: Decision) -> bytes:
 
 
 def _printable(text: str) -> str:
-    """Without what XML has no way to write, such as a compiler's colours."""
+    """Removes characters that XML cannot represent, such as those of ANSI colours."""
     return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
 
 

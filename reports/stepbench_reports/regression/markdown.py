@@ -1,4 +1,4 @@
-"""A decision as Markdown: for a pull request's comment and for a job's summary."""
+"""Renders a decision as Markdown, for a pull request's comment or a job's summary."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,11 +13,11 @@ from stepbench_reports.wording.markup import code, escaped, grid
 
 SIGNS = {REGRESSION: "❌", NOT_MEASURED: "⚠️", 0: "✅"}
 TABLE_BYTES = 30_000
-"""What a table may take: GitHub cuts a comment off at 65,536 characters."""
+"""The largest size of a table: GitHub cuts a comment off at 65,536 characters."""
 
 
 def render(decision: Decision) -> str:
-    """The whole of it: verdict, table of steps and of rows that differ, facts, all rows."""
+    """The whole report: verdict, table of steps and of phases that differ, facts, all rows."""
     lines = [
         f"### {SIGNS[decision.exit_code]} stepbench: {escaped(words.headline(decision), 900)}",
         "",
@@ -48,7 +48,7 @@ def _sides(decision: Decision) -> Iterator[str]:
 
 
 def _notable(decision: Decision, steps: Sequence[Finding]) -> list[Finding]:
-    """The steps, and after each the phases of it that differ."""
+    """The steps, each followed by the phases of its case that differ."""
     differing = {Verdict.REGRESSION, Verdict.IMPROVEMENT}
     shown: list[Finding] = []
     for step in steps:

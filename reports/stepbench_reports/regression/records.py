@@ -1,4 +1,4 @@
-"""What a check has recorded, read back: its specification, its pairs, its facts.
+"""Reads what a check has recorded: its specification, its pairs, its facts.
 
 `docs/regression.md` describes the files.
 """
@@ -39,21 +39,21 @@ from stepbench_reports.schema.phases import STEP
 from stepbench_reports.schema.record import Record
 
 Figures = Mapping[str, float]
-"""By row: seconds of the step and of each phase."""
+"""Seconds of the step and of each phase, by name."""
 Line = TypeVar("Line")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A pair that was taken.
+    """A measured pair: turns of base and head in one case.
 
     Attributes:
         case: The case's id.
-        round: All cases' pairs of one round were forked from one process.
+        round: The number of the round; the pairs of one round were all forked from one process.
         stage: `screen` or `confirm`.
-        base: Seconds by row, of the faster half of base's turns.
-        head: Seconds by row, of the faster half of head's turns.
-        disturbed: True where others kept the machine too busy for the pair to count.
+        base: Mean seconds of the step and its phases, over the faster half of base's turns.
+        head: Mean seconds of the step and its phases, over the faster half of head's turns.
+        disturbed: True if other processes kept the machine too busy for the pair to count.
         sides: Facts of each side after its last turn.
     """
 
@@ -67,10 +67,10 @@ class Pair:
 
     @property
     def changes(self) -> dict[str, float]:
-        """Head's figures less base's, as a share of the step; above 0 where head is slower.
+        """Head's seconds less base's, as a share of the step; above 0 if head is slower.
 
-        The step that they are a share of is the geometric mean of both, so that swapping the sides
-        changes nothing but the sign.
+        The step is the geometric mean of both sides' steps, so that swapping the sides changes
+        only the sign.
         """
         step = float(np.sqrt(self.base[STEP] * self.head[STEP]))
         rows = [row for row in self.base if row in self.head]
@@ -79,15 +79,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class Check:
-    """A check, as far as it got.
+    """A check with its records so far.
 
     Attributes:
-        path: Its directory.
-        spec: What is compared, and how: `check.json`.
-        pairs: In the order in which they were taken, those that were disturbed included.
-        failures: Pairs that came to nothing.
+        path: The check's directory.
+        spec: The specification of the comparison: `check.json`.
+        pairs: The measured pairs in order, including those that do not count (`disturbed`).
+        failures: Pairs in which a side failed.
         facts: The lines of `facts.jsonl`, in order.
-        problems: What could not be read, a sentence each.
+        problems: Records that could not be read, a sentence each.
     """
 
     path: Path
@@ -99,16 +99,16 @@ class Check:
 
     @property
     def smallest(self) -> float:
-        """The smallest effect that is looked for, a share of the step."""
+        """The smallest effect that the check looks for, a share of the step."""
         return self.spec.smallest
 
     @property
     def cases(self) -> tuple[str, ...]:
-        """The ids of the cases that both sides have, in order."""
+        """The ids of the cases that both sides can run, in order."""
         return self.spec.cases
 
     def kept(self, case: str, stage: Stage) -> list[Pair]:
-        """A case's pairs of a stage that count, in order."""
+        """A case's pairs of a stage, in order, without the disturbed pairs."""
         return [p for p in self.pairs if p.case == case and p.stage == stage and not p.disturbed]
 
     def found(self, kind: type[Line]) -> Iterator[Line]:
@@ -126,7 +126,7 @@ def load(path: Path | str) -> Check:
     """Reads a check's directory.
 
     Raises:
-        ReportError: There is no check there, or its specification cannot be used.
+        ReportError: The directory holds no check, or its specification cannot be used.
     """
     place = Path(path)
     if not (place / CHECK).exists():
@@ -153,12 +153,12 @@ def load(path: Path | str) -> Check:
 
 
 def _lines(file: Path, parse: Callable[[str, bytes], Line], problems: list[str]) -> Iterator[Line]:
-    """Reads a file line by line, and passes over the last line where a kill cut it off.
+    """Reads a file line by line, and skips a last line that a kill cut off.
 
     Args:
         file: The file.
-        parse: Makes a record of the line's name and content; raises `DamageError`.
-        problems: Gets a sentence for each other line that cannot be used.
+        parse: Makes a record from a line's name and content, or raises `DamageError`.
+        problems: Gets a sentence for an unreadable file, and for each other damaged line.
     """
     try:
         content = read_bytes(file)
@@ -193,7 +193,7 @@ def _fact(name: str, content: bytes) -> Fact:
 
 
 def pair(line: PairLine) -> Pair:
-    """A pair from its line."""
+    """Converts a line of `pairs.jsonl` to a pair."""
     base, head = (faster_half(line.turns, side) for side in SIDES)
     return Pair(
         case=line.case,
@@ -207,10 +207,10 @@ def pair(line: PairLine) -> Pair:
 
 
 def faster_half(turns: TurnSeries, side: SideName) -> dict[str, float]:
-    """Seconds of a step and its phases: means over the faster half of a side's turns.
+    """Mean seconds of a step and its phases, over the faster half of a side's turns.
 
-    Interference makes turns longer and never shorter, so that the faster half tells most of the
-    side itself. The phases' figures come from the same turns, and so add up to the step's.
+    Interference only makes turns longer, so the faster half shows the side's speed best. Phases
+    and step are means over the same turns, so the phases add up to the step.
 
     Args:
         turns: A pair's turns.

@@ -1,7 +1,7 @@
-"""How far a check has got: which rows are flagged, and which cases need more pairs.
+"""Computes a check's progress: which rows are flagged, and which cases need more pairs.
 
-A *row* is what is decided about: the step of a case, each of its phases that is not tiny, and the
-suite's mean.
+A *row* is the unit of decision: a case's step, each of the case's phases that takes at least
+`LEAST_SHARE` of the step, and the mean over all cases (the suite).
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,20 +22,20 @@ from stepbench_reports.schema.check import CONFIRM, SCREEN, AloneFact, ScreenedF
 from stepbench_reports.schema.phases import STEP
 
 SUITE = "suite"
-"""Stands for all cases in a row's place of a case."""
+"""The `Row.case` of the row for the mean over all cases."""
 LEAST_SHARE = 0.02
-"""A phase that takes less of the step is told of, and not decided about."""
+"""A phase that takes a smaller share of the step is reported without a verdict."""
 MOST_OF_PHASE = 12
-"""How many pairs are taken in a stage at most for the sake of a phase."""
+"""The most pairs that a phase is given in a stage."""
 MOST_FAILURES = 2
-"""A case is given up after so many pairs in which a side failed."""
+"""A case is given up after this number of pairs in which a side failed."""
 MORE_DISTURBED = 12
-"""A case is given up once so many more of its pairs were disturbed than not."""
+"""A case is given up once its disturbed pairs outnumber its good pairs by more than this."""
 
 
 @dataclass(frozen=True, order=True)
 class Row:
-    """What is decided about.
+    """The unit of decision: a case's step, one of its phases, or the suite.
 
     Attributes:
         case: The case's id, or `SUITE`.
@@ -46,7 +46,7 @@ class Row:
     what: str
 
     def __str__(self) -> str:
-        """Both, where they differ."""
+        """The case and the step or phase, separated by a space."""
         return f"{self.case} {self.what}"
 
 
@@ -55,11 +55,11 @@ SUITE_ROW = Row(SUITE, STEP)
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be measured next.
+    """The measurements to take next.
 
     Attributes:
         stage: `screen` or `confirm`.
-        cases: A pair of each.
+        cases: The cases, of each of which one pair is taken.
     """
 
     stage: Stage
@@ -68,7 +68,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Screening:
-    """A check's standing; a pure function of what it has recorded.
+    """A check's progress, a pure function of the check's records.
 
     Attributes:
         check: The check.
@@ -82,7 +82,7 @@ class Screening:
         return tuple(case for case in self.check.cases if self.given_up(case) is None)
 
     def given_up(self, case: str) -> str | None:
-        """Why a case is given up; `None` where it is not."""
+        """The reason why a case is given up; `None` if it is not given up."""
         failed = [failure for failure in self.check.failures if failure.case == case]
         if len(failed) >= MOST_FAILURES:
             return self._why_failed(case) or f"{failed[-1].failed.side}: {failed[-1].failed.reason}"
@@ -96,7 +96,7 @@ class Screening:
         return None
 
     def _why_failed(self, case: str) -> str | None:
-        """What running each side alone said of a case whose pairs failed."""
+        """The reason for a case's failed pairs from running each side alone; `None` if unknown."""
         for fact in self.check.found(AloneFact):
             if fact.case == case:
                 if fact.base is not None:
@@ -110,7 +110,7 @@ class Screening:
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
-        """The rows that are decided about."""
+        """The rows that get a verdict; with several cases, the suite's is the last."""
         found = [Row(case, what) for case in self.cases for what in self._judged(case)]
         return (*found, SUITE_ROW) if len(self.cases) > 1 else tuple(found)
 
@@ -122,7 +122,7 @@ class Screening:
                 yield phase
 
     def changes(self, row: Row, stage: Stage) -> list[float]:
-        """A row's change in each pair of a stage; of the suite in each round that has all cases."""
+        """A row's change in each pair of a stage; the suite's mean in each round with all cases."""
         if row.case != SUITE:
             pairs = self.check.kept(row.case, stage)
             return [pair.changes[row.what] for pair in pairs if row.what in pair.changes]
@@ -135,7 +135,7 @@ class Screening:
 
     @cached_property
     def screened(self) -> dict[Row, Screened]:
-        """What the screen says of each row."""
+        """The screen's result for each row."""
         return {
             row: screen(self.changes(row, SCREEN), self.check.smallest, _most(row))
             for row in self.rows
@@ -143,12 +143,12 @@ class Screening:
 
     @property
     def to_close(self) -> bool:
-        """Whether the screen goes on while rows are flagged already, which are to be confirmed."""
+        """True if the screen still needs pairs while slower rows already wait for confirmation."""
         return bool(self.undecided and self.family(Screened.SLOWER))
 
     @cached_property
     def undecided(self) -> tuple[str, ...]:
-        """The cases that the screen needs more pairs of, unless it was ended for want of time."""
+        """The cases of which the screen needs more pairs; empty if screening was ended early."""
         if any(True for _ in self.check.found(ScreenedFact)):
             return ()
         rows = [row for row, found in self.screened.items() if found is Screened.UNDECIDED]
@@ -157,12 +157,12 @@ class Screening:
         return tuple(case for case in self.cases if any(row.case == case for row in rows))
 
     def family(self, direction: Screened) -> tuple[Row, ...]:
-        """The rows that were flagged in one direction: they are confirmed together."""
+        """The rows that the screen flagged in one direction, which are confirmed together."""
         return tuple(row for row, found in self.screened.items() if found is direction)
 
     @cached_property
     def to_confirm(self) -> dict[Row, int]:
-        """How many fresh pairs each flagged row takes."""
+        """The number of fresh pairs that confirm each flagged row."""
         families = [self.family(direction) for direction in (Screened.SLOWER, Screened.FASTER)]
         return {
             row: pairs_to_confirm(
@@ -173,12 +173,12 @@ class Screening:
         }
 
     def confirming(self, row: Row) -> list[float]:
-        """A flagged row's changes in the fresh pairs: as many as were fixed, or as there are."""
+        """A flagged row's changes in the fresh pairs so far, at most `to_confirm` of them."""
         return self.changes(row, CONFIRM)[: self.to_confirm[row]]
 
     @cached_property
     def wanted(self) -> Wanted | None:
-        """What is to be measured next; `None` once all is decided."""
+        """The measurements to take next; `None` once no row needs more pairs."""
         if not self.cases:
             return None
         if self.undecided:
@@ -194,7 +194,7 @@ class Screening:
 
     @cached_property
     def least_left(self) -> int:
-        """How many pairs are still to be taken, at least."""
+        """A lower bound on the pairs that are still to be taken."""
         if self.undecided:
             return sum(
                 max(1, LEAST_PAIRS - len(self.check.kept(case, SCREEN))) for case in self.undecided
@@ -211,7 +211,7 @@ def _most(row: Row) -> int:
 
 
 def phases(pairs: Sequence[Pair]) -> tuple[str, ...]:
-    """The phases that all of some pairs have."""
+    """The phases that both sides of every pair have."""
     if not pairs:
         return ()
     return tuple(
@@ -222,7 +222,7 @@ def phases(pairs: Sequence[Pair]) -> tuple[str, ...]:
 
 
 def share(pairs: Sequence[Pair], phase: str) -> float:
-    """What a phase takes of the step, on the side where it takes more: the median over pairs."""
+    """The share of the step that a phase takes: the larger of both sides, median over pairs."""
     return float(
         np.median([max(p.base[phase] / p.base[STEP], p.head[phase] / p.head[STEP]) for p in pairs])
     )

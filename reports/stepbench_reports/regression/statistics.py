@@ -1,8 +1,8 @@
-"""The statistics of the gate: pure functions of arrays.
+"""The statistics of the regression check: pure functions of arrays.
 
-A *change* is one pair's difference between head and base in a row, as a share of the step; above 0
-where head is slower. It changes its sign, and nothing else, if the sides are swapped: so, where
-they are alike, changes are symmetric about 0, which is all that the exact tests here ask for.
+A *change* is one pair's difference, head less base, in a row, as a share of the step; above 0 if
+head is slower. Swapping the sides only flips a change's sign. If the sides are equally fast,
+changes are therefore symmetric about 0, which is all that the exact tests here assume.
 """
 
 import math
@@ -18,36 +18,36 @@ from stepbench_reports.analysis.stats import UNKNOWN, Interval
 
 Key = TypeVar("Key")
 ERROR = 0.01
-"""How often the screen may be wrong in either direction, about."""
+"""The approximate error rate of the screen, in each direction."""
 LEAST_PAIRS = 6
-"""How many pairs a row is screened by at least: as many as a 95 % interval needs."""
+"""The fewest pairs that a row is screened by: as many as a 95 % interval needs."""
 MOST_PAIRS = 24
-"""How many at most."""
+"""The most pairs that a row is screened by."""
 USUAL_SPREAD, USUAL_PAIRS = 0.015, 4
-"""The spread of changes that is usual on a shared machine, and how many pairs it counts for beside
-those that were taken: a handful of pairs that lie close together by chance prove no precision."""
+"""The usual spread of changes on a shared machine, and its weight as a number of pairs. Without
+this prior, a few pairs that agree by chance would pass for precision."""
 POWER = 0.98
-"""How often the confirmation should see a slowdown of the smallest effect that is looked for."""
+"""The probability that the confirmation should detect a slowdown of the smallest effect."""
 ALPHA = 0.01
-"""How often a whole check may raise a false alarm, at most."""
+"""The highest probability of a false alarm in a whole check."""
 MARGIN = 0.005
-"""A slowdown of no more than this share of the step is none."""
+"""A slowdown of at most this share of the step counts as none."""
 
 
 class Screened(StrEnum):
-    """What the screen says of a row."""
+    """The screen's result for a row."""
 
     CLEAR = "clear"
     SLOWER = "slower"
     FASTER = "faster"
     UNDECIDED = "undecided"
-    """More pairs may tell."""
+    """More pairs may decide the row."""
     TOO_NOISY = "too noisy"
-    """As many pairs as a row is given do not tell."""
+    """The most pairs that the row may have do not decide it."""
 
 
 def spread(changes: ArrayLike) -> float:
-    """The standard deviation of changes, drawn towards what is usual while they are few."""
+    """The standard deviation of changes, shrunk towards `USUAL_SPREAD` if changes are few."""
     values = np.asarray(changes, dtype=np.float64)
     deviations = float(((values - values.mean()) ** 2).sum()) if values.size else 0.0
     known = USUAL_PAIRS * USUAL_SPREAD**2 + deviations
@@ -55,12 +55,12 @@ def spread(changes: ArrayLike) -> float:
 
 
 def screen(changes: ArrayLike, smallest: float, most: int = MOST_PAIRS) -> Screened:
-    """A row's standing: what was decided about it first, after however many pairs.
+    """Screens a row: the first decision that is reached as pairs are added in order.
 
     Args:
-        changes: In the order in which they were taken.
-        smallest: The smallest effect that is looked for, a share of the step.
-        most: How many pairs the row is given at most.
+        changes: The row's changes, in the order in which the pairs were taken.
+        smallest: The smallest effect that the check looks for, a share of the step.
+        most: The most pairs that the row is given.
     """
     values = np.asarray(changes, dtype=np.float64)
     for count in range(LEAST_PAIRS, values.size + 1):
@@ -71,13 +71,13 @@ def screen(changes: ArrayLike, smallest: float, most: int = MOST_PAIRS) -> Scree
 
 
 def _after(values: NDArray[np.float64], smallest: float, most: int) -> Screened:
-    """What some pairs say.
+    """Screens a row by exactly these pairs.
 
-    Two of Wald's sequential probability ratio tests: no change against one of the smallest effect
-    that is looked for, in either direction (Wald, Sequential Analysis, 1947, chapter 3), with the
-    spread as it is known so far. What it flags is measured again, so its errors cost time, or
-    power, and never a false alarm. After the last pair the likelier of the two is flagged all the
-    same; a row whose spread would need more pairs than it is given is not waited for.
+    Runs two of Wald's sequential probability ratio tests (Wald, Sequential Analysis, 1947, chapter
+    3): no change against a change of the smallest effect, in either direction, with the spread
+    estimated so far. Flagged rows are measured again, so errors cost time or power and never cause
+    a false alarm. After the last pair, a direction that is likelier than no change is flagged. A
+    row whose spread would need more than `most` pairs is not given more.
     """
     count = values.size
     variance = spread(values) ** 2
@@ -94,25 +94,25 @@ def _after(values: NDArray[np.float64], smallest: float, most: int) -> Screened:
         return Screened.CLEAR
     if not (last or hopeless):
         return Screened.UNDECIDED
-    seen = centre(values)  # a change may be too large to be of one size, and be plain all the same
+    seen = centre(values)  # a change of varying size can still be clearly large
     if seen.low > smallest:
         return Screened.SLOWER
     return Screened.FASTER if seen.high < -smallest else Screened.TOO_NOISY
 
 
 def pairs_to_confirm(changes: ArrayLike, smallest: float, rows: int, most: int = MOST_PAIRS) -> int:
-    """How many fresh pairs the confirmation of a flagged row takes.
+    """The number of fresh pairs that confirm a flagged row.
 
-    Fixed before they are taken, from the screen's pairs, which are not used again. Enough for the
-    smallest p-value there is to pass, and for the effect to be seen by the test's normal
-    approximation (the signed-rank test has 3/pi of the t-test's efficiency): the smallest one that
-    is looked for, or what the screen leaves no doubt of, if that is more.
+    The screen's pairs, which are not used again, fix the number before fresh pairs are taken. The
+    number is enough for the smallest possible p-value to pass, and to detect the effect by the
+    test's normal approximation (the signed-rank test has 3/pi of the t-test's efficiency). The
+    effect is `smallest`, or the near end of the screen's interval if that is larger.
 
     Args:
-        changes: Of the screen.
-        smallest: The smallest effect, a share of the step.
-        rows: How many rows are confirmed together.
-        most: How many pairs the row is given at most, unless the test itself needs more.
+        changes: The row's changes in the screen's pairs.
+        smallest: The smallest effect that the check looks for, a share of the step.
+        rows: The number of rows that are confirmed together.
+        most: The most pairs that the row is given, unless the smallest p-value needs more.
     """
     level = ALPHA / rows
     least = math.ceil(-math.log2(level)) + 1
@@ -124,9 +124,9 @@ def pairs_to_confirm(changes: ArrayLike, smallest: float, rows: int, most: int =
 
 
 def p_slower(changes: ArrayLike) -> float:
-    """The exact signed-rank p-value that a row is not slower by more than `MARGIN`.
+    """The exact signed-rank p-value of the hypothesis that a row is not slower by over `MARGIN`.
 
-    Wilcoxon, Individual comparisons by ranking methods, 1945.
+    Source: Wilcoxon, Individual comparisons by ranking methods, 1945.
     """
     values = np.asarray(changes, dtype=np.float64) - MARGIN
     if not values.size:
@@ -136,14 +136,14 @@ def p_slower(changes: ArrayLike) -> float:
 
 
 def p_faster(changes: ArrayLike) -> float:
-    """Likewise that a row is not faster."""
+    """The exact signed-rank p-value of the hypothesis that a row is not faster by over `MARGIN`."""
     return p_slower(-np.asarray(changes, dtype=np.float64))
 
 
 def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
-    """P-values that hold for all rows together.
+    """Adjusts p-values so that they hold for all rows together.
 
-    Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of
+    Source: Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of
     Statistics 6 (1979).
     """
     adjusted: dict[Key, float] = {}
@@ -158,9 +158,10 @@ def holm(p_values: Mapping[Key, float]) -> dict[Key, float]:
 def centre(changes: ArrayLike, confidence: float = 0.95) -> Interval:
     """The Hodges-Lehmann estimate of changes, with the exact interval of the signed-rank test.
 
-    The median of the means of all pairs of changes; the interval lies between two of these means
-    (Hollander, Wolfe and Chicken, Nonparametric Statistical Methods, 3rd ed., section 3.2 and 3.3).
-    With fewer than 6 changes there is no 95 % interval.
+    The estimate is the median of the means of all pairs of changes, each change paired with
+    itself too. The interval lies between two of these means (Hollander, Wolfe and Chicken,
+    Nonparametric Statistical Methods, 3rd ed., sections 3.2 and 3.3). With fewer than 6 changes
+    there is no 95 % interval.
     """
     values = np.asarray(changes, dtype=np.float64)
     if not values.size:
@@ -176,7 +177,7 @@ def centre(changes: ArrayLike, confidence: float = 0.95) -> Interval:
 
 
 def _signed_ranks(count: int) -> NDArray[np.float64]:
-    """The probability of each signed-rank sum, from 0 up, of so many symmetric values."""
+    """The probabilities of the signed-rank sums 0, 1, 2, ... of `count` symmetric values."""
     chances = np.ones(1)
     for rank in range(1, count + 1):
         step = np.zeros(rank + 1)

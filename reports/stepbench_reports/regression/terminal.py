@@ -1,4 +1,4 @@
-"""A decision for a terminal: the verdict first, the table of rows, what else differs."""
+"""Prints a decision on a terminal: the verdict, the table of rows, facts that differ."""
 
 from collections.abc import Iterator
 
@@ -28,7 +28,7 @@ def show(decision: Decision, console: Console) -> None:
 
     Args:
         decision: The decision.
-        console: Where to.
+        console: The console to print on.
     """
     console.print()
     headline = Text(words.headline(decision), style=_ENDINGS[decision.exit_code])

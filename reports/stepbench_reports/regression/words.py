@@ -1,4 +1,4 @@
-"""A decision in words, as the terminal, Markdown and JUnit have them alike."""
+"""Puts a decision into words, which the terminal, Markdown and JUnit reports share."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,12 +23,12 @@ SIGNS = {
 
 
 def change(share: float) -> str:
-    """A change as a share of the step: `+4.8 %`."""
+    """Formats a change as a share of the step: `+4.8 %`."""
     return f"{share * 100:+.1f} %" if math.isfinite(share) else quantity.NOTHING
 
 
 def change_range(interval: Interval) -> str:
-    """A change with its interval: `+4.8 % (+4.1 to +5.6)`."""
+    """Formats a change with its interval: `+4.8 % (+4.1 to +5.6)`."""
     told = change(interval.value)
     if not told or not math.isfinite(interval.low):
         return told
@@ -36,30 +36,30 @@ def change_range(interval: Interval) -> str:
 
 
 def name(case: str) -> str:
-    """A case's name; the suite's."""
+    """A case's name, or `SUITE_NAME` for the suite."""
     return SUITE_NAME if case == SUITE else case
 
 
 @dataclass(frozen=True)
 class Names:
-    """Names of cases for a column of a table: what they share goes into its head.
+    """Short names of cases for a table's column; their common parts go into the column's head.
 
     Attributes:
-        common: What they share, with a `*` where they differ: `convnet-cpu-*-w0-off-fp32`; nothing
-            where there is one case, or where they are too unlike.
-        own: What tells each from the others, by case: `b4`.
+        common: The parts that all names share, with a `*` for each part that differs:
+            `convnet-cpu-*-w0-off-fp32`; empty for one case, or names of unequally many parts.
+        own: By case, the parts of its name that differ: `b4`; empty if `common` is.
     """
 
     common: str
     own: Mapping[str, str]
 
     def __getitem__(self, case: str) -> str:
-        """A case's name in the column; the suite's."""
+        """A case's short name for the column, or the suite's name."""
         return self.own.get(case) or name(case)
 
 
 def names(cases: Sequence[str]) -> Names:
-    """Names of cases for a column."""
+    """Splits cases' names into common and differing parts, for a table's column."""
     parts = [case.split("-") for case in cases]
     if len(cases) < 2 or len({len(each) for each in parts}) > 1:
         return Names("", {})
@@ -70,13 +70,13 @@ def names(cases: Sequence[str]) -> Names:
 
 
 def row_name(finding: Finding) -> str:
-    """A row's name."""
+    """A row's name: the case, and the phase if the row is a phase."""
     row = finding.row
     return name(row.case) if row.what == STEP else f"{row.case}, {row.what}"
 
 
 def headline(decision: Decision) -> str:
-    """The verdict, in a line."""
+    """The verdict in one line."""
     if decision.fatal is not None:
         return f"Could not compare: {decision.fatal}."
     code = decision.exit_code
@@ -131,7 +131,7 @@ def _why_nothing(decision: Decision) -> str:
 
 
 def tally(decision: Decision) -> str:
-    """How many cases there are, and how many rows passed or not."""
+    """The number of cases, of rows by verdict, and of cases that were not compared."""
     cases = {each.row.case for each in decision.findings if each.row.case != SUITE}
     judged = [each for each in decision.findings if each.verdict is not None]
     parts = [count(len(cases), "case")]
@@ -145,12 +145,12 @@ def tally(decision: Decision) -> str:
 
 
 def count(number: int, what: str) -> str:
-    """How many of something: `a row`, `4 rows`."""
+    """Formats a number with its noun: `1 row`, `4 rows`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def caveats(decision: Decision) -> Iterator[str]:
-    """What a reader has to know beside the verdict, a sentence each."""
+    """Limits of the verdict that a reader should know, a sentence or two each."""
     check = decision.check
     yield from check.spec.notes
     yield from check.problems
@@ -190,6 +190,6 @@ def caveats(decision: Decision) -> Iterator[str]:
 
 
 def undecided(decision: Decision) -> str:
-    """How many rows were not decided."""
+    """The number of inconclusive rows, in words."""
     number = len(decision.inconclusive)
     return f"{count(number, 'row')} inconclusive" if number else "all rows are decided"

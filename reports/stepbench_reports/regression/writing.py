@@ -1,4 +1,4 @@
-"""Writes a verdict into the check's directory, each file whole or not at all."""
+"""Writes a verdict into the check's directory, each file atomically."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ REPORT, JUNIT = "report.md", "junit.xml"
 
 
 def write(check: Check) -> Decision:
-    """Decides, and writes the verdict.
+    """Decides a check, and writes `verdict.json`, `report.md` and `junit.xml`.
 
     Raises:
         ReportError: A file cannot be written.
@@ -31,7 +31,7 @@ def write(check: Check) -> Decision:
 
 @contextmanager
 def _report_errors(place: Path) -> Iterator[Path]:
-    """Turns a failure to write a file into a `ReportError` with the remedy."""
+    """Converts an `OSError` from writing a file into a `ReportError` with the remedy."""
     try:
         yield place
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Draws a report: terminal, Markdown, HTML with its template; writes the files.
+"""Renders a report for the terminal, as Markdown and as HTML, and writes the files.
 
-Enters: what lays out what sections and wording say.
+Belongs here: the layout of texts from `sections` and `wording`.
 """

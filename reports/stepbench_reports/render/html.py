@@ -1,7 +1,7 @@
-"""`report.html`: a run as one file that needs no network, to be read in any browser.
+"""`report.html`: a run as one self-contained page, which any browser shows without a network.
 
-It says what `report.md` says, by the same words, with the whole table of cases; to this it adds the
-figures, and tables that can be sorted and filtered.
+The page has the text of `report.md`, the full table of cases (up to `CASES_BYTES`), the figures,
+and tables that can be sorted and filtered.
 """
 
 import base64
@@ -20,7 +20,7 @@ from stepbench_reports.sections import tables
 from stepbench_reports.wording import summary
 
 CASES_BYTES = 2_000_000
-"""What the table of cases may take: more than a thousand rows."""
+"""The maximum size of the rows of the table of cases, bytes: more than a thousand rows."""
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 
 
@@ -29,12 +29,12 @@ def render(
     told: Mapping[str, Any] | None = None,
     pictures: Iterable[Picture] | None = None,
 ) -> str:
-    """A run as a page of HTML.
+    """Renders a run as an HTML page.
 
     Args:
         run: The run.
-        told: Its `render.markdown.content`, where that has been worked out already.
-        pictures: Its figures, where they have been drawn already.
+        told: The run's `render.markdown.content`; computed if `None`.
+        pictures: The run's figures; drawn if `None`.
     """
     told = content(run) if told is None else told
     whole = None if told["cases"] is None else tables.cases(run, CASES_BYTES)
@@ -54,25 +54,25 @@ def render(
 
 
 def block(markdown: str) -> Markup:
-    """Paragraphs, lists and tables of Markdown as HTML; raw HTML in it stays text."""
-    return Markup(_MARKDOWN.render(markdown))  # noqa: S704  # markdown-it escapes what it is given
+    """Converts paragraphs, lists and tables from Markdown to HTML; raw HTML is escaped."""
+    return Markup(_MARKDOWN.render(markdown))  # noqa: S704  # markdown-it escapes raw HTML
 
 
 def inline(markdown: str) -> Markup:
-    """A line of Markdown as HTML."""
-    return Markup(_MARKDOWN.renderInline(markdown))  # noqa: S704  # likewise
+    """Converts a line of Markdown to HTML; raw HTML is escaped."""
+    return Markup(_MARKDOWN.renderInline(markdown))  # noqa: S704  # markdown-it escapes raw HTML
 
 
 def table(lines: Sequence[str], kind: str) -> Markup:
-    """A Markdown table as HTML, with classes in the place of styles."""
+    """Converts a Markdown table to HTML, with classes instead of inline styles."""
     made = _MARKDOWN.render("\n".join(lines))
     made = made.replace('<th style="text-align:right">', '<th class="right" scope="col">')
     made = made.replace('<th style="text-align:left">', '<th scope="col">')
     made = made.replace('<td style="text-align:right">', '<td class="right">')
     made = made.replace('<td style="text-align:left">', "<td>")
-    return Markup(made.replace("<table>", f'<table class="{kind}">', 1))  # noqa: S704  # likewise
+    return Markup(made.replace("<table>", f'<table class="{kind}">', 1))  # noqa: S704  # see `block`
 
 
 def data(picture: Picture) -> str:
-    """A picture's file as an address."""
+    """A picture as a `data:` URL."""
     return "data:image/svg+xml;base64," + base64.b64encode(picture.svg.encode()).decode()

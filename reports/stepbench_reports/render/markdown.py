@@ -1,7 +1,7 @@
-"""`report.md`: a run as a pull request shows it.
+"""`report.md`: a run as Markdown for a pull request.
 
-GitHub takes 65,536 characters. The parts that grow with the number of cases share what there is,
-and say how much they leave out and where it is found.
+GitHub accepts 65,536 characters. Each part that grows with the number of cases has a maximum size;
+it tells how much it leaves out and where to find that.
 """
 
 import html
@@ -25,24 +25,24 @@ from stepbench_reports.wording.markup import code, escaped, fenced, within
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 FAILURES_BYTES = 4_000
-"""What the list of failed cases may take."""
+"""The maximum size of the list of failed cases, bytes."""
 DETAIL_CHARACTERS = 3_000
-"""What the ends of failed cases' output may take together."""
+"""The maximum total length of the ends of failed cases' output."""
 HEADLINE_CHARACTERS = 1_600
-"""What the headline may take."""
+"""The maximum length of the headline."""
 
 
 def render(run: Run, told: Mapping[str, Any] | None = None) -> str:
-    """A run as Markdown, of less than 65,000 characters.
+    """Renders a run as Markdown, with fewer than 65,000 characters.
 
     Args:
         run: The run.
-        told: Its `content`, where that has been worked out already.
+        told: The run's `content`; computed if `None`.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701  # for Markdown, others' words are escaped by `escaped`
+        autoescape=False,  # noqa: S701  # `escaped` escapes untrusted text for Markdown
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -51,7 +51,7 @@ def render(run: Run, told: Mapping[str, Any] | None = None) -> str:
 
 
 def content(run: Run) -> dict[str, Any]:
-    """What a report says, each piece as Markdown, others' words escaped."""
+    """Makes the variables of the templates: pieces of Markdown with untrusted text escaped."""
     measured = run.measured
     failed = summary.failed(run)
     reasons, untold = within(FAILURES_BYTES, [_failure(m) for m in failed])
@@ -85,7 +85,7 @@ def _failure(measurement: Measurement) -> str:
 
 
 def _outputs(failed: Sequence[Measurement]) -> list[tuple[str, str]]:
-    """The ends of what failed cases printed, as many as there is room for."""
+    """The id and the end of the output of each failed case, as many as fit."""
     told, room = [], DETAIL_CHARACTERS
     for measurement in failed:
         detail = (measurement.detail or "").strip()
@@ -100,7 +100,7 @@ def _outputs(failed: Sequence[Measurement]) -> list[tuple[str, str]]:
 
 
 def _overhead(measured: Sequence[Measurement]) -> str:
-    """The range of lapped/bare ratios, in words."""
+    """The range of the ratios of steps with laps to steps without, in words; empty if unknown."""
     ratios = [m.lapped_per_bare for m in measured if math.isfinite(m.lapped_per_bare)]
     if not ratios:
         return ""
@@ -109,14 +109,14 @@ def _overhead(measured: Sequence[Measurement]) -> str:
 
 
 def _facts(run: Run) -> Iterator[tuple[str, str]]:
-    """What else is known of the run, by name."""
+    """Yields the names and texts of further facts of the run."""
     facts = run.facts
     yield "run", f"{facts.id}, started {facts.started or 'at a time that is not recorded'}"
     yield "stepbench", facts.stepbench
     system = None if facts.machine is None else facts.machine.system
     yield "machine", f"{summary.machine(run)}, {system or 'system not recorded'}"
     yield "packages", _spoken(facts.packages)
-    # what pytest-benchmark measured was sampled by its rules
+    # These options do not apply to pytest-benchmark, which samples by rules of its own.
     yield "sampling", _spoken(asdict(facts.sampling)) if facts.stepbench else ""
     measured = [m.findings for m in run.measured if m.findings is not None]
     yield "model", _different(findings.model for findings in measured)
@@ -125,13 +125,13 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
 
 
 def _different(records: Iterable[Record]) -> str:
-    """The facts of cases, those once that are the same."""
+    """The distinct facts of cases in words, at most `MOST_NAMED` of them."""
     different = dict.fromkeys(_spoken(asdict(record)) for record in records)
     return "; or ".join(filter(None, list(different)[: summary.MOST_NAMED]))
 
 
 def _spoken(facts: Mapping[str, object]) -> str:
-    """Facts in a row: `threads 2, seed 0`."""
+    """Formats facts on one line: `threads 2, seed 0`; durations get the unit `s`."""
     return ", ".join(
         f"{name.removesuffix('_s').replace('_', ' ')} {_plain(value)}{' s' * name.endswith('_s')}"
         for name, value in facts.items()

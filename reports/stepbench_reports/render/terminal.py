@@ -1,4 +1,4 @@
-"""The table of cases for a terminal: a row a case, in 80 columns if need be."""
+"""Renders a run for a terminal: a table with a row per case, which fits 80 columns if needed."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from stepbench_reports.wording import bottleneck, caveats, parity, quantity, sum
 from stepbench_reports.wording.headline import headline
 
 MOST_FAILURES = 20
-"""How many failed cases are explained; the others are in `report.md`."""
+"""The maximum number of failed cases that are explained; `report.md` has more."""
 BROKEN: Mapping[str, str] = {
     Phase.DATALOAD: "data-\nload",
     Phase.TRANSFER: "trans-\nfer",
@@ -24,14 +24,14 @@ BROKEN: Mapping[str, str] = {
     "samples/s": "samples\n/s",
     "speed-up": "speed-\nup",
 }
-"""Heads on two lines, for where there is no room for one."""
+"""Column heads on two lines, used if single-line heads do not fit."""
 BOUND = "bound"
-"""The head of the column that there need not be room for."""
+"""The head of the column that is left out if the table does not fit."""
 _ASCII = str.maketrans({quantity.TIMES: "x", quantity.DASH: "-", "±": "+/-"})
 
 
 def render(run: Run) -> RenderableType:
-    """A run as something that rich can print: heading, table, failures, notes, headline."""
+    """Makes a rich renderable of a run: heading, table, failures, notes, headline."""
     return _Report(run)
 
 
@@ -40,7 +40,7 @@ def show(run: Run, console: Console) -> None:
 
     Args:
         run: The run.
-        console: Where to. Without a terminal there are no colours; without UTF-8 there is ASCII.
+        console: The console. Without a terminal, output has no colours; without UTF-8, it is ASCII.
     """
     console.print(render(run))
 
@@ -113,8 +113,8 @@ def _table(
     table.add_column("case", overflow="fold", vertical="bottom")
     for name, cells in columns.items():
         least = _width(heads[name], cells)
-        # rich strips the spaces on the right that decimal points stand in line by, unless the cells
-        # are as wide as the column.
+        # rich strips trailing spaces, which align the decimal points, unless the cells are as wide
+        # as the column.
         columns[name] = [write(cell.rjust(least)) for cell in cells]
         head = Text(write(heads[name]), justify="right")
         table.add_column(head, no_wrap=True, min_width=least, vertical="bottom")
@@ -127,9 +127,10 @@ def _table(
 
 
 def _layout(columns: dict[str, list[str]], width: int) -> tuple[dict[str, str], int]:
-    """The roomiest heads, and spaces before each column, that fit the width; else the tightest.
+    """The widest layout that fits: the column heads, and the number of spaces before each column.
 
-    Where none fits, the column of bounds goes: `report.md` has it.
+    Layouts without the bottleneck column, which `report.md` has, are tried last. If no layout fits,
+    the narrowest is returned.
     """
     layouts = []
     for names in (list(columns), [name for name in columns if name != BOUND]):

@@ -1,4 +1,4 @@
-"""Writes a run's reports into its directory, each whole or not at all."""
+"""Writes a run's reports into the run directory, each file atomically."""
 
 import io
 from collections.abc import Mapping
@@ -12,21 +12,21 @@ from stepbench_reports.render import html, markdown
 from stepbench_reports.schema.files import atomic_write
 
 PAGE = "report.html"
-"""For a browser: all there is, in one file."""
+"""The complete report for a browser, in one file."""
 REPORT = "report.md"
-"""For a pull request."""
+"""The report for a pull request."""
 FIGURES = "figures"
-"""The folder of the page's figures, a file each."""
+"""The directory of the figures, a file each."""
 SAMPLES = "samples.parquet"
-"""A row per case, clock and step."""
+"""The table of steps: a row per case, clock and step."""
 PHASES = "phases.csv"
-"""A row per case, clock and phase."""
+"""The table of phases: a row per case, clock and phase."""
 OPERATORS = "operators.csv"
-"""A row per case, phase, operator and shapes; only of a run that was profiled."""
+"""The table of operators: a row per case, phase, operator and shapes; only for profiled runs."""
 
 
 def write(run: Run) -> list[Path]:
-    """Writes a run's reports into its directory, over older ones.
+    """Writes a run's reports into the run directory, and replaces older ones.
 
     Args:
         run: The run.
@@ -53,7 +53,7 @@ def write(run: Run) -> list[Path]:
 
 
 def _remove_older(place: Path, texts: Mapping[str, str]) -> None:
-    """Removes what an earlier state of the run had and this one has not."""
+    """Removes files of earlier reports that are not among `texts`: figures and `operators.csv`."""
     older = [place / OPERATORS, *(place / FIGURES).glob("*.svg")]
     for file in older:
         if file.relative_to(place).as_posix() not in texts:
@@ -61,17 +61,17 @@ def _remove_older(place: Path, texts: Mapping[str, str]) -> None:
 
 
 def _parquet(run: Run) -> bytes:
-    """Every step, in the columns of `Run.samples`."""
+    """`Run.samples` (every step of every case) in the Parquet format."""
     file = io.BytesIO()
     run.samples.to_parquet(file, index=False)
     return file.getvalue()
 
 
 def write_file(path: Path, content: bytes) -> Path:
-    """Writes a report's file, whole or not at all.
+    """Writes a report's file atomically.
 
     Raises:
-        ReportError: It cannot be written.
+        ReportError: The file cannot be written.
     """
     try:
         with atomic_write(path) as beside:

@@ -1,4 +1,4 @@
-"""The format as code: records, phases and statuses that lie in a run's and a check's directory.
+"""The file format as code: the records, phases and statuses of run and check directories.
 
-Enters: what both the measuring and the reading side must agree on.
+Belongs here: definitions that the code that measures and the code that reads must share.
 """

@@ -1,7 +1,7 @@
-"""The axes: a case's value on each, and one `AxisInfo` an axis.
+"""The axes: a case's value on each axis, and an `AxisInfo` for each axis.
 
-Options, ids, names of cases, axes without a meaning ("moot") and the columns of tables are all made
-from these.
+Command-line options, case ids and names, axes without a meaning ("moot") and table columns are all
+derived from these definitions.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,34 +16,37 @@ from msgspec.structs import replace as changed
 from stepbench_reports.schema.record import Count, Positive, Record
 
 EAGER = "off"
-"""The value of the axis `compile` that stands for eager execution."""
+"""The value of the axis `compile` for eager execution."""
 AxisValue: TypeAlias = str | int | float | bool | None
-"""A case's value on an axis; `None` where none is known."""
+"""A case's value on an axis; `None` if the value is unknown."""
 AxisValues: TypeAlias = Mapping[str, AxisValue]
-"""A case's value on each axis by name; files of pytest-benchmark have axes of their own."""
+"""A case's value on each axis, by axis name; files of pytest-benchmark may have different axes."""
 
 
 class Axes(Record, frozen=True, kw_only=True):
-    """A case's value on each axis, in the order of its id. A file that lacks one has its default.
+    """A case's value on each axis, in the order of the case id.
+
+    An axis that a file lacks has its default.
 
     Attributes:
-        workload: A shipped name, `path/to/file.py:make` or `package.module:make`.
-        dataset: `cifar10`, `jpeg`, or `own`: the workload's own.
-        loop: `train`, or `eval`: evaluation mode under `no_grad`.
-        device: As torch writes it: `cpu`, `cuda`, `cuda:1`, `mps`, `xpu`.
-        batch_size: Samples in a batch.
-        accumulate: Backward passes to one step of the optimizer.
-        num_workers: Processes that load data; 0 loads in the training process.
-        prefetch_factor: Batches that each loader worker keeps ready.
-        persistent_workers: True keeps loader workers from epoch to epoch.
-        pin_memory: True loads batches into page-locked memory.
-        non_blocking: True does not wait for transfers to the device.
+        workload: The workload: a shipped name, `path/to/file.py:make` or `package.module:make`.
+        dataset: The data set: `cifar10`, `jpeg`, or `own` for the workload's default.
+        loop: The loop: `train`, or `eval` for evaluation mode under `no_grad`.
+        device: The device as torch names it: `cpu`, `cuda`, `cuda:1`, `mps`, `xpu`.
+        batch_size: The number of samples in a batch.
+        accumulate: The number of backward passes per optimizer step.
+        num_workers: The number of loader worker processes; 0 loads in the training process.
+        prefetch_factor: The number of batches that each loader worker prefetches.
+        persistent_workers: True keeps loader workers alive between epochs.
+        pin_memory: True loads batches into pinned (page-locked) memory.
+        non_blocking: True makes transfers to the device asynchronous.
         compile: `off`, a mode of `torch.compile`, or `backend:NAME`.
-        dynamic: `on` compiles shapes as variable, `off` as fixed; `auto` decides at the second
-            shape.
+        dynamic: `on` compiles dynamic shapes, `off` static shapes; with `auto`, torch decides
+            when it sees a second shape.
         precision: `fp32`, `tf32`, `bf16` or `fp16`.
-        channels_last: True keeps images and convolutions' weights with the channels last.
-        optimizer: Its implementation: `own` (the workload's choice), `plain`, `foreach`, `fused`.
+        channels_last: True stores images and convolution weights in channels-last format.
+        optimizer: The optimizer's implementation: `own` (the workload's choice), `plain`,
+            `foreach` or `fused`.
     """
 
     workload: str
@@ -64,20 +67,20 @@ class Axes(Record, frozen=True, kw_only=True):
     optimizer: str = "own"
 
     def values(self) -> dict[str, Any]:
-        """The axes and the value on each, in order."""
+        """The case's value on each axis, by axis name, in the order of the case id."""
         return asdict(self)
 
     def changed(self, **values: Any) -> Self:  # noqa: ANN401  # each axis has a type of its own
-        """The same case with other values on some axes."""
+        """Returns the case with different values on the given axes."""
         return changed(self, **values)
 
     def normalized(self) -> Self:
-        """The same case with the axes that have no meaning in it at their defaults."""
+        """Returns the case with every axis that has no meaning for it reset to its default."""
         return self.changed(**{name: DEFAULTS[name] for name in moot(self.values())})
 
     @property
     def id(self) -> str:
-        """A readable name, such as `convnet-cpu-b32-w2-default-fp32`; fit for a file's name."""
+        """The case's readable id, safe in file names: `convnet-cpu-b32-w2-default-fp32`."""
         labels = (info.label(getattr(self, name)) for name, info in INFO.items())
         return "-".join(filter(None, labels))
 
@@ -88,12 +91,12 @@ def _plain(value: Any) -> str:  # noqa: ANN401  # any axis's value
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """A condition without which an axis has no meaning in a case.
+    """A condition that must hold for an axis to have a meaning in a case.
 
     Attributes:
-        axis: The axis that decides.
-        holds: True for a value of that axis with which there is a meaning.
-        remedy: What to do where it holds in no case; ends an error.
+        axis: The axis that the condition tests.
+        holds: Takes a value of that axis, returns true if the condition holds.
+        remedy: The end of the error message if the condition holds in no case.
     """
 
     axis: str
@@ -103,15 +106,15 @@ class Need:
 
 @dataclass(frozen=True, kw_only=True)
 class AxisInfo:
-    """How an axis is named, labelled and put into words.
+    """The names and labels of an axis and of its values.
 
     Attributes:
-        heading: The axis, as a column's head.
-        short: A value in the words of an id.
-        words: A value as one would say it.
-        label: A value's part in a case's id; empty where the id leaves it out.
-        said: True where reports name also its default.
-        need: Without which the axis has no meaning; `None` where it always has one.
+        heading: The axis's column heading.
+        short: Formats a value in the short words of an id.
+        words: Formats a value in plain words.
+        label: Formats a value's part of a case id; empty if the id omits the value.
+        said: True if reports also name the axis's default.
+        need: The condition under which the axis has a meaning; `None` if it always has one.
     """
 
     heading: str
@@ -123,7 +126,7 @@ class AxisInfo:
 
 
 def workload_label(spec: str) -> str:
-    """A workload's short name: `net` for `path/to/net.py:make` and for `package.net:make`."""
+    """Returns a workload's short name: `net` for `path/to/net.py:make` or `package.net:make`."""
     place, colon, attribute = spec.rpartition(":")
     if not colon:
         return spec
@@ -140,7 +143,7 @@ def _one_of(words: Mapping[str, str], other: str = "{}") -> Callable[[Any], str]
 
 
 def _switch(name: str, words: str, heading: str, need: Need | None = None) -> AxisInfo:
-    """An axis that is on or off; off goes without saying."""
+    """Returns the `AxisInfo` of an on/off axis; ids omit the value "off"."""
     return AxisInfo(
         heading=heading,
         short=lambda value: name if value else f"no-{name}",
@@ -254,10 +257,10 @@ if tuple(INFO) != Axes.__struct_fields__:  # pragma: no cover
 
 
 def moot(axes: AxisValues) -> tuple[str, ...]:
-    """The axes that have no meaning beside a case's other values.
+    """Returns the axes that have no meaning given a case's values on other axes.
 
     Args:
-        axes: The case's value on each axis, or on some.
+        axes: The case's value on each axis, or on some axes.
     """
     return tuple(
         name

@@ -1,4 +1,4 @@
-"""Facts of what was measured: data, model, settings, clock."""
+"""Facts of a measured case: data, model, settings, clock."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ class DataFacts(Record, frozen=True, kw_only=True):
     Attributes:
         name: The data set's name.
         origin: `generated` by stepbench, `real` (the published data set) or `user`.
-        length: Items in the data set; `None` for a stream.
+        length: The number of items in the data set; `None` for a stream.
     """
 
     name: str
@@ -23,9 +23,9 @@ class ModelFacts(Record, frozen=True, kw_only=True):
     """The model that was trained.
 
     Attributes:
-        name: Its class.
-        parameters: Numbers in all its parameters.
-        trainable: Numbers in those that are trained.
+        name: The model's class.
+        parameters: The number of elements in all parameters.
+        trainable: The number of elements in the parameters that are trained.
     """
 
     name: str
@@ -37,15 +37,15 @@ class AppliedSettings(Record, frozen=True, kw_only=True):
     """The settings in force in the case's process.
 
     Attributes:
-        threads: Threads that compute within an operator.
-        interop_threads: Threads that run operators side by side.
+        threads: The number of intra-op threads, which compute within an operator.
+        interop_threads: The number of inter-op threads, which run operators in parallel.
         seed: The seed of weights, shuffling and loader workers.
-        deterministic: True where only deterministic algorithms are used.
-        float32_matmul_precision: As `torch.get_float32_matmul_precision` gives it.
-        cudnn_benchmark: True where cuDNN tries its algorithms and keeps the fastest.
-        allocator: `PYTORCH_ALLOC_CONF`; `None` where it is not set.
-        sync_phases: True where the device was waited for at every lap (`--sync-phases`): laps are
-            then each phase's cost by itself, by the host's clock.
+        deterministic: True if only deterministic algorithms are used.
+        float32_matmul_precision: The value of `torch.get_float32_matmul_precision`.
+        cudnn_benchmark: True if cuDNN benchmarks its algorithms and uses the fastest.
+        allocator: The value of `PYTORCH_ALLOC_CONF`; `None` if the variable is not set.
+        sync_phases: True if the device was synchronized at every lap (`--sync-phases`): each lap
+            is then the cost of one phase alone, by the host's clock.
     """
 
     threads: Count
@@ -59,11 +59,11 @@ class AppliedSettings(Record, frozen=True, kw_only=True):
 
 
 class ClockFacts(Record, frozen=True, kw_only=True):
-    """The clock that laps were read from.
+    """The clock that measured the laps.
 
     Attributes:
-        name: What it is called.
-        resolution_s: Its resolution in seconds.
+        name: The clock's name.
+        resolution_s: The clock's resolution, seconds.
     """
 
     name: str

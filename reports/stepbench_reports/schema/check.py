@@ -1,4 +1,4 @@
-"""`check.json`, `pairs.jsonl` and `facts.jsonl`: what a check has measured."""
+"""`check.json`, `pairs.jsonl` and `facts.jsonl`: the measurements of a check."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -12,7 +12,7 @@ from stepbench_reports.schema.record import Bytes, Count, Positive, Record, Seco
 from stepbench_reports.schema.run import Settings
 
 SCHEMA = 1
-"""The version of these files; raised when their meaning changes."""
+"""The format version of these files, increased when the meaning of their fields changes."""
 SideName: TypeAlias = Literal["base", "head"]
 SIDES: tuple[SideName, SideName] = ("base", "head")
 Stage: TypeAlias = Literal["screen", "confirm"]
@@ -24,11 +24,11 @@ class SideFacts(Record, frozen=True, kw_only=True):
     """A side of the comparison.
 
     Attributes:
-        commit: The commit that it is, or that the working tree is based on; `None` where there is
-            no repository.
-        described: What it is, in words.
-        python: The Python that it runs in; `None` where that is stepbench's own.
-        packages: Versions of packages.
+        commit: The side's commit, or the commit that its working tree is based on; `None` if
+            there is no repository.
+        described: A description of the side in words.
+        python: The Python that runs the side; `None` if it is the Python that runs stepbench.
+        packages: Versions of installed packages, by name.
     """
 
     commit: str | None
@@ -38,15 +38,15 @@ class SideFacts(Record, frozen=True, kw_only=True):
 
 
 class TurnOptions(Record, frozen=True, kw_only=True):
-    """How sides take turns.
+    """The length and number of the turns in which the sides of a pair alternate.
 
     Attributes:
-        seconds: The shortest turn, seconds: long enough for the caches to be the side's own, and
-            short enough for a burst of noise to meet both sides.
-        steps: The smallest number of steps of a turn.
-        total_s: The length of all turns of a pair together, seconds. The remaining noise is within
-            pairs, not between them: twice as long lowers the spread by a factor of 1.4.
-        least_rounds: The smallest number of rounds of four turns.
+        seconds: The minimum length of a turn, seconds: long enough for the side to fill the caches
+            with its data, and short enough for a burst of noise to affect both sides.
+        steps: The minimum number of steps in a turn.
+        total_s: The total length of all turns of a pair, seconds. The remaining noise is within
+            pairs, not between them: doubling this length lowers the spread by a factor of 1.4.
+        least_rounds: The minimum number of rounds of four turns.
     """
 
     seconds: Seconds = 0.03
@@ -56,11 +56,11 @@ class TurnOptions(Record, frozen=True, kw_only=True):
 
 
 class CaseReason(Record, frozen=True, kw_only=True):
-    """Why a case is not compared, or fails.
+    """The reason for which a case is not compared, or fails.
 
     Attributes:
         case: The case's id.
-        reason: One sentence.
+        reason: The reason in one sentence.
     """
 
     case: str
@@ -68,29 +68,30 @@ class CaseReason(Record, frozen=True, kw_only=True):
 
 
 class CheckSpec(Record, frozen=True, kw_only=True):
-    """`check.json`: what is compared, and how.
+    """`check.json`: the sides and cases that a check compares, and its options.
 
     Attributes:
         schema: The version of the format.
         id: The check's name.
-        started: When, in UTC.
+        started: The start time, UTC.
         command: The command line.
-        arguments: Its arguments, for `--resume`.
-        directory: Where it was started.
+        arguments: The arguments of the command line, for `--resume`.
+        directory: The working directory in which the check was started.
         stepbench: The version of stepbench.
         machine: The machine.
-        devices: The devices that torch can use, with their names.
-        sides: Base and head.
-        fingerprint: Changes where head's files do; `None` where head is a revision.
-        environments: True where the sides run in different environments.
-        notes: What a reader has to know of how they differ, a sentence each.
-        smallest: The smallest effect that is looked for, a share of the step.
-        turns: How sides take turns.
-        settings: Settings that hold for every case.
-        axes: Each case's value on each axis, by its id.
+        devices: The names of the devices that torch can use, by device.
+        sides: The facts of base and head.
+        fingerprint: A digest of head's files, which changes when a file changes; `None` if head
+            is a revision.
+        environments: True if the sides run in different environments.
+        notes: Notes for the reader on differences between the sides, a sentence each.
+        smallest: The smallest effect that the check looks for, as a share of the step.
+        turns: The length and number of the turns.
+        settings: Settings that apply to every case.
+        axes: Each case's value on each axis, by case id.
         cases: The ids of the cases that both sides can run, in order.
-        failing: The cases that only head fails in.
-        unmeasured: The cases that base fails in.
+        failing: The cases in which only head fails.
+        unmeasured: The cases in which base fails.
     """
 
     schema: int
@@ -115,19 +116,20 @@ class CheckSpec(Record, frozen=True, kw_only=True):
     unmeasured: tuple[CaseReason, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuses a check that lacks a side."""
+        """Raises `ValueError` if a side is missing."""
         if not {*SIDES} <= {*self.sides}:
             raise ValueError("a side is missing")
 
 
 class TurnSeries(Record, frozen=True, kw_only=True):
-    """The turns of a pair in the order in which they were taken, four to a round.
+    """The turns of a pair in the order in which they were taken, four per round.
 
     Attributes:
-        side: Whose turn it was.
-        steps: Its steps.
-        elapsed_s: Seconds of all its steps, by the clock that tells how long the work took.
-        phases_s: By phase, seconds of all its steps.
+        side: The side that took each turn.
+        steps: The number of steps in each turn.
+        elapsed_s: The duration of all steps of each turn, seconds: by the device's clock if there
+            is one, else by the host's.
+        phases_s: The duration of each phase over all steps of each turn, seconds, by phase.
     """
 
     side: tuple[SideName, ...]
@@ -136,7 +138,7 @@ class TurnSeries(Record, frozen=True, kw_only=True):
     phases_s: dict[str, tuple[Seconds, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuses series of different lengths, and a pair in which a side had no turn."""
+        """Raises `ValueError` if the series differ in length, or if a side had no turn."""
         series = (self.steps, self.elapsed_s, *self.phases_s.values())
         if any(len(each) != len(self.side) for each in series):
             raise ValueError("the turns' figures are unequally many")
@@ -145,15 +147,16 @@ class TurnSeries(Record, frozen=True, kw_only=True):
 
 
 class SideEnd(Record, frozen=True, kw_only=True):
-    """Facts of a side after its last turn.
+    """Facts of a side, taken after its last turn.
 
     Attributes:
-        host_peak_bytes: The peak memory of its process tree.
-        device_peak_bytes: The device's peak memory; `None` where the device keeps none.
-        compile: What was compiled; `None` in eager cases.
-        modules: Modules of the repository that came from the side's own tree.
-        foreign: Those that came from elsewhere.
-        packages: Installed packages that the side had to import.
+        host_peak_bytes: The peak memory of the side's process tree, bytes.
+        device_peak_bytes: The peak memory allocated on the device, bytes; `None` if the device
+            does not record a peak.
+        compile: The side's compilation; `None` in eager cases.
+        modules: The number of the repository's modules that came from the side's tree.
+        foreign: The repository's modules that came from outside the side's tree.
+        packages: Installed packages that the side imported.
     """
 
     host_peak_bytes: Bytes
@@ -165,7 +168,10 @@ class SideEnd(Record, frozen=True, kw_only=True):
 
 
 class MachineUse(Record, frozen=True, kw_only=True):
-    """What went on around a pair. `None` where the system does not tell; see `BlockNoise`."""
+    """The machine's state while a pair was measured; see `BlockNoise` for the fields.
+
+    A value that the system does not report is `null` in the file.
+    """
 
     others: Share | None
     steal: Share | None
@@ -177,17 +183,17 @@ class MachineUse(Record, frozen=True, kw_only=True):
 
 
 class PairLine(Record, frozen=True, kw_only=True):
-    """A line of `pairs.jsonl`: a pair that was taken.
+    """A line of `pairs.jsonl`: a pair that was measured.
 
     Attributes:
         case: The case's id.
-        round: All cases' pairs of one round were forked from one process.
+        round: The round's number; all pairs of a round were forked from the same process.
         stage: `screen` or `confirm`.
         turns: The turns.
-        sides: Facts of each side after its last turn.
-        disturbance: What else went on.
-        disturbed: True where others kept the machine too busy for the pair to count.
-        elapsed_s: Seconds that it took, with building and warm-up.
+        sides: Facts of each side, taken after its last turn.
+        disturbance: The machine's state while the pair was measured.
+        disturbed: True if other processes kept the machine too busy for the pair to count.
+        elapsed_s: The duration of the pair, seconds, including building and warm-up.
     """
 
     case: str
@@ -201,12 +207,12 @@ class PairLine(Record, frozen=True, kw_only=True):
 
 
 class SideFailure(Record, frozen=True, kw_only=True):
-    """A side that failed, and the pair with it.
+    """The failure of a side, with which the pair failed too.
 
     Attributes:
-        side: Which.
-        reason: One sentence.
-        detail: A traceback; `None` where there is none.
+        side: The side that failed.
+        reason: The reason in one sentence.
+        detail: The traceback; `None` if there is none.
     """
 
     side: SideName
@@ -215,13 +221,13 @@ class SideFailure(Record, frozen=True, kw_only=True):
 
 
 class FailedPairLine(Record, frozen=True, kw_only=True):
-    """A line of `pairs.jsonl`: a pair that came to nothing.
+    """A line of `pairs.jsonl`: a pair that failed.
 
     Attributes:
         case: The case's id.
-        round: Its round.
-        stage: Its stage.
-        failed: Which side failed, and why.
+        round: The round's number.
+        stage: `screen` or `confirm`.
+        failed: The side that failed, and the reason.
     """
 
     case: str
@@ -231,17 +237,17 @@ class FailedPairLine(Record, frozen=True, kw_only=True):
 
 
 class BeginFact(Record, frozen=True, kw_only=True, tag_field="kind", tag="begin"):
-    """The check was begun, or resumed."""
+    """The start of the check, or of a resumption."""
 
 
 class ParityFact(Record, frozen=True, kw_only=True, tag_field="kind", tag="parity"):
-    """Parity of the sides in cases with the same numerics.
+    """The parity of the sides in cases with the same numerics.
 
     Attributes:
-        cases: Their ids.
-        head: Head's verdict, or the status with which judging ended.
-        reason: One sentence, where head does not pass.
-        base: Base's verdict; `None` where it was not asked, as head passes.
+        cases: The ids of the cases.
+        head: Head's parity verdict, or the status with which the parity check ended.
+        reason: The reason in one sentence if head does not pass.
+        base: Base's parity verdict; `None` if base was not checked because head passes.
     """
 
     cases: tuple[str, ...]
@@ -251,11 +257,11 @@ class ParityFact(Record, frozen=True, kw_only=True, tag_field="kind", tag="parit
 
 
 class CompileFact(Record, frozen=True, kw_only=True, tag_field="kind", tag="compile"):
-    """First steps with an empty compile cache.
+    """Durations of first steps with an empty compile cache.
 
     Attributes:
         case: The case's id.
-        seconds: Of base and head, a pair for each time.
+        seconds: The duration of base's and of head's first step, seconds; a pair per repetition.
     """
 
     case: str
@@ -268,7 +274,7 @@ class OperatorsFact(Record, frozen=True, kw_only=True, tag_field="kind", tag="op
     Attributes:
         case: The case's id.
         side: The side.
-        breakdown: Its operators.
+        breakdown: The side's operators by phase.
     """
 
     case: str
@@ -277,12 +283,12 @@ class OperatorsFact(Record, frozen=True, kw_only=True, tag_field="kind", tag="op
 
 
 class AloneFact(Record, frozen=True, kw_only=True, tag_field="kind", tag="alone"):
-    """Each side of a case whose pairs failed, with nothing beside it.
+    """The result of running each side alone, in a case whose pairs failed.
 
     Attributes:
         case: The case's id.
-        base: Why base fails; `None` where it does not.
-        head: Why head fails; `None` where it does not.
+        base: The reason for which base fails alone; `None` if base does not fail.
+        head: The reason for which head fails alone; `None` if head does not fail.
     """
 
     case: str
@@ -291,32 +297,32 @@ class AloneFact(Record, frozen=True, kw_only=True, tag_field="kind", tag="alone"
 
 
 class ScreenedFact(Record, frozen=True, kw_only=True, tag_field="kind", tag="screened"):
-    """Screening ended early, for time to confirm what was flagged.
+    """The early end of screening, which leaves time to confirm the flagged rows.
 
     Attributes:
-        pairs: Pairs that had been taken by then.
+        pairs: The number of pairs measured until then.
     """
 
     pairs: Count
 
 
 class FatalFact(Record, frozen=True, kw_only=True, tag_field="kind", tag="fatal"):
-    """Nothing can be compared.
+    """An error that makes every comparison of the check impossible.
 
     Attributes:
-        reason: Why.
+        reason: The reason.
     """
 
     reason: str
 
 
 class EndFact(Record, frozen=True, kw_only=True, tag_field="kind", tag="end"):
-    """The end of the check, or of a part of it that is resumed.
+    """The end of the check, or of a session of it that can be resumed.
 
     Attributes:
-        why: `done`, `budget`, `interrupted` or `fatal`.
-        elapsed_s: Seconds since it was begun or resumed.
-        budget_s: Seconds that it had.
+        why: The reason for the end: `done`, `budget`, `interrupted` or `fatal`.
+        elapsed_s: The time since the check was started or resumed, seconds.
+        budget_s: The time budget, seconds.
     """
 
     why: str

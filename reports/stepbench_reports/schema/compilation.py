@@ -1,4 +1,4 @@
-"""What was compiled, by torch's own counters."""
+"""Compilation of a case, as counted by torch."""
 
 from stepbench_reports.schema.record import Count, Record, Seconds
 
@@ -7,9 +7,9 @@ class Occurrence(Record, frozen=True, kw_only=True):
     """A graph break or a recompilation.
 
     Attributes:
-        reason: As torch gives it, on one line.
-        where: File, line and function of the user's code; `None` where torch does not tell.
-        count: How often.
+        reason: Torch's reason, on one line.
+        where: File, line and function of the user's code; `None` if torch does not report them.
+        count: The number of occurrences.
     """
 
     reason: str
@@ -18,11 +18,11 @@ class Occurrence(Record, frozen=True, kw_only=True):
 
 
 class ColdStart(Record, frozen=True, kw_only=True):
-    """A first compilation with an empty cache, in a process of its own.
+    """A first compilation with an empty cache, in a separate process.
 
     Attributes:
-        compile_s: What torch itself says that compiling took, seconds.
-        first_step_s: The whole first step, seconds.
+        compile_s: The compilation time that torch reports, seconds.
+        first_step_s: The duration of the whole first step, seconds.
     """
 
     compile_s: Seconds
@@ -30,18 +30,19 @@ class ColdStart(Record, frozen=True, kw_only=True):
 
 
 class Compilation(Record, frozen=True, kw_only=True):
-    """What was compiled in the case's process, with a warm cache, by torch's own counters.
+    """Compilation in the case's process, with a warm cache, as counted by torch.
 
     Attributes:
-        backend: The compiler.
-        mode: Its mode; `None` where a backend was named.
-        graphs: Graphs that were compiled.
-        graph_breaks: Graph breaks.
-        recompiles: Recompilations.
-        compile_s: What torch itself says that compiling took, seconds.
-        breaks: Graph breaks, those at one place and for one reason together.
-        recompiled: Recompilations, those of one function and for one reason together.
-        cold: A first compilation with an empty cache; shared by cases that compile the same.
+        backend: The compiler backend.
+        mode: The mode of `torch.compile`; `None` if the case names a backend instead.
+        graphs: The number of compiled graphs.
+        graph_breaks: The number of graph breaks.
+        recompiles: The number of recompilations.
+        compile_s: The compilation time that torch reports, seconds.
+        breaks: Graph breaks, grouped by place and reason.
+        recompiled: Recompilations, grouped by function and reason.
+        cold: A first compilation with an empty cache, shared by all cases that compile to the
+            same code.
     """
 
     backend: str

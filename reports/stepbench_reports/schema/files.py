@@ -1,7 +1,7 @@
 """Reads and writes the files of a run's or a check's directory.
 
-Files are written whole or not at all. What is read is checked at every depth; a file that cannot be
-used is one sentence that names the file, the field and the fault.
+Files are written whole or not at all. Files are validated at every depth when they are read; the
+error for an unusable file is one sentence that names the file, the field and the fault.
 """
 
 import os
@@ -18,26 +18,26 @@ from stepbench_reports.schema.results import MeasurementRecord
 from stepbench_reports.schema.status import Status
 
 TRACE_SUFFIX = ".pt.trace.json.gz"
-"""The end of a trace's file name, by which torch-tb-profiler knows one."""
+"""The suffix of trace files, by which torch-tb-profiler recognizes them."""
 RUN, CASES, PARITY, TRAIN_PARITY, PROFILES = (
     "run.json", "cases", "parity", "train-parity", "profiles",
 )  # fmt: skip
-"""`run.json`, and the folders with a file for each case."""
+"""The name of `run.json`, and of the folders that hold a file for each case."""
 CHECK, PAIRS, FACTS, VERDICT = "check.json", "pairs.jsonl", "facts.jsonl", "verdict.json"
 """The files of a check's directory."""
 
 Kind = TypeVar("Kind", bound=Record)
 
 _OF_KEY = "key` in `"
-"""What msgspec writes before the path of an object with a wrong key."""
+"""The text that msgspec writes before the path of an object with an invalid key."""
 
 
 class DamageError(Exception):
-    """A file cannot be used.
+    """Raised if a file cannot be used.
 
     Attributes:
         fault: The field and the fault, without the file.
-        newer: True where a later stepbench wrote the file, in a schema that this one does not know.
+        newer: True if a later stepbench wrote the file, in a schema that this version cannot read.
     """
 
     def __init__(self, file: Path | str, fault: str, *, newer: bool = False) -> None:
@@ -57,7 +57,7 @@ def read_record(file: Path, kind: type[Kind], schema: int) -> Kind:
     Args:
         file: The file.
         kind: The record's class.
-        schema: The version that this stepbench reads.
+        schema: The schema version that the file must have.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -84,7 +84,7 @@ def read_measurement(file: Path, schema: int) -> MeasurementRecord:
 
 
 def read_bytes(file: Path) -> bytes:
-    """The content of a file.
+    """Returns the content of a file.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -101,10 +101,10 @@ def read_bytes(file: Path) -> bytes:
 
 
 def refuse_other_schema(file: Path, content: bytes, schema: int) -> None:
-    """Refuses a file of another version.
+    """Checks the schema version of a file.
 
     Raises:
-        DamageError: The version is another one.
+        DamageError: The file's version is not `schema`, or the content is not valid.
     """
     version = decode(file, content, _Version)
     if version.schema > schema:
@@ -120,15 +120,15 @@ def refuse_other_schema(file: Path, content: bytes, schema: int) -> None:
 
 
 def decode(file: Path | str, content: bytes, kind: type[Kind]) -> Kind:
-    """A record from JSON.
+    """Decodes a record from JSON.
 
     Args:
-        file: The file that holds it, for the message.
+        file: The file that holds the JSON, for the error message.
         content: The JSON.
         kind: The record's class.
 
     Raises:
-        DamageError: The content is no such record.
+        DamageError: The content is not a valid record of this class.
     """
     try:
         return msgspec.json.decode(content, type=kind)
@@ -145,7 +145,7 @@ def decode(file: Path | str, content: bytes, kind: type[Kind]) -> Kind:
 
 
 def is_cut_off(line: bytes) -> bool:
-    """True where a line of a `.jsonl` file is no whole JSON, as a kill leaves it."""
+    """True if a line of a `.jsonl` file is not complete JSON, as after a killed process."""
     try:
         msgspec.json.decode(line)
     except RecursionError:
@@ -156,10 +156,10 @@ def is_cut_off(line: bytes) -> bool:
 
 
 def encode(record: Record) -> bytes:
-    """A record as JSON, one line.
+    """Encodes a record as one line of JSON.
 
     Raises:
-        DamageError: A figure is not finite where the record demands one.
+        DamageError: A value is invalid, such as a number that must be finite and is not.
     """
     if isinstance(record, MeasurementRecord):
         content = _encode_measurement(record)
@@ -179,16 +179,16 @@ def _encode_measurement(record: MeasurementRecord) -> bytes:
 
 
 def write_record(file: Path, record: Record, *, indented: bool = False) -> None:
-    """Writes a record to a file, which is whole on the disk before it shows up.
+    """Writes a record to a file atomically: the file appears once it is complete on the disk.
 
     Args:
         file: The file.
         record: The record.
-        indented: True writes a line for each field, for readers.
+        indented: True writes indented JSON, for human readers.
 
     Raises:
         OSError: The file cannot be written.
-        DamageError: A figure is not finite where the record demands one.
+        DamageError: A value is invalid, such as a number that must be finite and is not.
     """
     content = encode(record)
     if indented:
@@ -201,10 +201,10 @@ def write_record(file: Path, record: Record, *, indented: bool = False) -> None:
 
 @contextmanager
 def atomic_write(place: Path) -> Iterator[Path]:
-    """Gives a place beside to write a file to, which is then moved where it belongs.
+    """Yields a temporary path in the same directory; moves the file to `place` on success.
 
     Args:
-        place: Where the file shows up, once the context ends well; its directory is made.
+        place: The final path; missing parent directories are created.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     beside = place.with_name(f".{place.name}.{os.getpid()}")

@@ -5,7 +5,7 @@ from msgspec import field
 from stepbench_reports.schema.record import Bytes, Count, Record
 
 Packages = dict[str, str]
-"""Versions of the installed packages that bear upon the figures, by name."""
+"""Versions of the installed packages that affect the measurements, by name."""
 
 
 class MachineFacts(Record, frozen=True, kw_only=True):
@@ -13,14 +13,14 @@ class MachineFacts(Record, frozen=True, kw_only=True):
 
     Attributes:
         cpu: The processor's name.
-        logical_cores: Logical cores; `None` where the system does not tell.
-        physical_cores: Physical cores; `None` where the system does not tell.
-        usable_cores: Cores that the run was allowed to use.
-        memory_bytes: Its memory.
+        logical_cores: The number of logical cores; `None` if the system does not report it.
+        physical_cores: The number of physical cores; `None` if the system does not report it.
+        usable_cores: The number of logical cores that the run was allowed to use.
+        memory_bytes: The size of the main memory, bytes.
         system: The operating system and its release.
-        python: The release of Python.
-        devices: The devices that torch can use, with their names.
-        host: Its name among others (`distributed` runs); `None` where there is only one.
+        python: The Python version.
+        devices: The names of the devices that torch can use, by device.
+        host: The machine's host name in a `distributed` run; `None` if there is only one machine.
     """
 
     cpu: str
@@ -35,15 +35,17 @@ class MachineFacts(Record, frozen=True, kw_only=True):
 
 
 class MachinePeaks(Record, frozen=True, kw_only=True):
-    """What a device reaches at best, by this machine's own measure.
+    """A device's peak throughput, measured on this machine.
 
     Attributes:
-        matmul_flops_per_s: Of a matrix product, by precision, 2 operations for a multiply-add;
-            `None` where the device does not have the precision.
-        copy_bytes_per_s: Of a copy within the device's memory, bytes read and written.
-        decoded_images_per_s: JPEG files that one core decodes; `None` but for the CPU.
-        threads: Threads that torch computes with on the host.
-        measured: When, in UTC.
+        matmul_flops_per_s: The throughput of a matrix product, FLOP/s, by precision; a
+            multiply-add counts as 2 operations. `None` if the device lacks the precision.
+        copy_bytes_per_s: The throughput of a copy within the device's memory, bytes/s; counts
+            bytes read and bytes written.
+        decoded_images_per_s: The number of JPEG files that one core decodes per second; `None`
+            for devices other than the CPU.
+        threads: The number of threads with which torch computes on the host.
+        measured: The time of the measurement, UTC.
     """
 
     matmul_flops_per_s: dict[str, float | None]

@@ -19,17 +19,17 @@ from stepbench_reports.schema.record import (
 )
 
 SCHEMA = 2
-"""The version of `run.json` and of `cases/<id>.json`; raised when their meaning changes."""
+"""The format version of `run.json` and `cases/<id>.json`; increased when a meaning changes."""
 
 
 class Laps(Record, frozen=True, kw_only=True):
-    """Laps over the lapped blocks in order, in seconds: by phase a number for each step.
+    """Laps of all lapped blocks, seconds: for each phase, a number for each step, in order.
 
-    `step` stands beside the phases for the whole step.
+    The entry `step` holds the laps of the whole step.
 
     Attributes:
-        host: By the host's clock.
-        device: By the device's own clock; `None` where the device is synchronous (the CPU) and with
+        host: Laps by the host's clock.
+        device: Laps by the device's clock; `None` if the device is synchronous (the CPU), and with
             `--sync-phases`.
     """
 
@@ -38,11 +38,11 @@ class Laps(Record, frozen=True, kw_only=True):
 
     @property
     def decisive(self) -> dict[str, list[float]]:
-        """Those by the clock that tells how long the work took: the device's, where it has one."""
+        """The laps by the device's clock if there is one, else by the host's clock."""
         return self.device or self.host
 
     def __post_init__(self) -> None:
-        """Refuses laps that are unequally many, or lack the step."""
+        """Raises `ValueError` if phases differ in their number of laps, or if `step` is missing."""
         for clock, tracks in (("host", self.host), ("device", self.device)):
             if tracks is None:
                 continue
@@ -52,12 +52,13 @@ class Laps(Record, frozen=True, kw_only=True):
 
 
 class Block(Record, frozen=True, kw_only=True):
-    """A stretch of steps measured together.
+    """A block of consecutive steps that are measured together.
 
     Attributes:
         kind: `lapped` (a lap at each phase boundary) or `bare` (the plain loop).
-        steps: Training steps.
-        elapsed_s: Seconds from before the first to after the last, all device work done.
+        steps: The number of training steps.
+        elapsed_s: The time from the first step's start until all device work of the last step is
+            done, seconds.
     """
 
     kind: Literal["lapped", "bare"]
@@ -66,15 +67,15 @@ class Block(Record, frozen=True, kw_only=True):
 
 
 class SamplingFacts(Record, frozen=True, kw_only=True):
-    """The end of sampling.
+    """The end of sampling: its reason, and the precision that was reached.
 
     Attributes:
-        stopped: `precise` (the interval of the median met the target), `time` (`--max-time` came
-            first) or `steps` (`--steps` were asked for).
-        rel_error: Half the width of the median step's 95 % interval, as a share of the median;
-            `None` where the steps were too few for one.
-        target: What was asked for.
-        elapsed_s: Seconds that sampling took.
+        stopped: `precise` (`rel_error` reached the target), `time` (`--max-time` ran out first) or
+            `steps` (the number of steps given by `--steps` is done).
+        rel_error: Half the width of the 95 % confidence interval of the median step, as a share of
+            the median; `None` if there are too few steps for an interval.
+        target: The target for `rel_error`.
+        elapsed_s: The duration of sampling, seconds.
     """
 
     stopped: str
@@ -84,18 +85,22 @@ class SamplingFacts(Record, frozen=True, kw_only=True):
 
 
 class BlockNoise(Record, frozen=True, kw_only=True):
-    """What went on around a block. `None` where the system does not tell.
+    """The machine's state during a block.
+
+    A value that the system does not report is `null` in the file.
 
     Attributes:
         kind: The block's kind.
-        kept: True where the block counts.
-        others: The share of all usable cores' time in which processes outside the case's ran.
-        steal: The share of it that the machine's host gave to other machines.
-        pressure: The share of wall time in which some task, of anyone's, waited for a core.
-        cpu_per_wall: Processor time of the case's processes per wall time.
-        involuntary_switches: How often the case's process had to yield its core.
-        clock_hz: The device's clock at the block's end, Hz (CUDA).
-        throttled: Why the device ran below its clock, apart from its power limit (CUDA).
+        kept: True if the block counts.
+        others: The share of the usable cores' time used by processes other than the case's.
+        steal: The share of the usable cores' time that the hypervisor gave to other virtual
+            machines.
+        pressure: The share of wall time in which any task on the machine waited for a core.
+        cpu_per_wall: The CPU time of the case's processes divided by the wall time.
+        involuntary_switches: The number of involuntary context switches of the case's process.
+        clock_hz: The device's clock frequency at the end of the block, Hz (CUDA).
+        throttled: The reason for which the device was throttled; the power limit does not count
+            (CUDA).
     """
 
     kind: Literal["lapped", "bare"]
@@ -110,11 +115,11 @@ class BlockNoise(Record, frozen=True, kw_only=True):
 
 
 class NoiseLimits(Record, frozen=True, kw_only=True):
-    """Above which a block is discarded: shares of all usable cores' time.
+    """The limits above which a block is discarded, as shares of the usable cores' time.
 
     Attributes:
-        others: Of processes outside the case's.
-        steal: Of the machine's host.
+        others: The limit for processes other than the case's.
+        steal: The limit for time that the hypervisor gives to other virtual machines.
     """
 
     others: Share
@@ -125,11 +130,12 @@ class Noise(Record, frozen=True, kw_only=True):
     """Interference while the case was sampled.
 
     Attributes:
-        disturbed: True where disturbed blocks had to be counted, as measuring again had come to its
-            bound, or where more than a fifth of all blocks were discarded.
-        set_aside: Blocks discarded and measured again; their laps are not kept.
-        limits: Above which a block is discarded.
-        blocks: Every block, the discarded ones included.
+        disturbed: True if disturbed blocks count because the limit on repetitions was reached, or
+            if more than a fifth of all blocks were discarded (fewer than ten blocks count as ten).
+        set_aside: The number of blocks that were discarded and measured again; their laps are not
+            kept.
+        limits: The limits above which a block is discarded.
+        blocks: Every block, including the discarded ones.
     """
 
     disturbed: bool
@@ -139,13 +145,13 @@ class Noise(Record, frozen=True, kw_only=True):
 
 
 class WarmUpFacts(Record, frozen=True, kw_only=True):
-    """What came before sampling.
+    """The warm-up before sampling.
 
     Attributes:
-        steps: Steps of the warm-up.
-        elapsed_s: Seconds that it took.
-        settled: True where it ended because steps had stopped getting faster.
-        step_s: The mean step of its last window, seconds.
+        steps: The number of warm-up steps.
+        elapsed_s: The duration of the warm-up, seconds.
+        settled: True if the warm-up ended because steps no longer became faster.
+        step_s: The mean duration of a step in the last window of the warm-up, seconds.
     """
 
     steps: Count
@@ -155,18 +161,18 @@ class WarmUpFacts(Record, frozen=True, kw_only=True):
 
 
 class LoaderFacts(Record, frozen=True, kw_only=True):
-    """The loader by itself, with nothing else running.
+    """The loader, measured alone with no training step running.
 
     Attributes:
-        start_s: Seconds from making its iterator to the first batch.
-        restart_s: The same at an epoch's end, the old workers' end included.
-        samples_per_s: Its own rate.
-        batches: Batches that the rate was taken over.
-        disturbed: True where other processes kept the machine busy at every try.
-        ready: Batches that its workers keep prepared.
-        batches_a_step: Batches that a training step takes.
-        unloaded_step_s: What a training step took with one batch again and again, and nothing to
-            load, seconds; `None` where others kept the machine busy.
+        start_s: The time from creating the loader's iterator to the first batch, seconds.
+        restart_s: The same time at the end of an epoch, seconds; includes stopping the old workers.
+        samples_per_s: The loader's throughput, samples per second.
+        batches: The number of batches over which the throughput was measured.
+        disturbed: True if other processes kept the machine busy at every try.
+        ready: The number of batches that the workers prefetch.
+        batches_a_step: The number of batches that a training step takes from the loader.
+        unloaded_step_s: The duration of a training step that reuses one batch and loads nothing,
+            seconds; `None` if other processes kept the machine busy.
     """
 
     start_s: Seconds
@@ -180,11 +186,11 @@ class LoaderFacts(Record, frozen=True, kw_only=True):
 
 
 class DevicePeak(Record, frozen=True, kw_only=True):
-    """The device's peak memory; `None` where the device keeps none.
+    """The device's peak memory; `null` in the file if the device does not record a peak.
 
     Attributes:
-        device_peak_allocated_bytes: Allocated at once, at most.
-        device_peak_reserved_bytes: Reserved by the allocator, at most.
+        device_peak_allocated_bytes: The peak of allocated memory, bytes.
+        device_peak_reserved_bytes: The peak of memory reserved by the allocator, bytes.
     """
 
     device_peak_allocated_bytes: Bytes | None = None
@@ -192,15 +198,17 @@ class DevicePeak(Record, frozen=True, kw_only=True):
 
 
 class MemoryFacts(Record, frozen=True, kw_only=True):
-    """Peak memory of the sampled steps; the host's from a pass of its own.
+    """Peak memory: the device's over the sampled steps, the host's over a separate pass.
 
     Attributes:
-        host_peak_bytes: Of the process tree: proportional set sizes added up.
-        saved_bytes: What autograd keeps of one forward pass for the backward pass, without
-            parameters and the batch itself; `None` where there was none, or it could not be had.
-        device_peak_allocated_bytes: Allocated at once on the device, at most.
-        device_peak_reserved_bytes: Reserved by the device's allocator, at most.
-        warmup: The device's peaks of the warm-up before.
+        host_peak_bytes: The peak memory of the process tree, bytes: the sum of the processes'
+            proportional set sizes.
+        saved_bytes: The size of the tensors that autograd saves in one forward pass for the
+            backward pass, bytes, without parameters and the batch; `None` if there is no backward
+            pass or the size could not be measured.
+        device_peak_allocated_bytes: The peak of memory allocated on the device, bytes.
+        device_peak_reserved_bytes: The peak of memory reserved by the device's allocator, bytes.
+        warmup: The device's peak memory up to the end of the warm-up.
     """
 
     host_peak_bytes: Bytes
@@ -211,13 +219,15 @@ class MemoryFacts(Record, frozen=True, kw_only=True):
 
 
 class Operations(Record, frozen=True, kw_only=True):
-    """What one step computes and moves, counted on the eager model in a pass of its own.
+    """The operations of one step, counted on the eager model in a separate pass.
 
     Attributes:
-        flops: Floating-point operations of forward and backward, 2 for a multiply-add.
-        bytes: Bytes that its operators read and write.
-        operators: Operators that were called.
-        reason: Why they could not be counted; the figures are then `None`.
+        flops: The number of floating-point operations of forward and backward; a multiply-add
+            counts as 2.
+        bytes: The number of bytes that the step's operators read and write.
+        operators: The number of operator calls.
+        reason: The reason for which the operations could not be counted; the numbers are then
+            `None`.
     """
 
     flops: LargeCount | None
@@ -227,13 +237,14 @@ class Operations(Record, frozen=True, kw_only=True):
 
 
 class LaunchOverhead(Record, frozen=True, kw_only=True):
-    """Forward and backward with next to no data: Python, dispatch and kernel launches.
+    """The time of forward and backward on a tiny batch: Python, dispatch and kernel launches.
 
     Attributes:
-        batch_size: Samples that the batch was cut to; `None` where it could not be had.
-        forward_s: Seconds of the forward pass.
-        backward_s: Seconds of the backward pass; 0 in evaluation.
-        reason: Why it could not be had, as for models that would be compiled anew.
+        batch_size: The number of samples in the tiny batch; `None` if there is no measurement.
+        forward_s: The duration of the forward pass, seconds.
+        backward_s: The duration of the backward pass, seconds; 0 in evaluation.
+        reason: The reason for which there is no measurement, such as a model that would be
+            recompiled for the batch.
     """
 
     batch_size: Positive | None
@@ -243,13 +254,13 @@ class LaunchOverhead(Record, frozen=True, kw_only=True):
 
 
 class RankTrack(Record, frozen=True, kw_only=True):
-    """One rank's part of a case that runs in several processes.
+    """The measurement of one rank, in a case that runs in several processes.
 
     Attributes:
-        rank: Its number.
-        host: The machine that it ran on.
-        laps: Its laps.
-        blocks: Its blocks.
+        rank: The rank's number.
+        host: The machine on which the rank ran.
+        laps: The rank's laps.
+        blocks: The rank's blocks.
     """
 
     rank: Count
@@ -259,14 +270,16 @@ class RankTrack(Record, frozen=True, kw_only=True):
 
 
 class TurnFacts(Record, frozen=True, kw_only=True):
-    """A turn of a player among others, in a round (`--one-at-a-time` has none).
+    """A turn of a player: a case whose process takes turns with the processes of other cases.
+
+    With `--one-at-a-time` there are no turns.
 
     Attributes:
-        generation: Which of the player's processes took it, from 0.
-        round: Which round of the generation, from 0.
-        kind: `lapped`, `bare` or `unloaded` (one batch again and again).
-        steps: Training steps.
-        elapsed_s: Seconds, all device work done.
+        generation: The index of the player's process that took the turn, from 0.
+        round: The index of the round within the generation, from 0.
+        kind: `lapped`, `bare` or `unloaded` (one batch is used again and again).
+        steps: The number of training steps.
+        elapsed_s: The time until all device work of the turn is done, seconds.
     """
 
     generation: Count
@@ -277,11 +290,11 @@ class TurnFacts(Record, frozen=True, kw_only=True):
 
 
 class EnergyFacts(Record, frozen=True, kw_only=True):
-    """Energy over the bare blocks, where the device tells it.
+    """The energy that the device used during the bare blocks.
 
     Attributes:
-        device_joules: Of the device.
-        elapsed_s: Seconds that it was taken over.
+        device_joules: The energy that the device used, joules.
+        elapsed_s: The time over which the energy was measured, seconds.
     """
 
     device_joules: float
@@ -289,34 +302,34 @@ class EnergyFacts(Record, frozen=True, kw_only=True):
 
 
 class Findings(Record, frozen=True, kw_only=True):
-    """The figures of a case that was measured. Times in seconds, sizes in bytes.
+    """The results of a measured case. Times are in seconds, sizes in bytes.
 
     Attributes:
-        data: What it trained on.
-        model: What was trained.
-        settings: The settings in force.
-        clock: The clock that laps were read from.
-        phases: The phases that the case has, in order; `transfer` does not exist on the CPU,
-            `backward` and `optimizer` not in evaluation.
-        laps: By clock and phase, a number for each step.
-        micro_laps: With `accumulate` above 1, the laps of each micro-batch by themselves, by the
-            clock that tells how long the work took: by phase a row for each step, with a number for
-            each micro-batch. `laps` are their sums.
-        blocks: Every block that counted, in order.
-        sampling: Why sampling ended.
-        noise: Interference meanwhile.
-        warmup: What came before.
-        first_step_s: The very first step, with kernel selection, allocator growth and (from a warm
-            cache) compilation.
-        loader: The loader by itself.
-        compile: What was compiled; `None` for eager cases.
-        memory: Peaks.
+        data: The data that the case trained on.
+        model: The model that was trained.
+        settings: The settings in force in the case's process.
+        clock: The clock that measured the laps.
+        phases: The case's phases in order; without `transfer` on the CPU, and without `backward`
+            and `optimizer` in evaluation.
+        laps: The laps: for each clock and phase, a number for each step.
+        micro_laps: The laps of each micro-batch if `accumulate` is above 1, by the device's clock
+            if there is one, else by the host's: for each phase, a row for each step with a number
+            for each micro-batch. The sum of a row is the step's number in `laps`.
+        blocks: Every block that counts, in order.
+        sampling: The end of sampling.
+        noise: Interference during sampling.
+        warmup: The warm-up before sampling.
+        first_step_s: The duration of the very first step, seconds; includes kernel selection,
+            allocator growth and compilation (with a warm cache).
+        loader: The loader, measured alone.
+        compile: The compilation; `None` for eager cases.
+        memory: Peak memory.
         work: The operations of one step.
         fixed: The launch overhead of one step.
-        host: The machine that measured it; `None` where that is the run's own.
-        ranks: A track for each rank; empty where the case is one process.
-        turns: Turns taken among other players; empty where it was measured by itself.
-        energy: Energy; `None` where the device does not tell.
+        host: The machine that measured the case; `None` if it is the machine of the run.
+        ranks: The measurement of each rank; empty if the case runs in one process.
+        turns: The case's turns with other players; empty if the case was measured alone.
+        energy: The energy used; `None` if the device does not report it.
     """
 
     data: DataFacts

@@ -1,4 +1,4 @@
-"""`parity/<id>.json` and `train-parity/<id>.json`: whether a case trains the same model."""
+"""`parity/<id>.json` and `train-parity/<id>.json`: the results of a case's parity checks."""
 
 from enum import StrEnum
 
@@ -7,30 +7,30 @@ from msgspec import field
 from stepbench_reports.schema.record import Count, Positive, Record, Seconds
 
 SCHEMA = 1
-"""The version of these files, and of `profiles/<id>.json`."""
+"""The format version of these files and of `profiles/<id>.json`."""
 
 
 class ParityVerdict(StrEnum):
-    """A verdict on whether a case computes what it should."""
+    """A verdict on the correctness of the tensors that a case computes."""
 
     PASS = "pass"  # noqa: S105  # no password
     FAIL = "fail"
     UNDECIDED = "undecided"
-    """Neither can be told, for the reason that is given."""
+    """Neither `pass` nor `fail` can be shown; the judgement's `reason` says why."""
 
 
 class TrainingVerdict(StrEnum):
-    """A verdict on whether a case trains to the same accuracy."""
+    """A verdict on the accuracy to which a case trains, compared with its twin."""
 
     EQUIVALENT = "equivalent"
     DIFFERENT = "different"
     INCONCLUSIVE = "inconclusive"
     TWIN = "twin"
-    """The case is what others are compared with."""
+    """The case is itself the twin with which other cases are compared."""
 
 
 class TensorKind(StrEnum):
-    """The kind of a tensor, in the order in which a step computes it."""
+    """The kind of a tensor; the members are in the order in which a step computes them."""
 
     OUTPUT = "output"
     LOSS = "loss"
@@ -40,15 +40,17 @@ class TensorKind(StrEnum):
 
 
 class TensorError(Record, frozen=True, kw_only=True):
-    """A tensor's error beside its tolerance.
+    """A tensor's error and its tolerance.
 
     Attributes:
         step: The step, counted from 1.
-        kind: What it is.
-        name: A parameter's or a buffer's module path; a part of the output.
-        error: Its relative error; `None` where it is not finite, or the tensor is missing.
-        allowed: The tolerance; `None` where it is not finite.
-        own: Eager execution's own error in the same precision; `None` where it is not finite.
+        kind: The kind of the tensor.
+        name: The tensor's name: the module path of a parameter or buffer, or a part of the output.
+        error: The tensor's relative error; `None` if the error is not finite or the tensor is
+            missing.
+        allowed: The tolerance; `None` if the tolerance is not finite.
+        own: The tensor's relative error in eager execution with the same precision; `None` if the
+            error is not finite.
     """
 
     step: Count
@@ -60,13 +62,14 @@ class TensorError(Record, frozen=True, kw_only=True):
 
 
 class ReferenceFacts(Record, frozen=True, kw_only=True):
-    """How far the trajectories were compared.
+    """The extent of the comparison: its steps and batch size, compared with those requested.
 
     Attributes:
-        steps: Steps that were compared.
-        batch_size: Samples in each of their batches.
-        cut: Why not as far as was asked for; `None` where it was.
-        asked_steps: Steps that were asked for.
+        steps: The number of steps that were compared.
+        batch_size: The number of samples in each compared batch.
+        cut: The reason for fewer steps or smaller batches than requested; `None` if neither is
+            reduced.
+        asked_steps: The number of steps that were requested.
         asked_batch_size: The case's batch size.
         seed: The seed of weights and batches.
     """
@@ -80,11 +83,11 @@ class ReferenceFacts(Record, frozen=True, kw_only=True):
 
 
 class Rule(Record, frozen=True, kw_only=True):
-    """The tolerance: a multiple of eager execution's own error, and a floor beside it.
+    """The rule for a tensor's tolerance: `multiple` times the error of eager execution + `floor`.
 
     Attributes:
-        multiple: How many times eager's own error.
-        floor: What is allowed beside it.
+        multiple: The factor by which the error of eager execution is multiplied.
+        floor: The relative error that is always allowed, added to the product.
     """
 
     multiple: float
@@ -92,11 +95,11 @@ class Rule(Record, frozen=True, kw_only=True):
 
 
 class Blame(Record, frozen=True, kw_only=True):
-    """What a compiled case that fails does if it is compiled in another way.
+    """The result of repeating a failed compiled case with a different value of `compile`.
 
     Attributes:
-        compile: The other way: `off` or `backend:aot_eager`.
-        found: `departs`, `agrees`, or why it failed.
+        compile: The different value: `off` or `backend:aot_eager`.
+        found: `departs` (some tensor is out of tolerance), `agrees`, or the reason for a failure.
     """
 
     compile: str
@@ -104,12 +107,12 @@ class Blame(Record, frozen=True, kw_only=True):
 
 
 class ReloadFacts(Record, frozen=True, kw_only=True):
-    """A saved and reloaded model beside the one that was trained.
+    """The comparison of a saved and reloaded model with the trained model.
 
     Attributes:
-        identical: True where the outputs are the same, bit for bit; `None` where they could not be
-            compared.
-        reason: Why not, in one sentence.
+        identical: True if the outputs of both models are equal, bit for bit; `None` if the outputs
+            could not be compared.
+        reason: The reason in one sentence if `identical` is not true.
     """
 
     identical: bool | None
@@ -117,24 +120,23 @@ class ReloadFacts(Record, frozen=True, kw_only=True):
 
 
 class Judgement(Record, frozen=True, kw_only=True):
-    """A judgement of a case's parity.
+    """The judgement of a case's parity.
 
     Attributes:
-        verdict: The answer; `docs/parity.md` has the rule.
-        reason: One sentence, where it does not pass.
-        reference: How far the trajectories were compared; `None` where the reference could not be
-            had.
+        verdict: The verdict; `docs/parity.md` explains the rule.
+        reason: The reason in one sentence if the case does not pass.
+        reference: The extent of the comparison; `None` if the reference could not be computed.
         random: The operators that draw random numbers.
-        rule: The tolerance.
-        worst: By kind of tensor, the one closest to its tolerance, or furthest beyond it.
-        first: The first tensor out of tolerance, in the order of computing.
-        departed: Tensors out of tolerance.
-        compared: Tensors that were compared.
-        starts: Starts that the case was run from: above 1 where a mismatch was looked at again, and
-            errors are then the smallest of all.
-        blame: For a compiled case that fails, what else fails.
-        reload: The saved and reloaded model; `None` where that was not tried.
-        elapsed_s: Seconds that judging took, compilation included.
+        rule: The rule for the tolerance.
+        worst: By kind of tensor, the tensor closest to its tolerance, or furthest beyond it.
+        first: The first tensor out of tolerance, in the order of computation.
+        departed: The number of tensors out of tolerance.
+        compared: The number of tensors that were compared.
+        starts: The number of initial states from which the case was run. Above 1, a mismatch was
+            checked again, and each error is the smallest over all starts.
+        blame: For a compiled case that fails, the result with a different value of `compile`.
+        reload: The check of the saved and reloaded model; `None` if there was no check.
+        elapsed_s: The duration of the parity check, seconds, including compilation.
     """
 
     verdict: ParityVerdict
@@ -153,14 +155,14 @@ class Judgement(Record, frozen=True, kw_only=True):
 
 
 class TrainParityOptions(Record, frozen=True, kw_only=True):
-    """How trained models are compared.
+    """The options of `--train-parity`, which compares trained models.
 
     Attributes:
-        steps: Steps of each training.
-        margin: The difference of test accuracies that still counts as none.
-        budget_s: Seconds that the trainings of a case may take.
-        least_seeds: Seeds that are trained at least.
-        most_seeds: Seeds that are trained at most.
+        steps: The number of steps of each training.
+        margin: The largest difference in test accuracy that still counts as equivalent.
+        budget_s: The time budget for all trainings of a case, seconds.
+        least_seeds: The minimum number of seeds.
+        most_seeds: The maximum number of seeds.
     """
 
     steps: Positive = 8000
@@ -171,19 +173,21 @@ class TrainParityOptions(Record, frozen=True, kw_only=True):
 
 
 class TrainingFacts(Record, frozen=True, kw_only=True):
-    """The trainings of a case beside those of its eager twin.
+    """The comparison of a case's trainings with those of its twin (eager fp32, same device).
 
     Attributes:
-        verdict: The answer; `None` where a training failed.
-        twin: The id of the case that it is compared with.
-        asked: How trained models were compared.
-        accuracies: By seed, the case's test accuracy; `None` where the metric is not finite.
-        twin_accuracies: By seed, its twin's.
-        difference: The mean difference, case less twin.
-        low: The lower end of its interval; `None` where there are too few seeds for one.
-        high: The upper end.
-        confidence: That of the interval, two-sided.
-        elapsed_s: Seconds that it took.
+        verdict: The verdict; `None` if a training failed.
+        twin: The id of the twin.
+        asked: The options of the comparison.
+        accuracies: The case's test accuracy for each seed; `None` if the metric is not finite.
+        twin_accuracies: The twin's test accuracy for each seed; `None` if the metric is not finite.
+        difference: The mean of the case's accuracy minus the twin's accuracy.
+        low: The lower end of the confidence interval of `difference`; `None` if there are too few
+            seeds.
+        high: The upper end of the confidence interval of `difference`; `None` if there are too few
+            seeds.
+        confidence: The two-sided confidence level of the interval.
+        elapsed_s: The duration of the comparison, seconds.
     """
 
     verdict: TrainingVerdict | None = None
@@ -199,13 +203,13 @@ class TrainingFacts(Record, frozen=True, kw_only=True):
 
 
 class Trained(Record, frozen=True, kw_only=True):
-    """The result of one training; not kept as such.
+    """The result of one training; not written to a file.
 
     Attributes:
-        accuracy: The metric over the test data, per sample: the share of right answers; the mean
-            of several tests in the last part of training. Not finite where the metric is not.
-        samples: Test samples.
-        loss: Of the last step.
+        accuracy: The metric on the test data, per sample (the share of right answers), averaged
+            over several tests in the last part of training. Not finite if the metric is not finite.
+        samples: The number of test samples.
+        loss: The loss of the last step.
     """
 
     accuracy: float

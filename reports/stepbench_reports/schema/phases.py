@@ -4,13 +4,14 @@ from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """A part of a training step, in the order in which a step goes through them.
+    """A phase of a training step; the members are in the order of a step.
 
-    Every moment of a step belongs to exactly one phase, so that the laps of a step add up to it.
+    Every moment of a step belongs to exactly one phase, so the laps of the phases add up to the
+    duration of the step.
     """
 
     DATALOAD = "dataload"
-    """Waiting for the `DataLoader`'s next batch; with no workers, also making it."""
+    """Waiting for the `DataLoader`'s next batch; without workers, also making the batch."""
     TRANSFER = "transfer"
     """Moving the batch to the device. Does not exist on the CPU."""
     FORWARD = "forward"
@@ -18,11 +19,11 @@ class Phase(StrEnum):
     BACKWARD = "backward"
     """The gradients."""
     OPTIMIZER = "optimizer"
-    """`step` and `zero_grad` (and the gradient scaler's part, where there is one)."""
+    """The optimizer's `step` and `zero_grad`, and the gradient scaler's work (if there is one)."""
 
 
 def phases_of(loop: str, device: str) -> tuple[Phase, ...]:
-    """The phases of a step: nothing is transferred on the CPU, nothing learned in evaluation."""
+    """Returns a step's phases: no transfer on the CPU, no backward and optimizer in evaluation."""
     absent = set() if loop == "train" else {Phase.BACKWARD, Phase.OPTIMIZER}
     if device == "cpu":
         absent.add(Phase.TRANSFER)
@@ -32,4 +33,4 @@ def phases_of(loop: str, device: str) -> tuple[Phase, ...]:
 PHASES: tuple[str, ...] = tuple(phase.value for phase in Phase)
 """The names of all phases, in order."""
 STEP = "step"
-"""The name under which a whole step stands beside its phases."""
+"""The name of the whole step wherever its value is listed along with the phases."""

@@ -1,4 +1,4 @@
-"""`profiles/<id>.json`: where a case's time goes within its phases."""
+"""`profiles/<id>.json`: the breakdown of a case's phases into operators."""
 
 from msgspec import field
 
@@ -9,8 +9,8 @@ class TraceFacts(Record, frozen=True, kw_only=True):
     """A trace in `traces/`.
 
     Attributes:
-        bytes: Its size.
-        events: How many events it holds.
+        bytes: The size of the trace file, bytes.
+        events: The number of events in the trace.
     """
 
     bytes: Bytes
@@ -18,11 +18,11 @@ class TraceFacts(Record, frozen=True, kw_only=True):
 
 
 class BoardFacts(Record, frozen=True, kw_only=True):
-    """A case's directory beneath `tb/`, which TensorBoard reads.
+    """A case's directory in `tb/`, which TensorBoard reads.
 
     Attributes:
-        bytes: Its size.
-        left_out: What is missing of it, and why, by tab or part.
+        bytes: The size of the directory, bytes.
+        left_out: The reasons for which parts are missing, by TensorBoard tab or part.
     """
 
     bytes: Bytes
@@ -30,16 +30,19 @@ class BoardFacts(Record, frozen=True, kw_only=True):
 
 
 class OperatorRow(Record, frozen=True, kw_only=True):
-    """An operator in a phase, over all the profiled steps.
+    """An operator in a phase, summed over all profiled steps.
 
     Attributes:
-        phase: The phase in which it was called.
-        operator: Its name; `(outside operators)` is Python, and waiting.
-        shapes: Those of its inputs; empty where they are not known.
-        calls: How often it was called.
-        host_self_s: Seconds on the host without the operators that it called.
-        device_self_s: Seconds of the work on the device that it asked for itself.
-        allocated_bytes: What it allocated itself, on any device, freed again or not.
+        phase: The phase in which the operator was called.
+        operator: The operator's name; `(outside operators)` stands for Python and waiting.
+        shapes: The shapes of the operator's inputs; empty if they are not known.
+        calls: The number of calls.
+        host_self_s: The operator's self time on the host, seconds: excludes the operators that it
+            calls.
+        device_self_s: The operator's self time on the device, seconds: includes only the device
+            work that it launches itself.
+        allocated_bytes: The memory that the operator allocated itself, bytes, on all devices;
+            memory that it freed again is not subtracted.
     """
 
     phase: str
@@ -55,15 +58,16 @@ class Breakdown(Record, frozen=True, kw_only=True):
     """Operators by phase.
 
     Attributes:
-        steps: Steps that were profiled.
-        step_s: Seconds that these took together, by the host's clock; profiling slows a step.
-        phase_s: Each phase's part of that.
-        rows: Operators by phase, the longest first. On one thread the host's seconds of a phase add
-            up to the phase.
-        device_idle: By device, the share of the time from the first profiled step's begin to the
-            last work's end in which it had nothing to do; empty where none was at work.
-        memory_peak_bytes: By device, the most that was allocated at once during the steps; what was
-            there before them does not count on the CPU.
+        steps: The number of profiled steps.
+        step_s: The total duration of the profiled steps by the host's clock, seconds; profiling
+            slows a step down.
+        phase_s: The part of `step_s` spent in each phase, seconds.
+        rows: Operators by phase, the longest first. On one thread, the operators' `host_self_s` in
+            a phase add up to the phase.
+        device_idle: By device, the share of time in which the device was idle, from the start of
+            the first profiled step to the end of the last work; empty if no device was used.
+        memory_peak_bytes: By device, the peak of allocated memory during the profiled steps, bytes;
+            on the CPU, without memory that was allocated before these steps.
     """
 
     steps: Count
@@ -75,12 +79,12 @@ class Breakdown(Record, frozen=True, kw_only=True):
 
 
 class Curves(Record, frozen=True, kw_only=True):
-    """A short training from the weights that every case starts with.
+    """The curves of a short training that starts from the same weights in every case.
 
     Attributes:
-        loss: Of each step, as long as it was finite.
-        accuracy: The metric per test sample, by the number of steps taken; empty where the workload
-            has no test data or no metric.
+        loss: The loss of each step, as long as the loss was finite.
+        accuracy: Pairs of a number of steps taken and the metric per test sample after them; empty
+            if the workload has no test data or no metric.
     """
 
     loss: tuple[float, ...]
@@ -88,15 +92,15 @@ class Curves(Record, frozen=True, kw_only=True):
 
 
 class WorkerFacts(Record, frozen=True, kw_only=True):
-    """A loader worker's time, with nothing else running.
+    """The time that a loader worker spends on each part of its work, with no training running.
 
     Attributes:
-        worker: Its number; 0 where the training process loads by itself.
-        batches: Batches that it made.
-        samples: Samples in these.
-        elapsed_s: Seconds from when it began the first to when it had made the last.
-        seconds: Each part's: `read` is the data set apart from its transforms, `hand over` the
-            rest.
+        worker: The worker's number; 0 if the training process loads the data.
+        batches: The number of batches that the worker made.
+        samples: The number of samples in the worker's batches.
+        elapsed_s: The time from the start of the first batch to the end of the last, seconds.
+        seconds: The time of each part, seconds: `read` is the data set without its transforms, each
+            transform has its name, `collate` makes batches, and `hand over` is the rest.
     """
 
     worker: Count
@@ -111,12 +115,12 @@ class ProfileFindings(Record, frozen=True, kw_only=True):
 
     Attributes:
         trace: The trace.
-        board: What TensorBoard reads.
+        board: The directory that TensorBoard reads.
         breakdown: Operators by phase.
-        curves: A short training; `None` in evaluation.
-        workers: The loader's workers; `None` without `--profile-workers`.
-        snapshot_bytes: The size of the memory snapshot; `None` where there is none.
-        elapsed_s: Seconds that profiling took.
+        curves: The curves of a short training; `None` in evaluation.
+        workers: The times of the loader's workers; `None` without `--profile-workers`.
+        snapshot_bytes: The size of the memory snapshot, bytes; `None` if there is no snapshot.
+        elapsed_s: The duration of profiling, seconds.
     """
 
     trace: TraceFacts

@@ -1,6 +1,6 @@
-"""The base of every record, and the numbers that one may hold.
+"""The base class of every record, and the types of numbers in records.
 
-Records are frozen structs of msgspec: typed at every depth, checked when they are read, and written
+Records are frozen msgspec structs: typed at every depth, validated when they are read, and written
 in the order of their fields.
 """
 
@@ -9,15 +9,15 @@ from typing import Annotated, TypeAlias
 from msgspec import Meta, Struct
 
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53, description="count")]
-"""A whole number of 0 or more that a float holds exactly."""
+"""A whole number of 0 or more that a float represents exactly, up to 2**53."""
 Positive: TypeAlias = Annotated[int, Meta(ge=1, le=2**53, description="count from 1")]
 """A whole number of 1 or more."""
 LargeCount: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1, description="count")]
-"""A whole number of 0 or more that 64 bits hold: operations, and bytes that these move."""
+"""A whole number of 0 or more that fits into 64 bits (signed), for operations and bytes moved."""
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e9, description="seconds")]
 """A duration in seconds, up to 30 years."""
 Lap: TypeAlias = Annotated[float, Meta(ge=-1e9, le=1e9, description="seconds")]
-"""A duration that is the difference of others, and may come out just below 0."""
+"""A duration in seconds, computed as a difference of durations; may be just below 0."""
 Share: TypeAlias = Annotated[float, Meta(ge=0, description="share")]
 """A share of a whole; 1 is all of it."""
 Bytes: TypeAlias = Annotated[int, Meta(ge=0, le=2**53, description="bytes")]
@@ -25,4 +25,4 @@ Bytes: TypeAlias = Annotated[int, Meta(ge=0, le=2**53, description="bytes")]
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """A typed, frozen record. Fields that a file has and the record does not are passed over."""
+    """A typed, frozen record. Reading ignores fields of a file that the record does not have."""

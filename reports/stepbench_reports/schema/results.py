@@ -1,4 +1,4 @@
-"""The records of a case in a run directory: a file for each pass over it.
+"""The records of a case in a run directory: a file for each pass over the case.
 
 | file | record |
 | --- | --- |
@@ -18,16 +18,16 @@ from stepbench_reports.schema.status import Status
 
 
 class CaseRecord(Record, frozen=True, kw_only=True):
-    """A case, and how a pass over it ended.
+    """A case, and the outcome of a pass over the case.
 
     Attributes:
         schema: The version of the file's format.
         id: The case's id.
-        case: Its value on each axis.
-        status: How the pass ended.
-        reason: One sentence with the remedy, where the status is not `ok`.
-        detail: The traceback or the end of what the child printed, where there is one.
-        axis: The axis whose value this machine does not support, where the case is `unsupported`.
+        case: The case's value on each axis.
+        status: The status with which the pass ended.
+        reason: The reason and the remedy in one sentence; `None` if the status is `ok`.
+        detail: The traceback, or the end of the process's output; `None` if there is neither.
+        axis: The axis whose value this machine does not support, if the status is `unsupported`.
     """
 
     schema: int
@@ -40,18 +40,20 @@ class CaseRecord(Record, frozen=True, kw_only=True):
 
     @property
     def is_final(self) -> bool:
-        """True where a resumed run need not repeat the pass."""
+        """True if a resumed run need not repeat the pass."""
         return self.status in {Status.OK, Status.UNSUPPORTED}
 
 
 class MeasurementRecord(CaseRecord, frozen=True, kw_only=True):
-    """`cases/<id>.json`. In the file the findings' fields stand beside the others, `null` if none.
+    """`cases/<id>.json`: the measurement of a case.
+
+    In the file, the fields of `findings` are on the top level, `null` if the status is not `ok`.
 
     Attributes:
-        start_s: Seconds from asking for the case's process to its first message; `None` where there
-            was none.
-        elapsed_s: Seconds from asking for the process to its end.
-        findings: The figures; `None` where the status is not `ok`.
+        start_s: The time from requesting the case's process to its first message, seconds; `None`
+            if there was no message.
+        elapsed_s: The time from requesting the case's process to its end, seconds.
+        findings: The results of the measurement; `None` if the status is not `ok`.
     """
 
     schema: int = measurement.SCHEMA
@@ -61,12 +63,12 @@ class MeasurementRecord(CaseRecord, frozen=True, kw_only=True):
 
 
 class ParityRecord(CaseRecord, frozen=True, kw_only=True):
-    """`parity/<id>.json`.
+    """`parity/<id>.json`: the comparison of a case's tensors with the reference.
 
     Attributes:
-        judged_as: The id of the case that stands for all with the same numerics, and was judged.
-        elapsed_s: Seconds that the comparison took, with the start of its process.
-        judgement: The judgement; `None` where judging came to no end.
+        judged_as: The id of the case that was judged for all cases with the same numerics.
+        elapsed_s: The duration of the comparison, seconds, including the start of its process.
+        judgement: The judgement; `None` if the comparison did not finish.
     """
 
     schema: int = parity.SCHEMA
@@ -76,10 +78,10 @@ class ParityRecord(CaseRecord, frozen=True, kw_only=True):
 
 
 class TrainingParityRecord(CaseRecord, frozen=True, kw_only=True):
-    """`train-parity/<id>.json`.
+    """`train-parity/<id>.json`: the comparison of a case's trained models with its twin's.
 
     Attributes:
-        facts: The trainings beside those of the eager twin.
+        facts: The trainings of the case and of its twin.
     """
 
     schema: int = parity.SCHEMA
@@ -87,11 +89,11 @@ class TrainingParityRecord(CaseRecord, frozen=True, kw_only=True):
 
 
 class ProfileRecord(CaseRecord, frozen=True, kw_only=True):
-    """`profiles/<id>.json`.
+    """`profiles/<id>.json`: the profile of a case.
 
     Attributes:
-        elapsed_s: Seconds that profiling took, with the start of its process.
-        profile: The profile; `None` where profiling came to no end.
+        elapsed_s: The duration of profiling, seconds, including the start of its process.
+        profile: The profile; `None` if profiling did not finish.
     """
 
     schema: int = parity.SCHEMA

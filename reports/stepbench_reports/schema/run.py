@@ -1,4 +1,4 @@
-"""`run.json`: what a run was asked to do, on which machine."""
+"""`run.json`: the options of a run, and the machine on which it ran."""
 
 from msgspec import field
 
@@ -11,15 +11,16 @@ Value = str | int | bool
 
 
 class SamplingOptions(Record, frozen=True, kw_only=True):
-    """How long each case is sampled.
+    """The length and precision of each case's sampling.
 
     Attributes:
-        steps: Exactly so many lapped steps; `None` goes by the other two.
-        max_time_s: Seconds at most.
-        rel_error: Until half the width of the median step's 95 % interval is at most this share of
-            the median.
-        sync_phases: True waits for the device at every lap.
-        deadline_s: Seconds after which a case is given up.
+        steps: The exact number of lapped steps; `None` to sample until `rel_error` or
+            `max_time_s` is reached.
+        max_time_s: The maximum time of sampling, seconds.
+        rel_error: The target for half the width of the 95 % confidence interval of the median step,
+            as a share of the median.
+        sync_phases: True synchronizes the device at every lap.
+        deadline_s: The time after which a case is aborted, seconds.
     """
 
     steps: Positive | None = None
@@ -30,15 +31,15 @@ class SamplingOptions(Record, frozen=True, kw_only=True):
 
 
 class Settings(Record, frozen=True, kw_only=True):
-    """Settings that hold for every case; `None` leaves torch's own choice.
+    """Settings that apply to every case. A `null` setting keeps torch's default.
 
     Attributes:
-        threads: Threads that compute within an operator.
-        interop_threads: Threads that run operators side by side.
+        threads: The number of intra-op threads, which compute within an operator.
+        interop_threads: The number of inter-op threads, which run operators in parallel.
         seed: The seed of weights, shuffling and loader workers.
-        cudnn_benchmark: True lets cuDNN try its algorithms and keep the fastest.
-        deterministic: True uses deterministic algorithms only.
-        allocator: Settings of the device's allocator, as `PYTORCH_ALLOC_CONF` takes them.
+        cudnn_benchmark: True lets cuDNN benchmark its algorithms and use the fastest.
+        deterministic: True uses only deterministic algorithms.
+        allocator: Settings of the device's allocator, in the syntax of `PYTORCH_ALLOC_CONF`.
     """
 
     threads: Positive | None = None
@@ -50,11 +51,12 @@ class Settings(Record, frozen=True, kw_only=True):
 
 
 class ParityOptions(Record, frozen=True, kw_only=True):
-    """How tensors are compared.
+    """The options of the parity check, which compares a case's tensors with a reference.
 
     Attributes:
-        steps: Training steps.
-        budget_s: Seconds a case at most, compilation and the confirming of a mismatch apart.
+        steps: The number of training steps that are compared.
+        budget_s: The maximum time per case, seconds, without compilation and the confirmation of a
+            mismatch.
     """
 
     steps: Positive = 5
@@ -62,13 +64,13 @@ class ParityOptions(Record, frozen=True, kw_only=True):
 
 
 class ProfilingOptions(Record, frozen=True, kw_only=True):
-    """What is profiled.
+    """The options of profiling.
 
     Attributes:
-        steps: Steps of each trace.
+        steps: The number of steps in each trace.
         stack: True records call stacks and modules.
-        workers: True times the parts of each loader worker's work.
-        memory_snapshot: True records a CUDA device's allocations.
+        workers: True measures the time of each part of a loader worker's work.
+        memory_snapshot: True records a memory snapshot of a CUDA device's allocations.
     """
 
     steps: Positive = 3
@@ -78,38 +80,39 @@ class ProfilingOptions(Record, frozen=True, kw_only=True):
 
 
 class ServerFacts(Record, frozen=True, kw_only=True):
-    """The fork server.
+    """The fork server, which starts each case's process.
 
     Attributes:
-        import_s: Seconds that its imports took; `None` where children import by themselves.
+        import_s: The duration of the server's imports, seconds; `None` if each child process
+            imports its modules itself.
     """
 
     import_s: Seconds | None = None
 
 
 class RunFacts(Record, frozen=True, kw_only=True):
-    """`run.json`.
+    """`run.json`: the cases and options of a run, and the machine on which it ran.
 
     Attributes:
         schema: The version of the format.
         id: The run's name.
-        started: When, in UTC.
+        started: The start time, UTC.
         command: The command line.
         stepbench: The version of stepbench.
         axes: The values of each axis of the matrix.
-        include: Cases that were added to the matrix: each names some axes.
-        exclude: Cases that were left out of it: each names some axes.
-        cases: The id of every case, in order; one without a file was not measured (yet).
-        sampling: How long each case is sampled.
-        settings: What was asked for; each case records what was in force.
-        parity: How tensors are compared; `None` where they are not.
-        train_parity: How trained models are compared; `None` where they are not.
-        profiling: What is profiled; `None` where nothing is.
-        cold: True where each compiled case has an empty compile cache of its own.
+        include: Cases that were added to the matrix; each entry gives values on some axes.
+        exclude: Cases that were left out of the matrix; each entry gives values on some axes.
+        cases: The id of every case, in order. A case without a file has not been measured.
+        sampling: The length and precision of each case's sampling.
+        settings: The requested settings; each case's file records the settings in force.
+        parity: The options of the parity check; `None` if tensors are not compared.
+        train_parity: The options of `--train-parity`; `None` if trained models are not compared.
+        profiling: The options of profiling; `None` if cases are not profiled.
+        cold: True if each compiled case has a separate, empty compile cache.
         data_dir: The directory of real data; `None` for data that stepbench generates.
-        machine: The machine.
-        ceilings: By device, what this machine reaches at best.
-        packages: Versions of packages.
+        machine: The machine on which the run ran.
+        ceilings: This machine's peak throughput, by device.
+        packages: Versions of the installed packages that affect the measurements, by name.
         server: The fork server.
     """
 

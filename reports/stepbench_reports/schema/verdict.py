@@ -1,4 +1,4 @@
-"""`verdict.json`: what a check came to."""
+"""`verdict.json`: the verdict of a check."""
 
 from enum import StrEnum
 from typing import Literal
@@ -8,7 +8,7 @@ from stepbench_reports.schema.record import Count, Record
 
 
 class Verdict(StrEnum):
-    """A verdict on a row or a fact."""
+    """A verdict on a row or a difference."""
 
     REGRESSION = "regression"
     IMPROVEMENT = "improvement"
@@ -17,22 +17,24 @@ class Verdict(StrEnum):
 
 
 class VerdictRow(Record, frozen=True, kw_only=True):
-    """A row of the verdict: the step of a case, one of its phases, or the mean of all cases.
+    """A row of the verdict: a case's step, one of its phases, or the geometric mean of all cases.
 
     Attributes:
-        case: The case's id, or `suite`.
-        row: `step` or a phase.
-        verdict: The verdict; `None` for a phase too small to be decided about.
-        change: Head less base as a share of the step; `None` where no pair tells it.
-        low: The lower end of its 95 % interval; `None` where there are too few pairs for one.
-        high: The upper end.
-        spread: The standard deviation of a pair's change, a share of the step; `None` where there
-            are too few pairs.
-        pairs: The pairs that the estimate is from.
-        p: Holm's p-value, of a row that was confirmed.
-        base_s: Base's seconds; `None` for the suite.
-        head_s: Head's seconds; `None` for the suite.
-        reason: Why the row is inconclusive, where it is.
+        case: The case's id, or `suite` for the geometric mean of all cases.
+        row: `step`, or the name of a phase.
+        verdict: The verdict; `None` for a phase that is too small for one.
+        change: Head minus base, as a share of the step; `None` if no pair gives a change.
+        low: The lower end of the 95 % confidence interval of `change`; `None` if there are too few
+            pairs.
+        high: The upper end of the 95 % confidence interval of `change`; `None` if there are too few
+            pairs.
+        spread: The standard deviation of `change` over the pairs, as a share of the step; `None` if
+            there are too few pairs.
+        pairs: The number of pairs on which the estimate is based.
+        p: The p-value after Holm's correction, for a row that was confirmed; else `None`.
+        base_s: Base's median time per step, seconds; `None` for the suite.
+        head_s: Head's median time per step, seconds; `None` for the suite.
+        reason: The reason for an inconclusive verdict.
     """
 
     case: str
@@ -50,13 +52,13 @@ class VerdictRow(Record, frozen=True, kw_only=True):
 
 
 class Difference(Record, frozen=True, kw_only=True):
-    """A difference between the sides that is not a matter of noise.
+    """A difference between the sides that noise cannot explain.
 
     Attributes:
         case: The case's id.
-        what: What it is about, in a word or two.
+        what: The subject of the difference, in a word or two.
         verdict: `regression` or `improvement`.
-        sentence: What differs.
+        sentence: A sentence that describes the difference.
     """
 
     case: str
@@ -66,14 +68,14 @@ class Difference(Record, frozen=True, kw_only=True):
 
 
 class VerdictFile(Record, frozen=True, kw_only=True):
-    """`verdict.json`: the verdict, for programs.
+    """`verdict.json`: the verdict of a check, for programs.
 
     Attributes:
         schema: The version of the format.
-        exit_code: 0 for no regression, 1 for one, 2 where the check could not tell.
-        fatal: Why the check as a whole says nothing; `None` where it does.
-        rows: The rows, the suite's last.
-        facts: The differences that are not a matter of noise.
+        exit_code: 0 for no regression, 1 for a regression, 2 if the check could not decide.
+        fatal: The reason for which the check could compare nothing; else `None`.
+        rows: The rows; the last row is that of the suite.
+        facts: The differences that noise cannot explain.
         unmeasured: The cases that could not be compared.
     """
 

@@ -1,7 +1,7 @@
 """The folded sections of a report, one module for each, and the tables that they share.
 
-Enters: the figures of a run that a section shows. A new section is a module with a function
-`section`, and its place in `SECTIONS`.
+Belongs here: code that selects the figures a section shows. A new section is a module with a
+function `section` and an entry in `SECTIONS`.
 """
 
 from collections.abc import Callable
@@ -37,9 +37,9 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     traces.section,
     loader_workers.section,
 )
-"""Every section in the order of the report; `None` where the run has no figures for it."""
+"""The functions that make the sections, in order; each returns `None` if it has no figures."""
 
 
 def collect(run: Run) -> list[Section]:
-    """Every section that the run has figures for, in order."""
+    """Makes the sections that the run has figures for, in the order of `SECTIONS`."""
     return [found for section in SECTIONS if (found := section(run)) is not None]

@@ -1,4 +1,4 @@
-"""The section of bottlenecks: the longest part of each case's step, in sentences."""
+"""The section on bottlenecks: the longest part of each case's step, in sentences."""
 
 from stepbench_reports.read.run import Run
 from stepbench_reports.sections.section import CASE_FILES, Section

@@ -1,4 +1,4 @@
-"""The section of both clocks: medians by the host's and by the device's, side by side."""
+"""The section on clocks: medians by the host's clock and by the device's, side by side."""
 
 from stepbench_reports.analysis.stats import median_interval
 from stepbench_reports.read.measurement import CLOCKS, Measurement
@@ -12,7 +12,7 @@ TABLE_BYTES = 1_500
 
 
 def section(run: Run) -> Section | None:
-    """The medians of every phase by the host's clock beside those by the device's."""
+    """A row for each case with laps by both clocks: the medians of every phase, host / device."""
     both = [m for m in run.measured if set(CLOCKS) <= m.laps.keys()]
     if not both:
         return None

@@ -1,4 +1,4 @@
-"""The section of compilation: cold and warm times, graph breaks and recompilations."""
+"""The section on compilation: cold and warm times, graph breaks and recompilations."""
 
 import math
 import re
@@ -24,7 +24,7 @@ _OCCURRENCES: Mapping[str, Callable[[Compilation], Sequence[Occurrence]]] = {
 
 
 def section(run: Run) -> Section | None:
-    """A row for each compiled case, and beneath each graph break and recompilation."""
+    """A row for each compiled case; below the table, all graph breaks and recompilations."""
     compiled = [m for m in run.measured if m.compilation is not None]
     if not compiled:
         return None
@@ -50,7 +50,7 @@ def section(run: Run) -> Section | None:
 
 
 def _repaid(run: Run, measurement: Measurement) -> str:
-    """In words; nothing where a speed-up is not sure, or does not count."""
+    """The steps until compilation has paid off; empty if that is uncertain or parity failed."""
     speedup = run.speedups.get(measurement.id)
     if speedup is None or measurement.parity.lost:
         return quantity.NOTHING
@@ -64,7 +64,7 @@ def _repaid(run: Run, measurement: Measurement) -> str:
 
 
 def _occurrences(run: Run, compiled: Sequence[Measurement]) -> Iterator[str]:
-    """Each graph break and recompilation, those of several cases together."""
+    """A line for each distinct graph break and recompilation, naming all cases that have it."""
     found: dict[tuple[str, str, str], list[tuple[Measurement, int]]] = {}
     for what, of in _OCCURRENCES.items():
         for m in compiled:
@@ -80,5 +80,5 @@ def _occurrences(run: Run, compiled: Sequence[Measurement]) -> Iterator[str]:
 
 
 def first_sentence(text: str) -> str:
-    """The first sentence of what torch says: its explanations and hints can be long."""
+    """The first sentence of a message by torch, without the (often long) explanations and hints."""
     return _OTHER_SENTENCES.split(text.strip(), maxsplit=1)[0].strip()

@@ -1,4 +1,4 @@
-"""The section of the loader by itself: its own rate, its start, and waits in training."""
+"""The section on the loader alone: its rate and start-up, and waits for it in training."""
 
 from stepbench_reports.analysis.stats import point
 from stepbench_reports.read.measurement import Measurement
@@ -12,7 +12,7 @@ TABLE_BYTES = 2_500
 
 
 def section(run: Run) -> Section | None:
-    """A row for each case whose loader was measured by itself."""
+    """A row for each case whose loader was measured alone."""
     known = [m for m in run.measured if m.findings is not None]
     if not known:
         return None

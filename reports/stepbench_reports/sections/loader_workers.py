@@ -1,4 +1,4 @@
-"""The section of loader workers: where a sample's time goes."""
+"""The section on loader workers: the time per sample, by part of the work."""
 
 from stepbench_reports.read.run import Run
 from stepbench_reports.schema.profile import WorkerFacts

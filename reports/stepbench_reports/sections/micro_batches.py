@@ -1,4 +1,4 @@
-"""The section of micro-batches: medians by a micro-batch's place in its step."""
+"""The section on micro-batches: medians by a micro-batch's position in the step."""
 
 import numpy as np
 
@@ -12,11 +12,11 @@ from stepbench_reports.wording.markup import grid
 
 TABLE_BYTES = 1_500
 MOST_POSITIONS = 8
-"""The most micro-batches of a step that are shown one by one; later ones are taken together."""
+"""The number of positions that have a column each; later positions share one column."""
 
 
 def section(run: Run) -> Section | None:
-    """A row for each case and phase that has laps of micro-batches."""
+    """A row for each case and phase with laps per micro-batch."""
     several = [m for m in run.measured if m.micro_laps]
     if not several:
         return None
@@ -44,7 +44,10 @@ def section(run: Run) -> Section | None:
 
 
 def _positions(laps: Track, shown: int, *, later: bool) -> list[str]:
-    """The median of each position, and of all later ones together."""
+    """The median of each of the first `shown` positions, and of all later ones together, in ms.
+
+    `laps` has the shape (steps, micro-batches).
+    """
     parts = [laps[:, i : i + 1] for i in range(shown)] + ([laps[:, shown:]] if later else [])
     return [
         quantity.milliseconds(median_interval(np.ravel(part))) if part.size else quantity.NOTHING

@@ -1,4 +1,4 @@
-"""The section of what happens once a case: start, first step, warm-up, peak memory."""
+"""The section on figures taken once per case: start, first step, warm-up, peak memory."""
 
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run

@@ -1,4 +1,4 @@
-"""The section of operators: the longest of each profiled case."""
+"""The section on operators: those with the longest self time in each profiled case."""
 
 from stepbench_reports.read.operators import frame, without_shapes
 from stepbench_reports.read.run import Run
@@ -9,12 +9,12 @@ from stepbench_reports.wording.markup import code, escaped, grid
 
 TABLE_BYTES = 6_000
 TOP = 8
-"""The number of operators of each case that are shown."""
+"""The number of operators that are shown for each case."""
 OPERATORS_CSV = "`operators.csv`"
 
 
 def section(run: Run) -> Section | None:
-    """The operators that take longest, a row for each case, phase and operator."""
+    """A row for each of the longest operators, by case, phase and operator."""
     found = without_shapes(frame(run))
     if found.empty:
         return None

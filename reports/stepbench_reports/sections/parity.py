@@ -1,4 +1,4 @@
-"""The section of parity: errors beside eager double precision, and trained accuracies."""
+"""The section on parity: errors relative to eager double precision, and trained accuracies."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ SENTENCES_BYTES = 2_500
 
 
 def section(run: Run) -> Section | None:
-    """A row for all the cases that compute the same: the errors compared, by kind of tensor."""
+    """A row for each set of cases with the same numerics: the relative errors by kind of tensor."""
     compared = [m for m in run.measurements if m.parity.known and m.axes]
     if not compared:
         return None
@@ -52,7 +52,7 @@ def section(run: Run) -> Section | None:
 
 
 def _table(run: Run, compared: Sequence[Measurement], columns: Mapping[str, tables.Column]) -> Grid:
-    """A row for each case that was judged, named as it is among all that compute the same."""
+    """A row for each judged case, which stands for all cases with the same numerics."""
     first: dict[str, Measurement] = {}
     for m in compared:
         first.setdefault(m.parity.judged_as or m.id, m)

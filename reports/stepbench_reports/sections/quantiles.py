@@ -1,4 +1,4 @@
-"""The section of quantiles: the distribution of every phase of every case."""
+"""The section on quantiles: the distribution of every phase of every case."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ TABLE_BYTES = 7_000
 
 
 def section(run: Run) -> Section | None:
-    """Every phase of every case, by the clock that counts."""
+    """A row for each case and phase, by the case's main clock (`Measurement.clock`)."""
     if not run.measured:
         return None
     return Section("Every phase: quantiles in ms", "", _table(run), PHASES_CSV)

@@ -1,4 +1,4 @@
-"""The section of work: operations and bytes of a step beside what the machine reaches at best."""
+"""The section on work: a step's FLOPs and bytes, compared with the machine's peak throughput."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ REASONS_BYTES = 1_250
 
 
 def section(run: Run) -> Section | None:
-    """A row for each case whose work was counted, beside what its device reaches at best."""
+    """A row for each case whose work was counted, compared with the device's peak throughput."""
     columns: dict[str, tables.Column] = {
         "GFLOP a step": lambda m: quantity.giga(m.flops),
         "GFLOP/s": lambda m: quantity.giga(m.flops_per_s),
@@ -44,12 +44,12 @@ def section(run: Run) -> Section | None:
 
 
 def _saved_bytes(measurement: Measurement) -> float:
-    """What autograd keeps of one forward pass."""
+    """The size of what autograd saves in one forward pass, bytes; NaN if unknown."""
     return measurement.value(lambda f: f.memory.saved_bytes)
 
 
 def _uncounted(run: Run) -> Iterator[str]:
-    """The reasons for which work could not be counted."""
+    """A line for each reason why work could not be counted, with the cases concerned."""
     by_reason: dict[str, list[Measurement]] = {}
     for m in run.measured:
         reason = None if m.findings is None else m.findings.work.reason
@@ -60,7 +60,7 @@ def _uncounted(run: Run) -> Iterator[str]:
 
 
 def _ceilings(run: Run) -> str:
-    """The peak of each device, in words."""
+    """The peak throughput of each device, in words."""
     devices = dict.fromkeys(str(m.axes.get("device")) for m in run.measured)
     told = [text for device in devices if (text := _ceiling(run, device))]
     return (

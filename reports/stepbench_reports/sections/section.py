@@ -11,15 +11,15 @@ PROFILES = "`profiles/` in the run directory"
 
 @dataclass(frozen=True)
 class Section:
-    """A folded part.
+    """A folded part of a report.
 
     Attributes:
-        title: What is seen of it at first.
-        lead: What its figures are, in Markdown.
-        grid: Its table.
-        where: Where the rows are that there is no room for.
-        lines: A list beneath.
-        left_out: How many of the list there was no room for.
+        title: The text that is visible while the part is folded.
+        lead: Explains the figures, in Markdown.
+        grid: The table; `None` for a section without one.
+        where: The file or directory with the rows and lines that do not fit, in Markdown.
+        lines: A list below the table, in Markdown.
+        left_out: The number of lines that do not fit.
     """
 
     title: str

@@ -10,18 +10,18 @@ from stepbench_reports.wording import bottleneck, naming, parity, quantity, summ
 from stepbench_reports.wording.markup import Grid, escaped, grid
 
 CASES_BYTES = 16_000
-"""The most bytes that the table of cases may take."""
+"""The maximum size of the rows of the table of cases, bytes."""
 
 Column = Callable[[Measurement], str]
-"""A case's cell, escaped where others wrote it."""
+"""Makes a case's cell in a column; untrusted text in the cell is escaped."""
 
 
 def cases(run: Run, size_bytes: int = CASES_BYTES) -> Grid:
-    """Every case that was tried: medians and shares, throughput, speed-up, and what bounds it.
+    """Makes the table of cases tried: medians and shares, throughput, speed-up, bottleneck.
 
     Args:
         run: The run.
-        size_bytes: What the rows may take.
+        size_bytes: The maximum size of the rows, bytes.
     """
     tried = [m for m in run.measurements if m.axes]
     heads, alignment = case_columns(run, tried)
@@ -48,13 +48,13 @@ def cases(run: Run, size_bytes: int = CASES_BYTES) -> Grid:
 def filled(
     run: Run, measured: Sequence[Measurement], columns: Mapping[str, Column], size_bytes: int
 ) -> Grid:
-    """A table of those columns that have a figure in any row.
+    """Makes a table of cases, without the columns that are empty in every row.
 
     Args:
         run: The run.
-        measured: Its cases to show.
-        columns: What to show of each, by the column's head.
-        size_bytes: What the rows may take.
+        measured: The cases to show.
+        columns: The function that makes a case's cell, by the column's head.
+        size_bytes: The maximum size of the rows, bytes.
     """
     heads, alignment = case_columns(run, [m for m in run.measurements if m.axes])
     rows = [[column(m) for column in columns.values()] for m in measured]
@@ -72,7 +72,7 @@ def filled(
 
 
 def case_columns(run: Run, cases: Sequence[Measurement]) -> tuple[list[str], str]:
-    """Heads and alignment of the columns that tell cases apart: one for each axis that varies."""
+    """Heads and alignment of the columns that identify a case: one for each axis that varies."""
     names = summary.varying(run)
     if not names:
         return ["case"], "l"
@@ -81,7 +81,7 @@ def case_columns(run: Run, cases: Sequence[Measurement]) -> tuple[list[str], str
 
 
 def case_cells(run: Run, measurement: Measurement) -> list[str]:
-    """The cells that tell a case apart, in these columns."""
+    """A case's cells in the columns of `case_columns`."""
     names = summary.varying(run)
     if not names:
         return [escaped(measurement.id)]
@@ -89,17 +89,17 @@ def case_cells(run: Run, measurement: Measurement) -> list[str]:
 
 
 def count(number: float) -> str:
-    """A whole number; nothing for NaN."""
+    """A number rounded to an integer; empty if it is not finite."""
     return f"{number:,.0f}" if math.isfinite(number) else quantity.NOTHING
 
 
 def ratio(number: float) -> str:
-    """A ratio close to 1, to thousandths; nothing for NaN."""
+    """A ratio close to 1, with three decimals; empty if it is not finite."""
     return f"{number:.3f}" if math.isfinite(number) else quantity.NOTHING
 
 
 def noise(disturbed: Callable[[Measurement], bool]) -> Column:
-    """A column of marks at what others on the machine disturbed."""
+    """A column that marks figures that other work on the machine disturbed."""
     return lambda measurement: f"{summary.DISTURBED} disturbed" if disturbed(measurement) else ""
 
 

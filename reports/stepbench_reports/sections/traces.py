@@ -1,4 +1,4 @@
-"""The section of traces: what profiling wrote, and where it is opened."""
+"""The section on traces: the files that profiling wrote, and the tools that open them."""
 
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
@@ -13,7 +13,7 @@ REASONS_BYTES = 2_500
 
 
 def section(run: Run) -> Section | None:
-    """A row for each profiled case: sizes, events, and what the trace tells as a whole."""
+    """A row for each profiled case: file sizes, number of events, and totals from the trace."""
     if not run.profiled:
         return None
     columns: dict[str, tables.Column] = {

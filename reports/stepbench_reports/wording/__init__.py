@@ -1,4 +1,4 @@
-"""Judgements in words: numbers with the digits they bear, names of cases, headline, caveats.
+"""Turns figures into text: rounded numbers, names of cases, the headline, caveats.
 
-Enters: what puts figures into words, apart from how these are drawn.
+Belongs here: text that the terminal, Markdown and HTML reports share, independent of layout.
 """

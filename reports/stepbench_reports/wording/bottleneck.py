@@ -1,4 +1,4 @@
-"""What bounds a case, in sentences, with the figures that say so and what may lift the bound."""
+"""Describes a case's bottleneck in sentences: its share of the step, evidence and remedies."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -11,11 +11,11 @@ from stepbench_reports.schema.phases import STEP, Phase
 from stepbench_reports.wording import quantity
 
 MOST_GAIN = 100
-"""Gains above this are not put in figures: what is left of the step is then too little to tell."""
+"""The largest speed-up that is printed; above it, too little of the step is left to measure."""
 _STARVED = 0.10
-"""The clocks' `dataload` are both told where they differ by more than this share of the step."""
+"""Both clocks' `dataload` are printed if they differ by more than this share of the step."""
 
-_ALWAYS: Callable[[AxisValues], bool] = lambda _: True  # noqa: E731  # a word in the tables below
+_ALWAYS: Callable[[AxisValues], bool] = lambda _: True  # noqa: E731  # named for the tables below
 
 _IF_LIFTED = {
     BottleneckKind.DATA: "if batches were there at once",
@@ -55,17 +55,17 @@ _HINTS: Mapping[BottleneckKind, tuple[tuple[str, Callable[[AxisValues], bool]], 
         ("a higher --accumulate", _ALWAYS),
     ),
 }
-"""What may lift a bound, and where there is any point in trying it."""
+"""Remedies for each bottleneck, each with a predicate: is it worth trying on these axes?"""
 
 
 def short(measurement: Measurement) -> str:
-    """The bound in a word, or two: `data`, `launch+compute`; nothing where it is not known."""
+    """The bottleneck in short names: `data`, `launch+compute`; empty if unknown."""
     bound = measurement.bound
     return quantity.NOTHING if bound is None else "+".join(kind.short for kind in bound.kinds)
 
 
 def cell(measurement: Measurement) -> str:
-    """The bound in a word, or two, with its share of the step: `data 62 %`."""
+    """The bottleneck in short names with shares of the step: `data 62 %`; empty if unknown."""
     bound = measurement.bound
     if bound is None:
         return quantity.NOTHING
@@ -75,7 +75,7 @@ def cell(measurement: Measurement) -> str:
 
 
 def clause(measurement: Measurement) -> str:
-    """The bound in one short sentence; nothing where it is not known."""
+    """The bottleneck in one short sentence; empty if unknown."""
     bound = measurement.bound
     if bound is None:
         return ""
@@ -89,14 +89,14 @@ def clause(measurement: Measurement) -> str:
 
 
 def sentences(measurement: Measurement, share_of_ceiling: float = math.nan) -> str:
-    """What bounds a case, the figures that say so, and what may lift it.
+    """Describes a case's bottleneck, the figures that show it, and possible remedies.
 
     Args:
         measurement: The case.
-        share_of_ceiling: What it reaches of its device's ceiling; NaN where that is not known.
+        share_of_ceiling: The case's FLOP/s divided by the device's peak FLOP/s; NaN if unknown.
 
     Returns:
-        The sentences; nothing where its bound is not known.
+        The sentences; empty if the bottleneck is unknown.
     """
     bound = measurement.bound
     if bound is None:
@@ -114,7 +114,7 @@ def sentences(measurement: Measurement, share_of_ceiling: float = math.nan) -> s
 def _because(
     measurement: Measurement, bound: Bottleneck, kind: BottleneckKind, share_of_ceiling: float
 ) -> str:
-    """The figures that say so."""
+    """The figures that show that `kind` is a bottleneck."""
     share = f"{quantity.percent(bound.share_of(kind))} of the step"
     match kind:
         case BottleneckKind.DATA:
@@ -142,7 +142,7 @@ def _because(
 
 
 def _rates(measurement: Measurement, bound: Bottleneck) -> str:
-    """The loader's own rate beside that of the rest of the step."""
+    """The loader's samples/s when it runs alone, and those of the rest of the step."""
     own = measurement.loader_samples_per_s
     rest_s = bound.best_without(BottleneckKind.DATA)
     rates = []
@@ -167,7 +167,7 @@ def _trained(measurement: Measurement) -> str:
 
 
 def _best(bound: Bottleneck, kind: BottleneckKind) -> str:
-    """What the step could be without a part, and what would have to come true for it."""
+    """The shortest possible step without one part, and the condition for it."""
     gain = bound.gain_without(kind)
     if gain > MOST_GAIN:
         return f"next to nothing would be left of the step {_IF_LIFTED[kind]}"
@@ -181,7 +181,7 @@ def _hints(axes: AxisValues, kind: BottleneckKind) -> str:
 
 
 def _two_waits(measurement: Measurement) -> str:
-    """Starvation beside waiting, where both clocks tell and they tell two stories."""
+    """Device starvation and Python's wait for data; empty unless the two differ notably."""
     if measurement.clock != "device":
         return ""
     starved_s = measurement.mean_lap(Phase.DATALOAD, "device")

@@ -1,4 +1,4 @@
-"""What a reader ought to know before trusting a run's figures, a sentence each."""
+"""Caveats about a run's figures, a sentence each."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -8,15 +8,15 @@ from stepbench_reports.read.run import Run
 from stepbench_reports.wording import parity, quantity, summary
 
 LAPS_COST = 0.02
-"""How far lapped and bare steps may be apart before a report says so."""
+"""The largest relative difference of steps with and without laps that needs no caveat."""
 BURSTY = 0.10
-"""How far mean and median step may be apart before a report says so."""
+"""The largest relative difference of mean and median step that needs no caveat."""
 
 _Who = Callable[[Sequence[Measurement]], str]
 
 
 def caveats(run: Run) -> list[str]:
-    """Every doubt that the run's figures give rise to."""
+    """All caveats about the run's figures."""
     measured = run.measured
     names = summary.varying(run)
 
@@ -36,7 +36,7 @@ def caveats(run: Run) -> list[str]:
 
 
 def _parity(run: Run) -> Iterator[str]:
-    """Where a case trains another model, or that is not known: each finding once."""
+    """Cases that failed parity, or whose parity is unknown: one sentence for each finding."""
     found: dict[str, list[Measurement]] = {}
     for m in run.measurements:
         if m.parity.lost or m.parity.open:
@@ -48,7 +48,7 @@ def _parity(run: Run) -> Iterator[str]:
 
 
 def _precision(run: Run, measured: Sequence[Measurement], who: _Who) -> Iterator[str]:
-    """Where sampling or warm-up ended before they had come to their end."""
+    """Cases whose sampling or warm-up ended too early: at the time limit, or with too few steps."""
     target = run.facts.sampling.rel_error
     short = [m for m in measured if m.stopped == "time" and m.step.relative_half_width > target]
     if short:
@@ -66,7 +66,7 @@ def _precision(run: Run, measured: Sequence[Measurement], who: _Who) -> Iterator
 
 
 def _noise(measured: Sequence[Measurement], who: _Who) -> Iterator[str]:
-    """What others on the machine did."""
+    """Interference from other work on the machine."""
     watched = [m for m in measured if m.watched_blocks > 0]
     set_aside = sum(m.blocks_set_aside for m in watched)
     if set_aside:
@@ -85,7 +85,7 @@ def _noise(measured: Sequence[Measurement], who: _Who) -> Iterator[str]:
 
 
 def _by_what(disturbed: Sequence[Measurement]) -> str:
-    """What disturbed the blocks that count, at worst."""
+    """The worst interference in the blocks that count: its causes and their shares of the cores."""
     kept = [
         block
         for m in disturbed
@@ -108,7 +108,7 @@ def _by_what(disturbed: Sequence[Measurement]) -> str:
 
 
 def _laps(measured: Sequence[Measurement], who: _Who) -> Iterator[str]:
-    """What taking laps did to the steps."""
+    """The cost of taking laps."""
     isolated = [m for m in measured if m.isolated]
     if isolated:
         ratios = [m.lapped_per_bare for m in isolated if not math.isnan(m.lapped_per_bare)]
@@ -129,7 +129,7 @@ def _laps(measured: Sequence[Measurement], who: _Who) -> Iterator[str]:
 
 
 def _means(run: Run, measured: Sequence[Measurement], who: _Who) -> Iterator[str]:
-    """Where mean and median tell two stories, and what speed-ups compare."""
+    """Cases whose mean and median differ, and the kind or lack of speed-ups."""
     bursty = [m for m in measured if not m.isolated and abs(_mean_per_median(m) - 1) > BURSTY]
     if bursty:
         yield (
@@ -149,14 +149,14 @@ def _means(run: Run, measured: Sequence[Measurement], who: _Who) -> Iterator[str
 
 
 def _mean_per_median(measurement: Measurement) -> float:
-    """The mean step that samples/s tell / the median step."""
+    """The mean step (that of samples/s) divided by the median step; 1 if there is no median."""
     if not measurement.step.value > 0:
         return 1.0
     return measurement.mean_step.value / measurement.step.value
 
 
 def _ceilings(run: Run, measured: Sequence[Measurement], who: _Who) -> Iterator[str]:
-    """Where a case did what the machine was measured not to be able to."""
+    """Cases that exceed the device's measured peak throughput."""
     above = [m for m in measured if run.share_of_ceiling(m) > 1]
     if above:
         worst = quantity.percent(max(run.share_of_ceiling(m) for m in above))

@@ -1,4 +1,4 @@
-"""The headline: a run in a few sentences."""
+"""The headline: a summary of a run in a few sentences."""
 
 import math
 from collections.abc import Sequence
@@ -11,20 +11,19 @@ from stepbench_reports.schema.axes import workload_label
 from stepbench_reports.wording import bottleneck, naming, quantity, summary
 
 ON_A_PAR = 0.02
-"""Throughputs closer than this, or than their intervals allow, are not told apart."""
+"""The relative difference below which throughputs count as equal, whatever their intervals."""
 _LOOPS = {"train": "in training", "eval": "in evaluation"}
 
 
 def headline(run: Run) -> str:
-    """What was fastest and by how much, what bounds it, and what compiling did."""
+    """Names the fastest case, its lead, its bottleneck, and the speed-up by compiling."""
     tried = run.measured
     if not tried:
         return "No case was measured."
     measured = [m for m in tried if not m.parity.lost]
     if not measured:
         return "Every case that was measured trains another model: see its parity."
-    # Samples of another workload or data set are other samples, and evaluation does other work than
-    # training: they are not compared.
+    # Samples/s are comparable only within one workload, data set and loop (training or evaluation).
     groups: dict[tuple[str, str, str], list[Measurement]] = {}
     for measurement in measured:
         key = (
@@ -43,7 +42,7 @@ def headline(run: Run) -> str:
 
 
 def _lost(run: Run, tried: Sequence[Measurement]) -> list[str]:
-    """Which cases were left out, as they train another model."""
+    """The cases that the comparison leaves out because they failed parity."""
     lost = [m for m in tried if m.parity.lost]
     if not lost:
         return []
@@ -58,7 +57,7 @@ def _loop(measurement: Measurement) -> str:
 
 
 def _name(key: tuple[str, str, str], keys: list[tuple[str, str, str]]) -> str:
-    """What sets a group apart from the others: workload, data set, loop, as far as they differ."""
+    """A group's name: those of workload, data set and loop on which the groups differ."""
     workload, dataset, loop = key
     parts = []
     if len({other[0] for other in keys}) > 1:
@@ -99,7 +98,7 @@ def _fastest(group: list[Measurement], names: Sequence[str], name: str) -> str:
 
 
 def _alone(only: Measurement, name: str) -> str:
-    """The only case of its kind, which there is nothing to compare with."""
+    """Describes the only case of a group."""
     width = quantity.uncertainty(only.step.relative_half_width)
     precision = f" (±{width})" if width else ""
     step = f"a step in {quantity.milliseconds(only.step)} ms{precision}"
@@ -116,7 +115,7 @@ def _told_apart(fast: Measurement, slow: Measurement) -> bool:
 
 
 def _speed(measurement: Measurement) -> Interval:
-    """Samples/s with the interval from its blocks; where they are few, with the median step's."""
+    """Samples/s with the interval from its blocks or, with too few blocks, the median step's."""
     speed, step = measurement.samples_per_s, measurement.step
     if not math.isnan(speed.low):
         return speed
@@ -127,7 +126,7 @@ def _speed(measurement: Measurement) -> Interval:
 
 
 def _compiling(run: Run) -> list[str]:
-    """A sentence for each mode of `torch.compile` and loop whose cases have an eager twin."""
+    """A sentence for each `torch.compile` mode and loop with a speed-up over uncompiled cases."""
     modes: dict[tuple[str, str], list[Interval]] = {}
     for measurement in run.measurements:
         speedup = run.speedups.get(measurement.id)
@@ -155,5 +154,5 @@ def _compiled(mode: str, where: str, speedups: list[Interval]) -> str:
 
 
 def _exact(ratio: float) -> Interval:
-    """A ratio of figures without intervals: it is shown to the hundredths that all ratios have."""
+    """An interval of width 0, so that a ratio without an interval is shown to hundredths."""
     return Interval(ratio, ratio, ratio)

@@ -1,22 +1,22 @@
-"""Markdown: others' words made harmless, and tables and lists that end where their room does."""
+"""Markdown helpers: escape untrusted text, and limit the size of tables and lists."""
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 LINE_CHARACTERS = 600
-"""What one sentence of others' words may take: a reason, a command, a device's name."""
+"""The maximum length of one untrusted text: a reason, a command, a device's name."""
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~#&])")
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table, as Markdown's lines.
+    """A Markdown table.
 
     Attributes:
-        lines: Head, rule and as many rows as there is room for.
-        left_out: How many rows there was no room for.
+        lines: The header, the delimiter row, and as many rows as fit.
+        left_out: The number of rows that do not fit.
     """
 
     lines: tuple[str, ...]
@@ -24,13 +24,13 @@ class Grid:
 
 
 def escaped(text: str, characters: int = LINE_CHARACTERS) -> str:
-    """Others' words for Markdown, on one line: shown as they are, and not breaking a table."""
+    """Escapes untrusted text for Markdown, on one line, cut to a number of characters."""
     line = _SPECIAL.sub(r"\\\1", " ".join(text.split()))
     return line if len(line) <= characters else line[:characters].rstrip("\\") + " …"
 
 
 def code(text: str) -> str:
-    """Others' words as code, on one line."""
+    """Formats untrusted text as a Markdown code span; empty for empty text."""
     line = " ".join(text.split())
     line = line if len(line) <= LINE_CHARACTERS else line[:LINE_CHARACTERS] + " …"
     fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
@@ -39,7 +39,7 @@ def code(text: str) -> str:
 
 
 def fenced(text: str) -> str:
-    """Others' words as a block of code."""
+    """Formats untrusted text as a fenced Markdown code block."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}text\n{text}\n{fence}"
 
@@ -47,13 +47,14 @@ def fenced(text: str) -> str:
 def grid(
     heads: Sequence[str], alignment: str, rows: Iterable[Sequence[str]], size_bytes: int
 ) -> Grid:
-    """A table of as many rows as there is room for.
+    """Makes a table of as many rows as fit.
 
     Args:
         heads: The columns' heads.
-        alignment: A letter for each column: `l` for text, `r` for figures, whose spaces hold.
-        rows: The cells, escaped where others wrote them.
-        size_bytes: What the rows may take.
+        alignment: A letter for each column: `l` for text, `r` for figures, whose spaces are made
+            non-breaking.
+        rows: The cells; untrusted text must be escaped already.
+        size_bytes: The maximum size of the rows, bytes in UTF-8.
     """
     rule = [":---" if side == "l" else "---:" for side in alignment]
     lines = [
@@ -68,7 +69,7 @@ def grid(
 
 
 def within(size_bytes: int, lines: Sequence[str]) -> tuple[list[str], int]:
-    """As many lines as a number of bytes holds, in UTF-8, and how many it does not."""
+    """The first lines that fit into `size_bytes` of UTF-8, and the number of those left out."""
     kept: list[str] = []
     for line in lines:
         size_bytes -= len(line.encode()) + 1

@@ -1,6 +1,7 @@
-"""Cases in words: as in their ids, in the cells of a column, and as one would say them.
+"""Names of cases: as in their ids, in the cells of a column, and in plain words.
 
-An axis at its default goes without saying, unless nothing else would be said of a case.
+A name omits some axes at their defaults (those with `AxisInfo.said` false), unless it would be
+empty without them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,7 +10,7 @@ from stepbench_reports.schema.axes import DEFAULTS, INFO, AxisInfo, AxisValues, 
 
 
 def _info(name: str) -> AxisInfo:
-    """What is known of an axis; of one that is none of stepbench's, its name."""
+    """An axis's `AxisInfo`; for an axis unknown to stepbench, one made from the axis's name."""
     heading = name.replace("_", " ")
     return INFO.get(name) or AxisInfo(
         heading=heading, words=lambda value: f"{heading} {value}", label=str
@@ -17,17 +18,17 @@ def _info(name: str) -> AxisInfo:
 
 
 def label(axes: AxisValues, names: Sequence[str]) -> str:
-    """A case in the words of its id, on some axes only: `b32 w2 default`."""
+    """A case's values on some axes, in the words of its id: `b32 w2 default`."""
     return " ".join(_info(name).short(axes[name]) for name in _said(axes, names))
 
 
 def setting(axes: AxisValues, names: Sequence[str]) -> str:
-    """A case in words, on some axes only: `batch size 32, 2 workers, torch.compile default`."""
+    """A case's values on some axes: `batch size 32, 2 workers, torch.compile default`."""
     return ", ".join(_info(name).words(axes[name]) for name in _said(axes, names))
 
 
 def beyond_default(axes: AxisValues, names: Iterable[str]) -> list[str]:
-    """Which of some axes need saying: those not at a default that goes without."""
+    """The axes among `names` that a case's name includes: all but those at an omitted default."""
     return [
         name
         for name in names
@@ -40,7 +41,7 @@ def _said(axes: AxisValues, names: Sequence[str]) -> list[str]:
 
 
 def cell(axes: AxisValues, name: str) -> str:
-    """A case's value on one axis, for a column that names the axis."""
+    """A case's value on one axis, for a column headed by the axis."""
     value = axes.get(name)
     if isinstance(value, bool):
         return "on" if value else "off"
@@ -48,5 +49,5 @@ def cell(axes: AxisValues, name: str) -> str:
 
 
 def head(name: str) -> str:
-    """An axis, as a column's head."""
+    """The head of an axis's column."""
     return _info(name).heading

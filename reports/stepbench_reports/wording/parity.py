@@ -1,4 +1,4 @@
-"""A case's parity in words."""
+"""Describes a case's parity in words."""
 
 import math
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ _VERDICTS: Mapping[str, str] = {
 
 
 def short(parity: Parity) -> str:
-    """In a word, for a narrow column: `ok`, `LOST`, `?`; nothing where it was not compared."""
+    """The parity for a narrow column: `ok`, `LOST`, `?`; empty if the case was not compared."""
     if not parity.known:
         return quantity.NOTHING
     if parity.lost:
@@ -32,14 +32,14 @@ def cell(parity: Parity) -> str:
 
 
 def relative(error: float) -> str:
-    """A relative error, to one digit; nothing for NaN."""
+    """A relative error to one significant digit: `3e-07`; empty for NaN."""
     if math.isnan(error):
         return quantity.NOTHING
     return f"{error:.0e}" if math.isfinite(error) else "not finite"
 
 
 def sentence(parity: Parity) -> str:
-    """Why a case is lost, or why that is not known; nothing where all is well."""
+    """States why a case's parity failed or is unknown; empty if it passed."""
     said = []
     if parity.verdict not in {None, ParityVerdict.PASS}:
         word = _VERDICTS.get(str(parity.verdict), NOT_JUDGED)
@@ -68,7 +68,7 @@ def points(parity: Parity) -> str:
 
 
 def shortened(parity: Parity) -> str:
-    """How a trajectory was cut short of what was asked for; nothing where it was not."""
+    """Describes a comparison with fewer steps or samples than requested; empty if not shortened."""
     reference = None if parity.judgement is None else parity.judgement.reference
     if reference is None or not reference.cut:
         return quantity.NOTHING

@@ -1,4 +1,4 @@
-"""Figures as text: one unit down a column, and no more digits than the interval supports."""
+"""Formats figures as text, with one unit per column and only the digits the interval supports."""
 
 import math
 
@@ -6,38 +6,38 @@ from stepbench_reports.analysis.stats import Interval
 
 
 def micro(seconds: float) -> str:
-    """A duration in microseconds, without the unit; nothing for none."""
+    """A duration in microseconds, without the unit; empty for 0 and for non-finite values."""
     if not math.isfinite(seconds) or seconds == 0:
         return NOTHING
     return f"{seconds * 1e6:,.0f}" if seconds >= 1e-5 else f"{seconds * 1e6:.1f}"
 
 
 MOST_DIGITS = 4
-"""Significant digits, at most."""
+"""The maximum number of significant digits."""
 MOST_DOUBT = 5
-"""By how much the last digit may be in doubt, at most."""
+"""The maximum half width of the interval, in units of the last digit shown."""
 DIGITS_UNKNOWN = 2
-"""Significant digits of a figure that has no interval, because its samples are too few."""
+"""The significant digits of a figure without an interval (it has too few samples)."""
 DIGITS_RATE = 3
-"""Significant digits of samples/s, at most; they are as many for a total that has no interval."""
+"""The maximum number of significant digits of samples/s, also used without an interval."""
 NOTHING = ""
-"""What stands for a figure that was not measured."""
+"""The text for a figure that was not measured."""
 TIMES = "\N{MULTIPLICATION SIGN}"
 DASH = "\N{EN DASH}"
-"""Between the ends of a range, and for what others are compared with."""
+"""Separates the ends of a range; also stands for the reference of a comparison."""
 
 
 def place(value: float, half_width: float, most: int = MOST_DIGITS) -> int:
-    """The power of ten of the last digit worth showing.
+    """The power of ten of the last digit to show.
 
-    It is the finest place that is in doubt by five at most: 53.12 ± 0.4 is shown to tenths, as
-    53.1, and 53.12 ± 0.9 to units, as 53. So rounding never takes away more than the interval
-    leaves open. The leading digit is always shown, and never more than `most` digits are.
+    The last digit shown is the finest of which the half width is at most 5 units: 53.12 ± 0.4 is
+    shown to tenths, as 53.1, and 53.12 ± 0.9 to units, as 53. The rounding error therefore does not
+    exceed the half width. The leading digit is always shown, and at most `most` digits are.
 
     Args:
         value: A finite figure.
-        half_width: Half its interval's width, in the same unit; NaN where there is none.
-        most: Significant digits, at most.
+        half_width: Half the interval's width, in the figure's unit; NaN if there is no interval.
+        most: The maximum number of significant digits.
     """
     if value == 0:
         return 0
@@ -51,17 +51,17 @@ def place(value: float, half_width: float, most: int = MOST_DIGITS) -> int:
 
 
 def _leading(value: float, digits: int) -> int:
-    """The power of ten of the first digit, once rounded to so many digits: 1 for 9.9996."""
+    """The power of ten of the first digit after rounding to `digits` digits: 1 for 9.9996 and 4."""
     return int(f"{value:.{digits - 1}e}".partition("e")[2])
 
 
 def number(value: float, half_width: float = math.nan, most: int = MOST_DIGITS) -> str:
-    """A figure with the digits that its interval supports; nothing for NaN.
+    """Formats a figure with the digits that its interval supports; empty if it is not finite.
 
     Args:
         value: The figure.
-        half_width: Half its interval's width, in the same unit; NaN where there is none.
-        most: Significant digits, at most.
+        half_width: Half the interval's width, in the figure's unit; NaN if there is no interval.
+        most: The maximum number of significant digits.
     """
     if not math.isfinite(value):
         return NOTHING
@@ -70,12 +70,12 @@ def number(value: float, half_width: float = math.nan, most: int = MOST_DIGITS) 
 
 
 def milliseconds(seconds: Interval) -> str:
-    """A duration in milliseconds, without the unit: it stands in the column's head."""
+    """A duration in milliseconds, without the unit (the column's head names it)."""
     return number(seconds.value * 1e3, seconds.half_width * 1e3)
 
 
 def rate(samples_per_s: Interval) -> str:
-    """Samples/s with the digits that its interval supports, three at most, without the unit."""
+    """Samples/s, without the unit, with the digits its interval supports, three at most."""
     value, half_width = samples_per_s.value, samples_per_s.half_width
     if not math.isfinite(value) or value <= 0:
         return NOTHING
@@ -85,14 +85,14 @@ def rate(samples_per_s: Interval) -> str:
 
 
 def times(ratio: Interval) -> str:
-    """A ratio with its sign; three digits and hundredths at most."""
+    """A ratio followed by ×, with three significant digits and two decimals at most."""
     half_width = ratio.half_width if math.isnan(ratio.half_width) else max(ratio.half_width, 0.01)
     text = number(ratio.value, half_width, 3)
     return f"{text}{TIMES}" if text else NOTHING
 
 
 def times_range(ratio: Interval) -> str:
-    """A ratio with its sign and, in brackets, its interval, where it has one."""
+    """A ratio followed by × and, in brackets, its interval if it has one."""
     if math.isnan(ratio.low) or math.isnan(ratio.high):
         return times(ratio)
     decimals = max(0, -place(ratio.value, max(ratio.half_width, 0.01), 3))
@@ -100,7 +100,7 @@ def times_range(ratio: Interval) -> str:
 
 
 def percent(share: float) -> str:
-    """A share of a whole, in whole percents: `24 %`, `<1 %`."""
+    """A share in whole percents: `24 %`, `<1 %`."""
     if not math.isfinite(share):
         return NOTHING
     if 0 < share < 0.005:
@@ -118,12 +118,12 @@ def uncertainty(relative: float) -> str:
 
 
 def asked(relative: float) -> str:
-    """A relative error as it was asked for, in percents: `1 %`, `0.5 %`."""
+    """A requested relative error in percents: `1 %`, `0.5 %`."""
     return f"{relative * 100:g} %" if math.isfinite(relative) else NOTHING
 
 
 def seconds(duration_s: float) -> str:
-    """A duration of something that happens once, in seconds with three digits."""
+    """A single duration in seconds, with the unit and three significant digits at most."""
     if not math.isfinite(duration_s):
         return NOTHING
     return f"{number(duration_s, max(duration_s * 0.001, 0.001), 3)} s"
@@ -135,12 +135,12 @@ def mebibytes(size_bytes: float) -> str:
 
 
 def mebibytes_fine(size_bytes: float) -> str:
-    """A size in MiB to two digits, without the unit; nothing for none."""
+    """A size in MiB to two significant digits, without the unit; empty unless positive."""
     return number(size_bytes / 2**20, most=3) if size_bytes > 0 else NOTHING
 
 
 def giga(per_second: float) -> str:
-    """A rate in thousand millions, to three digits, without the unit."""
+    """A rate in units of 1e9 per second, to three significant digits, without the unit."""
     billions = per_second / 1e9
     if not math.isfinite(billions) or billions <= 0:
         return NOTHING
@@ -148,7 +148,7 @@ def giga(per_second: float) -> str:
 
 
 def aligned(column: list[str]) -> list[str]:
-    """Figures of one column, padded on the right so that their decimal points stand in line."""
+    """Pads a column's figures on the right so that their decimal points line up."""
     tails = [len(text) - text.find(".") if "." in text else 0 for text in column]
     return [
         text + " " * (max(tails, default=0) - tail)

@@ -1,4 +1,4 @@
-"""The work of a side of the gate, in its own process.
+"""The code that a side of the gate runs in a child process.
 
-Enters: code that runs in children of the gate, and imports torch.
+Belongs here: code that runs in children of the gate, and imports torch.
 """

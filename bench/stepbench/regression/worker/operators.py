@@ -1,4 +1,4 @@
-"""Takes a side's operators by phase from a short trace. Runs as a side."""
+"""Collects a side's operators by phase from a short trace. Runs in the side's process."""
 
 from collections.abc import Callable
 
@@ -12,11 +12,11 @@ from stepbench_reports.schema.profile import Breakdown
 from stepbench_reports.schema.run import ProfilingOptions
 
 STEPS = 10
-"""The number of steps traced: the first ones are slower than the others."""
+"""The number of traced steps. The first steps are slower than the rest."""
 
 
 def operators(report: Callable[[str], None], asked: Tracing) -> Breakdown:
-    """Operators by phase, over `STEPS` steps.
+    """Traces `STEPS` steps, and returns their operators by phase.
 
     Args:
         report: Called with a few words on the current activity.

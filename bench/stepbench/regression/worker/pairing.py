@@ -1,8 +1,8 @@
-"""Takes a pair whose sides share an environment: forks both from this process.
+"""Takes a pair whose sides share an environment: forks both sides from this process.
 
 Runs in a child of a server that was executed for one round of pairs. The server has imported the
-workloads' packages, and no module of the repository: so both sides have the same libraries at the
-same addresses, and the next round has them at others.
+workloads' packages, but no module of the repository. Both sides therefore have the same libraries
+at the same addresses, which differ in the next round.
 """
 
 import os
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 LEAVE_S = 5.0
-"""The time that a side has to leave, seconds."""
+"""The time that a side has to exit before it is killed, seconds."""
 
 
 def take(report: Callable[[str], None], asked: PairRequest) -> TakenPair | SideFailure:
-    """Takes a pair, or returns the side that failed.
+    """Takes a pair; returns the pair, or the side that failed.
 
     Args:
         report: Called with a few words on the current activity.
-        asked: The pair.
+        asked: The pair to take.
     """
     context = get_context("fork")
     ends: dict[SideName, Connection[Any, Any]] = {}
@@ -58,8 +58,8 @@ def take(report: Callable[[str], None], asked: PairRequest) -> TakenPair | SideF
 def _live(
     far: "Connection[Any, Any]", asked: SideRequest, inherited: "Sequence[Connection[Any, Any]]"
 ) -> None:
-    """Runs a side; its process ends with the one that forked it, however that ends."""
+    """Runs a side in a child process, which ends when the parent ends, even by being killed."""
     die_with(os.getppid())
-    for end in inherited:  # else this side would never see that the others have ended
+    for end in inherited:  # an open copy would hide that the parent has closed it
         end.close()
     live(far, asked)

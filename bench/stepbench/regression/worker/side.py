@@ -1,7 +1,7 @@
-"""One side of a pair, in a process of its own: built from its own tree, it works on command.
+"""Runs one side of a pair in a separate process: builds it from its tree, and obeys commands.
 
-A side that waits does nothing: before the other side's turn begins, the workers of its loader have
-filled their queues, and its threads sleep.
+A waiting side is idle: before the opposite side's turn begins, the workers of the waiting side's
+loader have filled their queues, and the side's threads sleep.
 """
 
 import contextlib
@@ -35,14 +35,14 @@ from stepbench_reports.schema.run import SamplingOptions
 
 WARM_UP = SamplingOptions(max_time_s=4.0)
 QUIET_S, QUIET_SHARE = 0.002, 0.1
-"""A side rests once its processes were busy for less than this share of such an interval."""
+"""A side is idle once its processes are busy for less than `QUIET_SHARE` of `QUIET_S` seconds."""
 MOST_WAIT_S = 2.0
-"""The longest wait for a side to rest, seconds: one with a busy thread of its own never does."""
+"""The longest wait for a side to become idle, seconds. A side with a busy thread never does."""
 MEMORY_S = 0.1
 
 
 def serve(connection: "Connection[Any, Any]", asked: SideRequest) -> None:
-    """Builds a side and runs its commands until it is to leave."""
+    """Builds a side, and runs commands from a connection until the command to leave."""
     side = LiveSide(asked)
     connection.send(("built", None))
     while True:
@@ -58,11 +58,11 @@ def serve(connection: "Connection[Any, Any]", asked: SideRequest) -> None:
 
 
 def live(connection: "Connection[Any, Any]", asked: SideRequest) -> None:
-    """Runs a side; sends its failure to the other end."""
+    """Runs a side; sends any failure over the connection."""
     try:
         serve(connection, asked)
-    except BaseException as error:  # noqa: BLE001  # the other end is told of any
-        with contextlib.suppress(OSError):  # nobody listens any more
+    except BaseException as error:  # noqa: BLE001  # sent to the parent
+        with contextlib.suppress(OSError):  # the connection may be closed
             connection.send(("failed", _failure(error)))
 
 
@@ -73,7 +73,7 @@ def _failure(error: BaseException) -> tuple[str, str | None]:
 
 
 def answer(report: Callable[[str], None], address: str, asked: SideRequest) -> None:
-    """Runs a side in an environment of its own, commanded by the listener at an address."""
+    """Runs a side in a separate environment, by the commands of the listener at an address."""
     report("connecting")
     with Client(address, family="AF_UNIX") as connection:
         connection.send(("here", asked.tree.side))
@@ -84,11 +84,11 @@ class LiveSide:
     """A side's case, built and ready to take turns.
 
     Args:
-        asked: The side.
+        asked: The side's files and request.
 
     Raises:
         UsageError: The case's workload or data cannot be used.
-        UnsupportedError: This machine cannot run it.
+        UnsupportedError: This machine cannot run the case.
     """
 
     def __init__(self, asked: SideRequest) -> None:
@@ -104,14 +104,14 @@ class LiveSide:
     def warm_up(self) -> tuple[float, int]:
         """Warms up; returns the seconds of a step, and the number of steps that a turn discards."""
         rough_s = warm_up(self._subject, WARM_UP).step_s
-        # Once more, for warm-up ends at the first window that is not much faster than the last.
+        # Measured once more, since warm-up ends at the first window without a clear speedup.
         window = self._subject.bare(max(1, round(WARMUP_WINDOW_S / rough_s)))
         self._kind.reset_peak_memory(self._case.device)
         self._rest()
         return window.elapsed_s / window.steps, self._ready
 
     def turn(self, steps: int) -> Turn:
-        """Takes a turn; the batches that the loader has ready are used up first, untimed."""
+        """Takes a turn of timed steps; first uses up the loader's ready batches, untimed."""
         if self._ready:
             self._subject.run(self._ready)
         _, laps = self._subject.lapped(steps)
@@ -121,7 +121,7 @@ class LiveSide:
         return Turn(self._tree.side, steps, totals.pop(STEP), totals)
 
     def ended(self) -> SideEnd:
-        """The facts of the side after its last turn."""
+        """Collects the side's facts after the last turn; runs steps meanwhile, for peak memory."""
         with HostPeak() as host:
             began = time.perf_counter()
             while time.perf_counter() - began < MEMORY_S:
@@ -154,7 +154,7 @@ def _busy_s(workers: Iterable[int]) -> float:
 
 
 def entered(asked: SideRequest) -> Request:
-    """Makes this process the side's; returns its request, with its own files for head's."""
+    """Sets this process up for a side; returns the request with paths in the side's tree."""
     tree, request = asked.tree, asked.request
     enter(tree)
     spec = workload_in(tree, request.case.workload)
@@ -166,7 +166,7 @@ def entered(asked: SideRequest) -> Request:
 
 
 def work_alone(report: Callable[[str], None], asked: SideRequest) -> None:
-    """Builds a side and runs it for a while, with no other beside it."""
+    """Builds a side and warms it up, while no opposite side is alive."""
     report("building")
     side = LiveSide(asked)
     report("warming up")
@@ -178,14 +178,14 @@ def run_in(
     asked: SideRequest,
     function: str,
     wrap: Callable[[Request], Any] | None = None,
-) -> Any:  # noqa: ANN401  # what the function returns
-    """Runs another of stepbench's functions as a side, such as taking a cold start.
+) -> Any:  # noqa: ANN401  # the function's result
+    """Runs a function of stepbench in a side's process, such as a cold start's measurement.
 
     Args:
         report: Called with a few words on the current activity.
-        asked: The side.
+        asked: The side's files and request.
         function: `module:function`, called as `function(report, request)`.
-        wrap: Makes the function's argument of the request.
+        wrap: Makes the function's argument from the request; by default the request itself.
     """
     module, _, name = function.partition(":")
     called = getattr(import_module(module), name)
@@ -198,7 +198,7 @@ def survey(report: Callable[[str], None], asked: tuple[SideRequest, ...]) -> Sur
 
     Args:
         report: Called with a few words on the current activity.
-        asked: The side's cases.
+        asked: The side's files and a request, for each case.
     """
     before = set(sys.modules)
     problems: dict[str, str] = {}
