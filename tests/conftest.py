@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import settings
 
 from support import warm
 from support.warm import WarmCommands, WarmInterpreter
@@ -16,6 +17,9 @@ from support.warm import WarmCommands, WarmInterpreter
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Without compiled files each interpreter that a test starts would compile torch anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Neither luck nor the machine's speed decides about a test.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 TINY = """
     import os, time

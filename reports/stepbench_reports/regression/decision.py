@@ -237,7 +237,8 @@ def _small(screening: Screening, case: str) -> Iterator[Finding]:
 
 def _told(check: Check, row: Row, changes: Sequence[float], stage: Stage) -> Finding:
     """A row's figures from some pairs, without a verdict."""
-    pairs = [] if row.case == SUITE else check.kept(row.case, stage)[: len(changes)]
+    kept = [] if row.case == SUITE else check.kept(row.case, stage)
+    pairs = [pair for pair in kept if row.what in pair.changes][: len(changes)]
     base_s, head_s = (
         float(np.median([figures[row.what] for figures in side])) if pairs else math.nan
         for side in ([p.base for p in pairs], [p.head for p in pairs])

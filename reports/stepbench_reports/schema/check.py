@@ -8,7 +8,15 @@ from stepbench_reports.schema.axes import Axes
 from stepbench_reports.schema.compilation import Compilation
 from stepbench_reports.schema.machine import MachineFacts, Packages
 from stepbench_reports.schema.profile import Breakdown
-from stepbench_reports.schema.record import Bytes, Count, Positive, Record, Seconds, Share
+from stepbench_reports.schema.record import (
+    Bytes,
+    Count,
+    Effect,
+    Positive,
+    Record,
+    Seconds,
+    Share,
+)
 from stepbench_reports.schema.run import Settings
 
 SCHEMA = 1
@@ -107,7 +115,7 @@ class CheckSpec(Record, frozen=True, kw_only=True):
     fingerprint: str | None = None
     environments: bool = False
     notes: tuple[str, ...] = ()
-    smallest: Share
+    smallest: Effect
     turns: TurnOptions = TurnOptions()
     settings: Settings = Settings()
     axes: dict[str, Axes]

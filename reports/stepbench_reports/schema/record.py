@@ -20,6 +20,8 @@ Lap: TypeAlias = Annotated[float, Meta(ge=-1e9, le=1e9, description="seconds")]
 """A duration in seconds, computed as a difference of durations; may be just below 0."""
 Share: TypeAlias = Annotated[float, Meta(ge=0, description="share")]
 """A share of a whole; 1 is all of it."""
+Effect: TypeAlias = Annotated[float, Meta(ge=1e-6, le=1, description="share above 0")]
+"""A change as a share of a step's duration, neither none nor more than the step."""
 Bytes: TypeAlias = Annotated[int, Meta(ge=0, le=2**53, description="bytes")]
 """A size in bytes."""
 

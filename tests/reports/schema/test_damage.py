@@ -88,9 +88,7 @@ def read_and_shown(path: Path) -> Run | str:
     return run
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_field_is_a_sentence(recorded: Path, data: st.DataObject) -> None:
     file = data.draw(st.sampled_from(sorted(recorded.rglob("*.json"))))
@@ -158,9 +156,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_field_of_a_check_is_a_sentence(checked: Path, data: st.DataObject) -> None:
     file = checked / data.draw(st.sampled_from(["check.json", PAIRS, FACTS]))
@@ -185,3 +181,29 @@ def test_a_damaged_field_of_a_check_is_a_sentence(checked: Path, data: st.DataOb
     for problem in problems:
         assert file.name in problem
         assert "\n" not in problem
+
+
+def test_a_confirming_pair_without_a_flagged_phase_does_not_count_for_it(checked: Path) -> None:
+    file = checked / PAIRS
+    before = file.read_bytes()
+    *others, last = before.splitlines()
+    line = damaged(json.loads(last), ("turns", "phases_s", "forward"), ...)
+    try:
+        file.write_bytes(b"\n".join([*others, json.dumps(line).encode()]) + b"\n")
+        found = decision.decide(regression.load(checked)).findings
+    finally:
+        file.write_bytes(before)
+    pairs = {finding.row.what: finding.pairs for finding in found}
+    assert pairs["forward"] == pairs["step"] - 1
+
+
+@pytest.mark.parametrize("smallest", [0, 1e-300, 1e300])
+def test_a_check_for_no_effect_or_an_endless_one_is_refused(checked: Path, smallest: float) -> None:
+    file = checked / "check.json"
+    before = file.read_bytes()
+    try:
+        file.write_text(json.dumps(damaged(json.loads(before), ("smallest",), smallest)))
+        with pytest.raises(ReportError, match="smallest"):
+            regression.load(checked)
+    finally:
+        file.write_bytes(before)
