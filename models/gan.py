@@ -2,9 +2,9 @@
 
 Each step first trains the discriminator to tell the data set's images from the generator's, and
 then the generator to deceive the discriminator: two forward phases, two backward passes and two
-updates. The report shows the sums of the two forward and of the two backward phases; `--profile`
-shows each separately. The generator's backward pass goes through the discriminator, and the step
-discards the gradients that the pass leaves there.
+updates. Look in the report at forward and backward, which are the sums of both passes; `--profile`
+shows each pass separately. The generator's backward pass goes through the discriminator, and the
+step discards the gradients that the pass leaves there.
 """
 
 import torch
