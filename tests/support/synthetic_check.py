@@ -14,7 +14,6 @@ from stepbench_reports.schema.check import (
     CheckSpec,
     Fact,
     FailedPairLine,
-    MachineUse,
     OperatorsFact,
     PairLine,
     SideEnd,
@@ -27,6 +26,7 @@ from stepbench_reports.schema.check import (
 from stepbench_reports.schema.compilation import Compilation
 from stepbench_reports.schema.files import CHECK, FACTS, PAIRS, encode, write_record
 from stepbench_reports.schema.machine import MachineFacts
+from stepbench_reports.schema.measurement import MachineUse
 from stepbench_reports.schema.profile import Breakdown, OperatorRow
 
 CASE = "convnet-cpu-b32-w0-off-fp32"

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -178,17 +178,7 @@ class _Record:
 
 
 def _noise_of(block: Block, disturbance: Disturbance, *, kept: bool) -> BlockNoise:
-    return BlockNoise(
-        kind=block.kind,
-        kept=kept,
-        others=disturbance.others,
-        steal=disturbance.steal,
-        pressure=disturbance.pressure,
-        cpu_per_wall=disturbance.cpu_per_wall,
-        involuntary_switches=disturbance.involuntary_switches,
-        clock_hz=disturbance.clock_hz,
-        throttled=disturbance.throttled,
-    )
+    return BlockNoise(kind=block.kind, kept=kept, **asdict(disturbance))
 
 
 def may_repeat(sampling: SamplingOptions, counted: int, set_aside: int, elapsed_s: float) -> bool:

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stepbench.config.requests import Request
@@ -12,7 +12,6 @@ from stepbench.interference.watch import Disturbance
 from stepbench.regression.tree import Tree
 from stepbench_reports.schema.check import (
     FailedPairLine,
-    MachineUse,
     PairLine,
     SideEnd,
     SideFailure,
@@ -21,6 +20,7 @@ from stepbench_reports.schema.check import (
     TurnOptions,
     TurnSeries,
 )
+from stepbench_reports.schema.measurement import MachineUse
 
 ORDERS: tuple[tuple[SideName, ...], ...] = (
     ("base", "head", "head", "base"),
@@ -158,15 +158,7 @@ def pair_line(
         stage=stage,
         turns=_turn_series(found.turns),
         sides=dict(found.sides),
-        disturbance=MachineUse(
-            others=use.others,
-            steal=use.steal,
-            pressure=use.pressure,
-            cpu_per_wall=use.cpu_per_wall,
-            involuntary_switches=use.involuntary_switches,
-            clock_hz=use.clock_hz,
-            throttled=use.throttled,
-        ),
+        disturbance=MachineUse(**asdict(use)),
         disturbed=use.disturbed,
         elapsed_s=found.elapsed_s,
     )

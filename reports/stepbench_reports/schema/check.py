@@ -7,6 +7,7 @@ from msgspec import Meta, field
 from stepbench_reports.schema.axes import Axes
 from stepbench_reports.schema.compilation import Compilation
 from stepbench_reports.schema.machine import MachineFacts, Packages
+from stepbench_reports.schema.measurement import MachineUse
 from stepbench_reports.schema.profile import Breakdown
 from stepbench_reports.schema.record import (
     Bytes,
@@ -15,7 +16,6 @@ from stepbench_reports.schema.record import (
     Positive,
     Record,
     Seconds,
-    Share,
 )
 from stepbench_reports.schema.run import Settings
 
@@ -173,21 +173,6 @@ class SideEnd(Record, frozen=True, kw_only=True):
     modules: Count = 0
     foreign: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
-
-
-class MachineUse(Record, frozen=True, kw_only=True):
-    """The machine's state while a pair was measured; see `BlockNoise` for the fields.
-
-    A value that the system does not report is `null` in the file.
-    """
-
-    others: Share | None
-    steal: Share | None
-    pressure: float | None
-    cpu_per_wall: float
-    involuntary_switches: Count
-    clock_hz: float | None = None
-    throttled: str | None = None
 
 
 class PairLine(Record, frozen=True, kw_only=True):

@@ -84,27 +84,23 @@ class SamplingFacts(Record, frozen=True, kw_only=True):
     elapsed_s: Seconds
 
 
-class BlockNoise(Record, frozen=True, kw_only=True):
-    """The machine's state during a block.
+class MachineUse(Record, frozen=True, kw_only=True):
+    """The machine's state during a block or a pair.
 
     A value that the system does not report is `null` in the file.
 
     Attributes:
-        kind: The block's kind.
-        kept: True if the block counts.
         others: The share of the usable cores' time used by processes other than the case's.
         steal: The share of the usable cores' time that the hypervisor gave to other virtual
             machines.
         pressure: The share of wall time in which any task on the machine waited for a core.
         cpu_per_wall: The CPU time of the case's processes divided by the wall time.
         involuntary_switches: The number of involuntary context switches of the case's process.
-        clock_hz: The device's clock frequency at the end of the block, Hz (CUDA).
+        clock_hz: The device's clock frequency at the end, Hz (CUDA).
         throttled: The reason for which the device was throttled; the power limit does not count
             (CUDA).
     """
 
-    kind: Literal["lapped", "bare"]
-    kept: bool
     others: Share | None
     steal: Share | None
     pressure: float | None
@@ -112,6 +108,20 @@ class BlockNoise(Record, frozen=True, kw_only=True):
     involuntary_switches: Count
     clock_hz: float | None = None
     throttled: str | None = None
+
+
+class BlockNoise(MachineUse, frozen=True, kw_only=True):
+    """The machine's state during a block.
+
+    A value that the system does not report is `null` in the file.
+
+    Attributes:
+        kind: The block's kind.
+        kept: True if the block counts.
+    """
+
+    kind: Literal["lapped", "bare"]
+    kept: bool
 
 
 class NoiseLimits(Record, frozen=True, kw_only=True):
