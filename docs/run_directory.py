@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from stepbench_reports.schema import check, measurement, results, run, verdict
 from stepbench_reports.schema.record import Record
 
-PLACE = Path(__file__).parent / "run-directory.md"
+PAGE = Path(__file__).parent / "run-directory.md"
 HEAD = """\
 # The run directory
 
@@ -29,7 +29,7 @@ can be made again later, elsewhere, and without torch: `stepbench report results
 ```
 results/20261124-123015-k3f9/
   run.json            the cases and options of the run, and the machine
-  cases/<id>.json     a case's measurement, written whole or not at all
+  cases/<id>.json     a case's measurement, written atomically
   parity/<id>.json    the comparison of the case's tensors with a reference
   train-parity/<id>.json   with --train-parity: the comparison of trained models
   profiles/<id>.json  with --profile: operators by phase, curves, loader workers
@@ -45,7 +45,7 @@ results/20261124-123015-k3f9/
   operators.csv       with --profile: a row per case, phase, operator and shapes
 ```
 
-A check of the regression gate leaves a directory with `check.json`, `pairs.jsonl`, `facts.jsonl`
+A regression check leaves a directory with `check.json`, `pairs.jsonl`, `facts.jsonl`
 and `verdict.json`; [regression.md](regression.md) describes its reports.
 
 A figure that was not measured is `null`, never 0. A field that a file lacks has its default value,
@@ -64,7 +64,7 @@ FILES: tuple[tuple[str, type[Record], str], ...] = (
     ("`train-parity/<id>.json`", results.TrainingParityRecord, ""),
     ("`profiles/<id>.json`", results.ProfileRecord, ""),
     ("`check.json`", check.CheckSpec, ""),
-    ("`pairs.jsonl`: a line a pair", check.PairLine, "Or, where a side failed:"),
+    ("`pairs.jsonl`: a line for each pair", check.PairLine, "Or, if a side failed:"),
     ("`pairs.jsonl`: a pair that failed", check.FailedPairLine, ""),
     *(
         (f"`facts.jsonl`: `{kind.__struct_config__.tag}`", kind, "")
@@ -72,11 +72,11 @@ FILES: tuple[tuple[str, type[Record], str], ...] = (
     ),
     ("`verdict.json`", verdict.VerdictFile, ""),
 )
-"""Every file with its record, and a word on it."""
+"""Every file with its record, and a note."""
 
 
 def document() -> str:
-    """The whole page."""
+    """The page as Markdown."""
     parts, seen = [HEAD], set[type]()
     for title, kind, note in FILES:
         parts.append(f"## {title}\n\n" + "\n\n".join(_sections(kind, seen, level=3, top=True)))
@@ -86,7 +86,7 @@ def document() -> str:
 
 
 def _sections(kind: type[Struct], seen: set[type], level: int, *, top: bool) -> Iterator[str]:
-    """A record's table, and those of the records in it that have not been described yet."""
+    """A record's table, and the tables of its nested records that are not in `seen` yet."""
     if kind in seen:
         return
     seen.add(kind)
@@ -104,7 +104,7 @@ def _sections(kind: type[Struct], seen: set[type], level: int, *, top: bool) -> 
 
 
 def described(kind: type) -> tuple[str, dict[str, str]]:
-    """A record's docstring without its attributes, and these by name, inherited ones included."""
+    """A record's docstring without its attributes, and all attributes' meanings by name."""
     meanings: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         text = inspect.cleandoc(base.__dict__.get("__doc__") or "")
@@ -123,12 +123,12 @@ def type_words(hint: Any) -> str:  # noqa: ANN401  # any annotation
     """A type in words: `seconds or null`, `list of Block`."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        meta = next((each for each in arguments[1:] if isinstance(each, Meta)), Meta())
+        meta = next((item for item in arguments[1:] if isinstance(item, Meta)), Meta())
         return meta.description or type_words(arguments[0])
     if origin is not None:
         return _container_words(origin, arguments)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
-        return ", ".join(f"`{each}`" for each in hint)
+        return ", ".join(f"`{value}`" for value in hint)
     return NAMES.get(hint) or f"[{hint.__name__}](#{hint.__name__.lower()})"
 
 
@@ -139,17 +139,17 @@ NAMES = {
     float: "number",
     bool: "true or false",
 }
-"""The types that JSON has."""
+"""JSON types in words."""
 
 
-def _container_words(origin: Any, arguments: tuple[Any, ...]) -> str:  # noqa: ANN401  # likewise
+def _container_words(origin: Any, arguments: tuple[Any, ...]) -> str:  # noqa: ANN401  # any annotation
     if origin is Literal:
-        return ", ".join(f"`{each}`" for each in arguments)
+        return ", ".join(f"`{value}`" for value in arguments)
     if origin in {list, tuple}:
         return f"list of {type_words(arguments[0])}"
     if origin is dict:
         return f"{type_words(arguments[1])} by name"
-    return " or ".join(type_words(each) for each in arguments)
+    return " or ".join(type_words(argument) for argument in arguments)
 
 
 def _records(kind: type) -> Iterator[type[Struct]]:
@@ -168,5 +168,5 @@ def _inside(hint: Any) -> Iterator[type[Struct]]:  # noqa: ANN401  # any annotat
 
 
 if __name__ == "__main__":
-    PLACE.write_text(document())
-    print(f"wrote {PLACE}", file=sys.stderr)
+    PAGE.write_text(document())
+    print(f"wrote {PAGE}", file=sys.stderr)

@@ -12,11 +12,11 @@ from torch.optim import SGD
 
 from stepbench import DataChoice, Workload, right_answers
 
-MOST = 4
+MAX_DEPTH = 4
 
 
 class Dynamic(nn.Module):
-    """Images (N, 3, S, S) to scores (N, classes), through 1 to `MOST` middle layers.
+    """Images (N, 3, S, S) to scores (N, classes), through 1 to `MAX_DEPTH` middle layers.
 
     The index of the largest value in the first image determines the depth. The depth is in effect
     random, but the same whenever the batch is the same.
@@ -30,12 +30,12 @@ class Dynamic(nn.Module):
     def __init__(self, pixels: int, classes: int, width: int = 256) -> None:
         super().__init__()
         self.first = nn.Linear(pixels, width)
-        self.middle = nn.ModuleList(nn.Linear(width, width) for _ in range(MOST))
+        self.middle = nn.ModuleList(nn.Linear(width, width) for _ in range(MAX_DEPTH))
         self.last = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Computes the scores of a batch of images."""
-        depth = 1 + int(x[0].argmax().item()) % MOST
+        depth = 1 + int(x[0].argmax().item()) % MAX_DEPTH
         x = torch.relu(self.first(x.flatten(1)))
         for number in range(depth):
             x = torch.relu(self.middle[number](x))

@@ -41,7 +41,7 @@ class Frozen(nn.Module):
         return scores
 
 
-def trained(parameters: Iterable[nn.Parameter]) -> SGD:
+def sgd(parameters: Iterable[nn.Parameter]) -> SGD:
     """Makes an optimizer of the parameters that require gradients."""
     return SGD([p for p in parameters if p.requires_grad], lr=0.01, momentum=0.9)
 
@@ -55,6 +55,6 @@ def make(choice: DataChoice) -> Workload:
         test_dataset=data.test,
         loss=nn.CrossEntropyLoss(),
         metric=right_answers,
-        optimizer=trained,
+        optimizer=sgd,
         data=data,
     )

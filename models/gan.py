@@ -38,11 +38,11 @@ def generator(pixels: int, width: int = 32) -> nn.Sequential:
 def discriminator(pixels: int, width: int = 32) -> nn.Sequential:
     """Makes the discriminator: images (N, 3, pixels, pixels) to scores (N,), high if real."""
     layers: list[nn.Module] = []
-    before = 3
+    in_channels = 3
     for channels in (width, 2 * width, 4 * width):
-        layers += [nn.Conv2d(before, channels, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
-        before = channels
-    return nn.Sequential(*layers, nn.Conv2d(before, 1, pixels // 8), nn.Flatten(0))
+        layers += [nn.Conv2d(in_channels, channels, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        in_channels = channels
+    return nn.Sequential(*layers, nn.Conv2d(in_channels, 1, pixels // 8), nn.Flatten(0))
 
 
 class GAN(nn.Module):
@@ -59,8 +59,8 @@ class GAN(nn.Module):
 
     def forward(self, x: Tensor, part: str = "discriminator") -> Tensor:
         """Runs the network that `part` names on `x`; `torch.compile` compiles both networks."""
-        made: Tensor = self.generator(x) if part == "generator" else self.discriminator(x)
-        return made
+        output: Tensor = self.generator(x) if part == "generator" else self.discriminator(x)
+        return output
 
 
 def optimizers(model: nn.Module) -> dict[str, Optimizer]:

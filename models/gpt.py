@@ -29,9 +29,9 @@ class TransformerBlock(nn.Module):
         self.heads = heads
         self.norm1 = nn.LayerNorm(width)
         self.attention = nn.Linear(width, 3 * width)
-        self.mix = nn.Linear(width, width)
+        self.projection = nn.Linear(width, width)
         self.norm2 = nn.LayerNorm(width)
-        self.think = nn.Sequential(
+        self.feed_forward = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
 
@@ -41,10 +41,10 @@ class TransformerBlock(nn.Module):
             part.unflatten(2, (self.heads, -1)).transpose(1, 2)
             for part in self.attention(self.norm1(x)).chunk(3, dim=2)
         )
-        seen = functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
-        x = x + self.mix(seen.transpose(1, 2).flatten(2))
-        thought: Tensor = x + self.think(self.norm2(x))
-        return thought
+        attended = functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
+        x = x + self.projection(attended.transpose(1, 2).flatten(2))
+        output: Tensor = x + self.feed_forward(self.norm2(x))
+        return output
 
 
 class GPT(nn.Module):
@@ -69,14 +69,14 @@ class GPT(nn.Module):
     ) -> None:
         super().__init__()
         self.tokens = nn.Embedding(vocabulary, width)
-        self.places = nn.Parameter(torch.zeros(length, width))
+        self.positions = nn.Parameter(torch.zeros(length, width))
         self.blocks = nn.Sequential(*(TransformerBlock(width, heads) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
         nn.init.normal_(self.tokens.weight, std=0.02)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Computes the scores, with the classes in dimension 1 as `CrossEntropyLoss` expects."""
-        x = self.tokens(tokens) + self.places[: tokens.shape[1]]
+        x = self.tokens(tokens) + self.positions[: tokens.shape[1]]
         x = self.norm(self.blocks(x))
         return functional.linear(x, self.tokens.weight).transpose(1, 2)
 

@@ -25,13 +25,13 @@ class Recurrent(nn.Module):
     def __init__(self, vocabulary: int, width: int = 128, depth: int = 2) -> None:
         super().__init__()
         self.tokens = nn.Embedding(vocabulary, width)
-        self.read = nn.LSTM(width, width, depth, batch_first=True)
+        self.lstm = nn.LSTM(width, width, depth, batch_first=True)
         self.scores = nn.Linear(width, vocabulary)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Computes the scores, with the classes in dimension 1 as `CrossEntropyLoss` expects."""
-        read, _ = self.read(self.tokens(tokens))
-        scores: Tensor = self.scores(read).transpose(1, 2)
+        hidden, _ = self.lstm(self.tokens(tokens))
+        scores: Tensor = self.scores(hidden).transpose(1, 2)
         return scores
 
 

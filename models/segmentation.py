@@ -48,7 +48,7 @@ def loss(output: dict[str, Tensor], mask: Tensor) -> Tensor:
     return cross_entropy(output["out"], mask)
 
 
-def right(output: dict[str, Tensor], mask: Tensor) -> Tensor:
+def pixel_accuracy(output: dict[str, Tensor], mask: Tensor) -> Tensor:
     """Sums each image's share of correctly classified pixels."""
     return right_answers(output["out"], mask)
 
@@ -60,10 +60,10 @@ def split(batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
 
 def network() -> nn.Module:
     """Makes the network with random weights, as pretrained weights need a download."""
-    made: nn.Module = lraspp_mobilenet_v3_large(
+    model: nn.Module = lraspp_mobilenet_v3_large(
         weights=None, weights_backbone=None, num_classes=CLASSES
     )
-    return made
+    return model
 
 
 def make(choice: DataChoice) -> Workload:
@@ -74,7 +74,7 @@ def make(choice: DataChoice) -> Workload:
         dataset=lambda: Masked(data.train()),
         test_dataset=lambda: Masked(data.test()),
         loss=loss,
-        metric=right,
+        metric=pixel_accuracy,
         split=split,
         optimizer=lambda parameters: SGD(parameters, lr=0.01, momentum=0.9),
         data=data,

@@ -2,9 +2,9 @@
 
 The layer is in the `state_dict` once and is applied `TIMES` times, so the layer's gradient is the
 sum over all uses: gradients accumulate within a step as they do over several batches. Compare this
-workload with `models.shared_weights:apart`, a network with `TIMES` separate layers: the operations
-and activations are the same, but the parameters are several times as many, so forward and backward
-cost the same and the optimizer costs more.
+workload with `models.shared_weights:separate`, a network with `TIMES` separate layers: the
+operations and activations are the same, but the parameters are several times as many, so forward
+and backward cost the same and the optimizer costs more.
 """
 
 import torch
@@ -42,7 +42,7 @@ class Shared(nn.Module):
         return scores
 
 
-def apart(choice: DataChoice) -> Workload:
+def separate(choice: DataChoice) -> Workload:
     """Makes the workload with `TIMES` separate layers, for comparison."""
     return make(choice, TIMES)
 

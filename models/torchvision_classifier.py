@@ -23,8 +23,8 @@ _PLAIN_OUTPUT = {
 
 def names() -> list[str]:
     """The names of all classifiers in the installed torchvision."""
-    listed: list[str] = zoo.list_models(module=zoo)
-    return listed
+    classifiers: list[str] = zoo.list_models(module=zoo)
+    return classifiers
 
 
 def smallest_image(name: str) -> int:

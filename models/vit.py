@@ -37,7 +37,7 @@ class VisionTransformer(nn.Module):
     ) -> None:
         super().__init__()
         self.patches = nn.Conv2d(3, width, patch, patch)
-        self.places = nn.Parameter(torch.randn((image_size // patch) ** 2, width) * 0.02)
+        self.positions = nn.Parameter(torch.randn((image_size // patch) ** 2, width) * 0.02)
         layer = nn.TransformerEncoderLayer(
             width, heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True,
             norm_first=True,
@@ -48,7 +48,7 @@ class VisionTransformer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Computes the scores of a batch of images."""
-        x = self.patches(x).flatten(2).transpose(1, 2) + self.places
+        x = self.patches(x).flatten(2).transpose(1, 2) + self.positions
         x = self.norm(self.layers(x)).mean(1)
         scores: Tensor = self.scores(x)
         return scores

@@ -1,4 +1,4 @@
-"""What the README has a user type works, or at least is understood."""
+"""The commands and the code that the README and the guides show are understood, or work."""
 
 import json
 import re
@@ -14,41 +14,40 @@ from support import synthetic, synthetic_profile
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-DOCS = "".join(
-    (ROOT / "docs" / name).read_text() for name in ("lesson.md", "recipes.md", "regression.md")
-)
+REGRESSION_PAGE = (ROOT / "docs" / "regression.md").read_text()
+DOCS = "".join(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))
 SHELL = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
 LINES = [line for block in SHELL for line in block.splitlines()]
 
 
-def told(session: str) -> list[str]:
-    """The arguments that README gives a session."""
-    shown = [line.partition(" -- ") for line in LINES]
-    return [arguments for name, _, arguments in shown if name == f"nox -s {session}"]
+def shown(session: str) -> list[str]:
+    """The arguments with which the README shows a session."""
+    commands = [line.partition(" -- ") for line in LINES]
+    return [arguments for name, _, arguments in commands if name == f"nox -s {session}"]
 
 
 def of_docs(subcommand: str) -> list[str]:
-    """The arguments that the documentation gives a subcommand."""
+    """The arguments with which the guides show a subcommand."""
     lines = re.findall(rf"^stepbench {subcommand}(?: (.*))?$", DOCS, flags=re.MULTILINE)
     return [line.partition("  #")[0] for line in lines]
 
 
-BENCH = [*told("bench"), *of_docs("run")]
+BENCH = list(dict.fromkeys([*shown("bench"), *of_docs("run")]))
 READING = [
-    *(("report", arguments) for arguments in (*told("report"), *of_docs("report"))),
-    *(("compare", arguments) for arguments in told("compare")),
-    # Cases are named as they are called in the run that is shown there.
+    *(("report", arguments) for arguments in (*shown("report"), *of_docs("report"))),
+    *(("compare", arguments) for arguments in shown("compare")),
+    # Those with --operators name cases of the run that is shown there.
     *(("compare", arguments) for arguments in of_docs("compare") if "--operators" not in arguments),
 ]
 REGRESSION = [
-    *told("regression"),
+    *shown("regression"),
     *of_docs("regression"),
-    *re.findall(r"run: stepbench regression (.*)", README),
+    *re.findall(r"run: stepbench regression (.*)", REGRESSION_PAGE),
 ]
 
 
 def test_commands_are_found() -> None:
-    assert all((BENCH, REGRESSION, told("compare")))
+    assert all((BENCH, REGRESSION, shown("compare")))
 
 
 def test_the_first_two_commands_set_up_and_test() -> None:
@@ -82,14 +81,14 @@ def test_each_check_that_is_shown_is_understood(
     for name in ("train/bench.py", "train_bench.py", "old/bin/python"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch(mode=0o755)
-    asked = re.sub(r"\$\{\{.*?\}\}", "main", arguments)
-    values = vars(parser().parse_args(shlex.split(asked)))
-    found = read(values, tmp_path)
-    assert found.base or found.base_python
+    command = re.sub(r"\$\{\{.*?\}\}", "main", arguments)
+    values = vars(parser().parse_args(shlex.split(command)))
+    options = read(values, tmp_path)
+    assert options.base or options.base_python
 
 
 def test_the_job_for_a_pull_request_has_ten_lines_at_most() -> None:
-    (job,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
+    (job,) = re.findall(r"```yaml\n(.*?)```", REGRESSION_PAGE, flags=re.DOTALL)
     assert len(job.splitlines()) <= 10
     assert "fetch-depth: 0" in job
 
@@ -100,14 +99,14 @@ def test_each_report_and_comparison_is_made(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("latest", "20261124-123015-k3f9"):
-        run = synthetic.write_run(tmp_path / "results" / name, synthetic.believable_files())
+        run = synthetic.write_run(tmp_path / "results" / name, synthetic.eight_cases())
         (run / "profiles").mkdir()
         for file in (run / "cases").iterdir():
             content = json.loads(file.read_text())
-            told = synthetic_profile.profile_file(
+            profile = synthetic_profile.profile_file(
                 content, synthetic_profile.profile(synthetic_profile.EAGER)
             )
-            (run / "profiles" / file.name).write_text(json.dumps(told))
+            (run / "profiles" / file.name).write_text(json.dumps(profile))
     read = {"report": reading.report, "compare": reading.compare}[subcommand]
     assert read(shlex.split(arguments)) == 0
 
@@ -115,13 +114,13 @@ def test_each_report_and_comparison_is_made(
 def test_the_workload_that_is_shown_is_one(
     bench: Callable[..., CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    (shown,) = re.findall(r"```python\n# my_bench\.py\n(.*?)```", README, flags=re.DOTALL)
-    beside = (
+    (code,) = re.findall(r"```python\n# my_bench\.py\n(.*?)```", README, flags=re.DOTALL)
+    definitions = (
         "class MyNet(torch.nn.Linear):\n    def __init__(self): super().__init__(4, 2)\n"
         "class MyDataset(torch.utils.data.TensorDataset):\n"
         "    def __init__(self, path): super().__init__(torch.ones(8, 4), torch.ones(8).long())\n"
     )
-    (tmp_path / "my_bench.py").write_text(shown + beside)
+    (tmp_path / "my_bench.py").write_text(code + definitions)
     done = bench(
         "--workload", "my_bench.py:make", "--batch-size", "4", "--num-workers", "0",
         "--compile", "off", "--steps", "3",

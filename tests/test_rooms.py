@@ -51,7 +51,7 @@ ROOMS = {  # room: (row, torch)
 }
 SHARED = ("stepbench_reports.analysis", "stepbench_reports.schema")
 """What all of stepbench may import of the reading side; rows 1 to 3 may import the rest as well."""
-WITH_TORCH = {"stepbench.data.reading", "stepbench.data.windows"}
+WITH_TORCH = {"stepbench.data.reading", "stepbench.data.token_windows"}
 """Modules of lazy rooms that import torch, and that only functions import."""
 
 

@@ -8,7 +8,7 @@ from stepbench.config.case import Case
 from stepbench.config.matrix import Matrix
 
 if TYPE_CHECKING:
-    from stepbench_reports.read.run import Run as Measured
+    from stepbench_reports.read.run import Run
 
 
 def measure(
@@ -17,7 +17,7 @@ def measure(
     max_time_s: float = 5.0,
     parity: bool = True,
     output: Path | str | None = None,
-) -> "Measured":
+) -> "Run":
     """Measures a case, or the cases of a matrix, each case in a separate process.
 
     Args:
@@ -42,18 +42,18 @@ def measure(
     from stepbench.runner.run import Runner  # noqa: PLC0415
 
     defaults = options.read({}, Path.cwd())
-    chosen = replace(
+    run_options = replace(
         defaults,
         matrix=_matrix_of(target) if isinstance(target, Case) else target,
         sampling=structs.replace(defaults.sampling, max_time_s=max_time_s),
         parity=defaults.parity if parity else None,
         output=None if output is None else Path(output).absolute(),
     )
-    run = Runner(chosen, [], Console())
+    run = Runner(run_options, [], Console())
     try:
         run.claim()
         run.open()
-        run.introduce()
+        run.print_header()
         run.expect(list(run.cases))
         for case in run.cases:
             run.measure(case)

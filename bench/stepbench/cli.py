@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module, metadata
 
-from stepbench.errors import near
+from stepbench.errors import suggestion
 from stepbench.search_path import leave_out_current_directory
 from stepbench_reports.command_line import USAGE_ERROR
 
@@ -35,22 +35,22 @@ class Subcommand:
 SUBCOMMANDS = (
     Subcommand(
         "run",
-        "measure a training step, phase by phase, over a matrix of settings",
+        "time each phase of a training step, over a matrix of settings",
         "stepbench.benchmarks.session:main",
     ),
     Subcommand(
         "regression",
-        "compare two revisions side by side; fail where head is slower",
+        "compare the speed of two revisions; fail if head is slower",
         "stepbench.regression.command:main",
     ),
     Subcommand(
         "report",
-        "write the reports of a run, or of a check, again",
+        "write the reports of a run or a regression check again",
         "stepbench_reports.commands:report",
     ),
     Subcommand(
         "compare",
-        "a run beside others, or its cases side by side",
+        "compare runs, or the cases of a run",
         "stepbench_reports.commands:compare",
     ),
     Subcommand("tensorboard", "open profiled runs in TensorBoard", "stepbench.tensorboard:main"),
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"stepbench {metadata.version('stepbench')}")
         return 0
     if name:
-        error = f"error: stepbench {name}: there is no such subcommand; {near(name, by_name)}"
+        error = f"error: stepbench {name}: there is no such subcommand; {suggestion(name, by_name)}"
         print(error, file=sys.stderr)
     else:
         print(help_text(), file=sys.stderr)
@@ -95,13 +95,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def help_text() -> str:
     """The text of `--help`: the list of subcommands, with examples."""
     width = max(len(subcommand.name) for subcommand in SUBCOMMANDS)
-    rows = [f"  {each.name:<{width}}  {each.help}" for each in SUBCOMMANDS]
+    rows = [f"  {subcommand.name:<{width}}  {subcommand.help}" for subcommand in SUBCOMMANDS]
     return "\n".join(
         [
             "usage: stepbench SUBCOMMAND [OPTIONS]   (python -m stepbench is the same)",
             "",
-            "Shows where a PyTorch training step's time goes, which settings make it fastest on",
-            "this machine, and whether they still train the same model.",
+            "Shows where the time of a PyTorch training step goes, which settings make it fastest",
+            "on this machine, and whether they still train the same model.",
             "",
             "subcommands (each has a --help with examples):",
             *rows,

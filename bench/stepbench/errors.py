@@ -4,13 +4,13 @@ import difflib
 from collections.abc import Iterable
 
 
-def near(word: str, known: Iterable[str]) -> str:
+def suggestion(word: str, choices: Iterable[str]) -> str:
     """A hint for the end of an error message: the closest matches, or else all choices."""
-    known = list(known)
-    matches = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    choices = list(choices)
+    matches = difflib.get_close_matches(word, choices, n=3, cutoff=0.5)
     if matches:
         return "did you mean " + " or ".join(matches) + "?"
-    return "choose from " + ", ".join(known)
+    return "choose from " + ", ".join(choices)
 
 
 class UsageError(Exception):

@@ -31,7 +31,7 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def machine(devices: Mapping[str, str] | None = None) -> MachineFacts:
+def machine_facts(devices: Mapping[str, str] | None = None) -> MachineFacts:
     """Collects the facts about the machine that the reports show.
 
     Args:

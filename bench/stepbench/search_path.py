@@ -13,11 +13,11 @@ def leave_out_current_directory() -> None:
 
     Child processes find the user's modules by a different search path.
     """
-    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120  # no pathlib
-    beside = os.path.join(os.path.dirname(own), "reports")  # noqa: PTH118, PTH120  # in a checkout
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120  # no pathlib
+    reports = os.path.join(os.path.dirname(root), "reports")  # noqa: PTH118, PTH120  # in a checkout
     current = {"", os.getcwd()}  # noqa: PTH109  # as `sys.path` writes it
     sys.path[:] = [entry for entry in sys.path if entry not in current]
-    checkout = os.path.isdir(os.path.join(beside, "stepbench_reports"))  # noqa: PTH112, PTH118
-    for root in (own, *([beside] if checkout else [])):
-        if root not in sys.path:
-            sys.path.append(root)
+    checkout = os.path.isdir(os.path.join(reports, "stepbench_reports"))  # noqa: PTH112, PTH118
+    for directory in (root, *([reports] if checkout else [])):
+        if directory not in sys.path:
+            sys.path.append(directory)

@@ -12,26 +12,26 @@ from pathlib import Path
 
 from stepbench.errors import UsageError
 from stepbench.results.claim import LATEST, RESULTS
-from stepbench.results.run_directory import BOARD
+from stepbench.results.run_directory import TENSORBOARD
 
 USAGE_ERROR, INTERRUPTED = 4, 130
-END_S = 10
+EXIT_TIMEOUT_S = 10
 """The time that TensorBoard has to exit before it is killed, seconds."""
 HELP = f"""\
 usage: stepbench tensorboard [RUN ...] [TENSORBOARD OPTIONS]
        (in this repository also: nox -s tensorboard -- [RUN ...] [TENSORBOARD OPTIONS])
 
 Opens the profiles of `stepbench run --profile` in TensorBoard. RUN is a run's directory, by default
-{RESULTS / LATEST}; several are shown side by side, each under its own name. Options begin with a
-dash and go to TensorBoard, such as --port 6007 or --bind_all.
+{RESULTS / LATEST}; several are shown side by side, each under its name. Options that begin with a
+dash are passed to TensorBoard, such as --port 6007 or --bind_all.
 
 examples:
   stepbench tensorboard
   stepbench tensorboard results/20261124-123015-k3f9 --port 6007
   stepbench tensorboard results/before results/after
 
-The PyTorch Profiler tab loads two scripts from public hosts; without network it spins for ever,
-and the other tabs and the reports, which have the operators as well, do not need it.
+The PyTorch Profiler tab loads two scripts from public hosts; without network it never finishes
+loading. The other tabs work without network, and the reports also list the operators.
 """
 
 
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     )  # so that SIGTERM also ends TensorBoard
     with tempfile.TemporaryDirectory(prefix="stepbench-tensorboard-") as scratch:
         try:
-            logdir = lay_out(runs or [RESULTS / LATEST], Path(scratch))
+            logdir = link_runs(runs or [RESULTS / LATEST], Path(scratch))
         except UsageError as error:
             print(f"error: {error}", file=sys.stderr)
             return USAGE_ERROR
@@ -66,21 +66,21 @@ def main(arguments: Sequence[str]) -> int:
             str(logdir),
             *options,
         ]
-        with subprocess.Popen(command) as board:
+        with subprocess.Popen(command) as tensorboard:
             try:
-                return board.wait()
+                return tensorboard.wait()
             except KeyboardInterrupt:
-                _end(board)
+                _end(tensorboard)
                 return INTERRUPTED
 
 
-def _end(board: subprocess.Popen[bytes]) -> None:
-    """Terminates TensorBoard, and kills it if it still runs after `END_S` seconds."""
-    board.terminate()
+def _end(tensorboard: subprocess.Popen[bytes]) -> None:
+    """Terminates TensorBoard, and kills it if it still runs after `EXIT_TIMEOUT_S` seconds."""
+    tensorboard.terminate()
     try:
-        board.wait(timeout=END_S)
+        tensorboard.wait(timeout=EXIT_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        board.kill()
+        tensorboard.kill()
 
 
 def split(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
@@ -89,7 +89,7 @@ def split(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     return [Path(word) for word in arguments[:first]], list(arguments[first:])
 
 
-def lay_out(runs: Sequence[Path], scratch: Path) -> Path:
+def link_runs(runs: Sequence[Path], scratch: Path) -> Path:
     """The directory that TensorBoard shows: of one run, or with links to several.
 
     Args:
@@ -104,21 +104,21 @@ def lay_out(runs: Sequence[Path], scratch: Path) -> Path:
         if not (run / "run.json").is_file():
             raise UsageError(
                 f"{run}: holds no run (it has no run.json); name a run's directory, such as "
-                f"{RESULTS / LATEST}, or make one by stepbench run --profile"
+                f"{RESULTS / LATEST}, or make one with stepbench run --profile"
             )
-        if not (run / BOARD).is_dir():
-            raise UsageError(f"{run}: was not profiled; run it with --profile")
+        if not (run / TENSORBOARD).is_dir():
+            raise UsageError(f"{run}: was not profiled; make a run with --profile")
     if len(runs) == 1:
-        return runs[0] / BOARD
+        return runs[0] / TENSORBOARD
     for run in dict.fromkeys(run.resolve() for run in runs):
         link = scratch / run.name
         if link.exists():
-            raise UsageError(f"{run}: two runs are called {link.name}; rename one")
+            raise UsageError(f"{run}: two runs have the name {link.name}; rename one")
         try:
-            link.symlink_to(run / BOARD, target_is_directory=True)
+            link.symlink_to(run / TENSORBOARD, target_is_directory=True)
         except OSError as error:
             raise UsageError(
-                f"{run}: cannot be shown beside another, as this system makes no links "
-                f"({error.strerror}); open one run at a time"
+                f"{run}: cannot be shown together with other runs: the system cannot make "
+                f"links ({error.strerror}); open one run at a time"
             ) from None
     return scratch

@@ -1,4 +1,4 @@
-"""The parts of the study of the gate that measure: suites, doses, a neighbour, times."""
+"""The parts of the gate study that measure: suites, doses, a neighbour, times."""
 
 import json
 import os
@@ -17,7 +17,7 @@ import numpy as np
 from gate_repository import WORKLOAD, Dose
 from msgspec.structs import replace
 from scipy import stats
-from truth_record import say
+from truth_record import print_progress
 
 from stepbench.config.case import Case
 from stepbench.process.job import Job
@@ -46,11 +46,11 @@ DOSES = (
 )
 CASE = Case(workload=WORKLOAD, batch_size=256, num_workers=0)
 PAIR_S = 1.5
-"""How long the turns of a pair last together: somewhat less than usual, for many pairs."""
+"""The total length of a pair's turns, seconds: less than the default, to take many pairs."""
 NEIGHBOUR_S = 0.5
-"""And those of one beside a neighbour, which makes them several times as long."""
+"""The same beside a neighbour, which makes turns several times as long."""
 PACKAGES = ("torch._dynamo",)
-"""What a check learns in its first round that its servers are to import."""
+"""Modules for the servers to import, which a check finds in its survey."""
 
 
 def _axes(case: Case) -> list[str]:
@@ -60,35 +60,35 @@ def _axes(case: Case) -> list[str]:
     ]
 
 
-def _check(repository: Path, output: Path, *words: str) -> int:
+def _check(repository: Path, output: Path, *arguments: str) -> int:
     command = [
         *(sys.executable, "-m", "stepbench", "regression", "--base", "main", "--head", "main"),
         *("--output", str(output)),
-        *words,
+        *arguments,
     ]
-    # Where the check itself is imported from, when the current directory is another.
-    own = {**os.environ, "PYTHONPATH": str(Path(servers.__file__).resolve().parents[2])}
+    # The check must import stepbench from this tree, also in another directory.
+    env = {**os.environ, "PYTHONPATH": str(Path(servers.__file__).resolve().parents[2])}
     done = subprocess.run(
-        command, cwd=repository, env=own, capture_output=True, text=True, check=False
+        command, cwd=repository, env=env, capture_output=True, text=True, check=False
     )
     if done.returncode not in {0, 1}:
         sys.exit(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
     return done.returncode
 
 
-def _told(pair: records.Pair) -> dict[str, Any]:
+def _pair_json(pair: records.Pair) -> dict[str, Any]:
     return {
         "base": {row: round(value, 9) for row, value in pair.base.items()},
         "head": {row: round(value, 9) for row, value in pair.head.items()},
-        "disturbed": pair.disturbed,
+        "interference": pair.interference,
     }
 
 
 @contextmanager
-def _comparisons(place: Path, doses: Sequence[Dose]) -> Iterator[dict[Dose, Comparison]]:
-    """A comparison of the repository with each slowed copy of it."""
-    repository = gate_repository.make(place / "doses")
-    asked = options.read(
+def _comparisons(scratch: Path, doses: Sequence[Dose]) -> Iterator[dict[Dose, Comparison]]:
+    """Makes a comparison of the repository with each slowed copy of it."""
+    repository = gate_repository.make(scratch / "doses")
+    check_options = options.read(
         {
             "stepbench_base": "main", "stepbench_workload": [WORKLOAD],
             "stepbench_pair_time": str(PAIR_S), "stepbench_no_parity": True,
@@ -96,43 +96,42 @@ def _comparisons(place: Path, doses: Sequence[Dose]) -> Iterator[dict[Dose, Comp
         repository,
     )  # fmt: skip
     os.chdir(repository)
-    with directory.created(place / "check") as kept:
+    with directory.created(scratch / "check") as check_directory:
 
         def comparison(files: Path) -> Comparison:
             base, head = (
-                Side(Tree(side, repository, at, Path()), None, side, Path(sys.executable))
-                for side, at in zip(SIDES, (repository, files), strict=True)
+                Side(Tree(side, repository, root, Path()), None, side, Path(sys.executable))
+                for side, root in zip(SIDES, (repository, files), strict=True)
             )
-            return Comparison(
-                asked, Sides(base, head, None, (), same_files=False), kept, None, PACKAGES
-            )
+            sides = Sides(base, head, None, (), same_files=False)
+            return Comparison(check_options, sides, check_directory, None, PACKAGES)
 
         step_s = _pilot(comparison(repository))
-        say(f"a step takes {step_s * 1e3:.2f} ms")
+        print_progress(f"a step takes {step_s * 1e3:.2f} ms")
         yield {
-            dose: comparison(gate_repository.slowed(place / dose.name, dose, step_s))
+            dose: comparison(gate_repository.slowed(scratch / dose.name, dose, step_s))
             for dose in doses
         }
 
 
 def _pilot(comparison: Comparison) -> float:
-    """What a step takes, seconds."""
-    taken = []
+    """Measures the step, seconds."""
+    steps = []
     for _ in range(3):
-        with servers.opened(comparison, [CASE]) as taking:
-            taken.append(_figures(taking.pair(CASE, lambda _: None))["base"]["step"])
-    return float(np.median(taken))
+        with servers.opened(comparison, [CASE]) as pair_servers:
+            steps.append(_figures(pair_servers.pair(CASE, lambda _: None))["base"]["step"])
+    return float(np.median(steps))
 
 
-def doses(place: Path, count: int) -> Iterator[dict[str, Any]]:
-    """Pairs with each dose; those of a round are forked from one process, as those of cases are."""
-    with _comparisons(place, DOSES) as comparisons:
-        for number in range(count):
+def doses(scratch: Path, rounds: int) -> Iterator[dict[str, Any]]:
+    """Takes pairs with each dose; as in a check, a round's pairs are forked from one process."""
+    with _comparisons(scratch, DOSES) as comparisons:
+        for number in range(rounds):
             began = time.perf_counter()
             first = next(iter(comparisons.values()))
-            with servers.opened(first, [CASE]) as taking:
+            with servers.opened(first, [CASE]) as pair_servers:
                 for dose, comparison in comparisons.items():
-                    pair = replace_comparison(taking, comparison).pair(CASE, lambda _: None)
+                    pair = replace_comparison(pair_servers, comparison).pair(CASE, lambda _: None)
                     yield {
                         "kind": "dose",
                         "round": number,
@@ -140,30 +139,34 @@ def doses(place: Path, count: int) -> Iterator[dict[str, Any]]:
                         "phase": dose.phase,
                         **_figures(pair),
                     }
-            say(f"doses, round {number + 1} of {count}: {time.perf_counter() - began:.0f} s")
+            print_progress(
+                f"doses, round {number + 1} of {rounds}: {time.perf_counter() - began:.0f} s"
+            )
 
 
-def replace_comparison(taking: servers.PairServers, comparison: Comparison) -> servers.PairServers:
-    """The same round's server, for other sides."""
-    return servers.PairServers(comparison, taking.servers)
+def replace_comparison(
+    pair_servers: servers.PairServers, comparison: Comparison
+) -> servers.PairServers:
+    """The same servers for other sides."""
+    return servers.PairServers(comparison, pair_servers.servers)
 
 
-def _figures(found: TakenPair | SideFailure) -> dict[str, Any]:
-    """A pair as it is decided about, and by the rules of others."""
-    if isinstance(found, SideFailure):
-        sys.exit(f"{found.side}: {found.reason}\n{found.detail}")
-    return {**_told(_pair(found, 1, "screen")), **others(found)}
+def _figures(result: TakenPair | SideFailure) -> dict[str, Any]:
+    """A pair's figures for the check's decision, and for the rules of other tools."""
+    if isinstance(result, SideFailure):
+        sys.exit(f"{result.side}: {result.reason}\n{result.detail}")
+    return {**_pair_json(_pair(result, 1, "screen")), **peer_statistics(result)}
 
 
-def _pair(found: TakenPair | SideFailure, number: int, stage: Stage) -> records.Pair:
-    line = pair_line(found, case=CASE.id, number=number, stage=stage)
+def _pair(result: TakenPair | SideFailure, number: int, stage: Stage) -> records.Pair:
+    line = pair_line(result, case=CASE.id, number=number, stage=stage)
     if not isinstance(line, PairLine):
         sys.exit(f"{line.failed.side}: {line.failed.reason}\n{line.failed.detail}")
     return records.pair(line)
 
 
-def others(pair: TakenPair) -> dict[str, float]:
-    """What peers' rules look at: the ratio of medians, and the p-value of a Mann-Whitney test."""
+def peer_statistics(pair: TakenPair) -> dict[str, float]:
+    """Statistics for the rules of other tools: the ratio of medians, and a Mann-Whitney p-value."""
     base, head = (
         np.array([turn.elapsed_s / turn.steps for turn in pair.turns if turn.side == side])
         for side in SIDES
@@ -172,20 +175,20 @@ def others(pair: TakenPair) -> dict[str, float]:
     return {"medians": float(np.median(head) / np.median(base)), "mann_whitney": float(p)}
 
 
-def suites(place: Path, count: int, dose: Dose, kind: str) -> Iterator[dict[str, Any]]:
-    """Whole checks with a dose, taken side by side: a pair of each in every round."""
-    with _comparisons(place, (dose,)) as comparisons:
+def suites(scratch: Path, count: int, dose: Dose, kind: str) -> Iterator[dict[str, Any]]:
+    """Runs whole checks with a dose together: every round takes a pair of each check."""
+    with _comparisons(scratch, (dose,)) as comparisons:
         checks = [_Suite(Random(number)) for number in range(count)]  # noqa: S311  # no secret
 
-        def take(taking: servers.PairServers, _: _Suite) -> TakenPair | SideFailure:
-            return taking.pair(CASE, lambda _: None)
+        def take(pair_servers: servers.PairServers, _: _Suite) -> TakenPair | SideFailure:
+            return pair_servers.pair(CASE, lambda _: None)
 
-        _go_through(comparisons[dose], checks, take)
+        _run_checks(comparisons[dose], checks, take)
     for check in checks:
-        yield {**check.to_json(), "kind": kind, "pairs": [_told(p) for p in check.check.pairs]}
+        yield {**check.to_json(), "kind": kind, "pairs": [_pair_json(p) for p in check.check.pairs]}
 
 
-HOG = """
+BUSY_LOOP = """
 import os, sys
 os.sched_setaffinity(0, {int(sys.argv[1])})
 while True: pass
@@ -193,10 +196,10 @@ while True: pass
 
 
 @contextmanager
-def _hogs() -> Iterator[list[int]]:
-    """A process for each core that does nothing but burn it, stopped at first."""
+def _neighbour_processes() -> Iterator[list[int]]:
+    """Starts a busy process for each core, and stops it; yields the process ids."""
     cores = sorted(os.sched_getaffinity(0))
-    processes = [subprocess.Popen([sys.executable, "-c", HOG, str(core)]) for core in cores]
+    processes = [subprocess.Popen([sys.executable, "-c", BUSY_LOOP, str(core)]) for core in cores]
     try:
         for process in processes:
             process.send_signal(signal.SIGSTOP)
@@ -211,92 +214,97 @@ NEIGHBOURS: dict[str, tuple[int, Callable[[Random, int], Sequence[str]]]] = {
     "during head's turns, in every pair": (10, lambda _, __: ["head"]),
     "during head's turns, in one of two pairs": (
         10,
-        lambda toss, _: ["head"] if toss.random() < 0.5 else [],
+        lambda random, _: ["head"] if random.random() < 0.5 else [],
     ),
     "from the fourth pair on, during all turns": (
         6,
-        lambda _, taken: ["base", "head"] if taken > 2 else [],
+        lambda _, pairs: ["base", "head"] if pairs > 2 else [],
     ),
 }
-"""When a neighbour is at work: in how many suites, and beside which sides' turns of their pairs."""
+"""By description of when the neighbour runs: the number of suites, and the sides whose turns it
+affects, from random numbers and the number of pairs taken."""
 
 
-def neighbour(place: Path) -> Iterator[dict[str, Any]]:
-    """Checks of identical sides beside a neighbour that burns every core.
+def neighbour(scratch: Path) -> Iterator[dict[str, Any]]:
+    """Runs checks of identical sides beside a neighbour that keeps every core busy.
 
-    All suites take their pairs round by round, those of a round forked from one process.
+    Every round takes a pair of each suite; a round's pairs are forked from one process.
     """
-    alike = Dose(0.0)
+    no_slowdown = Dose(0.0)
     names = [name for name, (count, _) in NEIGHBOURS.items() for _ in range(count)]
-    with _comparisons(place, (alike,)) as comparisons, _hogs() as pids:
-        comparison = comparisons[alike]
-        tosses = [Random(number) for number in range(len(names))]  # noqa: S311  # no secret
-        checks = [_Suite(toss, name) for name, toss in zip(names, tosses, strict=True)]
+    with _comparisons(scratch, (no_slowdown,)) as comparisons, _neighbour_processes() as pids:
+        comparison = comparisons[no_slowdown]
+        checks = [
+            _Suite(Random(number), name)  # noqa: S311  # no secret
+            for number, name in enumerate(names)
+        ]
 
-        def take(taking: servers.PairServers, check: _Suite) -> TakenPair | SideFailure:
-            _, choose = NEIGHBOURS[check.beside]
-            sides = {side: comparison.side(side, CASE) for side in SIDES}
+        def take(pair_servers: servers.PairServers, check: _Suite) -> TakenPair | SideFailure:
+            _, choose_sides = NEIGHBOURS[check.neighbour]
+            sides = {side: comparison.side_request(side, CASE) for side in SIDES}
             turns = replace(comparison.options.turns, total_s=NEIGHBOUR_S)
-            asked = PairRequest(sides, check.toss.getrandbits(32), turns)
-            beside = choose(check.toss, len(check.check.pairs))
-            job = Job("gate_neighbour:take_beside", (asked, pids, beside))
-            return servers.taken(comparison.run(taking.servers["head"], job, lambda _: None))
+            request = PairRequest(sides, check.random.getrandbits(32), turns)
+            noisy_sides = choose_sides(check.random, len(check.check.pairs))
+            job = Job("gate_neighbour:take_with_neighbour", (request, pids, noisy_sides))
+            server = pair_servers.servers["head"]
+            return servers.pair_result(comparison.run(server, job, lambda _: None))
 
-        _go_through(comparison, checks, take)
+        _run_checks(comparison, checks, take)
     for check in checks:
-        yield {**check.to_json(), "kind": "neighbour", "beside": check.beside}
+        yield {**check.to_json(), "kind": "neighbour", "neighbour": check.neighbour}
 
 
 class _Suite:
-    """A check whose pairs are taken beside those of others."""
+    """A check whose pairs are taken in the same rounds as those of other checks."""
 
-    def __init__(self, toss: Random, beside: str = "") -> None:
-        self.toss = toss
-        self.beside = beside
+    def __init__(self, random: Random, neighbour: str = "") -> None:
+        self.random = random
+        self.neighbour = neighbour
         self._pairs: list[records.Pair] = []
 
-    def add(self, number: int, stage: Stage, found: TakenPair | SideFailure) -> None:
-        self._pairs.append(_pair(found, number, stage))
+    def add(self, number: int, stage: Stage, result: TakenPair | SideFailure) -> None:
+        self._pairs.append(_pair(result, number, stage))
 
     @property
     def check(self) -> regression.Check:
         return check_of(self._pairs)
 
     @property
-    def wanted(self) -> screening.Wanted | None:
-        return screening.Screening(self.check).wanted
+    def next_pairs(self) -> screening.NextPairs | None:
+        return screening.Screening(self.check).next_pairs
 
     def to_json(self) -> dict[str, Any]:
         pairs = self.check.pairs
-        beside = [pair.changes["step"] for pair in pairs if pair.disturbed]
+        discarded = [pair.changes["step"] for pair in pairs if pair.interference]
         return {
             "exit": decision.decide(self.check).exit_code,
             "taken": len(pairs),
-            "disturbed": sum(pair.disturbed for pair in pairs),
-            "change_of_disturbed": float(np.median(beside)) if beside else None,
+            "interference": len(discarded),
+            "change_of_discarded": float(np.median(discarded)) if discarded else None,
         }
 
 
-def _go_through(
+def _run_checks(
     comparison: Comparison,
     checks: Sequence[_Suite],
     take: Callable[[servers.PairServers, _Suite], TakenPair | SideFailure],
 ) -> None:
-    """Takes checks to their ends, round by round; a round's pairs are forked from one process."""
+    """Runs checks until all are decided; a round's pairs are forked from one process."""
     number = 0
-    while any(check.wanted for check in checks):
+    while any(check.next_pairs for check in checks):
         number += 1
         began = time.perf_counter()
-        with servers.opened(comparison, [CASE]) as taking:
+        with servers.opened(comparison, [CASE]) as pair_servers:
             for check in checks:
-                if check.wanted is not None:
-                    check.add(number, check.wanted.stage, take(taking, check))
-        left = sum(check.wanted is not None for check in checks)
-        say(f"round {number}, {time.perf_counter() - began:.0f} s: {left} suites go on")
+                if check.next_pairs is not None:
+                    check.add(number, check.next_pairs.stage, take(pair_servers, check))
+        left = sum(check.next_pairs is not None for check in checks)
+        elapsed_s = time.perf_counter() - began
+        print_progress(f"round {number}, {elapsed_s:.0f} s: {left} suites undecided")
 
 
 def check_of(pairs: Sequence[records.Pair]) -> regression.Check:
-    """A check that has recorded some pairs, and nothing else."""
+    """A check that has recorded some pairs and nothing else."""
     cases = list(dict.fromkeys(pair.case for pair in pairs)) or [CASE.id]
     side = SideFacts(commit=None, described="the study's")
     spec = CheckSpec(
@@ -308,7 +316,7 @@ def check_of(pairs: Sequence[records.Pair]) -> regression.Check:
         stepbench="",
         machine=MachineFacts(cpu="", usable_cores=1, memory_bytes=0, system="", python=""),
         sides={"base": side, "head": side},
-        smallest=options.SMALLEST,
+        smallest=options.MIN_EFFECT,
         axes={},
         cases=tuple(cases),
     )
@@ -326,13 +334,13 @@ SIZES: tuple[tuple[str, int, list[str]], ...] = (
     ("compiled", 1, ["--compile", "default", "--batch-size", "32", "--num-workers", "0"]),
     ("compiled", 2, ["--compile", "default", "--batch-size", "4", "32", "--num-workers", "0"]),
 )
-"""Suites of the lesson's net, with all that a check does by default, parity and compiling too."""
+"""Suites of the lesson's network with default options, which include parity and compilation."""
 
 
-def times(place: Path, stepbench: Path) -> Iterator[dict[str, Any]]:
-    """How long whole checks of identical sides take, by the number of cases."""
+def times(scratch: Path, stepbench: Path) -> Iterator[dict[str, Any]]:
+    """Measures how long whole checks of identical sides take, by the number of cases."""
     for number, (kind, count, axes) in enumerate(SIZES):
-        output = place / f"times-{number}"
+        output = scratch / f"times-{number}"
         began = time.perf_counter()
         code = _check(stepbench, output, "--workload", "convnet", "--budget", "20m", *axes)
         elapsed_s = time.perf_counter() - began
@@ -350,4 +358,4 @@ def times(place: Path, stepbench: Path) -> Iterator[dict[str, Any]]:
             "inconclusive": rows.count("inconclusive"),
             "spreads": [row["spread"] for row in verdict["rows"] if row["row"] == "step"],
         }
-        say(f"{count} {kind}: exit {code}, {elapsed_s:.0f} s")
+        print_progress(f"{count} {kind}: exit {code}, {elapsed_s:.0f} s")

@@ -1,7 +1,7 @@
-"""Takes a pair beside a neighbour that burns every core while a side works, and only then.
+"""Takes a pair beside a neighbour that keeps every core busy during some sides' turns.
 
-Runs in a child, as `stepbench.regression.worker.pairing` does; the neighbour's processes are the
-parent's.
+Runs in a child process, as `stepbench.regression.worker.pairing` does. The parent starts the
+neighbour's processes.
 """
 
 import os
@@ -15,24 +15,24 @@ from stepbench.regression.worker import pairing
 from stepbench_reports.schema.check import SideFailure, SideName
 
 
-def take_beside(
+def take_with_neighbour(
     report: Callable[[str], None],
-    asked: PairRequest,
+    request: PairRequest,
     neighbours: Sequence[int],
-    beside: Sequence[str],
+    noisy_sides: Sequence[str],
 ) -> TakenPair | SideFailure:
-    """Takes a pair; the neighbours, stopped till now, go on during the turns of some sides."""
-    plain = turns.ask
+    """Takes a pair; the stopped processes of the neighbour run during some sides' turns."""
+    original = turns.ask
 
-    def ask(ends: turns.Ends, name: SideName, word: str, steps: int = 0) -> Any:
-        active = neighbours if name in beside and word == "turn" else ()
+    def ask(connections: turns.Connections, name: SideName, command: str, steps: int = 0) -> Any:
+        active = neighbours if name in noisy_sides and command == "turn" else ()
         for pid in active:
             os.kill(pid, signal.SIGCONT)
         try:
-            return plain(ends, name, word, steps)
+            return original(connections, name, command, steps)
         finally:
             for pid in active:
                 os.kill(pid, signal.SIGSTOP)
 
     turns.ask = ask
-    return pairing.take(report, asked)
+    return pairing.take(report, request)

@@ -1,6 +1,6 @@
-"""The parts of the study of the gate that decide again, from pairs that were recorded.
+"""The parts of the gate study that replay checks from recorded pairs.
 
-Every decision is the gate's own code, fed a pair at a time as a check would take them.
+The code of the regression check decides, and gets one pair at a time as in a real check.
 """
 
 import itertools
@@ -18,9 +18,9 @@ from stepbench_reports.regression.records import Check, Pair
 from stepbench_reports.schema.phases import STEP
 
 
-def pair_of(told: Mapping[str, Any], case: str = "case") -> Pair:
-    """A pair from the study's own record."""
-    return Pair(case, 0, "screen", told["base"], told["head"], bool(told["disturbed"]))
+def pair_of(record: Mapping[str, Any], case: str = "case") -> Pair:
+    """A pair from the study's record."""
+    return Pair(case, 0, "screen", record["base"], record["head"], bool(record["interference"]))
 
 
 @dataclass(frozen=True)
@@ -29,49 +29,48 @@ class Trial:
 
     Attributes:
         exit: The exit code.
-        pairs: How many pairs it took, of each case.
+        pairs: The number of pairs of each case.
         step: The verdict on the step of the first case.
-        blamed: The phase that is blamed, where there is a regression.
-        spread: The spread of the first case's step over all its pairs.
-        complete: Whether there were pairs enough to come to an end.
+        main_phase: The phase that grew most if there is a regression; else `None`.
+        spread: The spread of the first case's step over all of the case's pairs.
+        complete: True if there were enough pairs to complete the check.
     """
 
     exit: int
     pairs: int
     step: str
-    blamed: str | None
+    main_phase: str | None
     spread: float
     complete: bool
 
 
 def trial(streams: Sequence[Iterator[Pair]]) -> Trial:
-    """Goes through a check whose cases' pairs come from streams, one of each to a round."""
+    """Replays a check with a stream of pairs for each case; a round takes a pair of each case."""
     names = [f"case {number}" for number in range(len(streams))]
     by_name = dict(zip(names, streams, strict=True))
-    taken: list[Pair] = []
+    pairs: list[Pair] = []
     complete = True
     for number in itertools.count():
-        standing = screening.Screening(_check(names, taken))
-        wanted = standing.wanted
-        if wanted is None:
+        next_pairs = screening.Screening(_check(names, pairs)).next_pairs
+        if next_pairs is None:
             break
         try:
-            for name in wanted.cases:
+            for name in next_pairs.cases:
                 pair = next(by_name[name])
-                taken.append(replace(pair, case=name, round=number, stage=wanted.stage))
+                pairs.append(replace(pair, case=name, round=number, stage=next_pairs.stage))
         except StopIteration:
             complete = False
             break
-    decided = decision.decide(_check(names, taken))
-    own = [pair for pair in taken if pair.case == names[0]]
-    step = next((each for each in decided.findings if each.row.what == STEP), None)
-    blamed = decided.blamed(names[0])
+    decided = decision.decide(_check(names, pairs))
+    of_first = [pair for pair in pairs if pair.case == names[0]]
+    step = next((finding for finding in decided.findings if finding.row.what == STEP), None)
+    main_phase = decided.main_phase(names[0])
     return Trial(
         decided.exit_code,
-        len(own),
+        len(of_first),
         str(None if step is None else step.verdict),
-        None if blamed is None else blamed.row.what,
-        statistics.spread([pair.changes[STEP] for pair in own]) if own else 0.0,
+        None if main_phase is None else main_phase.row.what,
+        statistics.spread([pair.changes[STEP] for pair in of_first]) if of_first else 0.0,
         complete,
     )
 
@@ -82,68 +81,68 @@ def _check(names: Sequence[str], pairs: Sequence[Pair]) -> Check:
 
 
 def consecutive(pairs: Sequence[Pair]) -> list[Trial]:
-    """Checks one after the other, each going on with the pairs where the last one stopped."""
-    found: list[Trial] = []
+    """Replays checks in sequence; each begins with the pair after the last one's."""
+    trials: list[Trial] = []
     stream = iter(pairs)
     while True:
-        each = trial([stream])
-        if not each.complete:
-            return found
-        found.append(each)
+        replayed = trial([stream])
+        if not replayed.complete:
+            return trials
+        trials.append(replayed)
 
 
 def resampled(pairs: Sequence[Pair], count: int, seed: int = 0) -> list[Trial]:
-    """Checks of pairs that are drawn from the recorded ones, with replacement."""
+    """Replays checks of pairs that are sampled from the recorded pairs with replacement."""
     return _many(_resampled, pairs, count, seed)
 
 
 def _resampled(pairs: Sequence[Pair], count: int, seed: int) -> list[Trial]:
-    draw = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
 
     def stream() -> Iterator[Pair]:
         while True:
-            yield pairs[int(draw.integers(len(pairs)))]
+            yield pairs[int(generator.integers(len(pairs)))]
 
     return [trial([stream()]) for _ in range(count)]
 
 
 def relabelled(pairs: Sequence[Pair], count: int, cases: int, seed: int = 0) -> list[Trial]:
-    """Whole checks of recorded pairs in their recorded order, the sides swapped at random.
+    """Replays checks of recorded pairs in recorded order, with sides swapped at random.
 
-    Each case's stream begins at a place of its own and goes round.
+    Each case's stream starts at a random pair, and continues with the first after the last.
     """
     return _many(_relabelled, pairs, count, seed, cases)
 
 
 def _relabelled(pairs: Sequence[Pair], count: int, seed: int, cases: int) -> list[Trial]:
-    draw = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
 
     def stream() -> Iterator[Pair]:
-        start = int(draw.integers(len(pairs)))
+        start = int(generator.integers(len(pairs)))
         for pair in itertools.cycle([*pairs[start:], *pairs[:start]]):
-            yield replace(pair, base=pair.head, head=pair.base) if draw.integers(2) else pair
+            yield replace(pair, base=pair.head, head=pair.base) if generator.integers(2) else pair
 
     return [trial([stream() for _ in range(cases)]) for _ in range(count)]
 
 
 def _many(function: Any, pairs: Sequence[Pair], count: int, seed: int, *more: Any) -> list[Trial]:
-    """Shares trials out among processes."""
+    """Distributes trials over processes."""
     parts = 20
     with ProcessPoolExecutor() as pool:
         jobs = [
             pool.submit(function, pairs, count // parts, seed * parts + number, *more)
             for number in range(parts)
         ]
-        return [each for job in jobs for each in job.result()]
+        return [replayed for job in jobs for replayed in job.result()]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How another tool decides from a run of each side.
+    """The rule by which another tool compares a run of each side.
 
     Attributes:
-        name: What it is called.
-        alarm: Whether it raises one, by the ratio of medians and a Mann-Whitney test's p-value.
+        name: The rule's name.
+        alarm: Decides on an alarm from the ratio of medians and a Mann-Whitney p-value.
     """
 
     name: str
@@ -157,6 +156,6 @@ RULES = (
 )
 
 
-def alarms(rule: Rule, found: Sequence[Mapping[str, Any]]) -> int:
-    """How many pairs a rule raises an alarm at, disturbed ones too: it cannot tell."""
-    return sum(bool(rule.alarm(each["medians"], each["mann_whitney"])) for each in found)
+def alarms(rule: Rule, records: Sequence[Mapping[str, Any]]) -> int:
+    """Counts a rule's alarms over pairs; the rule does not know about interference."""
+    return sum(bool(rule.alarm(pair["medians"], pair["mann_whitney"])) for pair in records)

@@ -1,4 +1,4 @@
-"""A repository for the study of the gate: a small training step, and slowdowns in its phases."""
+"""A repository for the gate study: a small training step, and slowdowns in its phases."""
 
 import subprocess
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 
 WORKLOAD = "train.py:make"
 TRAIN = '''
-"""A multilayer perceptron on random vectors: each phase has a place for a slowdown."""
+"""A multilayer perceptron on random vectors; each phase can have a slowdown."""
 
 import torch
 from torch import nn
@@ -76,8 +76,8 @@ _small = torch.zeros(64)
 
 def spin(phase):
     if phase == PHASE and SECONDS:
-        until = time.perf_counter() + SECONDS
-        while time.perf_counter() < until:
+        end = time.perf_counter() + SECONDS
+        while time.perf_counter() < end:
             torch.add(_small, 1.0, out=_small)
 '''
 
@@ -87,8 +87,8 @@ class Dose:
     """A slowdown.
 
     Attributes:
-        share: Of the step.
-        phase: In which.
+        share: The slowdown as a share of the step.
+        phase: The phase that is slowed down.
     """
 
     share: float
@@ -96,15 +96,15 @@ class Dose:
 
     @property
     def name(self) -> str:
-        """For a directory."""
+        """The slowdown's name for a directory."""
         return f"{self.phase}-{self.share:g}"
 
 
-def make(place: Path) -> Path:
-    """A repository with one commit, and no slowdown."""
-    place.mkdir(parents=True)
-    _write(place, Dose(0.0), 0.0)
-    for words in (
+def make(directory: Path) -> Path:
+    """Makes a repository with one commit and no slowdown."""
+    directory.mkdir(parents=True)
+    _write(directory, Dose(0.0), 0.0)
+    for arguments in (
         ["init", "-q", "-b", "main"],
         ["add", "-A"],
         [
@@ -112,17 +112,19 @@ def make(place: Path) -> Path:
             *("commit", "-q", "-m", "A training step"),
         ],
     ):
-        subprocess.run(["git", "-C", str(place), *words], check=True)  # noqa: S607
-    return place
+        subprocess.run(["git", "-C", str(directory), *arguments], check=True)  # noqa: S607
+    return directory
 
 
-def slowed(place: Path, dose: Dose, step_s: float) -> Path:
-    """The repository's files with a slowdown in them."""
-    place.mkdir(parents=True)
-    _write(place, dose, dose.share * step_s)
-    return place
+def slowed(directory: Path, dose: Dose, step_s: float) -> Path:
+    """Writes the repository's files with a slowdown."""
+    directory.mkdir(parents=True)
+    _write(directory, dose, dose.share * step_s)
+    return directory
 
 
-def _write(place: Path, dose: Dose, seconds: float) -> None:
-    (place / "train.py").write_text(TRAIN.lstrip())
-    (place / "slowdown.py").write_text(SLOWDOWN.lstrip().format(phase=dose.phase, seconds=seconds))
+def _write(directory: Path, dose: Dose, seconds: float) -> None:
+    (directory / "train.py").write_text(TRAIN.lstrip())
+    (directory / "slowdown.py").write_text(
+        SLOWDOWN.lstrip().format(phase=dose.phase, seconds=seconds)
+    )

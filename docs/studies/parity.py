@@ -1,10 +1,10 @@
-"""Does parity raise a false alarm, and does it see what it should? Many seeds, real models.
+"""Counts false alarms of parity and wrong gradients that it detects, over many seeds.
 
-Each workload is judged in each setting from many seeds of weights and batches; none of them trains
-another model, so that every failure is a false alarm. Beside it, gradients of one parameter are
-scaled by 1 + dose in a backend of the study's own: the share of seeds in which that is seen.
+Each workload is judged in each setting from many seeds of weights and batches. All of them train
+correctly, so every failure is a false alarm. In addition, compile backends of this study scale the
+gradient of one parameter by 1 + dose; the study counts the seeds in which parity detects that.
 
-Writes `parity.md` beside itself: `nox -s study -- parity`.
+Writes `parity.md` in the same directory: `nox -s study -- parity`.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import numpy as np
 from parity_doses import DOSES
 
 from stepbench.config.case import Case
-from stepbench.config.requests import Examination, Request
+from stepbench.config.requests import ParityRequest, Request
 from stepbench.machine import cpu_name, packages, usable_cores
 from stepbench.process import start
 from stepbench.process.job import Job
@@ -31,66 +31,71 @@ from stepbench_reports.schema.status import Status
 SEEDS = 20
 PARITY = ParityOptions(budget_s=120)
 WORKLOADS = ("convnet", "resnet18", "mobilenet_v3_small", "squeezenet1_1")
-"""The lesson's net, and of torchvision's: batch norm and depth, dropout and squeezes, dropout
-without batch norm."""
+"""The lesson's model, and three of torchvision's: a deep one with batch norm, one with dropout and
+squeeze-and-excitation, and one with dropout and without batch norm."""
 SETTINGS = (("off", "fp32"), ("default", "fp32"), ("off", "bf16"), ("default", "bf16"))
 DEADLINE_S = 3600.0
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one workload gave in one setting."""
+    """The judgements of one workload in one setting."""
 
     case: Case
     judgements: tuple[Judgement, ...]
 
     def count(self, verdict: ParityVerdict) -> int:
-        """How many seeds came to a verdict."""
-        return sum(each.verdict is verdict for each in self.judgements)
+        """The number of seeds with a verdict."""
+        return sum(judgement.verdict is verdict for judgement in self.judgements)
 
     @property
     def closest(self) -> float:
-        """The error closest to its allowance, over all seeds, as a share of it."""
-        return max(_ratio(worst) for each in self.judgements for worst in each.worst.values())
+        """The largest error as a share of the tolerance, over all seeds."""
+        return max(
+            _share_of_tolerance(tensor)
+            for judgement in self.judgements
+            for tensor in judgement.worst.values()
+        )
 
     @property
     def steps(self) -> str:
-        """Over how many steps it was compared, at least and at most."""
-        found = [each.reference.steps for each in self.judgements if each.reference]
-        return f"{min(found)} to {max(found)}" if min(found) < max(found) else str(min(found))
+        """The numbers of compared steps, from the smallest to the largest."""
+        counts = [judgement.reference.steps for judgement in self.judgements if judgement.reference]
+        smallest, largest = min(counts), max(counts)
+        return f"{smallest} to {largest}" if smallest < largest else str(smallest)
 
     @property
-    def confirmed(self) -> int:
-        """In how many seeds a first departure was looked at again."""
-        return sum(each.starts > 1 for each in self.judgements)
+    def checked_again(self) -> int:
+        """The number of seeds in which a mismatch was checked again."""
+        return sum(judgement.starts > 1 for judgement in self.judgements)
 
 
-def _ratio(worst: TensorError) -> float:
-    if worst.error is None or not worst.allowed:
+def _share_of_tolerance(tensor: TensorError) -> float:
+    if tensor.error is None or not tensor.allowed:
         return np.inf
-    return worst.error / worst.allowed
+    return tensor.error / tensor.allowed
 
 
 def judge(server: Server, case: Case, seeds: int, scratch: Path) -> Row:
     """Judges a case from several seeds, all in one process, so that it is compiled once."""
-    request = Request(case, SamplingOptions(), scratch / "cache")
-    asked = Examination(request, PARITY, scratch / "references")
+    case_request = Request(case, SamplingOptions(), scratch / "cache")
+    request = ParityRequest(case_request, PARITY, scratch / "references")
     outcome = server.run(
-        Job("parity_seeds:judge_all", (asked, tuple(range(seeds)))),
+        Job("parity_seeds:judge_all", (request, tuple(range(seeds)))),
         deadline_s=DEADLINE_S,
         on_progress=lambda _: None,
     )
     if outcome.status is not Status.OK:
         raise SystemExit(f"{case.id}: {outcome.status}: {outcome.reason}\n{outcome.detail}")
-    found: tuple[Judgement, ...] = outcome.result
-    for seed, each in enumerate(found):
-        if each.verdict is not ParityVerdict.PASS:
-            print(f"{case.id}, seed {seed}: {each.reason}", file=sys.stderr, flush=True)
-    return Row(case, found)
+    judgements: tuple[Judgement, ...] = outcome.result
+    for seed, judgement in enumerate(judgements):
+        if judgement.verdict is not ParityVerdict.PASS:
+            print(f"{case.id}, seed {seed}: {judgement.reason}", file=sys.stderr, flush=True)
+    return Row(case, judgements)
 
 
 def rows(server: Server, seeds: int, workloads: tuple[str, ...]) -> Iterator[Row]:
-    """Every workload in every setting."""
+    """Judges every workload in every setting."""
     for workload in workloads:
         with tempfile.TemporaryDirectory() as scratch:
             for compile_, precision in SETTINGS:
@@ -100,7 +105,7 @@ def rows(server: Server, seeds: int, workloads: tuple[str, ...]) -> Iterator[Row
 
 
 def doses(server: Server, seeds: int) -> Iterator[tuple[float, int, int]]:
-    """For each dose: how many seeds saw it, of how many."""
+    """Yields each dose, the number of seeds in which it is detected, and the number of seeds."""
     spec = f"{Path(__file__).with_name('parity_doses.py')}:make"
     with tempfile.TemporaryDirectory() as scratch:
         for dose in DOSES:
@@ -114,60 +119,60 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--workloads", nargs="+", default=list(WORKLOADS))
-    asked = parser.parse_args()
+    options = parser.parse_args()
     server = start.start_server((*preload.PRELOAD, *preload.PRELOAD_COMPILE), sys.path, Path.cwd())
     try:
         server.wait_until_ready()
-        seen = list(doses(server, asked.seeds))
-        found = list(rows(server, asked.seeds, tuple(asked.workloads)))
+        dose_counts = list(doses(server, options.seeds))
+        table = list(rows(server, options.seeds, tuple(options.workloads)))
     finally:
         server.close()
-    text, met = told(found, seen)
-    if asked.seeds == SEEDS and tuple(asked.workloads) == WORKLOADS:
+    text, met = page(table, dose_counts)
+    if options.seeds == SEEDS and tuple(options.workloads) == WORKLOADS:
         Path(__file__).with_suffix(".md").write_text(text)
     print(text)
     print("the aims are met" if met else "THE AIMS ARE NOT MET")
     sys.exit(0 if met else 1)
 
 
-def told(found: list[Row], seen: list[tuple[float, int, int]]) -> tuple[str, bool]:
-    """The study's text, and whether its aims were met."""
-    alarms = sum(len(row.judgements) - row.count(ParityVerdict.PASS) for row in found)
-    trials = sum(len(row.judgements) for row in found)
-    bound = 1 - 0.05 ** (1 / trials) if alarms == 0 else float("nan")
+def page(table: list[Row], dose_counts: list[tuple[float, int, int]]) -> tuple[str, bool]:
+    """The study's page, and True if the aims are met."""
+    alarms = sum(len(row.judgements) - row.count(ParityVerdict.PASS) for row in table)
+    trials = sum(len(row.judgements) for row in table)
+    upper_bound = 1 - 0.05 ** (1 / trials) if alarms == 0 else float("nan")
     lines = [
         f"| {row.case.workload} | {row.case.compile} | {row.case.precision} "
         f"| {row.count(ParityVerdict.PASS)} of {len(row.judgements)} | {row.steps} "
-        f"| {row.closest:.2f} | {row.confirmed} "
-        f"| {np.median([each.elapsed_s for each in row.judgements]):.1f} s |"
-        for row in found
+        f"| {row.closest:.2f} | {row.checked_again} "
+        f"| {np.median([judgement.elapsed_s for judgement in row.judgements]):.1f} s |"
+        for row in table
     ]
-    dose_lines = [f"| {dose:.0e} | {hits} of {of} |" for dose, hits, of in seen]
-    large = [hits == of for dose, hits, of in seen if dose >= 1e-3]
-    upper = "" if np.isnan(bound) else f" (at most {bound:.1%} by their exact 95 % bound)"
-    text = f"""# Parity: false alarms, and what is seen
+    dose_lines = [f"| {dose:.0e} | {hits} of {count} |" for dose, hits, count in dose_counts]
+    large_doses_detected = all(hits == count for dose, hits, count in dose_counts if dose >= 1e-3)
+    upper = "" if np.isnan(upper_bound) else f" (at most {upper_bound:.1%} with 95 % confidence)"
+    text = f"""# Parity: false alarms, and detected errors
 
-Each workload at batch size 8 over {PARITY.steps} steps, from {len(found[0].judgements)} seeds of
-weights and batches. None trains another model, so what does not pass is a false alarm: {alarms} of
-{trials}{upper}. "Closest" is the largest error as a share of what is allowed; "looked at again"
-counts the seeds in which there was a departure at first, which other starts did not confirm.
+Each workload at batch size 8 over {PARITY.steps} steps, from {len(table[0].judgements)} seeds of
+weights and batches. All train correctly, so a case that does not pass is a false alarm: {alarms} of
+{trials}{upper}. "Closest" is the largest error as a share of the tolerance. "Checked again" counts
+the seeds with a mismatch from the first start that other starts did not confirm.
 
-| workload | compile | precision | passed | steps | closest | looked at again | time, median |
+| workload | compile | precision | passed | steps | closest | checked again | time, median |
 | --- | --- | --- | ---: | ---: | ---: | ---: | ---: |
 {chr(10).join(lines)}
 
-The gradient of one parameter of a small net times 1 + dose, in fp32:
+The gradient of one parameter of a small model times 1 + dose, in fp32:
 
-| dose | seen |
+| dose | detected |
 | ---: | ---: |
 {chr(10).join(dose_lines)}
 
-Aims: no false alarm, and every dose of 0.001 or more seen in every seed.
+Aims: no false alarm, and every dose of 0.001 or more detected in every seed.
 
-{cpu_name()}, {usable_cores()} cores; torch {packages()["torch"]}. Repeat it with
+{cpu_name()}, {usable_cores()} cores; torch {packages()["torch"]}. Repeat with
 `nox -s study -- parity`.
 """
-    return text, alarms == 0 and all(large)
+    return text, alarms == 0 and large_doses_detected
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A small net, and compile backends that scale one of its gradients: for `parity.py`."""
+"""A small model, and compile backends that scale one of its gradients, for `parity.py`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,11 +20,11 @@ def _boxed(graph: fx.GraphModule, _: list[Tensor], *, factor: float) -> Callable
         if factor == 1:
             return results
         results = list(results)
-        at = next(i for i, each in enumerate(results) if isinstance(each, Tensor))
-        results[at] = results[at] * factor
+        index = next(i for i, result in enumerate(results) if isinstance(result, Tensor))
+        results[index] = results[index] * factor
         return results
 
-    run._boxed_call = True  # type: ignore[attr-defined]  # as AOTAutograd asks for it
+    run._boxed_call = True  # type: ignore[attr-defined]  # AOTAutograd requires it
     return run
 
 
@@ -39,5 +39,5 @@ for dose in DOSES:
 
 
 def make(choice: DataChoice) -> Workload:
-    """The lesson's net."""
+    """Makes the lesson's model."""
     return load("convnet", choice)

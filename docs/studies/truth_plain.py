@@ -1,6 +1,6 @@
-"""A training loop timed by hand, as one would write it without stepbench: part D of `truth.py`.
+"""A training loop timed by hand, without stepbench, for part D of `truth.py`.
 
-Prints the median step in seconds. Call it with the batch size and the number of steps.
+Prints the median step in seconds. The arguments are the batch size and the number of steps.
 """
 
 import itertools
@@ -19,7 +19,7 @@ WARM_UP = 20
 
 
 def main() -> None:
-    """Trains for some steps and prints what one took."""
+    """Trains for some steps, and prints the median step."""
     batch_size, steps = map(int, sys.argv[1:])
     torch.set_num_threads(1)
     torch.manual_seed(0)

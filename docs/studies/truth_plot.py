@@ -10,34 +10,34 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 from truth_durations import Durations
-from truth_overhead import METHODS, MOST, STEPBENCH, Overhead
+from truth_overhead import MAX_OVERHEAD, METHODS, STEPBENCH, Overhead
 from truth_processes import Spread, relative_quartiles
 from truth_spins import FLOOR_S, PHASES, SHARE
 
 Panel = Callable[[Axes], None]
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
-"""Okabe and Ito's, which are told apart by most eyes."""
+"""The palette of Okabe and Ito, for readers with any colour vision."""
 AIM, GREY = "#b7dcc4", "#8a8a8a"
 MARKERS = ("o", "s", "^", "D")
-SPREAD_OUT = 1.09
-"""Phases of one duration are drawn beside each other: by this factor."""
+OFFSET = 1.09
+"""The factor between neighbouring phases on the x axis, so that they do not overlap."""
 
 
-def durations(found: Durations, axes: Axes) -> None:
-    """Each phase's error against its spin, and the aim."""
-    spins = np.array(list(found.recovered)) / 1e9
-    reach = np.geomspace(spins[0] / 2, spins[-1] * 2, 200)
-    allowed = np.maximum(FLOOR_S, SHARE * reach) * 1e6
-    axes.fill_between(reach * 1e3, -allowed, allowed, color=AIM, label="aim: 20 µs or 1 %")
+def durations(result: Durations, axes: Axes) -> None:
+    """Plots each phase's error against its spin, with the aim."""
+    spins = np.array(list(result.recovered)) / 1e9
+    x = np.geomspace(spins[0] / 2, spins[-1] * 2, 200)
+    allowed = np.maximum(FLOOR_S, SHARE * x) * 1e6
+    axes.fill_between(x * 1e3, -allowed, allowed, color=AIM, label="aim: 20 µs or 1 %")
     axes.axhline(0, color="black", linewidth=0.6)
     for number, phase in enumerate(PHASES):
-        cells = [phases[phase] for phases in found.recovered.values()]
+        cells = [phases[phase] for phases in result.recovered.values()]
         errors = [cell.error for cell in cells]
         values = np.array([error.value for error in errors])
         ends = np.array([[e.value - e.low for e in errors], [e.high - e.value for e in errors]])
         axes.errorbar(
-            spins * 1e3 * SPREAD_OUT ** (2 * number - 3),
+            spins * 1e3 * OFFSET ** (2 * number - 3),
             values * 1e6,
             yerr=ends * 1e6,
             fmt=MARKERS[number],
@@ -48,7 +48,7 @@ def durations(found: Durations, axes: Axes) -> None:
         )
     cold = [
         np.mean([np.median(cell.cold - cell.still) for cell in phases.values()]) * 1e6
-        for phases in found.recovered.values()
+        for phases in result.recovered.values()
     ]
     axes.plot(spins * 1e3, cold, "x--", color=GREY, linewidth=1, label="where code goes cold")
     axes.set_xscale("log")
@@ -57,7 +57,7 @@ def durations(found: Durations, axes: Axes) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_yticks([-500, -100, -20, -10, 0, 10, 20, 100, 500])
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}" if value else "0"))
-    axes.set_xlim(reach[0] * 1e3, reach[-1] * 1e3)
+    axes.set_xlim(x[0] * 1e3, x[-1] * 1e3)
     axes.set_xlabel("each phase spins for")
     axes.set_ylabel("error of a phase's lap, µs")
     axes.set_title("Known durations, read back")
@@ -65,23 +65,25 @@ def durations(found: Durations, axes: Axes) -> None:
     axes.legend(fontsize=8, loc="lower left", framealpha=0.9)
 
 
-def overhead(found: Overhead, axes: Axes) -> None:
-    """Each method's share of a step, with its interval."""
-    shares = [found.share(name) for name in METHODS]
-    places = np.arange(len(METHODS))[::-1]
-    for place, name, share in zip(places, METHODS, shares, strict=True):
+def overhead(result: Overhead, axes: Axes) -> None:
+    """Plots each method's overhead as a share of a step, with its interval."""
+    shares = [result.share(name) for name in METHODS]
+    rows = np.arange(len(METHODS))[::-1]
+    for row, name, share in zip(rows, METHODS, shares, strict=True):
         colour = COLOURS[0] if name == STEPBENCH else GREY
         ends = [[(share.value - share.low) * 100], [(share.high - share.value) * 100]]
-        axes.errorbar(share.value * 100, place, xerr=ends, fmt="o", color=colour, capsize=3)
+        axes.errorbar(share.value * 100, row, xerr=ends, fmt="o", color=colour, capsize=3)
         axes.text(
             0.03,
-            place + 0.16,
+            row + 0.16,
             f"{name}  {share.value:+.2%}",
             transform=axes.get_yaxis_transform(),
             fontsize=9,
             color=colour if name == STEPBENCH else "black",
         )
-    axes.axvspan(-MOST * 100, MOST * 100, color=AIM, label=f"aim: {MOST:.1%}")
+    axes.axvspan(
+        -MAX_OVERHEAD * 100, MAX_OVERHEAD * 100, color=AIM, label=f"aim: {MAX_OVERHEAD:.1%}"
+    )
     axes.axvline(0, color="black", linewidth=0.6)
     axes.set_xscale("symlog", linthresh=1, linscale=1)
     axes.set_xlim(-0.15, 40)
@@ -89,47 +91,47 @@ def overhead(found: Overhead, axes: Axes) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_yticks([])
     axes.set_ylim(-0.7, len(METHODS) - 0.3)
-    axes.set_xlabel(f"overhead on a step of {found.step_s * 1e3:.1f} ms, %")
+    axes.set_xlabel(f"overhead on a step of {result.step_s * 1e3:.1f} ms, %")
     axes.set_title("What taking laps costs")
     axes.legend(fontsize=8, loc="lower right")
 
 
-def spread(found: Spread, axes: Axes) -> None:
-    """Each process's median step."""
+def spread(result: Spread, axes: Axes) -> None:
+    """Plots each process's median step."""
     scatter = np.random.default_rng(0)
-    columns = (("stepbench", found.stepbench), ("plain script", found.plain))
-    for place, (name, steps) in enumerate(columns):
+    columns = (("stepbench", result.stepbench), ("plain script", result.plain))
+    for x, (name, steps) in enumerate(columns):
         colour = COLOURS[0] if name == "stepbench" else GREY
         offsets = scatter.uniform(-0.18, 0.18, len(steps))
-        axes.plot(place + offsets, steps * 1e3, "o", color=colour, alpha=0.7, markersize=5)
-        axes.hlines(np.median(steps) * 1e3, place - 0.3, place + 0.3, color=colour, linewidth=2)
+        axes.plot(x + offsets, steps * 1e3, "o", color=colour, alpha=0.7, markersize=5)
+        axes.hlines(np.median(steps) * 1e3, x - 0.3, x + 0.3, color=colour, linewidth=2)
     axes.set_xticks(
         range(len(columns)),
         [f"{name}\nIQR {relative_quartiles(steps):.1%}" for name, steps in columns],
     )
     axes.set_xlim(-0.6, len(columns) - 0.4)
-    every = np.concatenate([steps for _, steps in columns]) * 1e3
-    middle = float(np.median(every))
-    axes.set_ylim(min(every.min(), middle * 0.95) * 0.99, max(every.max(), middle * 1.05) * 1.01)
+    all_ms = np.concatenate([steps for _, steps in columns]) * 1e3
+    middle = float(np.median(all_ms))
+    axes.set_ylim(min(all_ms.min(), middle * 0.95) * 0.99, max(all_ms.max(), middle * 1.05) * 1.01)
     axes.set_ylabel("median step of a process, ms")
     axes.set_title("From process to process")
 
 
-def panel(found: object) -> Panel | None:
-    """How a part's findings are drawn; `None` for those that are not."""
-    match found:
+def panel(result: object) -> Panel | None:
+    """The function that plots a part's results; `None` for parts without a plot."""
+    match result:
         case Durations():
-            return partial(durations, found)
+            return partial(durations, result)
         case Overhead():
-            return partial(overhead, found)
+            return partial(overhead, result)
         case Spread():
-            return partial(spread, found)
+            return partial(spread, result)
     return None
 
 
-def draw(found: list[object], caption: str, place: Path) -> bool:
-    """Draws what can be drawn, side by side; returns whether anything was."""
-    panels = [drawn for part in found if (drawn := panel(part)) is not None]
+def draw(results: list[object], caption: str, path: Path) -> bool:
+    """Plots parts side by side; returns `False` if no part has a plot."""
+    panels = [plot for result in results if (plot := panel(result)) is not None]
     if not panels:
         return False
     mpl.rcParams.update(
@@ -140,10 +142,10 @@ def draw(found: list[object], caption: str, place: Path) -> bool:
         }
     )
     figure = Figure(figsize=(4.4 * len(panels), 4.4), layout="constrained")
-    for axes, drawn in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        drawn(axes)
+    for axes, plot in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        plot(axes)
     figure.supxlabel(caption, fontsize=8, color="#555555")
-    figure.savefig(place, dpi=110)
+    figure.savefig(path, dpi=110)
     return True
 
 

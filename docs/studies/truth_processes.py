@@ -1,4 +1,4 @@
-"""Parts C and D of `truth.py`: how fast do cases' processes start, and how much do they differ?"""
+"""Parts C and D of `truth.py`: how fast do processes start, and how much do they differ?"""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from truth_record import Aim, Part, say, span, table
+from truth_record import Aim, Part, print_progress, span, table
 
 from stepbench.config.case import Case
 from stepbench.config.requests import Request
@@ -20,14 +20,14 @@ from stepbench.process.job import Job, Outcome
 from stepbench.process.server import Server
 from stepbench.process.start import start_server
 from stepbench.runner import preload
-from stepbench_reports.analysis.stats import Interval, median_interval, ratio_interval
+from stepbench_reports.analysis.stats import median_interval, ratio_interval
 from stepbench_reports.schema.run import SamplingOptions, Settings
 from stepbench_reports.schema.status import Status
 
 PLAIN = Path(__file__).with_name("truth_plain.py")
 STARTS, FRESH_STARTS = 20, 5
-SOONER = 50
-"""The aim: how many times sooner a forked process starts than a fresh interpreter."""
+MIN_RATIO = 50
+"""The aim: a forked process starts this many times faster than a fresh interpreter."""
 PROCESSES = 20
 STEPS = 100
 DEADLINE_S = 120.0
@@ -35,8 +35,8 @@ CASE = Case(workload="convnet", device="cpu", batch_size=32, num_workers=0)
 
 
 def version(report: Callable[[str], None]) -> str:
-    """A child's whole job: torch is there."""
-    report("looking")
+    """The job of a child process: returns the version of torch."""
+    report("started")
     return str(torch.__version__)
 
 
@@ -60,28 +60,27 @@ def _server() -> Server:
 
 @dataclass(frozen=True)
 class Starts:
-    """What part C found: seconds to a process's first word."""
+    """The results of part C: seconds until a process's first message."""
 
     forked: NDArray[np.float64]
     fresh: NDArray[np.float64]
 
     @property
-    def sooner(self) -> Interval:
-        """How many times sooner a forked one is there."""
-        fresh, forked = median_interval(self.fresh), median_interval(self.forked)
-        return ratio_interval(fresh, forked)
+    def ratio(self) -> float:
+        """The median start of a fresh interpreter over that of a forked process."""
+        return float(np.median(self.fresh) / np.median(self.forked))
 
 
-def measure_starts(starts: int) -> Starts:
+def measure_starts(count: int) -> Starts:
     """Runs part C."""
-    say("C: starting processes")
+    print_progress("C: starting processes")
     server = _server()
     try:
         forked = []
-        for _ in range(starts):
+        for _ in range(count):
             outcome = _run(server, "truth_processes:version")
             if outcome.start_s is None:
-                raise RuntimeError("the child answered before its first word")
+                raise RuntimeError("the child ended without a message")
             forked.append(outcome.start_s)
     finally:
         server.close()
@@ -91,44 +90,44 @@ def measure_starts(starts: int) -> Starts:
 
 
 def fresh_start() -> float:
-    """Seconds until a fresh interpreter has imported what a case needs."""
-    code = "import stepbench.measurement.measure, torchvision; print('here', flush=True)"
+    """Seconds until a fresh interpreter has imported the modules that a case needs."""
+    code = "import stepbench.measurement.measure, torchvision; print('started', flush=True)"
     began = time.perf_counter()
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as child:
-        word = child.stdout.readline() if child.stdout else ""
+        message = child.stdout.readline() if child.stdout else ""
         elapsed_s = time.perf_counter() - began
-    if word != "here\n":
+    if message != "started\n":
         raise RuntimeError(
             "a fresh interpreter could not import stepbench.measurement.measure and torchvision"
         )
     return elapsed_s
 
 
-def tell_starts(found: Starts) -> Part:
+def describe_starts(starts: Starts) -> Part:
     """Part C as Markdown, with its aim."""
-    sooner = float(np.median(found.fresh) / np.median(found.forked))
     rows = [
-        [name, str(len(times)), *(f"{value * 1e3:,.1f} ms" for value in _shown(times))]
-        for name, times in (("forked by the server", found.forked), ("fresh", found.fresh))
+        [name, str(len(times)), *(f"{value * 1e3:,.1f} ms" for value in _summary(times))]
+        for name, times in (("forked by the server", starts.forked), ("fresh", starts.fresh))
     ]
     text = f"""\
-From asking for a process to its first word: one forked by stepbench's server, which has imported
-torch and all that a case needs, against a fresh interpreter that imports
-`stepbench.measurement.measure` and `torchvision`, its files in the page cache.
+The time from requesting a process to its first message. One process is forked by stepbench's
+server, which has imported torch and everything else that a case needs. The other is a fresh
+interpreter that imports `stepbench.measurement.measure` and `torchvision`, with files in the page
+cache.
 
 {table(["process", "starts", "median", "fastest", "slowest"], rows)}
 
-That is {sooner:.0f} times sooner.
+The forked process starts {starts.ratio:.0f} times faster.
 """
     aim = Aim(
-        f"a warm case's process starts at least {SOONER} times sooner than a fresh interpreter",
-        f"{sooner:.0f} times",
-        sooner >= SOONER,
+        f"a case's process starts at least {MIN_RATIO} times faster than a fresh interpreter",
+        f"{starts.ratio:.0f} times",
+        starts.ratio >= MIN_RATIO,
     )
     return Part("Starting a case's process", text, (aim,))
 
 
-def _shown(times: NDArray[np.float64]) -> tuple[float, float, float]:
+def _summary(times: NDArray[np.float64]) -> tuple[float, float, float]:
     return float(np.median(times)), float(times.min()), float(times.max())
 
 
@@ -137,7 +136,7 @@ def _shown(times: NDArray[np.float64]) -> tuple[float, float, float]:
 
 @dataclass(frozen=True)
 class Spread:
-    """What part D found: each process's median step, seconds."""
+    """The results of part D: the median step of each process, seconds."""
 
     stepbench: NDArray[np.float64]
     plain: NDArray[np.float64]
@@ -146,7 +145,8 @@ class Spread:
 def measure_spread(processes: int) -> Spread:
     """Runs part D."""
     server = _server()
-    found: dict[str, list[float]] = {"stepbench": [], "plain": []}
+    stepbench: list[float] = []
+    plain: list[float] = []
     try:
         with tempfile.TemporaryDirectory() as cache:
             request = Request(
@@ -156,17 +156,17 @@ def measure_spread(processes: int) -> Spread:
                 settings=Settings(threads=1),
             )
             for number in range(processes):
-                say(f"D: process {number + 1} of {processes}")
+                print_progress(f"D: process {number + 1} of {processes}")
                 findings = _run(server, "stepbench.measurement.measure:measure", request).result
-                found["stepbench"].append(float(np.median(findings.laps.host["step"])))
-                found["plain"].append(plain_step())
+                stepbench.append(float(np.median(findings.laps.host["step"])))
+                plain.append(plain_step())
     finally:
         server.close()
-    return Spread(np.array(found["stepbench"]), np.array(found["plain"]))
+    return Spread(np.array(stepbench), np.array(plain))
 
 
 def plain_step() -> float:
-    """The median step that a plain script of its own interpreter measures."""
+    """The median step that the plain script measures, in a fresh interpreter."""
     done = subprocess.run(
         [sys.executable, str(PLAIN), str(CASE.batch_size), str(STEPS)],
         check=True,
@@ -176,31 +176,30 @@ def plain_step() -> float:
     return float(done.stdout)
 
 
-def tell_spread(found: Spread) -> Part:
+def describe_spread(spread: Spread) -> Part:
     """Part D as Markdown; it has no aim."""
     rows = []
-    for name, steps in (("stepbench", found.stepbench), ("a plain script", found.plain)):
-        middle = median_interval(steps)
+    for name, steps in (("stepbench", spread.stepbench), ("a plain script", spread.plain)):
+        median = median_interval(steps)
         rows.append(
             [
                 name,
-                f"{middle.value * 1e3:.3f} ms",
+                f"{median.value * 1e3:.3f} ms",
                 span(median_interval(steps * 1e3), ".3f"),
                 f"{relative_quartiles(steps):.1%}",
-                f"{float(np.ptp(steps)) / middle.value:.1%}",
+                f"{float(np.ptp(steps)) / median.value:.1%}",
             ]
         )
-    ratio = ratio_interval(median_interval(found.stepbench), median_interval(found.plain))
-    head = ["measured by", "median", "95 % interval", "interquartile range", "whole range"]
+    ratio = ratio_interval(median_interval(spread.stepbench), median_interval(spread.plain))
+    heads = ["measured by", "median", "95 % interval", "interquartile range", "range"]
     text = f"""\
-The median step of `{CASE.id}` on one thread, {STEPS} steps in each of {len(found.plain)}
-processes: by stepbench, each case's process forked from its server, against a loop written by hand
-with `time.perf_counter` around the step (`truth_plain.py`), each time in a fresh interpreter. The
-two take turns.
+The median step of `{CASE.id}` on one thread, {STEPS} steps in each of {len(spread.plain)}
+processes. stepbench forks each process from its server. The plain script (`truth_plain.py`) has
+`time.perf_counter` around the step, and runs in a fresh interpreter each time. The two take turns.
 
-{table(head, rows)}
+{table(heads, rows)}
 
-stepbench's median is {ratio.value:.3f} of the plain script's ({span(ratio, ".3f")}).
+stepbench's median is {ratio.value:.3f} times the plain script's ({span(ratio, ".3f")}).
 """
     return Part("From process to process", text, ())
 

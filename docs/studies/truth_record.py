@@ -1,4 +1,4 @@
-"""What the parts of the study `truth.py` have in common: how they are told."""
+"""Markdown, aims and progress messages for the studies."""
 
 import sys
 from collections.abc import Sequence
@@ -9,16 +9,16 @@ from stepbench_reports.analysis.stats import Interval
 
 @dataclass(frozen=True)
 class Aim:
-    """What was aimed at, and what came of it."""
+    """An aim of the study, with its result."""
 
     text: str
-    found: str
+    result: str
     met: bool
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the study, ready to be written: its Markdown and its aims."""
+    """A part of the study: its Markdown and its aims."""
 
     title: str
     text: str
@@ -26,16 +26,16 @@ class Part:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; all but its first column are figures."""
+    """A Markdown table; all columns except the first are aligned right."""
     rule = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
 
 
 def span(interval: Interval, form: str) -> str:
-    """An interval's ends, in a format of figures."""
+    """Formats an interval's ends."""
     return f"{interval.low:{form}} to {interval.high:{form}}"
 
 
-def say(words: str) -> None:
-    """Tells how far the study is."""
-    print(words, file=sys.stderr, flush=True)
+def print_progress(message: str) -> None:
+    """Prints a progress message to stderr."""
+    print(message, file=sys.stderr, flush=True)

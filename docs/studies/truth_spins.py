@@ -1,4 +1,4 @@
-"""A training loop whose phases spin for a known time: what `truth_durations.py` reads back."""
+"""A training loop with phases that spin for a known time, for `truth_durations.py`."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,68 +21,68 @@ from stepbench_reports.schema.phases import STEP, Phase
 
 PHASES = (Phase.DATALOAD, Phase.FORWARD, Phase.BACKWARD, Phase.OPTIMIZER)
 STEPS = {50_000: 150, 200_000: 100, 1_000_000: 50, 5_000_000: 15, 50_000_000: 3}
-"""The spins, nanoseconds, and how many steps a block of each has."""
+"""By spin, nanoseconds, the number of steps in a block."""
 WARMUP = 200
-"""Steps before anything is measured."""
+"""The number of steps before the first measurement."""
 SHARE, FLOOR_S = 0.01, 20e-6
-"""The aim: within this share of the truth, or this long, whichever is more."""
+"""The aim: an error of at most this share of the truth or this time, whichever is more."""
 CAUSE_NS, CAUSE_STEPS = 4_000_000, 15
-"""The spins that the search for a cause is made with."""
+"""The spin and the steps of blocks in the search for a cause."""
 
 Spins = Mapping[Phase, int]
-"""How long each phase spins, nanoseconds."""
-STILL: Spins = dict.fromkeys(PHASES, 0)
+"""The spin of each phase, nanoseconds."""
+NO_SPINS: Spins = dict.fromkeys(PHASES, 0)
 
 
 @dataclass(frozen=True)
 class Fill:
-    """What a spin is filled with: something that is done as long as there is time for it.
+    """The work that a spin repeats while there is time for it.
 
     Attributes:
-        do: Does it once.
-        takes_ns: How long that takes at most, but for disturbance; the spin's rest is looking at
-            the clock.
+        work: Does the work once.
+        max_ns: The longest duration of the work without interference, nanoseconds; the spin reads
+            the clock for the rest of its time.
     """
 
-    do: Callable[[], object]
-    takes_ns: int = 0
+    work: Callable[[], object]
+    max_ns: int = 0
 
 
-LOOKING = Fill(lambda: None)
-"""Fills a spin with nothing but looking at the clock."""
+READ_CLOCK = Fill(lambda: None)
+"""A spin that only reads the clock."""
 
 
 class Spinner:
-    """Spins, and logs how long it really did.
+    """Spins, and logs the actual duration.
 
-    A spin of zero length goes through the same code, so that the spinner's own cost is in what is
-    measured without spinning, too.
+    A spin of length zero runs the same code, so that measurements without spins include the cost of
+    the spinner.
     """
 
     def __init__(self) -> None:
-        self.spins = STILL
-        self.fill = LOOKING
+        self.spins = NO_SPINS
+        self.fill = READ_CLOCK
         self.log: dict[Phase, list[int]] = {phase: [] for phase in PHASES}
 
     def __call__(self, phase: Phase) -> None:
         """Spins for a phase's duration."""
         began = now = time.perf_counter_ns()
-        until = began + self.spins[phase]
-        last = until - self.fill.takes_ns
-        while now < until:
-            if now < last:
-                self.fill.do()
+        end = began + self.spins[phase]
+        last_start = end - self.fill.max_ns
+        while now < end:
+            if now < last_start:
+                self.fill.work()
             now = time.perf_counter_ns()
         self.log[phase].append(now - began)
 
-    def forget(self) -> None:
+    def clear_log(self) -> None:
         """Empties the log."""
         for entries in self.log.values():
             entries.clear()
 
 
 class Items(Dataset[Any]):
-    """Two items a batch; the first one spins. There is no end of them."""
+    """Practically endless items for batches of two; the first item of a batch spins."""
 
     def __init__(self, spin: Spinner) -> None:
         self._spin = spin
@@ -115,16 +115,21 @@ class Spin(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class Block:
-    """A block of steps: by phase, what was logged and what the laps leave beside it, seconds."""
+    """A block of steps.
+
+    Attributes:
+        spun: The logged spins by phase, seconds.
+        code: The laps without the logged spins by phase, seconds.
+        gap: The sum of all laps relative to the block's duration.
+    """
 
     spun: Mapping[Phase, float]
-    own: Mapping[Phase, float]
+    code: Mapping[Phase, float]
     gap: float
-    """The sum of all laps against the block's own clock."""
 
 
 class Workload:
-    """A linear layer whose every phase also spins, amid its own work."""
+    """Training of a linear layer in which every phase also spins."""
 
     def __init__(self) -> None:
         self.spin = spin = Spinner()
@@ -140,21 +145,21 @@ class Workload:
             model=lambda inputs: apply(model(inputs), spin),
             loss=nn.MSELoss(),
             updates={"optimizer": Update(Optimizer(model.parameters(), lr=0.01))},
-            placement=DeviceTransfer(torch.device("cpu")),
+            transfer=DeviceTransfer(torch.device("cpu")),
             autocast=nullcontext,
         )
         self._batches: Iterator[Any] = iter(DataLoader(Items(spin), batch_size=2))
 
     def run(self, steps: int) -> None:
-        """Takes some steps, untimed."""
+        """Runs some steps without timing."""
         with torch.enable_grad():
             train(self._training, self._batches, steps)
 
     def measure(self, spins: Spins, steps: int, fill: Fill) -> Block:
-        """Measures a block, after an untimed step that leaves the caches as every other does."""
+        """Measures a block, after an untimed step so that caches are in their usual state."""
         self.spin.spins, self.spin.fill = spins, fill
         self.run(1)
-        self.spin.forget()
+        self.spin.clear_log()
         timer = LapTimer(HostClock())
         began = time.perf_counter()
         timer.begin()
@@ -164,28 +169,28 @@ class Workload:
         log = {phase: np.array(entries) / 1e9 for phase, entries in self.spin.log.items()}
         return Block(
             spun={phase: float(np.median(log[phase])) for phase in PHASES},
-            own={phase: float(np.median(laps[phase] - log[phase])) for phase in PHASES},
+            code={phase: float(np.median(laps[phase] - log[phase])) for phase in PHASES},
             gap=float(laps[STEP].sum() / elapsed_s - 1),
         )
 
 
-class Twin:
-    """A second such workload that never spins: training it keeps warm what training needs."""
+class SecondWorkload:
+    """A second workload that never spins; training it keeps the data of training in the caches."""
 
     def __init__(self) -> None:
         self._workload = Workload()
         self._workload.run(WARMUP)
 
     def train(self) -> None:
-        """Takes a step."""
+        """Runs a step."""
         self._workload.run(1)
-        self._workload.spin.forget()
+        self._workload.spin.clear_log()
 
     def fill(self) -> Fill:
-        """A spin's filling, with room for the slower of its steps."""
-        took = []
+        """A spin that trains this workload; its `max_ns` allows for slow steps."""
+        steps_ns = []
         for _ in range(WARMUP):
             began = time.perf_counter_ns()
             self.train()
-            took.append(time.perf_counter_ns() - began)
-        return Fill(self.train, int(np.quantile(took, 0.9)))
+            steps_ns.append(time.perf_counter_ns() - began)
+        return Fill(self.train, int(np.quantile(steps_ns, 0.9)))

@@ -1,4 +1,4 @@
-"""What stepbench is to measure of this repository: `stepbench run --matrix small`."""
+"""The workload that stepbench measures: `stepbench run --matrix small`."""
 
 from typing import Any
 
@@ -11,23 +11,23 @@ from stepbench import Workload
 
 
 def split(batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
-    """The model takes the whole batch by name; the labels are for the metric."""
+    """Passes the whole batch to the model by name, and the labels to the metric."""
     return batch, batch["label"]
 
 
-def right(heard: Any, labels: Tensor) -> Tensor:
-    """How many are told right."""
-    return (heard.scores.argmax(1) == labels).sum()
+def count_correct(output: Any, labels: Tensor) -> Tensor:
+    """Counts the correctly classified signals."""
+    return (output.scores.argmax(1) == labels).sum()
 
 
 def make() -> Workload:
-    """The training step of this repository."""
+    """Makes the workload."""
     return Workload(
         model=lambda: Listener(CLASSES),
         dataset=lambda: Tones(2048, seed=1),
         test_dataset=lambda: Tones(512, seed=2),
         split=split,
-        loss=lambda heard, _: heard.loss,
-        metric=right,
+        loss=lambda output, _: output.loss,
+        metric=count_correct,
         optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=1e-3),
     )

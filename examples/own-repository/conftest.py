@@ -1,14 +1,14 @@
-"""This repository's own tests have a `--device` as well; it is not stepbench's."""
+"""Adds `--device` to the tests of this repository; stepbench's `--device` is separate."""
 
 import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds the option."""
-    parser.addoption("--device", default="cpu", help="where the tests run")
+    """Adds the option `--device`."""
+    parser.addoption("--device", default="cpu", help="the device that the tests run on")
 
 
 @pytest.fixture
 def device(request: pytest.FixtureRequest) -> str:
-    """Where the tests run."""
+    """The device that the tests run on."""
     return str(request.config.getoption("--device"))

@@ -69,15 +69,15 @@ def report(arguments: Sequence[str]) -> int:
         "measured.",
         REPORT_EPILOG,
     )
-    asked = parser.parse_args(list(arguments))
+    options = parser.parse_args(list(arguments))
     console = Console()
     try:
-        if regression.holds_check(asked.run):
-            decision = regression.write(asked.run)
+        if regression.holds_check(options.run):
+            decision = regression.write(options.run)
             regression.show(decision, console)
             return decision.exit_code
-        run = load(asked.run)
-        written = write(run) if asked.run.is_dir() else []
+        run = load(options.run)
+        written = write(run) if options.run.is_dir() else []
         show(run, console)
     except ReportError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -98,14 +98,14 @@ def compare(arguments: Sequence[str]) -> int:
         The exit code.
     """
     parser = _compare_parser()
-    asked = parser.parse_args(list(arguments))
-    if asked.shapes and asked.operators is None:
+    values = parser.parse_args(list(arguments))
+    if values.shapes and values.operators is None:
         parser.error("--shapes: is for --operators A B")
-    options = (asked.against, asked.by, asked.baseline, asked.operators, asked.where)
+    options = (values.against, values.by, values.baseline, values.operators, values.where)
     if all(option is None for option in options):
         parser.error("say what to compare: --against, --by, --baseline, --operators or --where")
     try:
-        _print_comparison(asked, Console())
+        _print_comparison(values, Console())
     except ReportError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR
@@ -171,25 +171,25 @@ def _compare_parser() -> Parser:
     return parser
 
 
-def _print_comparison(asked: argparse.Namespace, console: Console) -> None:
+def _print_comparison(options: argparse.Namespace, console: Console) -> None:
     # importing pandas takes a second; --help must not wait for it
     from stepbench_reports.comparing import against, operators, slicing  # noqa: PLC0415
 
-    run = load(asked.run)
-    if asked.where is not None:
-        run = slicing.where(run, asked.where)
-    if asked.against is not None:
-        others = [load(other) for other in asked.against]
-        if asked.where is not None:
-            others = [slicing.matching(other, asked.where) for other in others]
+    run = load(options.run)
+    if options.where is not None:
+        run = slicing.where(run, options.where)
+    if options.against is not None:
+        others = [load(other) for other in options.against]
+        if options.where is not None:
+            others = [slicing.matching(other, options.where) for other in others]
         _print(against.markdown(run, others), console)
-    elif asked.by is not None:
-        _print("\n".join(slicing.by(run, asked.by).lines), console)
-    elif asked.baseline is not None:
-        _print("\n".join(slicing.baseline(run, asked.baseline).lines), console)
-    elif asked.operators is not None:
-        a, b = (operators.find(run, name) for name in asked.operators)
-        console.print(operators.told(run, a, b, shapes=asked.shapes))
+    elif options.by is not None:
+        _print("\n".join(slicing.by(run, options.by).lines), console)
+    elif options.baseline is not None:
+        _print("\n".join(slicing.baseline(run, options.baseline).lines), console)
+    elif options.operators is not None:
+        a, b = (operators.find(run, name) for name in options.operators)
+        console.print(operators.table(run, a, b, shapes=options.shapes))
     else:
         show(run, console)
 

@@ -1,4 +1,4 @@
-"""A script measures in three lines, as a notebook does."""
+"""A script, or a notebook, measures a case in three lines."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ def test_a_case_is_measured_in_three_lines(tiny: Callable[..., Path], tmp_path: 
     assert done.stdout.splitlines()[-1] == "ok True pass"
 
 
-def test_what_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_workload_file_is_an_error(tmp_path: Path) -> None:
     code = "from stepbench import Case, measure; measure(Case(workload='nothing.py:make'))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=600,
@@ -33,7 +33,7 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     assert "UsageError: --workload" in done.stderr
 
 
-def test_importing_costs_next_to_nothing() -> None:
+def test_importing_stepbench_imports_no_large_library() -> None:
     code = "import sys, stepbench; print({'torch', 'numpy', 'pandas', 'rich'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

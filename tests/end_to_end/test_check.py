@@ -1,4 +1,4 @@
-"""Whole checks with pairs: injected ones that are decided about, and real ones that are cut off."""
+"""Whole regression checks: with injected pairs, and interrupted ones with real pairs."""
 
 import json
 import os
@@ -18,10 +18,10 @@ from support import repositories
 from support.repositories import git, worktrees
 from support.warm import WarmCommands
 
-PATIENCE_S = 300
-"""How long a test waits for what takes seconds; it fails by then, however busy the machine is."""
+TIMEOUT_S = 300
+"""The longest wait for things that usually take seconds, even on a busy machine."""
 NO_TIME = ("--budget", "0.001s")
-"""Both sides are looked at, and no pair is taken."""
+"""Enough to survey both sides, but not for a pair."""
 
 
 @pytest.fixture
@@ -30,15 +30,15 @@ def repository(tmp_path: Path) -> Path:
 
 
 def directory(repository: Path) -> Path:
-    (found,) = (repository / "results").glob("regression-*")
-    return found
+    (path,) = (repository / "results").glob("regression-*")
+    return path
 
 
 def check(
-    commands: WarmCommands, repository: Path, *words: str
+    commands: WarmCommands, repository: Path, *arguments: str
 ) -> "subprocess.CompletedProcess[str]":
     return commands.run(
-        [*repositories.CHECK, *words], cwd=repository, env=repositories.environment()
+        [*repositories.CHECK, *arguments], cwd=repository, env=repositories.environment()
     )
 
 
@@ -50,13 +50,13 @@ import sys
 from contextlib import contextmanager
 
 from stepbench.cli import main
-from stepbench.interference.watch import Disturbance
 from stepbench.regression import servers
 from stepbench.regression.pair import ORDERS, TakenPair, Turn
 from stepbench_reports.schema.check import SIDES, SideEnd
+from stepbench_reports.schema.measurement import MachineUse
 
 STEP_S = {"dataload": 0.001, "forward": 0.004, "backward": 0.004, "optimizer": 0.001}
-QUIET = Disturbance(
+QUIET = MachineUse(
     others=0.0, steal=0.0, pressure=0.0, cpu_per_wall=1.0, involuntary_switches=0, clock_hz=None,
     throttled=None,
 )
@@ -83,12 +83,12 @@ def opened(comparison, cases):
 servers.opened = opened
 sys.exit(main(sys.argv[1:]))
 """
-SAYS_WHOSE = (
-    "import os\nwith open(os.environ['SEEN'], 'a') as seen:\n    seen.write('{whose}\\n')\n"
+RECORD_IMPORT = (
+    "import os\nwith open(os.environ['IMPORTS'], 'a') as file:\n    file.write('{module}\\n')\n"
 )
 
 
-def test_a_slowdown_in_src_and_one_in_an_editable_package_are_decided_about(
+def test_slowdowns_in_src_and_in_an_editable_package_are_found(
     commands: WarmCommands, tmp_path: Path
 ) -> None:
     repository = repositories.make(tmp_path / "repository", "src/pace.py")
@@ -96,33 +96,35 @@ def test_a_slowdown_in_src_and_one_in_an_editable_package_are_decided_about(
     editable = repositories.WORKLOAD.replace("from pace", "from gait")
     (repository / "editable.py").write_text(editable)
     modules = ("src/pace.py", "python/gait.py")
-    for place in modules:
-        says = SAYS_WHOSE.format(whose=f"base {place}")
-        (repository / place).write_text(says + repositories.FAST)
+    for module in modules:
+        record = RECORD_IMPORT.format(module=f"base {module}")
+        (repository / module).write_text(record + repositories.FAST)
     git(repository, "add", "-A")
     git(repository, "commit", "-q", "-m", "Add a package that is installed in editable mode")
-    for place in modules:
-        says = SAYS_WHOSE.format(whose=f"head {place}")
-        (repository / place).write_text(says + repositories.SLOW)
-    seen = tmp_path / "seen"
+    for module in modules:
+        record = RECORD_IMPORT.format(module=f"head {module}")
+        (repository / module).write_text(record + repositories.SLOW)
+    imports = tmp_path / "imports"
     done = commands.run(
-        [sys.executable, "-c", INJECTED, "regression", *repositories.OF_A_CASE, "--base", "main",
+        [sys.executable, "-c", INJECTED, "regression", *repositories.CASE_OPTIONS, "--base", "main",
          "--workload", "train.py:make", "editable.py:make", "--budget", "1h"],
         cwd=repository,
-        env=repositories.environment(PYTHONPATH=str(repository / "python"), SEEN=str(seen)),
+        env=repositories.environment(PYTHONPATH=str(repository / "python"), IMPORTS=str(imports)),
     )  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
-    # Both sides ran their own files, those of the working tree and those that were checked out.
-    assert set(seen.read_text().splitlines()) == {
-        f"{side} {place}" for side in ("base", "head") for place in modules
+    # Base imported the files that were checked out, and head those of the working tree.
+    assert set(imports.read_text().splitlines()) == {
+        f"{side} {module}" for side in ("base", "head") for module in modules
     }
-    found = json.loads((directory(repository) / "verdict.json").read_text())
-    assert found["unmeasured"] == []
-    slower = {(row["case"], row["row"]) for row in found["rows"] if row["verdict"] == "regression"}
+    verdict = json.loads((directory(repository) / "verdict.json").read_text())
+    assert verdict["unmeasured"] == []
+    slower = {
+        (row["case"], row["row"]) for row in verdict["rows"] if row["verdict"] == "regression"
+    }
     for name in ("train", "editable"):
         case = f"{name}-cpu-b4-w0-off-fp32"
         assert {(case, "step"), (case, "forward")} <= slower
-        assert f"what grew in {case}" in " ".join(done.stdout.split())
+        assert f"slower operators in {case}" in " ".join(done.stdout.split())
     assert "confirm" in {pair.stage for pair in regression.load(directory(repository)).pairs}
     assert worktrees(repository) == []
 
@@ -131,10 +133,10 @@ def test_a_slowdown_in_src_and_one_in_an_editable_package_are_decided_about(
 
 
 @pytest.fixture
-def begun(repository: Path) -> Iterator["subprocess.Popen[str]"]:
-    """A check whose first pair has been taken, in processes of its own."""
+def running_check(repository: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A real check that has taken its first pair."""
     process = subprocess.Popen(
-        [*repositories.CHECK, *repositories.OF_A_CASE, "--base", "main", "--pair-time", "0.2"],
+        [*repositories.CHECK, *repositories.CASE_OPTIONS, "--base", "main", "--pair-time", "0.2"],
         cwd=repository,
         env=repositories.environment(),
         stdout=subprocess.PIPE,
@@ -144,81 +146,81 @@ def begun(repository: Path) -> Iterator["subprocess.Popen[str]"]:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509  # one thread
     )
     assert process.stdout is not None
-    seen = ""
+    output = ""
     for line in process.stdout:
-        seen += line
+        output += line
         if line.startswith("round 1 "):
             break
     else:
-        pytest.fail(seen)
+        pytest.fail(output)
     yield process
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
 
-def ended(repository: Path) -> bool:
-    """Whether no process of a check is left."""
-    until = time.monotonic() + PATIENCE_S
-    while time.monotonic() < until:
-        if not working_in(repository):
+def all_processes_ended(repository: Path) -> bool:
+    """Waits until no process of a check is left; `False` if one is."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        if not processes_in(repository):
             return True
         time.sleep(0.1)
     return False
 
 
-def working_in(repository: Path) -> list[int]:
-    places = (str(repository), *worktrees(repository))
-    found = []
+def processes_in(repository: Path) -> list[int]:
+    directories = (str(repository), *worktrees(repository))
+    pids = []
     for process in psutil.process_iter():
         try:
-            words = " ".join([*process.cmdline(), process.cwd()])
+            text = " ".join([*process.cmdline(), process.cwd()])
         except psutil.Error:
             continue
-        if any(place in words for place in places):
-            found.append(process.pid)
-    return found
+        if any(directory in text for directory in directories):
+            pids.append(process.pid)
+    return pids
 
 
-def test_a_killed_check_can_be_resumed_and_the_next_check_removes_what_it_left(
-    commands: WarmCommands, repository: Path, begun: "subprocess.Popen[str]"
+def test_a_killed_check_can_be_resumed_and_its_worktree_is_removed(
+    commands: WarmCommands, repository: Path, running_check: "subprocess.Popen[str]"
 ) -> None:
     assert worktrees(repository)
-    begun.kill()
-    begun.wait()
-    assert ended(repository)
-    (left,) = worktrees(repository)
-    place = directory(repository)
-    before = len(regression.load(place).pairs)
+    running_check.kill()
+    running_check.wait()
+    assert all_processes_ended(repository)
+    (worktree,) = worktrees(repository)
+    path = directory(repository)
+    before = len(regression.load(path).pairs)
     assert before >= 1
 
-    done = check(commands, repository, "--resume", str(place), *NO_TIME)
+    done = check(commands, repository, "--resume", str(path), *NO_TIME)
     assert done.returncode == 2
     assert "not decided after" in done.stdout
-    assert len(regression.load(place).pairs) == before
-    assert not Path(left).parent.exists()
+    assert len(regression.load(path).pairs) == before
+    assert not Path(worktree).parent.exists()
     assert worktrees(repository) == []
 
-    done = check(commands, repository, "--resume", str(place), "--min-effect", "5%")
+    done = check(commands, repository, "--resume", str(path), "--min-effect", "5%")
     assert done.returncode == 4
     assert "leave --min-effect out" in done.stderr
 
     (repository / "pace.py").write_text(repositories.SLOW)
-    done = check(commands, repository, "--resume", str(place), *NO_TIME)
+    done = check(commands, repository, "--resume", str(path), *NO_TIME)
     assert done.returncode == 4
     assert "head's files have changed since" in done.stderr
-    assert ended(repository)
+    assert all_processes_ended(repository)
     assert worktrees(repository) == []
 
 
-def test_ctrl_c_says_what_is_known_and_how_to_go_on(
-    repository: Path, begun: "subprocess.Popen[str]"
+def test_ctrl_c_reports_the_results_so_far_and_how_to_resume(
+    repository: Path, running_check: "subprocess.Popen[str]"
 ) -> None:
-    begun.send_signal(signal.SIGINT)
-    out, _ = begun.communicate(timeout=PATIENCE_S)
-    assert begun.returncode == 2
+    running_check.send_signal(signal.SIGINT)
+    out, _ = running_check.communicate(timeout=TIMEOUT_S)
+    assert running_check.returncode == 2
     assert re.search(r"interrupted: resume with --resume \S+regression-", out)
     assert "Could not tell" in out
     assert (directory(repository) / "report.md").exists()
-    assert ended(repository)
+    assert all_processes_ended(repository)
     assert worktrees(repository) == []

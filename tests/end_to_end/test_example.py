@@ -1,4 +1,4 @@
-"""The example of a user's own repository, as its README has it."""
+"""The commands in the README of the example repository work."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ def repository(tmp_path: Path) -> Path:
     return Path(shutil.copytree(EXAMPLE, tmp_path / "repository"))
 
 
-def test_its_own_matrix_is_measured_whatever_its_tests_are_told(
+def test_its_matrix_is_measured_despite_its_pytest_options(
     commands: WarmCommands, repository: Path
 ) -> None:
     done = commands.run(
@@ -38,7 +38,7 @@ def test_its_own_matrix_is_measured_whatever_its_tests_are_told(
     assert verdicts == {"pass"}
 
 
-def test_its_own_tests_pass_with_their_options(repository: Path) -> None:
+def test_its_tests_pass_with_its_pytest_options(repository: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=repository, capture_output=True, text=True, timeout=600, check=False,

@@ -1,4 +1,4 @@
-"""The built wheel, installed: it adds two names, and leaves those of users alone."""
+"""The installed wheel adds two top-level names, and does not shadow modules of users."""
 
 import json
 import subprocess
@@ -12,27 +12,27 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("bench", "models", "reports", "tests")
-"""Names that users give to their own modules and packages."""
+"""Names that users give to modules and packages."""
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment into which the wheel was installed, with all that it needs.
+    """The Python of an environment with the wheel and its dependencies.
 
-    The dependencies are this environment's own, by its directory of packages: an editable
-    installation of stepbench that lies there is not seen, for nested `.pth` files are not read.
+    The dependencies come from this environment, by a `.pth` file. Nested `.pth` files are not read,
+    so an editable installation of stepbench in this environment is not visible.
     """
-    place = tmp_path_factory.mktemp("installation")
-    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(place), cwd=ROOT)
-    (wheel,) = place.glob("*.whl")
-    venv.create(place / "env", with_pip=False)
-    python = place / "env" / "bin" / "python"
+    directory = tmp_path_factory.mktemp("installation")
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory), cwd=ROOT)
+    (wheel,) = directory.glob("*.whl")
+    venv.create(directory / "env", with_pip=False)
+    python = directory / "env" / "bin" / "python"
     packages = Path(run(str(python), "-c", "import sysconfig as s; print(s.get_path('purelib'))"))
     before = set(packages.iterdir())
     uv = (sys.executable, "-m", "uv", "pip", "install", "--offline", "--no-deps")
     run(*uv, "--python", str(python), str(wheel))
     added = {path.name for path in set(packages.iterdir()) - before}
-    (place / "added.json").write_text(json.dumps(sorted(added)))
+    (directory / "added.json").write_text(json.dumps(sorted(added)))
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return python
 
@@ -50,53 +50,53 @@ def module(path: Path) -> None:
     path.write_text("MINE = True\n")
 
 
-def a_module(place: Path) -> None:
+def a_module(directory: Path) -> None:
     for name in NAMES:
-        module(place / f"{name}.py")
+        module(directory / f"{name}.py")
 
 
-def a_package(place: Path) -> None:
+def a_package(directory: Path) -> None:
     for name in NAMES:
-        module(place / name / "__init__.py")
-        module(place / name / "net.py")
+        module(directory / name / "__init__.py")
+        module(directory / name / "net.py")
 
 
-def a_namespace(place: Path) -> None:
+def a_namespace(directory: Path) -> None:
     for name in NAMES:
-        module(place / name / "net.py")
+        module(directory / name / "net.py")
 
 
-def a_module_beside_a_namespace(place: Path) -> None:
-    """As nanoGPT has it: `bench.py` and folders without `__init__.py`."""
-    module(place / "bench.py")
+def a_module_beside_a_namespace(directory: Path) -> None:
+    """As in nanoGPT: `bench.py`, and directories without `__init__.py`."""
+    module(directory / "bench.py")
     for name in ("models", "reports", "tests"):
-        module(place / name / "net.py")
+        module(directory / name / "net.py")
 
 
-def packages_in_src(place: Path) -> None:
+def packages_in_src(directory: Path) -> None:
     for name in NAMES:
-        module(place / "src" / name / "__init__.py")
-        module(place / "src" / name / "net.py")
+        module(directory / "src" / name / "__init__.py")
+        module(directory / "src" / name / "net.py")
 
 
-SHAPES = [a_module, a_package, a_namespace, a_module_beside_a_namespace, packages_in_src]
+LAYOUTS = [a_module, a_package, a_namespace, a_module_beside_a_namespace, packages_in_src]
 PROBE = """
 import importlib, pathlib, sys
 
-def found(names, nets):
+def paths(names, nets):
     loaded = [importlib.import_module(name) for name in names]
     loaded += [importlib.import_module(f"{name}.net") for name in nets]
     return [str(pathlib.Path(getattr(m, "__file__", None) or list(m.__path__)[0])) for m in loaded]
 
 def probe(report, names, nets):
-    return found(names, nets)
+    return paths(names, nets)
 """
-OWN_PROCESS = """
+DIRECT = """
 import json, sys
 sys.path[:0] = sys.argv[2:]
 import probing
 import stepbench, stepbench.api, stepbench.cli, stepbench_reports
-print(json.dumps(probing.found(*json.loads(sys.argv[1]))))
+print(json.dumps(probing.paths(*json.loads(sys.argv[1]))))
 """
 CASE = """
 import json, sys
@@ -111,31 +111,31 @@ print(json.dumps(outcome.result or outcome.reason))
 """
 
 
-def test_only_stepbench_s_own_names_are_added(installed: Path) -> None:
+def test_only_stepbench_s_names_are_added(installed: Path) -> None:
     added = json.loads((installed.parents[2] / "added.json").read_text())
     (info,) = [name for name in added if name.endswith(".dist-info")]
     assert info.startswith("stepbench-")
     assert {*added} - {info} == {"stepbench", "stepbench_reports"}
 
 
-@pytest.mark.parametrize("way", [OWN_PROCESS, CASE], ids=["own process", "case"])
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
-def test_a_user_s_names_are_found_as_if_stepbench_were_not_there(
-    installed: Path, tmp_path: Path, shape: object, way: str
+@pytest.mark.parametrize("script", [DIRECT, CASE], ids=["direct", "case"])
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
+def test_modules_of_users_are_not_shadowed(
+    installed: Path, tmp_path: Path, layout: object, script: str
 ) -> None:
-    assert callable(shape)
-    shape(tmp_path)
+    assert callable(layout)
+    layout(tmp_path)
     (tmp_path / "probing.py").write_text(PROBE)
     source = [str(tmp_path / "src")] if (tmp_path / "src").is_dir() else []
-    top = tmp_path / "src" if source else tmp_path
-    nets = [name for name in NAMES if (top / name / "net.py").is_file()]
-    asked = json.dumps([list(NAMES), nets])
-    found = json.loads(run(str(installed), "-c", way, asked, *source, cwd=tmp_path))
-    assert len(found) == len(NAMES) + len(nets)
-    assert all(Path(place).is_relative_to(tmp_path) for place in found), found
+    root = tmp_path / "src" if source else tmp_path
+    nets = [name for name in NAMES if (root / name / "net.py").is_file()]
+    request = json.dumps([list(NAMES), nets])
+    paths = json.loads(run(str(installed), "-c", script, request, *source, cwd=tmp_path))
+    assert len(paths) == len(NAMES) + len(nets)
+    assert all(Path(path).is_relative_to(tmp_path) for path in paths), paths
 
 
-def test_what_a_case_preloads_has_none_of_these_names(installed: Path) -> None:
+def test_preloaded_modules_have_none_of_these_names(installed: Path) -> None:
     code = (
         "import importlib, sys\n"
         "from stepbench.runner.preload import PRELOAD, PRELOAD_COMPILE, PRELOAD_PROFILE\n"
@@ -146,7 +146,7 @@ def test_what_a_case_preloads_has_none_of_these_names(installed: Path) -> None:
     assert run(str(installed), "-c", code) == "[]"
 
 
-def test_a_workload_that_imports_all_these_names_is_measured(
+def test_a_workload_that_imports_these_names_is_measured(
     installed: Path, tmp_path: Path, tiny: Callable[..., Path]
 ) -> None:
     a_module_beside_a_namespace(tmp_path)

@@ -1,4 +1,4 @@
-"""Runs that are cut off: by Ctrl-C, by a kill, by a full disk. Their processes are real ones."""
+"""Runs in real processes that are interrupted: by Ctrl-C, by a kill, by a full disk."""
 
 import gzip
 import json
@@ -25,82 +25,82 @@ BLOCKED = """
 
     def wait(self, index):
         if not pathlib.Path("go").exists():
-            pathlib.Path("there").touch()
+            pathlib.Path("waiting").touch()
             time.sleep(600)
         return torch.ones(8), 0
 
     Data.__getitem__ = wait
 """
-"""Data that say that they are waited for, until they may go on."""
-PATIENCE_S = 300
-"""How long a test waits for what takes seconds; it fails by then, however busy the machine is."""
+"""A dataset that blocks until the file `go` exists, and creates the file `waiting`."""
+TIMEOUT_S = 300
+"""The longest wait for things that usually take seconds, even on a busy machine."""
 
 
 def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
-    until = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while not path.exists():
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
+        assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
-def cut_off(process: "subprocess.Popen[str]", how: signal.Signals) -> str:
-    """Ends a run by a signal; what it printed. Nothing of it lives on."""
+def interrupt(process: "subprocess.Popen[str]", number: signal.Signals) -> str:
+    """Ends a run by a signal; returns its output. None of its processes survives."""
     tree = psutil.Process(process.pid).children(recursive=True)
     assert tree
-    os.kill(process.pid, how)
-    output, _ = process.communicate(timeout=PATIENCE_S)
-    _, alive = psutil.wait_procs(tree, timeout=PATIENCE_S)
+    os.kill(process.pid, number)
+    output, _ = process.communicate(timeout=TIMEOUT_S)
+    _, alive = psutil.wait_procs(tree, timeout=TIMEOUT_S)
     assert not alive
     return output
 
 
-def test_a_run_that_was_cut_off_twice_is_resumed(
+def test_a_run_that_was_interrupted_twice_is_resumed(
     start_bench: Start, bench: Bench, tiny: Tiny, tmp_path: Path
 ) -> None:
     tiny("first.py")
     tiny("second.py", BLOCKED)
-    out, there = tmp_path / "out", tmp_path / "there"
-    asked = ("--workload", "first.py:make", "second.py:make", *QUICK, "--output", str(out))
-    process = start_bench(*asked)
-    wait_for(there, process)
+    out, waiting = tmp_path / "out", tmp_path / "waiting"
+    arguments = ("--workload", "first.py:make", "second.py:make", *QUICK, "--output", str(out))
+    process = start_bench(*arguments)
+    wait_for(waiting, process)
     first = out / "cases" / "first-cpu-b4-w2-off-fp32.json"
-    kept = first.read_bytes()
+    stored = first.read_bytes()
 
-    beside = bench(*asked)
-    assert beside.returncode == 4
-    assert f"another run (process {process.pid}) is writing there" in beside.stderr + beside.stdout
+    second = bench(*arguments)
+    assert second.returncode == 4
+    assert f"in use by another run (process {process.pid})" in second.stderr + second.stdout
 
-    output = cut_off(process, signal.SIGINT)
+    output = interrupt(process, signal.SIGINT)
     assert process.returncode == 2
     assert "first" in (out / "report.md").read_text()
     assert "1 of 2 cases not measured" in output
 
-    there.unlink()
+    waiting.unlink()
     process = start_bench("--resume", str(out))
-    wait_for(there, process)
-    cut_off(process, signal.SIGKILL)
+    wait_for(waiting, process)
+    interrupt(process, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
 
     # A truncated file, as a crash of the machine may leave it, is measured again.
-    (out / "cases" / "second-cpu-b4-w2-off-fp32.json").write_bytes(kept[:100])
+    (out / "cases" / "second-cpu-b4-w2-off-fp32.json").write_bytes(stored[:100])
     (tmp_path / "go").touch()
-    again = bench("--resume", str(out))
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert first.read_bytes() == kept
+    resumed = bench("--resume", str(out))
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert first.read_bytes() == stored
     statuses = [json.loads(p.read_text())["status"] for p in (out / "cases").glob("*.json")]
     assert statuses == ["ok", "ok"]
-    assert "[1/1] second" in again.stdout
+    assert "[1/1] second" in resumed.stdout
 
     other = bench("--resume", str(out), "--batch-size", "8")
     assert other.returncode == 4
-    assert "it was run with another matrix" in other.stderr + other.stdout
-    anew = bench(*asked)
-    assert anew.returncode == 4
-    assert "holds a run already" in anew.stderr + anew.stdout
+    assert "the run has other cases" in other.stderr + other.stdout
+    again = bench(*arguments)
+    assert again.returncode == 4
+    assert "already holds a run" in again.stderr + again.stdout
 
 
-def test_a_run_that_is_killed_while_it_profiles_leaves_whole_files_only(
+def test_a_run_that_is_killed_while_profiling_leaves_no_partial_files(
     start_bench: Start, bench: Bench, tiny: Tiny, tmp_path: Path
 ) -> None:
     tiny(
@@ -115,8 +115,8 @@ def test_a_run_that_is_killed_while_it_profiles_leaves_whole_files_only(
     process = start_bench(
         "--workload", "tiny.py:make", *QUICK, "--threads", "1", "--profile", "--output", "out"
     )
-    wait_for(tmp_path / "there", process)
-    cut_off(process, signal.SIGKILL)
+    wait_for(tmp_path / "waiting", process)
+    interrupt(process, signal.SIGKILL)
     run = tmp_path / "out"
     assert not (run / "tb").exists()
     assert not (run / "traces").exists()
@@ -125,7 +125,7 @@ def test_a_run_that_is_killed_while_it_profiles_leaves_whole_files_only(
     (tmp_path / "go").touch()
     done = bench("--resume", "out")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 of 1 cases are there already" in done.stdout
+    assert "already measured: 1 of 1 case" in done.stdout
     board = run / "tb" / "tiny" / "cpu-b4-w2-off-fp32"
     (trace,) = (board / "profile").iterdir()
     assert json.loads(gzip.decompress(trace.read_bytes()))["traceEvents"]

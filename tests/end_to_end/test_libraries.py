@@ -1,4 +1,4 @@
-"""Models of other libraries, in real runs: a `LightningModule`, and one of timm's."""
+"""Models of other libraries in real runs: a `LightningModule`, and a model of timm."""
 
 import json
 import subprocess
@@ -65,7 +65,7 @@ def make():
 
 @pytest.mark.integration
 @pytest.mark.parametrize("code", [LIGHTNING, TIMM], ids=["lightning", "timm"])
-def test_a_model_of_another_library_is_measured_and_trains_alike(
+def test_a_model_of_another_library_is_measured_and_passes_parity(
     bench: Bench, tmp_path: Path, code: str
 ) -> None:
     (tmp_path / "work.py").write_text(code)
@@ -75,5 +75,5 @@ def test_a_model_of_another_library_is_measured_and_trains_alike(
         "--compile", "off", "--steps", "3", "--parity-steps", "2", "--output", str(out),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    (judged,) = (out / "parity").glob("*.json")
-    assert json.loads(judged.read_text())["judgement"]["verdict"] == "pass"
+    (file,) = (out / "parity").glob("*.json")
+    assert json.loads(file.read_text())["judgement"]["verdict"] == "pass"

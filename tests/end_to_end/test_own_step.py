@@ -1,4 +1,4 @@
-"""A step of a workload's own, through a whole run."""
+"""Workloads with a custom step, in whole runs."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from stepbench.config.case import Case
 from stepbench.errors import UsageError
-from stepbench.training.dataloader import refuse_unfit
+from stepbench.training.dataloader import check_loader_options
 from stepbench.workload.data_choice import DataChoice
 from stepbench.workload.loading import load
 
@@ -76,7 +76,7 @@ def test_a_step_of_two_batches_is_measured_and_compared(bench: Any, tmp_path: Pa
     assert done.returncode == 0, done.stdout + done.stderr
     for path in (out / "cases").glob("*.json"):
         case = json.loads(path.read_text())
-        assert case["loader"]["batches_a_step"] == 2
+        assert case["loader"]["batches_per_step"] == 2
         assert case["micro_laps"] is None
         judgement = json.loads((out / "parity" / path.name).read_text())["judgement"]
         assert judgement["verdict"] == "pass"
@@ -95,15 +95,15 @@ def test_steps_that_differ_are_measured(bench: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"loop": "eval"}, "--loop eval: --workload gan has neither a loss nor a metric"),
-        ({"accumulate": 2}, "--accumulate 2: --workload gan has a step of its own"),
+        ({"accumulate": 2}, "--accumulate 2: --workload gan defines step="),
     ],
 )
-def test_what_a_step_of_one_s_own_cannot_do_is_told_first(
-    changes: dict[str, Any], told: str
+def test_options_that_a_custom_step_does_not_support_are_refused(
+    changes: dict[str, Any], message: str
 ) -> None:
     case = Case(workload="gan", **changes)
-    with pytest.raises(UsageError, match=told):
-        refuse_unfit(case, load("gan", DataChoice("own")), 100)
+    with pytest.raises(UsageError, match=message):
+        check_loader_options(case, load("gan", DataChoice("own")), 100)

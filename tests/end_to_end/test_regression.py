@@ -1,4 +1,4 @@
-"""Whole checks that take no pair, as a user runs them."""
+"""Whole regression checks without pairs, as a user runs them."""
 
 import json
 import subprocess
@@ -13,18 +13,18 @@ from support.warm import WarmCommands
 
 Check = Callable[..., subprocess.CompletedProcess[str]]
 
-TO_MAIN = (*repositories.OF_A_CASE, "--base", "main")
+TO_MAIN = (*repositories.CASE_OPTIONS, "--base", "main")
 NO_TIME = ("--budget", "0.001s")
-"""Both sides are looked at, and no pair is taken."""
+"""Enough to survey both sides, but not for a pair."""
 
 
 @pytest.fixture
 def check(commands: WarmCommands) -> Check:
-    """Runs `stepbench regression` with some words in a repository."""
+    """Runs `stepbench regression` with some arguments in a repository."""
 
-    def run(place: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(directory: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         return commands.run(
-            [*repositories.CHECK, *words], cwd=place, env=repositories.environment(**env)
+            [*repositories.CHECK, *arguments], cwd=directory, env=repositories.environment(**env)
         )
 
     return run
@@ -36,37 +36,37 @@ def repository(tmp_path: Path) -> Path:
 
 
 def directory(repository: Path) -> Path:
-    (found,) = (repository / "results").glob("regression-*")
-    return found
+    (path,) = (repository / "results").glob("regression-*")
+    return path
 
 
-# --- what cannot be compared ---------------------------------------------------------------------
+# --- sides that cannot be compared ---------------------------------------------------------------
 
 
 def test_an_unknown_revision_is_wrong_usage(repository: Path, check: Check) -> None:
     done = check(repository, *TO_MAIN, "--base", "nowhere")
     assert done.returncode == 4
     assert "--base nowhere" in done.stderr
-    assert "knows no such revision" in done.stderr
+    assert "there is no such revision" in done.stderr
     assert not list((repository / "results").glob("regression-*"))
 
 
-def test_outside_a_repository_the_remedy_is_told(tmp_path: Path, check: Check) -> None:
+def test_outside_a_repository_is_wrong_usage(tmp_path: Path, check: Check) -> None:
     (tmp_path / "train.py").write_text(repositories.WORKLOAD)
     done = check(tmp_path, *TO_MAIN)
     assert done.returncode == 4
     assert "git finds no repository" in done.stderr
 
 
-def test_stepbench_s_own_workload_is_the_same_on_both_sides_of_a_user_s_repository(
+def test_a_shipped_workload_is_wrong_usage_in_a_user_s_repository(
     repository: Path, check: Check
 ) -> None:
     done = check(repository, *TO_MAIN, "--workload", "convnet")
     assert done.returncode == 4
-    assert "--workload convnet: is stepbench's own" in done.stderr
+    assert "--workload convnet: belongs to stepbench" in done.stderr
 
 
-def test_a_typing_error_is_wrong_usage(repository: Path, check: Check) -> None:
+def test_a_typo_in_the_workload_is_wrong_usage(repository: Path, check: Check) -> None:
     done = check(repository, *TO_MAIN, "--workload", "train.py:mak")
     assert done.returncode == 4
     assert "did you mean make" in done.stderr
@@ -95,7 +95,7 @@ def test_a_head_whose_import_ends_the_process_is_a_regression(
     assert "exit code 3" in done.stdout
 
 
-def test_a_workload_that_base_has_not_is_not_compared(repository: Path, check: Check) -> None:
+def test_a_workload_that_base_lacks_is_not_compared(repository: Path, check: Check) -> None:
     git(repository, "mv", "train.py", "older.py")
     git(repository, "commit", "-q", "-m", "Rename")
     (repository / "train.py").write_text(repositories.WORKLOAD)
@@ -103,10 +103,10 @@ def test_a_workload_that_base_has_not_is_not_compared(repository: Path, check: C
     assert done.returncode == 2
     assert "not compared: base:" in done.stdout
     assert "there is no such file" in done.stdout
-    assert "Could not compare: there is no case that base can run" in done.stdout
+    assert "Could not compare: base cannot run any of the cases" in done.stdout
 
 
-def test_a_base_that_fails_to_import_is_told(repository: Path, check: Check) -> None:
+def test_a_base_that_fails_to_import_is_reported(repository: Path, check: Check) -> None:
     (repository / "pace.py").write_text("raise RuntimeError('old and broken')\n")
     git(repository, "commit", "-q", "-a", "-m", "Break")
     (repository / "pace.py").write_text(repositories.FAST)
@@ -115,7 +115,7 @@ def test_a_base_that_fails_to_import_is_told(repository: Path, check: Check) -> 
     assert "old and broken" in done.stdout
 
 
-def test_a_head_that_fails_where_base_works_is_a_regression(
+def test_a_head_that_fails_is_a_regression_if_base_works(
     repository: Path, tmp_path: Path, check: Check
 ) -> None:
     (repository / "pace.py").write_text("raise RuntimeError('new and broken')\n")
@@ -145,11 +145,11 @@ def test_a_workload_without_any_of_the_repository_s_files_is_not_compared(
     assert "Could not compare" in done.stdout
 
 
-def test_identical_sides_are_told_and_measured_all_the_same(repository: Path, check: Check) -> None:
+def test_identical_sides_are_noted_and_measured(repository: Path, check: Check) -> None:
     done = check(repository, *TO_MAIN, *NO_TIME)
     assert "Base and head have the same files" in done.stdout
     assert done.returncode == 2
-    assert "The time was up (0.001 s)" in done.stdout
+    assert "The time limit was reached (0.001 s)" in done.stdout
     assert worktrees(repository) == []
 
 
@@ -165,7 +165,7 @@ def test_two_revisions_can_be_compared_whatever_the_working_tree_holds(
     assert "not decided after 0 pairs" in done.stdout
 
 
-def test_changed_dependencies_are_told(repository: Path, check: Check) -> None:
+def test_changed_dependencies_are_noted(repository: Path, check: Check) -> None:
     (repository / "requirements.txt").write_text("torch==2.9\n")
     done = check(repository, *TO_MAIN, *NO_TIME)
     assert "note: requirements.txt differs, and both sides ran in head's environment" in done.stdout
@@ -180,7 +180,7 @@ def test_a_stored_run_shows_a_trend_and_no_verdict(
     run = tmp_path / "run"
     done = commands.run(
         [
-            *(*repositories.CHECK[:3], "run"), *repositories.OF_A_CASE, "--max-time", "0.5",
+            *(*repositories.CHECK[:3], "run"), *repositories.CASE_OPTIONS, "--max-time", "0.5",
             "--output", str(run),
         ],
         cwd=repository, env=repositories.environment(),
@@ -188,12 +188,12 @@ def test_a_stored_run_shows_a_trend_and_no_verdict(
     assert done.returncode == 0, done.stdout + done.stderr
     done = check(repository, "--base", str(run))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "A trend, and no verdict" in done.stdout
+    assert "A trend, not a verdict" in done.stdout
     assert "1 case in both" in done.stdout
 
     done = check(repository, "--base", str(run), "--head", "main")
     assert done.returncode == 4
-    assert "--head: with --base" in done.stderr
+    assert "--head: --base" in done.stderr
 
     facts = json.loads((run / "run.json").read_text())
     facts["machine"]["cpu"] = "Another"

@@ -1,4 +1,4 @@
-"""Whole runs, as a user starts them, and what they leave."""
+"""Whole runs, as a user starts them, and the files that they write."""
 
 import json
 import re
@@ -22,7 +22,7 @@ def case_files(run: Path) -> dict[str, dict[str, Any]]:
     return {path.stem: json.loads(path.read_text()) for path in (run / "cases").glob("*.json")}
 
 
-def test_a_tiny_run_leaves_all_that_it_promises(bench: Bench, tiny: Tiny, tmp_path: Path) -> None:
+def test_a_tiny_run_writes_all_files(bench: Bench, tiny: Tiny, tmp_path: Path) -> None:
     tiny()
     junit = tmp_path / "junit.xml"
     done = bench(
@@ -42,16 +42,18 @@ def test_a_tiny_run_leaves_all_that_it_promises(bench: Bench, tiny: Tiny, tmp_pa
         laps = content["laps"]["host"]
         assert set(laps) == {"dataload", "forward", "backward", "optimizer", "step"}
         assert len(laps["step"]) == 6
-        whole = [sum(parts) for parts in zip(*(laps[p] for p in laps if p != "step"), strict=True)]
-        assert whole == pytest.approx(laps["step"], rel=1e-6)
+        sums = [sum(parts) for parts in zip(*(laps[p] for p in laps if p != "step"), strict=True)]
+        assert sums == pytest.approx(laps["step"], rel=1e-6)
         assert name in done.stdout
 
-    ledger = json.loads((run / "benchmark.json").read_text())
-    assert len(ledger["benchmarks"]) == 2 * 5
-    for entry in ledger["benchmarks"]:
+    benchmark = json.loads((run / "benchmark.json").read_text())
+    assert len(benchmark["benchmarks"]) == 2 * 5
+    for entry in benchmark["benchmarks"]:
         laps = files[entry["group"]]["laps"]["host"]
         assert entry["stats"]["data"] == laps[entry["extra_info"]["phase"]]  # bit for bit
-    assert ledger["stepbench"]["cases"] == list(json.loads((run / "run.json").read_text())["cases"])
+    assert benchmark["stepbench"]["cases"] == list(
+        json.loads((run / "run.json").read_text())["cases"]
+    )
 
     assert 'tests="12"' in junit.read_text()
     assert "tiny" in (run / "report.md").read_text()
@@ -59,10 +61,10 @@ def test_a_tiny_run_leaves_all_that_it_promises(bench: Bench, tiny: Tiny, tmp_pa
     assert re.search(r"process started in \d+\.\d ms, ok after", (run / "run.log").read_text())
     assert "12 passed" in done.stdout
 
-    again = bench("--resume", str(run), "--benchmark-compare")
-    assert again.returncode == 0, again.stdout
-    assert "2 of 2 cases are there already" in again.stdout
-    assert "0001_first" in again.stdout
+    resumed = bench("--resume", str(run), "--benchmark-compare")
+    assert resumed.returncode == 0, resumed.stdout
+    assert "already measured: 2 of 2 cases" in resumed.stdout
+    assert "0001_first" in resumed.stdout
 
 
 def test_cases_that_compile_the_same_share_one_cold_compilation(
@@ -80,18 +82,21 @@ def test_cases_that_compile_the_same_share_one_cold_compilation(
     files = case_files(tmp_path / "out")
     shared = [files[f"tiny-cpu-b4-w{workers}-default-fp32"]["compile"] for workers in (0, 1)]
     assert shared[0]["cold"] == shared[1]["cold"]
-    for each in shared:
-        assert each["graphs"] == 1
-        assert each["cold"]["first_step_s"] >= each["cold"]["compile_s"] > 0
+    for compilation in shared:
+        cold = compilation["cold"]
+        assert compilation["graphs"] == 1
+        assert cold["first_step_s"] >= cold["compile_s"] > 0
     assert files["tiny-cpu-b4-w0-backend.aot_eager-fp32"]["compile"]["cold"] is None
     assert {content["settings"]["threads"] for content in files.values()} == {1}
     assert not (tmp_path / "out" / "compile-cache").exists()
     facts = json.loads((tmp_path / "out" / "run.json").read_text())
-    assert facts["ceilings"]["cpu"]["matmul_flops_per_s"]["fp32"] > 0
-    assert facts["ceilings"]["cpu"]["threads"] == 1
+    assert facts["machine_peaks"]["cpu"]["matmul_flops_per_s"]["fp32"] > 0
+    assert facts["machine_peaks"]["cpu"]["threads"] == 1
 
 
-def test_failing_cases_fail_and_the_others_go_on(bench: Bench, tiny: Tiny, tmp_path: Path) -> None:
+def test_failing_cases_fail_and_the_others_are_measured(
+    bench: Bench, tiny: Tiny, tmp_path: Path
+) -> None:
     tiny("good.py")
     tiny(
         "raises.py",
@@ -119,7 +124,7 @@ def test_failing_cases_fail_and_the_others_go_on(bench: Bench, tiny: Tiny, tmp_p
     assert "bad loss" in report
 
 
-def test_a_case_that_hangs_is_given_up(bench: Bench, tiny: Tiny, tmp_path: Path) -> None:
+def test_a_case_that_hangs_is_stopped(bench: Bench, tiny: Tiny, tmp_path: Path) -> None:
     tiny(more="def slow(self, index):\n    time.sleep(600)\nData.__getitem__ = slow")
     done = bench(
         "--workload", "tiny.py:make", *QUICK, "--deadline", "2", "--no-parity",
@@ -132,7 +137,7 @@ def test_a_case_that_hangs_is_given_up(bench: Bench, tiny: Tiny, tmp_path: Path)
     assert "5 failed" in done.stdout
 
 
-def test_unsupported_is_skipped_unless_it_was_asked_for_by_name(
+def test_unsupported_cases_are_skipped_unless_requested_on_the_command_line(
     bench: Bench, tiny: Tiny, tmp_path: Path
 ) -> None:
     tiny()
@@ -146,10 +151,10 @@ def test_unsupported_is_skipped_unless_it_was_asked_for_by_name(
     named = bench("--resume", "out", "--matrix", "half", "--precision", "fp32", "tf32")
     assert named.returncode == 1, named.stdout
     assert "5 failed, 5 passed" in named.stdout
-    assert "has no TF32" in named.stdout
+    assert "does not support TF32" in named.stdout
 
 
-def test_a_repository_s_own_pytest_and_packages_do_not_disturb_a_run(
+def test_the_pytest_settings_and_packages_of_a_repository_have_no_effect(
     bench: Bench, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for package in ("models", "reports"):
@@ -164,7 +169,7 @@ def test_a_repository_s_own_pytest_and_packages_do_not_disturb_a_run(
     assert "10 passed" in done.stdout
 
 
-WATCHED = """
+REPORT_TORCH = """
 import sys
 from stepbench.cli import main
 
@@ -174,7 +179,7 @@ sys.exit(code)
 """
 
 
-def test_a_run_with_all_there_is_never_imports_torch_in_its_parent(
+def test_a_run_with_every_kind_of_job_does_not_import_torch_in_its_parent(
     commands: WarmCommands, tiny: Tiny, tmp_path: Path
 ) -> None:
     tiny(
@@ -183,7 +188,7 @@ def test_a_run_with_all_there_is_never_imports_torch_in_its_parent(
         "def make(): return dataclasses.replace(old(), test_dataset=Data, metric=right)"
     )
     done = commands.run(
-        [sys.executable, "-c", WATCHED, "run", "--workload", "tiny.py:make", *QUICK,
+        [sys.executable, "-c", REPORT_TORCH, "run", "--workload", "tiny.py:make", *QUICK,
          "--precision", "fp32", "bf16", "--train-parity", "--train-steps", "3",
          "--train-margin", "1", "--profile", "-k", "bf16"],
         cwd=tmp_path,

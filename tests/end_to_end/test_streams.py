@@ -1,4 +1,4 @@
-"""A user's own stream, through a whole run."""
+"""An iterable dataset of a user, in a whole run."""
 
 from pathlib import Path
 from typing import Any
@@ -42,4 +42,4 @@ def test_a_stream_is_measured_compared_and_profiled(bench: Any, tmp_path: Path) 
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Lines" in done.stdout
-    assert done.stdout.count(" ok ") == 2
+    assert done.stdout.count(" pass ") == 2

@@ -16,7 +16,7 @@ PROBE = (
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [
         (("--batch-size", "0"), "--batch-size 0: a batch holds at least one sample"),
         (("--workload", "convnt"), "did you mean convnet"),
@@ -25,21 +25,21 @@ PROBE = (
         (("--resume", "."), "holds no run"),
         (
             ("--device", "cpu", "--profile", "--memory-snapshot"),
-            "--memory-snapshot: only CUDA records its allocations",
+            "--memory-snapshot: only CUDA records allocations",
         ),
     ],
 )
 def test_wrong_usage_ends_with_code_4_and_leaves_nothing(
-    bench: Bench, tmp_path: Path, arguments: tuple[str, ...], said: str
+    bench: Bench, tmp_path: Path, arguments: tuple[str, ...], text: str
 ) -> None:
     done = bench(*arguments)
     assert done.returncode == 4
-    assert said in done.stderr + done.stdout
+    assert text in done.stderr + done.stdout
     assert not list((tmp_path / "results").glob("2*"))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [
         (["--help"], "--num-workers N [N ...]"),
         (["--collect-only"], "8 cases:"),
@@ -47,12 +47,12 @@ def test_wrong_usage_ends_with_code_4_and_leaves_nothing(
     ],
 )
 def test_listing_and_help_answer_without_torch(
-    tmp_path: Path, arguments: list[str], said: str
+    tmp_path: Path, arguments: list[str], text: str
 ) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROBE, *arguments],
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert said in done.stdout
+    assert text in done.stdout
     assert not (tmp_path / "results").exists()

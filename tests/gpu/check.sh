@@ -1,7 +1,7 @@
 #!/bin/bash
-# Runs stepbench on a card and judges its figures; README.md says what that proves.
-# Usage: [ONLY="ref truth"] check.sh OUT. About 7.5 minutes on one GPU; each stage has a limit of its own.
-# Ends with the judge's exit code: 0 where every claim passes. ONLY leaves the other stages' results as they are.
+# Runs stepbench on a GPU and judges its figures; README.md describes the claims.
+# Usage: [ONLY="ref truth"] check.sh OUT. About 7.5 minutes on one GPU; each stage has a time limit.
+# The exit code is the judge's: 0 if every claim passes. ONLY keeps the results of other stages.
 H=$(cd "$(dirname "$0")" && pwd); ROOT=$(cd "$H/../.." && pwd)
 O=${1:?usage: check.sh OUT}; mkdir -p "$O"; O=$(cd "$O" && pwd)
 W=${WORK:-/tmp/stepbench-gpu}; mkdir -p "$W"; cd "$W" || exit 2
@@ -9,7 +9,7 @@ PYTHON=${PYTHON:-python3}
 export PYTHONPATH=$ROOT/bench:$ROOT/reports${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
 export STEPBENCH_CACHE_DIR=${STEPBENCH_CACHE_DIR:-/tmp/sbcache}
 
-stage() {  # LIMIT_S NAME RESULT COMMAND...: makes RESULT anew, so that no older one is judged; see NAME.log
+stage() {  # LIMIT_S NAME RESULT COMMAND...: writes RESULT, and removes an older one first; see NAME.log
   local s=$SECONDS l=$1 n=$2 result=$3; shift 3
   [[ -z $ONLY || " $ONLY " == *" $n "* ]] || return 0
   rm -rf "${W:?}/$result"
@@ -27,7 +27,7 @@ stage 160 real real "$PYTHON" -m stepbench run --device cuda --workload convnet 
 stage 110 big big "$PYTHON" -m stepbench run --device cuda --workload resnet18 --batch-size 512 --num-workers 8 --compile off --precision fp32 tf32 bf16 --max-time 3 --parity-budget 15 --output big
 stage 50 prof prof "$PYTHON" -m stepbench run --device cuda --workload convnet --batch-size 32 --num-workers 0 --compile off --steps 20 --no-parity --profile --memory-snapshot --output prof
 
-# A repository of two commits, the second with a tenth more work in backward.
+# A repository with two commits; the second has a tenth more work in backward.
 git init -q gate 2>/dev/null && (
   cd gate && git config user.email a@b && git config user.name a && cp "$H/truth_gpu.py" w.py &&
   git add . && git commit -qm base &&

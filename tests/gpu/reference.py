@@ -1,6 +1,6 @@
-"""Measures what stepbench is judged by, with torch and the clock alone.
+"""Measures the reference for stepbench's figures, with torch and the clock alone.
 
-Usage: python reference.py FILE. Writes a JSON object; takes half a minute on a card.
+Usage: python reference.py FILE. Writes a JSON object; takes half a minute on a GPU.
 """
 
 import importlib
@@ -24,26 +24,26 @@ from stepbench.workload.loading import load
 Batch: TypeAlias = tuple[Tensor, Tensor]
 LAPS = ("transfer", "forward", "backward", "optimizer")
 truth_gpu = importlib.import_module("truth_gpu")
-"""The workload of known work, which lies beside this script."""
+"""The workload with known work, in the same directory."""
 
 
 def convnet() -> nn.Module:
-    """The lesson's net."""
+    """The lesson's network."""
     return load("convnet", DataChoice("own")).model()
 
 
 def event() -> torch.cuda.Event:
-    """An event that keeps the device's time."""
+    """An event that records the device's time."""
     return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
-def best_s(call: Callable[[], object], least_s: float = 0.01, tries: int = 12) -> float:
-    """Seconds that a call takes the device, in the fastest of several rows of calls.
+def best_s(call: Callable[[], object], min_s: float = 0.01, tries: int = 12) -> float:
+    """The time of a call on the device, seconds: the mean of the fastest series of calls.
 
     Args:
-        call: What is measured.
-        least_s: How long a row of calls is at least, after the first ones.
-        tries: How many rows there are.
+        call: The call to measure.
+        min_s: The minimum length of a series after the first one, seconds.
+        tries: The number of series.
     """
     for _ in range(3):
         call()
@@ -57,7 +57,7 @@ def best_s(call: Callable[[], object], least_s: float = 0.01, tries: int = 12) -
         end.record()
         torch.cuda.synchronize()
         best = min(best, begin.elapsed_time(end) / 1e3 / count)
-        count = max(count, int(least_s / best) + 1)
+        count = max(count, int(min_s / best) + 1)
     return best
 
 
@@ -68,8 +68,8 @@ def product_flops_per_s(dtype: torch.dtype) -> float:
     return 2 * 8192**3 / best_s(lambda: torch.mm(a, b, out=out))
 
 
-def ceilings() -> dict[str, Any]:
-    """What the card reaches at best: products by precision, and bytes copied per second."""
+def machine_peaks() -> dict[str, Any]:
+    """The GPU's peak throughput: matrix products by precision, and bytes copied per second."""
     products = {
         "bf16": product_flops_per_s(torch.bfloat16),
         "fp16": product_flops_per_s(torch.float16),
@@ -80,27 +80,27 @@ def ceilings() -> dict[str, Any]:
     torch.set_float32_matmul_precision("highest")
     source = torch.ones(64 * 2**20, device="cuda")
     target = torch.empty_like(source)
-    copied = 2 * source.numel() * source.element_size()
-    return {"gemm": products, "copy": copied / best_s(lambda: target.copy_(source))}
+    copied_bytes = 2 * source.numel() * source.element_size()
+    return {"gemm": products, "copy": copied_bytes / best_s(lambda: target.copy_(source))}
 
 
 def known_work() -> dict[str, float]:
-    """Seconds of each piece of the known workload: its phases' sleeps, and its transfer."""
-    found = {
+    """The known workload's sleeps by phase, and its transfer, seconds."""
+    sleeps = {
         f"sleep_{phase}": best_s(partial(truth_gpu.sleep, phase), tries=30)
         for phase in truth_gpu.CYCLES
     }
     pinned = truth_gpu.collate([])[0]
-    return {**found, "h2d": best_s(lambda: pinned.to("cuda", non_blocking=True), tries=30)}
+    return {**sleeps, "h2d": best_s(lambda: pinned.to("cuda", non_blocking=True), tries=30)}
 
 
 class Lesson:
     """The lesson's loop by hand, on one batch.
 
     Args:
-        model: What is trained.
+        model: The model.
         batch: Images and labels, on the CPU.
-        autocast: The precision of forward; `None` leaves it as it is.
+        autocast: The data type of `torch.autocast` for forward; `None` disables it.
     """
 
     def __init__(self, model: nn.Module, batch: Batch, autocast: torch.dtype | None = None) -> None:
@@ -111,7 +111,7 @@ class Lesson:
         self._loss = nn.CrossEntropyLoss()
 
     def run(self, steps: int, mark: Callable[[], None] = lambda: None) -> None:
-        """Trains, and marks the beginning and the end of each phase."""
+        """Trains, and calls `mark` at the beginning and the end of each phase."""
         mark()
         for _ in range(steps):
             x, y = self._batch[0].to("cuda"), self._batch[1].to("cuda")
@@ -125,8 +125,8 @@ class Lesson:
             self._optimizer.zero_grad()
             mark()
 
-    def measured(self, steps: int) -> dict[str, float]:
-        """Seconds of a step by the wall's clock and of its phases by the device's; peak bytes."""
+    def measure(self, steps: int) -> dict[str, float]:
+        """Seconds of a step by the host's clock and of phases by the device's; peak bytes."""
         self.run(20)
         torch.cuda.synchronize()
         walls = [self._wall_s(steps) for _ in range(5)]
@@ -161,7 +161,7 @@ def images(count: int) -> Batch:
 
 
 def kernel_s(lesson: Lesson, steps: int = 3) -> float:
-    """Seconds of a step's work on the device, copies included, by torch's profiler."""
+    """A step's kernels and copies on the device by torch's profiler, seconds."""
     lesson.run(10)
     torch.cuda.synchronize()
     with torch.profiler.profile() as profiler:
@@ -169,29 +169,29 @@ def kernel_s(lesson: Lesson, steps: int = 3) -> float:
         torch.cuda.synchronize()
     events: Any = profiler.events()
     kernels = [
-        each.device_time_total
-        for each in events
-        if each.device_type.name == "CUDA"
-        and not getattr(each, "is_user_annotation", False)
-        and not each.name.startswith("Optimizer")
+        event.device_time_total
+        for event in events
+        if event.device_type.name == "CUDA"
+        and not getattr(event, "is_user_annotation", False)
+        and not event.name.startswith("Optimizer")
     ]
     return float(sum(kernels)) / steps / 1e6
 
 
-def measured() -> dict[str, Any]:
-    """All that the judge needs; `resnet18_bf16` is under autocast, all else in fp32."""
+def measure() -> dict[str, Any]:
+    """Measures the reference; `resnet18_bf16` is under autocast, everything else in fp32."""
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
     return {
         "device": torch.cuda.get_device_name(),
         "torch": torch.__version__,
-        **ceilings(),
+        **machine_peaks(),
         **known_work(),
-        "convnet": Lesson(convnet(), images(32)).measured(200),
-        "resnet18_bf16": Lesson(resnet18(num_classes=10), images(512), torch.bfloat16).measured(30),
+        "convnet": Lesson(convnet(), images(32)).measure(200),
+        "resnet18_bf16": Lesson(resnet18(num_classes=10), images(512), torch.bfloat16).measure(30),
         "convnet_kernel_s": kernel_s(Lesson(convnet(), images(32))),
     }
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(json.dumps(measured()))
+    Path(sys.argv[1]).write_text(json.dumps(measure()))

@@ -1,4 +1,4 @@
-"""On a real GPU, where there is one: both clocks, transfers, memory, compilation and parity."""
+"""Tests on a real GPU: both clocks, transfers, memory, compilation and parity."""
 
 import json
 import subprocess
@@ -18,19 +18,19 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_work_that_is_queued_in_one_phase_is_not_charged_to_the_next() -> None:
+def test_work_queued_in_one_phase_does_not_count_in_the_next() -> None:
     device = torch.device("cuda")
     clock = kind_of("cuda").clock("cuda")
-    left = torch.randn(4096, 4096, device=device)
-    left @ left
+    matrix = torch.randn(4096, 4096, device=device)
+    matrix @ matrix
     clock.synchronize()
     timer = LapTimer(clock)
     timer.begin()
     for _ in range(5):
         for _ in range(10):
-            left @ left
+            matrix @ matrix
         timer.lap(Phase.FORWARD)
-        timer.lap(Phase.BACKWARD)  # nothing was asked for in it
+        timer.lap(Phase.BACKWARD)  # no work was queued in this phase
         timer.end_step()
     laps = timer.read()
     assert laps.device is not None
@@ -49,19 +49,19 @@ def test_a_small_matrix(
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     for file in (out / "cases").glob("*.json"):
-        found = json.loads(file.read_text())
-        assert found["status"] == "ok", found
-        tracks = found["laps"]
+        case = json.loads(file.read_text())
+        assert case["status"] == "ok", case
+        laps_by_clock = case["laps"]
         phases = ["dataload", "transfer", "forward", "backward", "optimizer"]
-        for laps in tracks.values():
-            whole = np.sum([laps[phase] for phase in phases], axis=0)
-            np.testing.assert_allclose(whole, laps["step"], rtol=0.01)
-        assert found["memory"]["device_peak_allocated_bytes"] > 0
+        for laps in laps_by_clock.values():
+            total = np.sum([laps[phase] for phase in phases], axis=0)
+            np.testing.assert_allclose(total, laps["step"], rtol=0.01)
+        assert case["memory"]["device_peak_allocated_bytes"] > 0
     judgements = [json.loads(file.read_text())["judgement"] for file in (out / "parity").iterdir()]
     assert {judgement["verdict"] for judgement in judgements} == {"pass"}
 
 
-def test_a_profile_shows_what_the_device_did(
+def test_a_profile_shows_the_device_s_work(
     bench: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -72,13 +72,13 @@ def test_a_profile_shows_what_the_device_did(
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     (file,) = (out / "profiles").iterdir()
-    found = json.loads(file.read_text())["profile"]
+    profile = json.loads(file.read_text())["profile"]
     device_s = dict.fromkeys(("transfer", "forward", "backward", "optimizer"), 0.0)
-    for row in found["breakdown"]["rows"]:
+    for row in profile["breakdown"]["rows"]:
         if row["phase"] in device_s:
             device_s[row["phase"]] += row["device_self_s"]
     assert all(seconds > 0 for seconds in device_s.values()), device_s
-    assert 0 <= found["breakdown"]["device_idle"]["0"] < 1
-    assert found["breakdown"]["memory_peak_bytes"]["0"] > 0
+    assert 0 <= profile["breakdown"]["device_idle"]["0"] < 1
+    assert profile["breakdown"]["memory_peak_bytes"]["0"] > 0
     (snapshot,) = (out / "snapshots").iterdir()
-    assert snapshot.stat().st_size == found["snapshot_bytes"]
+    assert snapshot.stat().st_size == profile["snapshot_bytes"]

@@ -1,4 +1,4 @@
-"""Device work of known length in each phase; a pinned transfer of known bytes. For stepbench."""
+"""Workloads with device work of known length in each phase, and a transfer of known size."""
 
 import time
 from typing import Any
@@ -12,12 +12,12 @@ from stepbench import Workload
 CYCLES = {"forward": 4_000_000, "backward": 6_000_000, "optimizer": 2_000_000}
 BYTES = 64 * 2**20
 SLOW_S = 0.005
-"""What each item of the slow loader takes."""
+"""The time for each item of the slow loader, seconds."""
 _PINNED: list[Tensor] = []
 
 
 def sleep(phase: str) -> None:
-    """Keeps the device busy for a phase's cycles; the host goes on."""
+    """Keeps the device busy for a phase's cycles; the host does not wait."""
     torch.cuda._sleep(CYCLES[phase])  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
@@ -25,20 +25,20 @@ class Spin(torch.autograd.Function):
     """The identity; keeps the device busy forward and backward."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004  # autograd hands it over
-        """Passes the values on."""
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004  # autograd passes it
+        """Returns the values."""
         sleep("forward")
         return x.clone()
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:  # noqa: ARG004  # likewise
-        """Passes the gradient on."""
+    def backward(ctx: Any, *gradients: Any) -> Any:  # noqa: ARG004  # autograd passes it
+        """Returns the gradient."""
         sleep("backward")
         return gradients[0]
 
 
 class Net(nn.Module):
-    """One parameter, for a gradient to flow to."""
+    """A model with one parameter."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Net(nn.Module):
 
 
 class Greedy(Net):
-    """Asks for 4 TiB, which no card has."""
+    """Allocates 4 TiB, more than any GPU has."""
 
     def forward(self, x: Tensor) -> Any:
         """Runs out of memory."""
@@ -68,7 +68,7 @@ class Sgd(torch.optim.SGD):
 
 
 class Items(Dataset[Any]):
-    """Numbers; each takes a known time to load."""
+    """Numbers; each takes a given time to load."""
 
     def __init__(self, load_s: float = 0.0) -> None:
         self._load_s = load_s
@@ -83,7 +83,7 @@ class Items(Dataset[Any]):
 
 
 def collate(_items: list[Any]) -> tuple[Tensor, Tensor]:
-    """The same pinned batch each time, so that the loader costs next to nothing."""
+    """Returns the same pinned batch each time, so that the loader costs almost nothing."""
     if not _PINNED:
         _PINNED.extend((torch.ones(4, BYTES // 16).pin_memory(), torch.zeros(4).pin_memory()))
     return _PINNED[0], _PINNED[1]
@@ -105,17 +105,17 @@ def _workload(load_s: float) -> Workload:
 
 
 def fast() -> Workload:
-    """Known work on the device, and a loader that is always ready."""
+    """Known work on the device, with a loader that is always ready."""
     return _workload(0.0)
 
 
 def slow() -> Workload:
-    """The same, with a loader for which the device has to wait."""
+    """Known work on the device, with a loader for which the device has to wait."""
     return _workload(SLOW_S)
 
 
 def greedy() -> Workload:
-    """A model that no card has the memory for."""
+    """A model that needs more memory than any GPU has."""
     return Workload(
         model=Greedy,
         dataset=Items,

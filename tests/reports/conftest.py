@@ -10,4 +10,4 @@ from support import synthetic
 @pytest.fixture
 def believable(tmp_path: Path) -> Run:
     """Eight cases on a CPU, one of which has crashed."""
-    return load(synthetic.write_run(tmp_path / "run", synthetic.believable_files()))
+    return load(synthetic.write_run(tmp_path / "run", synthetic.eight_cases()))

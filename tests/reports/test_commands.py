@@ -157,7 +157,7 @@ def test_operators_account_for_a_difference(
     assert "[8] [4, 2]" in capsys.readouterr().out
     assert not (run / "report.md").exists()
     assert compare([str(run), "--operators", "off", "nothing"]) == 4
-    assert "no case is called so" in capsys.readouterr().err
+    assert "there is no such case" in capsys.readouterr().err
 
 
 def test_an_axis_that_is_not_one_is_wrong_usage(

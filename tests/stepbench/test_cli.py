@@ -53,7 +53,7 @@ def test_no_subcommand_is_wrong_usage_and_shows_the_help(
         ("xyz", "choose from run, "),
     ],
 )
-def test_an_unknown_subcommand_is_met_with_the_nearest(
+def test_an_unknown_subcommand_gets_a_suggestion(
     capsys: pytest.CaptureFixture[str], word: str, remedy: str
 ) -> None:
     assert main([word]) == 4
@@ -63,7 +63,7 @@ def test_an_unknown_subcommand_is_met_with_the_nearest(
     assert remedy in err
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"stepbench {metadata.version('stepbench')}\n"
 
@@ -90,7 +90,7 @@ def test_python_m_is_the_same_as_the_command(stepbench: Run, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_files_of_the_current_directory_stand_in_for_no_module(
+def test_files_of_the_current_directory_shadow_no_module(
     stepbench: Run, tmp_path: Path, name: str
 ) -> None:
     for module in ("rich", "pytest", "stepbench_reports", "argparse", "psutil", "random"):

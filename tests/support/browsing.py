@@ -1,4 +1,4 @@
-"""The browser that pages are looked at in, where there is one."""
+"""The browser that shows pages in tests, if one is installed."""
 
 import os
 import shutil
@@ -10,14 +10,14 @@ import pytest
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BROWSER = next((path for name in NAMES if (path := shutil.which(name))), None)
 SCREENSHOTS = os.environ.get("STEPBENCH_SCREENSHOTS")
-"""Where to keep screenshots; without it they are dropped with the test's directory."""
+"""The directory for screenshots; if unset, they are deleted with the test's directory."""
 needs_browser = pytest.mark.skipif(
     BROWSER is None, reason=f"there is no browser: none of {', '.join(NAMES)} is installed"
 )
 
 
-def keep(page: Any, name: str, otherwise: Path, **how: Any) -> None:
-    """Keeps a picture of a page."""
-    place = Path(SCREENSHOTS) if SCREENSHOTS else otherwise
-    place.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=place / f"{name}.png", **how)
+def keep(page: Any, name: str, default: Path, **options: Any) -> None:
+    """Saves a screenshot of a page, in `SCREENSHOTS` or else in a default directory."""
+    directory = Path(SCREENSHOTS) if SCREENSHOTS else default
+    directory.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=directory / f"{name}.png", **options)

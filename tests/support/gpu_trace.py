@@ -1,4 +1,4 @@
-"""A trace as `torch.profiler` writes one on a CUDA device, with durations that are known.
+"""A trace as `torch.profiler` writes one on a CUDA device, with known durations.
 
 Two steps of 1,000 µs each. The host asks for work and runs ahead; the device is one stream. In each
 step the host spends 100 µs in `dataload`, and copies to the device in `transfer` (20 µs there); in
@@ -9,7 +9,7 @@ a thread of its own and launches one of 200 µs; `optimizer` launches one of 80 
 from typing import Any
 
 STEP_US = 1000.0
-BEGAN_US = 5_000_000.0
+BEGIN_US = 5_000_000.0
 MAIN, AUTOGRAD, STREAM = 11, 12, 7
 PHASES = ("dataload", "transfer", "forward", "backward", "optimizer")
 KERNELS_US = {"forward": 300.0, "backward": 200.0, "optimizer": 80.0}
@@ -54,13 +54,13 @@ def _launch(
 
 
 def _step(number: int) -> list[dict[str, Any]]:
-    began = BEGAN_US + number * STEP_US
+    start = BEGIN_US + number * STEP_US
     ids = 100 * (number + 1)
-    device = began + 160  # when the stream begins with this step's work
+    device = start + 160  # when the stream begins with this step's work
     return [
-        _event("user_annotation", f"ProfilerStep#{number + 2}", began, STEP_US - 10),
+        _event("user_annotation", f"ProfilerStep#{number + 2}", start, STEP_US - 10),
         *(
-            _event("user_annotation", name, began + begin, duration, args={"External id": ids + 50})
+            _event("user_annotation", name, start + begin, duration, args={"External id": ids + 50})
             for name, (begin, duration) in _MARKS.items()
         ),
         _event(
@@ -69,38 +69,38 @@ def _step(number: int) -> list[dict[str, Any]]:
         ),
         _event(
             "user_annotation", "enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__",
-            began + 10, 80, args={"External id": ids + 1},
+            start + 10, 80, args={"External id": ids + 1},
         ),
-        _event("cpu_op", "aten::copy_", began + 110, 30, args={"External id": ids + 2}),
+        _event("cpu_op", "aten::copy_", start + 110, 30, args={"External id": ids + 2}),
         _event(
-            "cuda_runtime", "cudaMemcpyAsync", began + 115, 20,
+            "cuda_runtime", "cudaMemcpyAsync", start + 115, 20,
             args={"External id": ids + 2, "correlation": ids + 2},
         ),
         _event(
-            "gpu_memcpy", "Memcpy HtoD (Pageable -> Device)", began + 120, COPY_US, pid=0,
+            "gpu_memcpy", "Memcpy HtoD (Pageable -> Device)", start + 120, COPY_US, pid=0,
             tid=STREAM,
             args={"External id": ids + 2, "correlation": ids + 2, "device": 0, "stream": STREAM,
                   "bytes": 4096},
         ),
-        _event("cpu_op", "aten::linear", began + 160, 200,
+        _event("cpu_op", "aten::linear", start + 160, 200,
                args={"External id": ids + 3, "Input Dims": [[8, 4], [2, 4], [2]]}),
-        _event("cpu_op", "aten::addmm", began + 180, 150,
+        _event("cpu_op", "aten::addmm", start + 180, 150,
                args={"External id": ids + 4, "Input Dims": [[2], [8, 4], [4, 2]]}),
-        *_launch(ids + 4, ids + 4, MAIN, began + 200,
+        *_launch(ids + 4, ids + 4, MAIN, start + 200,
                  ("sgemm_forward", device, KERNELS_US["forward"])),
-        _event("cpu_op", "AddmmBackward0", began + 420, 200, tid=AUTOGRAD,
+        _event("cpu_op", "AddmmBackward0", start + 420, 200, tid=AUTOGRAD,
                args={"External id": ids + 5}),
-        *_launch(ids + 5, ids + 5, AUTOGRAD, began + 450,
+        *_launch(ids + 5, ids + 5, AUTOGRAD, start + 450,
                  ("sgemm_backward", device + 300, KERNELS_US["backward"])),
-        _event("cpu_op", "aten::_foreach_add_", began + 720, 100, args={"External id": ids + 6}),
-        *_launch(ids + 6, ids + 6, MAIN, began + 730,
+        _event("cpu_op", "aten::_foreach_add_", start + 720, 100, args={"External id": ids + 6}),
+        *_launch(ids + 6, ids + 6, MAIN, start + 730,
                  ("multi_tensor_apply", device + 590, KERNELS_US["optimizer"])),
         {"ph": "i", "cat": "cpu_instant_event", "name": "[memory]", "s": "t", "pid": 1, "tid": MAIN,
-         "ts": began + 190,
+         "ts": start + 190,
          "args": {"Device Type": 1, "Device Id": 0, "Addr": 1, "Bytes": 512,
                   "Total Allocated": 1536, "Total Reserved": 2**21}},
         {"ph": "i", "cat": "cpu_instant_event", "name": "[memory]", "s": "t", "pid": 1, "tid": MAIN,
-         "ts": began + 970,
+         "ts": start + 970,
          "args": {"Device Type": 1, "Device Id": 0, "Addr": 1, "Bytes": -512,
                   "Total Allocated": 1024, "Total Reserved": 2**21}},
     ]  # fmt: skip

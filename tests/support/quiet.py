@@ -1,9 +1,10 @@
-"""Has a process take the machine for quiet, whatever other tests do on it meanwhile.
+"""Turns off the detection of interference in a process.
 
-What is disturbed is measured again, several times over, so that a run would take longer, and go
-another way, by what else the machine does. The tests of `interference` look at the watch itself.
+Blocks with interference are measured again, several times if need be. Other tests on the machine
+would thus change how long a run takes, and what it does. The tests of `interference` test the
+detection itself.
 """
 
 from stepbench.interference import watch
 
-watch.MOST_OTHERS = watch.MOST_STEAL = 1.0
+watch.MAX_OTHERS = watch.MAX_STEAL = 1.0

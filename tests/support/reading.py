@@ -1,4 +1,4 @@
-"""Reads reports as people do: what is printed, tables of Markdown, sections."""
+"""Reads reports as people do: terminal output, Markdown tables, sections."""
 
 import io
 import re
@@ -18,15 +18,15 @@ NARROW = 80
 """The columns of a narrow terminal."""
 
 
-def printed(run: Run, width: int = NARROW, **how: Any) -> str:
-    """What a terminal shows of a run."""
+def printed(run: Run, width: int = NARROW, **options: Any) -> str:
+    """A run's report as a terminal shows it."""
     stream = io.StringIO()
-    stepbench_reports.show(run, Console(file=stream, width=width, **how))
+    stepbench_reports.show(run, Console(file=stream, width=width, **options))
     return stream.getvalue()
 
 
 def flowing(text: str) -> str:
-    """A text in one line."""
+    """A text on one line."""
     return " ".join(text.split())
 
 
@@ -40,9 +40,9 @@ def table(text: str) -> list[dict[str, str]]:
 
 
 def titled(run: Run, title: str) -> Section:
-    """The section of a run whose title begins so."""
-    (found,) = [section for section in sections.collect(run) if section.title.startswith(title)]
-    return found
+    """The section of a run whose title begins with `title`."""
+    (match,) = [section for section in sections.collect(run) if section.title.startswith(title)]
+    return match
 
 
 def rows(section: Section) -> list[dict[str, str]]:
@@ -61,7 +61,7 @@ def two_cases(tmp_path: Path, change: Any = None, **facts: Any) -> Run:
 
 
 def on_a_device(tmp_path: Path, **axes: Any) -> Run:
-    """A run of one case that has both clocks and laps of micro-batches, read."""
+    """A run of one case with laps by host and device, and of micro-batches, read."""
     case = {
         **{name: values[0] for name, values in synthetic.AXES.items()},
         "device": "cuda",

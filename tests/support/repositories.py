@@ -1,4 +1,4 @@
-"""A user's repository for the gate: a workload, and a module that a change makes slow."""
+"""A user's repository for the regression check: a workload, and a module that becomes slow."""
 
 import os
 import subprocess
@@ -31,9 +31,18 @@ SLOW = "import time\n\n\ndef pause():\n    time.sleep(0.02)\n"
 CASE = ("--batch-size", "4", "--num-workers", "0", "--compile", "off", "--device", "cpu")
 
 
-def git(place: Path, *words: str) -> str:
+def git(directory: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["git", "-C", str(place), "-c", "user.name=a", "-c", "user.email=a@b.invalid", *words],
+        [
+            "git",
+            "-C",
+            str(directory),
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a@b.invalid",
+            *arguments,
+        ],
         check=True,
         capture_output=True,
         text=True,
@@ -41,29 +50,29 @@ def git(place: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
-def make(place: Path, pace: str = "pace.py") -> Path:
-    """A repository whose one commit is fast; `pace` is where the module lies."""
-    place.mkdir(parents=True)
-    git(place, "init", "-q", "-b", "main")
-    (place / "train.py").write_text(WORKLOAD)
-    (place / pace).parent.mkdir(parents=True, exist_ok=True)
-    (place / pace).write_text(FAST)
-    git(place, "add", "-A")
-    git(place, "commit", "-q", "-m", "Begin")
-    return place
+def make(directory: Path, pace: str = "pace.py") -> Path:
+    """Makes a repository with one fast commit; `pace` is the path of the module."""
+    directory.mkdir(parents=True)
+    git(directory, "init", "-q", "-b", "main")
+    (directory / "train.py").write_text(WORKLOAD)
+    (directory / pace).parent.mkdir(parents=True, exist_ok=True)
+    (directory / pace).write_text(FAST)
+    git(directory, "add", "-A")
+    git(directory, "commit", "-q", "-m", "Begin")
+    return directory
 
 
 CHECK = (sys.executable, "-m", "stepbench", "regression")
-OF_A_CASE = ("--workload", "train.py:make", *CASE, "--no-parity")
+CASE_OPTIONS = ("--workload", "train.py:make", *CASE, "--no-parity")
 
 
 def environment(**more: str) -> dict[str, str]:
-    """As a user's, in which Python compiles what it imports."""
-    own = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    return {**own, "PYTHONUNBUFFERED": "1", **more}
+    """The environment of a user, in which Python caches compiled modules."""
+    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return {**inherited, "PYTHONUNBUFFERED": "1", **more}
 
 
 def worktrees(repository: Path) -> list[str]:
-    """Those beside the repository's own."""
+    """The paths of a repository's worktrees, without the main one."""
     lines = git(repository, "worktree", "list", "--porcelain").splitlines()
     return [line.partition(" ")[2] for line in lines if line.startswith("worktree ")][1:]

@@ -1,4 +1,4 @@
-"""Builds run directories, with laps that are drawn or written out: nothing is measured."""
+"""Builds run directories with generated or constant laps; nothing is measured."""
 
 import copy
 import itertools
@@ -40,16 +40,16 @@ MEMORY: dict[str, Any] = {
 }  # fmt: skip
 """The memory of a case on the CPU, as its file has it."""
 BLOCKS = 4
-"""How many blocks there are of each kind."""
+"""The number of blocks of each kind."""
 FIGURES = (
     "data", "model", "laps", "blocks", "sampling", "compile", "memory", "micro_laps", "noise",
-    "loader", "work", "fixed",
+    "loader", "work", "launch_overhead",
 )  # fmt: skip
-"""The fields of a case that are null where it was not measured."""
+"""The fields of a case file that are null if the case was not measured."""
 
 
 def case_id(axes: Mapping[str, Any]) -> str:
-    """As docs/run-directory.md shows them: an axis at its default goes without saying."""
+    """A case's id, as docs/run-directory.md describes it: without axes at their defaults."""
     a = dict(axes)
     parts = [
         a["workload"],
@@ -77,22 +77,22 @@ def product(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 
 
 def laps(seed: int, steps: int, **median_ms: float) -> dict[str, list[float]]:
-    """Skewed laps, in seconds, around the medians that are given in ms; `step` is their sum."""
+    """Skewed laps in seconds, generated around medians in ms; `step` is their sum."""
     generator = np.random.default_rng(seed)
-    drawn = {
+    generated = {
         phase: ms / 1e3 * generator.lognormal(0, 0.05, steps) for phase, ms in median_ms.items()
     }
-    drawn["step"] = np.sum(list(drawn.values()), axis=0)
-    return {phase: values.tolist() for phase, values in drawn.items()}
+    generated["step"] = np.sum(list(generated.values()), axis=0)
+    return {phase: values.tolist() for phase, values in generated.items()}
 
 
 def blocks(steps: int, lapped_s: float, bare_s: float) -> list[dict[str, Any]]:
-    """Lapped and bare blocks in turn, equally long but for the steps that do not divide.
+    """Alternating lapped and bare blocks; if steps do not divide evenly, the first are longer.
 
     Args:
-        steps: Of all lapped blocks, and of all bare ones.
-        lapped_s: The mean step of the lapped ones, seconds.
-        bare_s: And of the bare ones.
+        steps: The number of steps in all lapped blocks, and in all bare blocks.
+        lapped_s: The mean step of lapped blocks, seconds.
+        bare_s: The mean step of bare blocks, seconds.
     """
     sizes = [steps // BLOCKS + (i < steps % BLOCKS) for i in range(BLOCKS)]
     return [
@@ -104,17 +104,17 @@ def blocks(steps: int, lapped_s: float, bare_s: float) -> list[dict[str, Any]]:
 
 
 def noise(
-    blocks: Sequence[Mapping[str, Any]], set_aside: int = 0, **changed: Any
+    blocks: Sequence[Mapping[str, Any]], discarded: int = 0, **changed: Any
 ) -> dict[str, Any]:
     quiet = {
         "others": 0.013, "steal": 0.0, "pressure": 0.02, "cpu_per_wall": 1.8,
         "involuntary_switches": 12, "clock_hz": None, "throttled": None,
     }  # fmt: skip
     watched = [{"kind": block["kind"], "kept": True, **quiet} for block in blocks]
-    watched += [{"kind": "bare", "kept": False, **quiet, "others": 0.4}] * set_aside
+    watched += [{"kind": "bare", "kept": False, **quiet, "others": 0.4}] * discarded
     return {
-        "disturbed": False,
-        "set_aside": set_aside,
+        "interference": False,
+        "discarded": discarded,
         "limits": {"others": 0.1, "steal": 0.05},
         "blocks": watched,
         **changed,
@@ -127,13 +127,13 @@ def case_file(
     device: dict[str, list[float]] | None = None,
     **changed: Any,
 ) -> dict[str, Any]:
-    """A case's file. Without `blocks`, the bare blocks are as fast as the lapped ones."""
+    """A case's file; unless `blocks` is given, bare blocks are as fast as lapped blocks."""
     steps = len(host["step"])
     step_s = sum((device or host)["step"]) / steps
-    taken = blocks(steps, step_s, step_s)
+    measured_blocks = blocks(steps, step_s, step_s)
     compiled = axes["compile"] != "off"
     content = {
-        "schema": 2,
+        "schema": 3,
         "id": case_id(axes),
         "case": dict(axes),
         "status": "ok",
@@ -149,28 +149,28 @@ def case_file(
         "phases": [phase for phase in host if phase != "step"],
         "laps": {"host": host, "device": device},
         "micro_laps": None,
-        "blocks": taken,
+        "blocks": measured_blocks,
         "sampling": {"stopped": "precise", "rel_error": 0.01, "target": 0.02, "elapsed_s": 2.1},
-        "noise": noise(taken),
-        "warmup": {"steps": 12, "elapsed_s": 0.4, "settled": True, "step_s": 0.002},
+        "noise": noise(measured_blocks),
+        "warmup": {"steps": 12, "elapsed_s": 0.4, "steady": True, "step_s": 0.002},
         "first_step_s": 0.9 if compiled else 0.06,
         "loader": _loader(axes),
         "compile": _compilation(axes["compile"]) if compiled else None,
         "memory": copy.deepcopy(MEMORY),
         "work": {"flops": 124190000, "bytes": 31457280, "operators": 84, "reason": None},
-        "fixed": _launch_overhead(compiled=compiled),
+        "launch_overhead": _launch_overhead(compiled=compiled),
     }
     return {**content, **changed}
 
 
 def loader(**changed: Any) -> dict[str, Any]:
-    """What the loader does by itself, as a case's file has it."""
+    """The loader's figures in a case's file."""
     usual = {
         "start_s": 0.031,
         "restart_s": 0.045,
         "samples_per_s": 7412.0,
         "batches": 120,
-        "disturbed": False,
+        "interference": False,
         "ready": 0,
         "unloaded_step_s": None,
     }
@@ -197,19 +197,19 @@ def _compilation(mode: str) -> dict[str, Any]:
 
 def _launch_overhead(*, compiled: bool) -> dict[str, Any]:
     if compiled:
-        reason = "another batch size would be compiled anew"
+        reason = "a smaller batch would recompile the model"
         return {"batch_size": None, "forward_s": None, "backward_s": None, "reason": reason}
     return {"batch_size": 1, "forward_s": 0.0005, "backward_s": 0.0006, "reason": None}
 
 
 def failed_file(axes: Mapping[str, Any], status: str, reason: str, **more: Any) -> dict[str, Any]:
-    content = {"schema": 2, "id": case_id(axes), "case": dict(axes), "status": status}
+    content = {"schema": 3, "id": case_id(axes), "case": dict(axes), "status": status}
     empty = dict.fromkeys(FIGURES)
     return {**content, "reason": reason, "detail": None, "elapsed_s": 3.2, **empty, **more}
 
 
 def peaks(**changed: Any) -> dict[str, Any]:
-    """What a device reaches at best, as `run.json` has it."""
+    """A device's peak throughput in `run.json`."""
     usual = {
         "matmul_flops_per_s": {"fp32": 1.8e11, "bf16": 4.1e11, "fp16": None},
         "copy_bytes_per_s": 1.9e10,
@@ -224,19 +224,19 @@ def parity_file(axes: Mapping[str, Any], verdict: str, **more: Any) -> dict[str,
     """A case's file in `parity/`, with `more` in its judgement."""
     rule = {"multiple": 4.0, "floor": 1e-6}
     return {
-        "schema": 1,
+        "schema": 2,
         "id": case_id(axes),
         "case": dict(axes),
         "status": "ok",
         "reason": None,
-        "judged_as": case_id(axes),
+        "judged_case": case_id(axes),
         "judgement": {"verdict": verdict, "reason": None, "rule": rule, **more},
     }
 
 
 def run_facts(axes: Mapping[str, Sequence[Any]], cases: list[str]) -> dict[str, Any]:
     return {
-        "schema": 2,
+        "schema": 3,
         "id": "20261124-123015-k3f9",
         "started": "2026-11-24T12:30:15+00:00",
         "command": "stepbench run --batch-size 4 32",
@@ -272,7 +272,7 @@ def run_facts(axes: Mapping[str, Sequence[Any]], cases: list[str]) -> dict[str, 
             "python": "3.11.7",
             "devices": {"cpu": "Intel(R) Xeon(R) Processor"},
         },
-        "ceilings": {"cpu": peaks()},
+        "machine_peaks": {"cpu": peaks()},
         "packages": {"torch": "2.15.0", "torchvision": "0.29.2", "pytest-benchmark": "5.3.1"},
         "server": {"import_s": 9.5},
     }
@@ -287,15 +287,15 @@ def write_run(
 ) -> Path:
     """Writes a run directory with these case files, and `changed` facts in its `run.json`."""
     (path / "cases").mkdir(parents=True)
-    known = [str(file["id"]) for file in files] if cases is None else cases
-    (path / "run.json").write_text(json.dumps({**run_facts(axes, known), **changed}))
+    case_ids = [str(file["id"]) for file in files] if cases is None else cases
+    (path / "run.json").write_text(json.dumps({**run_facts(axes, case_ids), **changed}))
     for file in files:
         (path / "cases" / f"{file['id']}.json").write_text(json.dumps(file))
     return path
 
 
-def believable_files() -> list[dict[str, Any]]:
-    """Eight cases of a small network on a CPU; one has crashed."""
+def eight_cases() -> list[dict[str, Any]]:
+    """Eight cases of a small network on a CPU; one crashed."""
     files = []
     for seed, axes in enumerate(product(AXES)):
         large, compiled = axes["batch_size"] == 32, axes["compile"] != "off"
@@ -319,9 +319,9 @@ def believable_files() -> list[dict[str, Any]]:
 def two_cases(
     change: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Eager and compiled, with laps whose figures can be found by hand.
+    """An eager and a compiled case, with laps whose statistics are easy to compute by hand.
 
-    Eager steps take 10 ms, compiled ones 8 ms; each phase is the same in every step.
+    Eager steps take 10 ms, compiled steps 8 ms; each phase is the same in every step.
     """
     axes = {name: values[0] for name, values in AXES.items()}
     eager = {"dataload": 1, "forward": 3, "backward": 5, "optimizer": 1, "step": 10}

@@ -1,4 +1,4 @@
-"""Checks as `stepbench regression` records them, made up."""
+"""Builds directories of regression checks with made-up pairs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -52,7 +52,7 @@ def end(
 
 
 def compilation(*, graph_breaks: int = 0, recompiles: int = 0) -> Compilation:
-    """What a side compiled."""
+    """A side's compilation."""
     return Compilation(
         backend="inductor",
         mode="default",
@@ -69,7 +69,7 @@ def entry(
     *,
     case: str = CASE,
     stage: Stage = "screen",
-    disturbed: bool = False,
+    interference: bool = False,
     base: SideEnd | None = None,
     head: SideEnd | None = None,
 ) -> PairLine:
@@ -94,8 +94,8 @@ def entry(
             phases_s=phases,
         ),
         sides={"base": base or end(), "head": head or end()},
-        disturbance=QUIET,
-        disturbed=disturbed,
+        machine_use=QUIET,
+        interference=interference,
         elapsed_s=3.0,
     )
 
@@ -107,8 +107,8 @@ def failed(side: SideName = "head", reason: str = "out of memory") -> FailedPair
 
 
 def noise(count: int, spread: float = 0.005, seed: int = 0) -> list[float]:
-    """Changes that are noise: symmetric about 0."""
-    return [float(each) for each in np.random.default_rng(seed).normal(0, spread, count)]
+    """Random changes, symmetric about 0."""
+    return [float(change) for change in np.random.default_rng(seed).normal(0, spread, count)]
 
 
 def entries(
@@ -116,15 +116,15 @@ def entries(
 ) -> list[PairLine]:
     """Pairs whose head is slower in a phase by about a share of the step."""
     return [
-        entry(first + number, {phase: slower + each}, **more)
-        for number, each in enumerate(noise(count, seed=first))
+        entry(first + number, {phase: slower + change}, **more)
+        for number, change in enumerate(noise(count, seed=first))
     ]
 
 
 def spec(cases: Sequence[str] = (CASE,), **changes: Any) -> CheckSpec:
-    """What is compared."""
+    """The specification of a check."""
     packages = {"torch": "2.15.0"}
-    usual: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "schema": SCHEMA, "id": "regression-1", "started": "2026-11-25T09:30:00+00:00",
         "command": "stepbench regression --base main", "arguments": ("--base", "main"),
         "directory": "/home/me/net", "stepbench": "0.1.0",
@@ -144,7 +144,7 @@ def spec(cases: Sequence[str] = (CASE,), **changes: Any) -> CheckSpec:
         "smallest": 0.03, "fingerprint": "f", "cases": tuple(cases),
         "axes": {case: Axes(workload="convnet") for case in cases},
     }  # fmt: skip
-    return CheckSpec(**{**usual, **changes})
+    return CheckSpec(**{**defaults, **changes})
 
 
 def write(
@@ -153,7 +153,7 @@ def write(
     facts: Iterable[Fact] = (),
     **changes: Any,
 ) -> Check:
-    """A check's directory, and what is read of it."""
+    """Writes a check's directory, and reads it."""
     path.mkdir(parents=True, exist_ok=True)
     write_record(path / CHECK, spec(**changes), indented=True)
     for name, lines in ((PAIRS, pairs), (FACTS, facts)):

@@ -22,9 +22,9 @@ COMPILED = [
 
 
 def profile(rows: list[tuple[Any, ...]], *, device_s: float = 0.0, **more: Any) -> dict[str, Any]:
-    """What profiling found of a case, from rows of operators."""
+    """A case's profile, from rows of operators."""
     names = ("phase", "operator", "shapes", "calls", "host_self_s", "allocated_bytes")
-    found = [
+    operators = [
         {**dict(zip(names, row, strict=True)), "device_self_s": device_s * number}
         for number, row in enumerate(rows)
     ]
@@ -32,7 +32,7 @@ def profile(rows: list[tuple[Any, ...]], *, device_s: float = 0.0, **more: Any) 
         "trace": {"bytes": 80_000, "events": 2000},
         "board": {"bytes": 900_000, "left_out": {"graph": "failed: no | trace"}},
         "breakdown": {
-            "steps": STEPS, "step_s": 0.022, "phase_s": {}, "rows": found,
+            "steps": STEPS, "step_s": 0.022, "phase_s": {}, "rows": operators,
             "device_idle": {"0": 0.25} if device_s else {},
             "memory_peak_bytes": {"cpu": 2 * 2**20},
         },
@@ -42,16 +42,16 @@ def profile(rows: list[tuple[Any, ...]], *, device_s: float = 0.0, **more: Any) 
 
 def profile_file(file: Mapping[str, Any], profile: Mapping[str, Any]) -> dict[str, Any]:
     """A case's file in `profiles/`, beside its file in `cases/`."""
-    head = {"schema": 1, "id": file["id"], "case": file["case"], "status": "ok", "reason": None}
+    head = {"schema": 2, "id": file["id"], "case": file["case"], "status": "ok", "reason": None}
     return {**head, "profile": profile}
 
 
-def write_run(place: Path, **more: Any) -> Path:
+def write_run(path: Path, **more: Any) -> Path:
     """Writes the run of `synthetic.two_cases` with a profile of each case."""
     files = synthetic.two_cases()
-    synthetic.write_run(place, files)
-    (place / "profiles").mkdir()
+    synthetic.write_run(path, files)
+    (path / "profiles").mkdir()
     for file, rows in zip(files, (EAGER, COMPILED), strict=True):
         content = profile_file(file, profile(rows, **more))
-        (place / "profiles" / f"{file['id']}.json").write_text(json.dumps(content))
-    return place
+        (path / "profiles" / f"{file['id']}.json").write_text(json.dumps(content))
+    return path

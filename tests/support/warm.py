@@ -1,9 +1,9 @@
-"""Commands run in forks of interpreters that have imported already what they need.
+"""Runs commands in forks of interpreters that have already imported the required modules.
 
 A run of stepbench takes two interpreters: the command's, which imports pandas, and its server's,
-which imports torch. Both imports take longer than all that a test looks at. So the tests have each
-interpreter once, and a command is run in forks of the two. Tests of how processes begin and end
-start real ones.
+which imports torch. Both imports take longer than a typical test. So the tests start each
+interpreter once, and run commands in forks of the two. Tests of how processes start and end use
+real processes.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ COMMAND_MODULES = (
     "matplotlib.pyplot",
     "scipy.stats",
 )
-"""What the interpreter of commands imports."""
+"""The modules that the interpreter of commands imports."""
 _SERVE = (
     "import json, sys; tests, number, modules = sys.argv[1:]; sys.path.insert(0, tests); "
     "from support.warm_interpreter import serve; "
@@ -45,7 +45,7 @@ _SERVE = (
 
 
 def server_modules() -> tuple[str, ...]:
-    """What the interpreter of servers imports."""
+    """The modules that the interpreter of servers imports."""
     from stepbench.regression import facts, servers
     from stepbench.runner.preload import PRELOAD, PRELOAD_COMPILE, PRELOAD_PROFILE
 
@@ -55,8 +55,8 @@ def server_modules() -> tuple[str, ...]:
         *PRELOAD_COMPILE,
         *PRELOAD_PROFILE,
         *facts.PRELOAD,
-        *servers.TOGETHER,
-        *servers.APART,
+        *servers.SAME_ENVIRONMENT,
+        *servers.TWO_ENVIRONMENTS,
         "torchvision.models",
     )
 
@@ -66,7 +66,7 @@ class WarmInterpreter:
     """An interpreter that has imported modules, and is forked for each command.
 
     Attributes:
-        address: Where it listens.
+        address: The address of its socket.
     """
 
     address: str
@@ -76,10 +76,10 @@ class WarmInterpreter:
 def interpreter(modules: Sequence[str]) -> Iterator[WarmInterpreter]:
     """An interpreter that imports modules, for as long as the context lasts."""
     with (
-        tempfile.TemporaryDirectory(prefix="stepbench-") as place,
+        tempfile.TemporaryDirectory(prefix="stepbench-") as directory,
         socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener,
     ):
-        address = f"{place}/listener"
+        address = f"{directory}/listener"
         listener.bind(address)
         listener.listen(64)
         number = listener.fileno()
@@ -98,15 +98,16 @@ def interpreter(modules: Sequence[str]) -> Iterator[WarmInterpreter]:
 
 
 class WarmProcess:
-    """A forked process: as much of `subprocess.Popen` as is needed of one.
+    """A forked process, with the part of the interface of `subprocess.Popen` that tests use.
 
     Args:
-        address: The interpreter that it is forked from.
+        address: The address of the interpreter from which the process is forked.
         command: The command line: an interpreter with `-c` or `-m`.
-        cwd: Its directory.
-        env: Its environment.
-        descriptors: Its descriptors by the number that they have there.
-        servers: The interpreter that its own servers are forked from; `None` starts real ones.
+        cwd: The working directory.
+        env: The environment variables.
+        descriptors: File descriptors, by their number in the process.
+        servers: The address of the interpreter from which the process forks its servers; `None`
+            starts real servers.
     """
 
     def __init__(
@@ -127,33 +128,33 @@ class WarmProcess:
         self._connection.connect(address)
         message = json.dumps(request).encode()
         socket.send_fds(self._connection, [message], list(descriptors.values()))
-        told = self._connection.recv(MESSAGE_BYTES)
-        if not told:
-            raise RuntimeError("the warm interpreter has ended; its own errors stand above")
-        self.pid = int(told)
+        pid = self._connection.recv(MESSAGE_BYTES)
+        if not pid:
+            raise RuntimeError("the warm interpreter has ended; its errors are printed above")
+        self.pid = int(pid)
 
     def wait(self, timeout: float | None = None) -> int:
-        """Waits for its end; its exit code, or less than 0 for a signal.
+        """Waits for the process to end; returns its exit code, below 0 if a signal ended it.
 
         Raises:
-            TimeoutError: It has not ended by then.
+            TimeoutError: The process has not ended in time.
         """
         self._connection.settimeout(timeout)
-        told = self._connection.recv(MESSAGE_BYTES)
+        code = self._connection.recv(MESSAGE_BYTES)
         self._connection.close()
-        return int(told) if told else -signal.SIGKILL
+        return int(code) if code else -signal.SIGKILL
 
     def kill(self) -> None:
-        """Ends it with all of its group."""
+        """Kills the process with its process group."""
         os.killpg(self.pid, signal.SIGKILL)
 
 
 class WarmCommands:
-    """Runs commands in forks: `run` is as much of `subprocess.run` as tests use.
+    """Runs commands in forks; `run` supports the part of `subprocess.run` that tests use.
 
     Args:
-        commands: The interpreter that commands are forked from.
-        servers: The interpreter that their servers are forked from.
+        commands: The interpreter from which commands are forked.
+        servers: The interpreter from which their servers are forked.
     """
 
     def __init__(self, commands: WarmInterpreter, servers: WarmInterpreter) -> None:
@@ -168,9 +169,9 @@ class WarmCommands:
         env: Mapping[str, str] | None = None,
         timeout: float = 600,
     ) -> subprocess.CompletedProcess[str]:
-        """Runs `python -m MODULE ...` or `python -c CODE ...`, and keeps what it prints."""
+        """Runs `python -m MODULE ...` or `python -c CODE ...`, and captures the output."""
         with (
-            open(os.devnull, "rb") as nothing,  # noqa: PTH123  # a device
+            open(os.devnull, "rb") as null,  # noqa: PTH123  # a device
             tempfile.TemporaryFile() as out,
             tempfile.TemporaryFile() as err,
         ):
@@ -179,7 +180,7 @@ class WarmCommands:
                 command,
                 cwd,
                 os.environ if env is None else env,
-                {0: nothing.fileno(), 1: out.fileno(), 2: err.fileno()},
+                {0: null.fileno(), 1: out.fileno(), 2: err.fileno()},
                 self._servers.address,
             )
             try:
@@ -187,29 +188,29 @@ class WarmCommands:
             except BaseException:
                 process.kill()
                 raise
-            printed = []
+            output = []
             for file in (out, err):
                 file.seek(0)
-                printed.append(file.read().decode())
-        return subprocess.CompletedProcess(list(command), code, *printed)
+                output.append(file.read().decode())
+        return subprocess.CompletedProcess(list(command), code, *output)
 
 
 def fork_servers_from(address: str) -> None:
-    """Has this process's fork servers forked from a warm interpreter."""
+    """Makes this process fork its servers from a warm interpreter."""
     from stepbench.process import fork_server
 
     setattr(fork_server, "subprocess", warm_subprocess(address))  # noqa: B010  # a stand-in
 
 
 def warm_subprocess(address: str) -> SimpleNamespace:
-    """Stands in for `subprocess` in `stepbench.process.fork_server`."""
+    """A replacement for `subprocess` in `stepbench.process.fork_server`."""
 
     def popen(command: list[str], **options: Any) -> Any:
         if command[0] != sys.executable:  # another environment
             return subprocess.Popen(command, **options)
-        with open(os.devnull, "rb") as nothing:  # noqa: PTH123  # a device
+        with open(os.devnull, "rb") as null:  # noqa: PTH123  # a device
             numbers = {number: number for number in (1, 2, *options["pass_fds"])}
-            descriptors = {0: nothing.fileno(), **numbers}
+            descriptors = {0: null.fileno(), **numbers}
             return WarmProcess(address, command, options["cwd"], options["env"], descriptors)
 
     return SimpleNamespace(Popen=popen, DEVNULL=subprocess.DEVNULL)

@@ -1,6 +1,6 @@
-"""An interpreter that has imported modules, and is forked for each command that it is asked to run.
+"""An interpreter that imports modules once, and forks for each command that it is asked to run.
 
-Imports nothing of stepbench by itself: the modules come from its command line.
+This file imports nothing of stepbench: the modules come from the command line.
 """
 
 import atexit
@@ -21,13 +21,13 @@ from types import ModuleType
 from typing import Any
 
 MESSAGE_BYTES = 2**20
-MOST_DESCRIPTORS = 16
-ABOVE = 512
-"""Descriptors are kept above this number while those below it are closed."""
+MAX_DESCRIPTORS = 16
+MIN_TEMPORARY = 512
+"""Received descriptors are moved to this number and above, while those below it are closed."""
 
 
 def serve(number: int, modules: list[str]) -> None:
-    """Imports modules, and then forks for each connection until the process is ended.
+    """Imports modules, and then forks for each connection until the process is killed.
 
     Args:
         number: The descriptor of a listening socket.
@@ -38,25 +38,25 @@ def serve(number: int, modules: list[str]) -> None:
         import_module(name)
     gc.collect()
     gc.freeze()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # attendants are reaped by the system
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps the handlers
     while True:
         connection, _ = listener.accept()
         if os.fork() == 0:
             listener.detach()
-            _attend(connection)
+            _handle(connection)
         connection.close()
 
 
-def _attend(connection: socket.socket) -> None:
-    """Forks the process that was asked for, and tells its id and its end."""
+def _handle(connection: socket.socket) -> None:
+    """Forks the requested process, and sends its id and then its exit code."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    message, descriptors, _, _ = socket.recv_fds(connection, MESSAGE_BYTES, MOST_DESCRIPTORS)
+    message, descriptors, _, _ = socket.recv_fds(connection, MESSAGE_BYTES, MAX_DESCRIPTORS)
     if not message:
         os._exit(0)
     child = os.fork()
     if child == 0:
-        _live(json.loads(message), list(descriptors))
-    with contextlib.suppress(OSError):  # whoever asked may be gone
+        _run_request(json.loads(message), list(descriptors))
+    with contextlib.suppress(OSError):  # the client may have ended
         connection.send(str(child).encode())
     for descriptor in descriptors:
         os.close(descriptor)
@@ -66,12 +66,12 @@ def _attend(connection: socket.socket) -> None:
     os._exit(0)
 
 
-def _live(request: dict[str, Any], descriptors: list[int]) -> None:
-    """Becomes the interpreter that was asked for; never returns."""
+def _run_request(request: dict[str, Any], descriptors: list[int]) -> None:
+    """Runs the requested command in this process; never returns."""
     code = 1
     try:
         os.setsid()
-        _take(descriptors, request["numbers"])
+        _renumber(descriptors, request["numbers"])
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.chdir(request["cwd"])
         os.environ.clear()
@@ -92,32 +92,32 @@ def _live(request: dict[str, Any], descriptors: list[int]) -> None:
         os._exit(code)
 
 
-def _take(descriptors: list[int], numbers: list[int]) -> None:
-    """Gives descriptors the numbers that they are to have, and closes all others."""
+def _renumber(descriptors: list[int], numbers: list[int]) -> None:
+    """Gives descriptors the requested numbers, and closes all others."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft <= ABOVE + MOST_DESCRIPTORS:
+    if soft <= MIN_TEMPORARY + MAX_DESCRIPTORS:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
-    high = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, ABOVE) for each in descriptors]
-    os.closerange(3, ABOVE)
-    for each, number in zip(high, numbers, strict=True):
-        os.dup2(each, number)
-        os.close(each)
+    temporary = [fcntl.fcntl(d, fcntl.F_DUPFD_CLOEXEC, MIN_TEMPORARY) for d in descriptors]
+    os.closerange(3, MIN_TEMPORARY)
+    for descriptor, number in zip(temporary, numbers, strict=True):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
 
 
 def _run(command: list[str], path: list[str]) -> int:
-    """Runs `-c CODE` or `-m MODULE` with arguments, as an interpreter does; the exit code."""
-    how, what, *arguments = [word for word in command[1:] if word != "-P"]
-    at_front = [os.getcwd() if how == "-m" else ""] if "-P" not in command else []  # noqa: PTH109
-    added = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
+    """Runs `-c CODE` or `-m MODULE` with arguments, as an interpreter does; returns the code."""
+    option, value, *arguments = [word for word in command[1:] if word != "-P"]
+    at_front = [os.getcwd() if option == "-m" else ""] if "-P" not in command else []  # noqa: PTH109
+    added = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
     sys.path[:] = [*at_front, *added, *path]
-    sys.argv[:] = [how, *arguments]
+    sys.argv[:] = [option, *arguments]
     try:
-        if how == "-m":
-            runpy.run_module(what, run_name="__main__", alter_sys=True)
+        if option == "-m":
+            runpy.run_module(value, run_name="__main__", alter_sys=True)
         else:
             main = ModuleType("__main__")
             sys.modules["__main__"] = main
-            exec(compile(what, "<string>", "exec"), vars(main))  # noqa: S102  # as -c does
+            exec(compile(value, "<string>", "exec"), vars(main))  # noqa: S102  # as -c does
     except SystemExit as end:
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)

@@ -53,8 +53,8 @@ class LapClock:
 CLOCK = LapClock()
 
 
-def enter(measurement: MeasurementRecord, phase: str, benchmark: Benchmark) -> None:
-    """Enters a phase's laps into a benchmark, with the case's axes and why sampling stopped.
+def replay_phase(measurement: MeasurementRecord, phase: str, benchmark: Benchmark) -> None:
+    """Replays a phase's laps into a benchmark, with the case's axes and why sampling stopped.
 
     Raises:
         ValueError: The measurement has no laps.

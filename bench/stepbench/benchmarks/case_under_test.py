@@ -15,7 +15,7 @@ from stepbench_reports.schema.parity import ParityVerdict, TrainingVerdict
 from stepbench_reports.schema.results import CaseRecord, MeasurementRecord
 from stepbench_reports.schema.status import Status
 
-_EXPLAINED = pytest.StashKey[set[str]]()
+_SHOWN_TRACEBACKS = pytest.StashKey[set[str]]()
 """The tracebacks that were already shown."""
 
 
@@ -50,12 +50,12 @@ class CaseUnderTest:
         if result.status is Status.OK:
             return
         message = f"{self.id}: {result.status}: {result.reason}"
-        if result.status is Status.UNSUPPORTED and not self.run.asked_by_name(result.axis):
+        if result.status is Status.UNSUPPORTED and not self.run.is_given(result.axis):
             pytest.skip(message)
-        explained = self.config.stash.setdefault(_EXPLAINED, set())
-        if result.detail and result.detail not in explained:  # shown once, not for each phase
+        shown = self.config.stash.setdefault(_SHOWN_TRACEBACKS, set())
+        if result.detail and result.detail not in shown:  # shown once, not for each phase
             message += f"\n\n{result.detail}"
-            explained.add(result.detail)
+            shown.add(result.detail)
         pytest.fail(message, pytrace=False)
 
     def _skip_unmeasured(self) -> None:
@@ -95,7 +95,7 @@ class CaseUnderTest:
             judged = self.run.judge_training(self.case)
         self._require(judged)
         verdict = judged.facts.verdict
-        if verdict in {TrainingVerdict.EQUIVALENT, TrainingVerdict.TWIN}:
+        if verdict in {TrainingVerdict.EQUIVALENT, TrainingVerdict.EAGER_FP32}:
             return
         message = f"{self.id}: {verdict}: {difference_sentence(judged.facts)}"
         if verdict is TrainingVerdict.DIFFERENT:

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from stepbench.benchmarks.case_under_test import CaseUnderTest, uncaptured
-from stepbench.benchmarks.session import own_arguments
+from stepbench.benchmarks.session import stepbench_arguments
 from stepbench.config.case import Case
 from stepbench.config.flags import FLAGS
 from stepbench.config.options import read
@@ -38,8 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Reads the options and claims the run's directory, both without torch."""
     console = Console(file=sys.stdout, highlight=False)
-    arguments = list(config.invocation_params.args)[len(own_arguments()) :]
-    with _usage_errors():
+    arguments = list(config.invocation_params.args)[len(stepbench_arguments()) :]
+    with _converted_usage_errors():
         run = Runner(read(vars(config.option), Path.cwd()), arguments, console)
         if config.option.collectonly:
             run.list_only()
@@ -63,10 +63,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         signal.SIGTERM, signal.default_int_handler
     )  # so that SIGTERM ends the run as Ctrl-C does, with a report
     run = config.stash[_RUN]
-    with uncaptured(config), _usage_errors():
+    with uncaptured(config), _converted_usage_errors():
         run.open()
         if config.option.verbose >= 0:
-            run.introduce()
+            run.print_header()
     reporter = config.pluginmanager.getplugin("terminalreporter")
     if config.option.verbose <= 0 and reporter is not None:
         reporter.showfspath = False  # stepbench prints a line per finished case
@@ -77,34 +77,34 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     run = metafunc.config.stash[_RUN]
     cases = [CaseUnderTest(case, run, metafunc.config) for case in run.cases]
     if "phase" not in metafunc.fixturenames:
-        metafunc.parametrize("training_step", [pytest.param(each, id=each.id) for each in cases])
+        metafunc.parametrize("training_step", [pytest.param(case, id=case.id) for case in cases])
         return
-    of_phases = [
-        pytest.param(each, phase, id=f"{each.id}-{phase}")
-        for each in cases
-        for phase in (*phases.phases_of(each.case.loop, each.case.device), STEP)
+    cases_and_phases = [
+        pytest.param(case, phase, id=f"{case.id}-{phase}")
+        for case in cases
+        for phase in (*phases.phases_of(case.case.loop, case.case.device), STEP)
     ]
-    metafunc.parametrize(("training_step", "phase"), of_phases)
+    metafunc.parametrize(("training_step", "phase"), cases_and_phases)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Drops tests that the options or the case's loop rule out, and groups the rest by case."""
     run = config.stash[_RUN]
-    is_run = {
+    is_selected = {
         "test_phase": True,
         "test_parity": run.compares,
         "test_training_parity": run.compares_trainings,
         "test_profile": run.profiles,
     }
     order = {case: number for number, case in enumerate(run.cases)}
-    kept = [
+    selected = [
         item
         for item in items
-        if is_run[item.originalname]  # type: ignore[attr-defined]  # a Function
+        if is_selected[item.originalname]  # type: ignore[attr-defined]  # a Function
         and (_case(item).trains or item.originalname != "test_training_parity")  # type: ignore[attr-defined]  # a Function
     ]
-    items[:] = sorted(kept, key=lambda item: order[_case(item)])
+    items[:] = sorted(selected, key=lambda item: order[_case(item)])
 
 
 def pytest_report_collectionfinish(
@@ -170,7 +170,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @contextmanager
-def _usage_errors() -> Iterator[None]:
+def _converted_usage_errors() -> Iterator[None]:
     """Converts `UsageError` to `pytest.UsageError`, which ends pytest with exit code 4."""
     try:
         yield

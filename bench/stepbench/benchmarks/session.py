@@ -11,27 +11,27 @@ HERE = Path(__file__).resolve().parent
 
 EPILOG = """\
 examples:
-  stepbench run                                      the default matrix, in a few minutes
-  stepbench run --collect-only                       list its cases, and measure none
+  stepbench run                                      measure the default matrix (a few minutes)
+  stepbench run --collect-only                       list its cases
   stepbench run --batch-size 32 128 --num-workers 0 2 4 --compile off
   stepbench run --workload resnet18 --dataset jpeg --max-time 20
   stepbench run --workload my_bench.py:make -k "b32 and not w0"
-  stepbench run --profile -k profile                 only profile, then: stepbench tensorboard
-  stepbench run --resume results/latest              measure what is missing
+  stepbench run --profile -k profile                 profile only; then stepbench tensorboard
+  stepbench run --resume results/latest              measure the missing cases
 
-Options that take several values span a matrix: every combination is a case, measured in a process
-of its own and compared with eager execution in double precision. Every option of pytest and
-pytest-benchmark works as well, among them -k, -x, --lf, --collect-only, --junitxml FILE,
+Options that take several values span a matrix: each combination is a case. Each case is measured
+in a separate process and compared with eager execution in double precision. The options of pytest
+and pytest-benchmark also work, such as -k, -x, --lf, --collect-only, --junitxml FILE,
 --benchmark-json FILE, --benchmark-save NAME, --benchmark-compare.
 
-A named matrix in pyproject.toml, for --matrix small:
+--matrix small reads this table in pyproject.toml:
   [tool.stepbench.matrix.small]
   batch-size = [32]
   compile = ["off", "default"]
   include = [{ batch-size = 128, num-workers = 4 }]
   exclude = [{ device = "cpu", compile = "default" }]
 
-exit codes: 0 all cases measured and in tolerance, 1 a case failed or is out of tolerance,
+exit codes: 0 all cases are measured and in tolerance, 1 a case failed or is out of tolerance,
 2 interrupted, 4 wrong usage, 5 no case selected.
 """
 
@@ -54,10 +54,10 @@ def main(arguments: Sequence[str]) -> int:
         os.environ.pop(variable, None)
     import pytest  # noqa: PLC0415  # keeps --help fast
 
-    return int(pytest.main([*own_arguments(), *arguments]))
+    return int(pytest.main([*stepbench_arguments(), *arguments]))
 
 
-def own_arguments() -> list[str]:
+def stepbench_arguments() -> list[str]:
     """The pytest arguments for stepbench's configuration, plugins and tests; the user's follow."""
     return [
         *("-c", str(HERE / "pytest.ini")),
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     """The parser that prints the help; pytest parses the arguments."""
     parser = argparse.ArgumentParser(
         prog="stepbench run",
-        description="Times a training step, phase by phase: dataload, transfer, forward, backward, "
+        description="Times each phase of a training step: dataload, transfer, forward, backward,\n"
         "optimizer. Writes a run directory with a report for pull requests.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

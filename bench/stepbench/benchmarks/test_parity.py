@@ -9,5 +9,5 @@ def test_parity(training_step: CaseUnderTest) -> None:
 
 
 def test_training_parity(training_step: CaseUnderTest) -> None:
-    """Passes if the case trains to the same test accuracy as its eager twin."""
+    """Passes if the case trains to the same test accuracy as in eager fp32."""
     training_step.assert_training_parity()

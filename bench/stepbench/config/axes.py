@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepbench.config.values import option_name
-from stepbench.errors import UsageError, near
+from stepbench.errors import UsageError, suggestion
 
-GREATEST = 2**53
+MAX_WHOLE_NUMBER = 2**53
 """The largest whole number that a run directory can store."""
 DATASETS = ("cifar10", "jpeg")
 """The names of data sets that `--dataset` accepts."""
@@ -69,20 +69,20 @@ def _workload(word: str) -> str:
     if not word or word.startswith(":") or word.endswith(":"):
         raise ValueError("give a shipped name, path/to/file.py:make or package.module:make")
     if word.endswith(".py"):
-        raise ValueError(f"say which function of the file makes the workload: {word}:make")
+        raise ValueError(f"name the function that makes the workload, such as {word}:make")
     return word
 
 
-def _whole_number(at_least: int, reason: str) -> Callable[[str], int]:
+def _whole_number(minimum: int, reason: str) -> Callable[[str], int]:
     def parse(word: str) -> int:
         try:
             number = int(word)
         except ValueError:
-            number = at_least - 1
-        if number < at_least:
-            raise ValueError(f"{reason}; give a whole number of {at_least} or more")
-        if number > GREATEST:
-            raise ValueError(f"is too large; give a whole number of {GREATEST} or less")
+            number = minimum - 1
+        if number < minimum:
+            raise ValueError(f"{reason}; give a whole number of {minimum} or more")
+        if number > MAX_WHOLE_NUMBER:
+            raise ValueError(f"is too large; give a whole number of {MAX_WHOLE_NUMBER} or less")
         return number
 
     return parse
@@ -91,7 +91,7 @@ def _whole_number(at_least: int, reason: str) -> Callable[[str], int]:
 def _one_of(choices: tuple[str, ...], noun: str) -> Callable[[str], str]:
     def parse(word: str) -> str:
         if word not in choices:
-            raise ValueError(f"is no {noun}; {near(word, choices)}")
+            raise ValueError(f"there is no such {noun}; {suggestion(word, choices)}")
         return word
 
     return parse
@@ -100,7 +100,7 @@ def _one_of(choices: tuple[str, ...], noun: str) -> Callable[[str], str]:
 def _switch(word: str) -> bool:
     switches = {"on": True, "true": True, "off": False, "false": False}
     if word.lower() not in switches:
-        raise ValueError("give on, off, or both")
+        raise ValueError("give on, off or both")
     return switches[word.lower()]
 
 
@@ -115,8 +115,10 @@ def _compile(word: str) -> str:
     if word.startswith("backend:") and len(word) > len("backend:"):
         return word
     if word not in COMPILE_MODES:
-        hint = near(word, COMPILE_MODES)
-        raise ValueError(f"is no mode of torch.compile; {hint}; or backend:NAME for a backend")
+        hint = suggestion(word, COMPILE_MODES)
+        raise ValueError(
+            f"is not a mode of torch.compile; {hint}; for another backend, give backend:NAME"
+        )
     return word
 
 
@@ -126,114 +128,119 @@ AXES: tuple[Axis, ...] = (
         parse=_workload,
         default=("convnet",),
         metavar="NAME",
-        help="what is trained: convnet, a torchvision classifier (resnet18, vit_b_16, ...), "
-        "path/to/file.py:make or package.module:make",
+        help="the model and its training: a shipped workload (convnet, mlp, vit, finetune, "
+        "segmentation, gan, gpt, lstm, shared_weights, control_flow; default convnet), a "
+        "torchvision classifier (resnet18, vit_b_16, ...), path/to/file.py:make or "
+        "package.module:make",
     ),
     Axis(
         name="dataset",
         parse=_one_of((OWN_DATASET, *DATASETS), "data set"),
         default=(OWN_DATASET,),
         metavar="NAME",
-        help=f"what it is trained on: {', '.join(DATASETS)}, or own (the workload's own)",
+        help="the data set: cifar10 (32-pixel images), jpeg (files that the DataLoader decodes) or "
+        "own (the workload's choice, the default)",
     ),
     Axis(
         name="loop",
         parse=_one_of(LOOPS, "loop"),
         default=("train",),
         metavar="NAME",
-        help="train (the default), eval (evaluation mode under no_grad), or both",
+        help="train (the default) or eval (model.eval() and torch.no_grad())",
     ),
     Axis(
         name="device",
         parse=_device,
         default=(EVERY_DEVICE,),
         metavar="DEVICE",
-        help="cpu, cuda, cuda:1, mps, xpu",
+        help="cpu, cuda, cuda:1, mps or xpu (default: all that are present)",
     ),
     Axis(
         name="batch_size",
         parse=_whole_number(1, "a batch holds at least one sample"),
         default=(4, 32),
         metavar="N",
-        help="samples in a batch",
+        help="samples per batch (default 4 and 32)",
     ),
     Axis(
         name="accumulate",
         parse=_whole_number(1, "a step has at least one backward pass"),
         default=(1,),
         metavar="N",
-        help="backward passes to one step of the optimizer; gradients add up over N batches",
+        help="gradient accumulation: batches per optimizer step (default 1)",
     ),
     Axis(
         name="num_workers",
-        parse=_whole_number(0, "0 loads in the training process itself"),
+        parse=_whole_number(0, "0 loads data in the training process"),
         default=(0, 2),
         metavar="N",
-        help="processes that load data; 0 loads in the training process itself",
+        help="worker processes of the DataLoader; 0 loads data in the training process "
+        "(default 0 and 2)",
     ),
     Axis(
         name="prefetch_factor",
-        parse=_whole_number(1, "a worker keeps at least one batch ready"),
+        parse=_whole_number(1, "a worker loads at least one batch in advance"),
         default=(2,),
         metavar="N",
-        help="batches that each loader worker keeps ready (default 2)",
+        help="batches that each DataLoader worker loads in advance (default 2)",
     ),
     Axis(
         name="persistent_workers",
         parse=_switch,
         default=(False,),
         metavar="on|off",
-        help="keep loader workers from epoch to epoch: only the restart's time depends on it",
+        help="keep DataLoader workers alive between epochs; shortens only the start of an epoch",
     ),
     Axis(
         name="pin_memory",
         parse=_switch,
         default=(False,),
         metavar="on|off",
-        help="load batches into page-locked memory, from which transfers are faster",
+        help="load batches into pinned (page-locked) memory, for faster transfers to a GPU",
     ),
     Axis(
         name="non_blocking",
         parse=_switch,
         default=(False,),
         metavar="on|off",
-        help="do not wait for transfers to the device; needs --pin-memory on to take effect",
+        help="transfer batches asynchronously; takes effect only with --pin-memory on",
     ),
     Axis(
         name="compile",
         parse=_compile,
         default=("off", "default"),
         metavar="MODE",
-        help=f"torch.compile: {', '.join(COMPILE_MODES)}, or backend:NAME",
+        help=f"the mode of torch.compile: {', '.join(COMPILE_MODES)}, or backend:NAME "
+        "(default: off and default)",
     ),
     Axis(
         name="dynamic",
-        parse=_one_of(DYNAMIC, "setting of torch.compile's dynamic"),
+        parse=_one_of(DYNAMIC, "setting"),
         default=("auto",),
-        metavar="HOW",
-        help="shapes that torch.compile takes as variable: on, off, or auto (the default)",
+        metavar="NAME",
+        help="dynamic shapes in torch.compile: on, off or auto (the default)",
     ),
     Axis(
         name="precision",
         parse=_one_of(PRECISIONS, "precision"),
         default=("fp32",),
         metavar="NAME",
-        help="fp32, tf32 (matrix products in TF32), bf16 or fp16 (autocast)",
+        help="fp32 (the default), tf32 (matrix multiplication in TF32), bf16 or fp16 (autocast)",
     ),
     Axis(
         name="channels_last",
         parse=_switch,
         default=(False,),
         metavar="on|off",
-        help="keep images and convolutions' weights in memory with the channels last",
+        help="use the channels_last memory format for images and convolution weights",
     ),
     Axis(
         name="optimizer",
-        parse=_one_of(OPTIMIZERS, "implementation of an optimizer"),
+        parse=_one_of(OPTIMIZERS, "optimizer implementation"),
         default=("own",),
-        metavar="HOW",
-        help="the optimizer's implementation: own (the workload's choice), plain (parameter by "
-        "parameter), foreach, fused",
+        metavar="NAME",
+        help="the optimizer's implementation: own (the workload's choice, the default), plain "
+        "(a for-loop), foreach or fused",
     ),
 )
 """Every axis, in the order of `Case`'s fields and of a case's id."""

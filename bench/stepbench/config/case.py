@@ -15,15 +15,15 @@ class Case(Axes, frozen=True, kw_only=True):
     @property
     def compile_key(self) -> "Case":
         """The representative of all cases that compile to the same code as this case."""
-        return self._with_defaults(_UNSEEN_BY_COMPILERS).normalized()
+        return self._with_defaults(_NO_EFFECT_ON_COMPILATION).normalized()
 
     @property
     def numerics_key(self) -> "Case":
         """The representative of all cases that differ from this case only in loading data."""
-        return self._with_defaults(_UNSEEN_BY_NUMERICS).normalized()
+        return self._with_defaults(_NO_EFFECT_ON_NUMERICS).normalized()
 
     @property
-    def twin(self) -> "Case":
+    def eager_fp32(self) -> "Case":
         """The case to compare trained models with: eager fp32 on the same device."""
         return self.numerics_key.changed(
             compile="off", channels_last=False, optimizer="own", precision="fp32"
@@ -63,10 +63,10 @@ class Case(Axes, frozen=True, kw_only=True):
 
 
 if tuple(AXIS) != Case.__struct_fields__:  # pragma: no cover
-    raise AssertionError("the axes and the fields of Case have come apart")
+    raise AssertionError("AXES does not list the fields of Case, in their order")
 
 
-_UNSEEN_BY_NUMERICS = (
+_NO_EFFECT_ON_NUMERICS = (
     "num_workers", "prefetch_factor", "persistent_workers", "pin_memory", "non_blocking",
 )  # fmt: skip
-_UNSEEN_BY_COMPILERS = ("accumulate", "optimizer", *_UNSEEN_BY_NUMERICS)
+_NO_EFFECT_ON_COMPILATION = ("accumulate", "optimizer", *_NO_EFFECT_ON_NUMERICS)

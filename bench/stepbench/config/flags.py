@@ -20,9 +20,9 @@ class OptionSection(StrEnum):
 
     CASES = "what to measure"
     SAMPLING = "how to measure"
-    SETTINGS = "under which settings"
-    PARITY = "is it still the same training?"
-    PROFILING = "where the time goes within a phase"
+    SETTINGS = "settings of PyTorch"
+    PARITY = "parity with eager execution"
+    PROFILING = "profiling"
     FILES = "data and results"
 
 
@@ -43,14 +43,14 @@ class Flag:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def word(self) -> str:
-        """The name as `Options.named` lists it, such as `batch_size`."""
+    def key(self) -> str:
+        """The option's key in `Options.named`, such as `batch_size`."""
         return self.name.lstrip("-").replace("-", "_")
 
     @property
     def destination(self) -> str:
         """The attribute of the parsed options, with a prefix to avoid clashes in pytest."""
-        return f"stepbench_{self.word}"
+        return f"stepbench_{self.key}"
 
     def add_to(self, add_argument: Callable[..., object]) -> None:
         """Adds the option to a parser.
@@ -77,158 +77,161 @@ FLAGS: tuple[Flag, ...] = (
     ),
     Flag(
         "--matrix",
-        "a matrix of [tool.stepbench.matrix.NAME] in pyproject.toml; options given beside it "
-        "replace its axes",
+        "the matrix [tool.stepbench.matrix.NAME] in pyproject.toml; the options above replace "
+        "its values",
         OptionSection.CASES,
         {"metavar": "NAME"},
     ),
     Flag(
-        "--steps", "exactly N lapped steps for each case", OptionSection.SAMPLING, {"metavar": "N"}
+        "--steps",
+        "sample exactly N steps per case, whatever --max-time and --rel-error say",
+        OptionSection.SAMPLING,
+        {"metavar": "N"},
     ),
     Flag(
         "--max-time",
-        "sample each case for at most so long, not counting warm-up and compilation "
+        "maximum sampling time per case, without warm-up and compilation "
         f"(default {_SAMPLING.max_time_s:g})",
         OptionSection.SAMPLING,
         {"metavar": "SECONDS"},
     ),
     Flag(
         "--rel-error",
-        "stop earlier once half the width of the median step's 95 %% interval is at most this "
-        f"share of it (default {_SAMPLING.rel_error:g})",
+        "stop sampling as soon as the median step time is known to within this share, with 95 %% "
+        f"confidence (default {_SAMPLING.rel_error:g})",
         OptionSection.SAMPLING,
         {"metavar": "SHARE"},
     ),
     Flag(
         "--sync-phases",
-        "wait for the device at every lap: shows what each phase costs by itself, without the "
-        "overlap that training has",
+        "synchronize the device after each phase, to time each phase alone, without overlap",
         OptionSection.SAMPLING,
         {"action": "store_true"},
     ),
     Flag(
         "--cold",
-        "an empty compile cache for each compiled case, where those that compile the same would "
-        "share one",
+        "compile each case with an empty cache; by default, cases that compile to the same code "
+        "share a cache",
         OptionSection.SAMPLING,
         {"action": "store_true"},
     ),
     Flag(
         "--deadline",
-        f"give a case up after so long, compilation included (default {_SAMPLING.deadline_s:g})",
+        f"stop a case after this time, compilation included (default {_SAMPLING.deadline_s:g})",
         OptionSection.SAMPLING,
         {"metavar": "SECONDS"},
     ),
     Flag(
         "--memory-limit",
-        "give a case up as oom once it wants more host memory than this, such as 8GiB",
+        "stop a case that needs more host memory than this, such as 8GiB; its status is oom",
         OptionSection.SAMPLING,
         {"metavar": "SIZE"},
     ),
     Flag(
         "--threads",
-        "threads that compute within an operator",
+        "threads within an operator (torch.set_num_threads)",
         OptionSection.SETTINGS,
         {"metavar": "N"},
     ),
     Flag(
         "--interop-threads",
-        "threads that run operators side by side",
+        "threads that run operators in parallel (torch.set_num_interop_threads)",
         OptionSection.SETTINGS,
         {"metavar": "N"},
     ),
     Flag(
         "--seed",
-        "of weights, shuffling and loader workers (default 0)",
+        "random seed of weights, shuffling and DataLoader workers (default 0)",
         OptionSection.SETTINGS,
         {"metavar": "N"},
     ),
     Flag(
         "--cudnn-benchmark",
-        "let cuDNN try its algorithms and keep the fastest",
+        "let cuDNN benchmark its algorithms and use the fastest (torch.backends.cudnn.benchmark)",
         OptionSection.SETTINGS,
         {"action": "store_true"},
     ),
     Flag(
         "--deterministic",
-        "use deterministic algorithms only; what has none fails",
+        "use deterministic algorithms only (torch.use_deterministic_algorithms); an operator that "
+        "has none fails",
         OptionSection.SETTINGS,
         {"action": "store_true"},
     ),
     Flag(
         "--allocator",
-        "settings of the device's allocator, such as expandable_segments:True (see "
-        "PYTORCH_ALLOC_CONF)",
+        "settings of the device's memory allocator (PYTORCH_ALLOC_CONF), such as "
+        "expandable_segments:True",
         OptionSection.SETTINGS,
         {"metavar": "SETTINGS"},
     ),
     Flag(
         "--no-parity",
-        "measure only, and compare no tensors",
+        "do not compare the tensors of each case with eager execution in double precision",
         OptionSection.PARITY,
         {"action": "store_true"},
     ),
     Flag(
         "--parity-steps",
-        f"compare the tensors of N training steps (default {_PARITY.steps})",
+        f"training steps whose tensors are compared (default {_PARITY.steps})",
         OptionSection.PARITY,
         {"metavar": "N"},
     ),
     Flag(
         "--parity-budget",
-        "compare for at most so long a case, compilation apart, with fewer steps or smaller "
-        f"batches if need be (default {_PARITY.budget_s:g})",
+        f"maximum time to compare a case, without compilation (default {_PARITY.budget_s:g}); "
+        "if it is too short, fewer steps or smaller batches are compared",
         OptionSection.PARITY,
         {"metavar": "SECONDS"},
     ),
     Flag(
         "--train-parity",
-        "also train each case and its eager twin over several seeds, and test whether they come "
-        "to the same test accuracy",
+        "also train each case, and the same model in eager fp32, with several seeds; test whether "
+        "both reach the same test accuracy",
         OptionSection.PARITY,
         {"action": "store_true"},
     ),
     Flag(
         "--train-steps",
-        f"steps of each training (default {_TRAINING.steps})",
+        f"steps of each training run (default {_TRAINING.steps})",
         OptionSection.PARITY,
         {"metavar": "N"},
     ),
     Flag(
         "--train-margin",
-        "the difference in test accuracy that still counts as none (default "
-        f"{_TRAINING.margin:g}: one percentage point)",
+        "the largest difference in test accuracy that counts as equal (default "
+        f"{_TRAINING.margin:g}, one percentage point)",
         OptionSection.PARITY,
         {"metavar": "SHARE"},
     ),
     Flag(
         "--train-budget",
-        f"train each case for at most so long (default {_TRAINING.budget_s:g})",
+        f"maximum training time per case (default {_TRAINING.budget_s:g})",
         OptionSection.PARITY,
         {"metavar": "SECONDS"},
     ),
     Flag(
         "--profile",
-        "also profile each case once it has been measured: operators by phase in the reports, a "
-        "trace and every other tab in TensorBoard (stepbench tensorboard)",
+        "also profile each case; the reports then list operators by phase, and stepbench "
+        "tensorboard shows the trace",
         OptionSection.PROFILING,
         {"action": "store_true"},
     ),
     Flag(
         "--profile-steps",
-        f"steps of each trace (default {_PROFILING.steps}); many make TensorBoard slow",
+        f"steps per trace (default {_PROFILING.steps}); long traces make TensorBoard slow",
         OptionSection.PROFILING,
         {"metavar": "N"},
     ),
     Flag(
         "--profile-stack",
-        "record Python's call stacks and the modules as well; traces become large",
+        "also record Python call stacks and modules; traces become large",
         OptionSection.PROFILING,
         {"action": "store_true"},
     ),
     Flag(
         "--profile-workers",
-        "also time reading, each transform and collation in each loader worker",
+        "also time reading, transforms and collation in each DataLoader worker",
         OptionSection.PROFILING,
         {"action": "store_true"},
     ),
@@ -240,32 +243,32 @@ FLAGS: tuple[Flag, ...] = (
     ),
     Flag(
         "--data-dir",
-        "real data: a directory with cifar-10-batches-py/, or with train/CLASS/*.jpg for "
-        "--dataset jpeg. Without it stepbench generates its own, in the same format",
+        "a directory with real data: cifar-10-batches-py/, or train/CLASS/*.jpg for --dataset "
+        "jpeg; without it, stepbench generates data in the same format",
         OptionSection.FILES,
         {"metavar": "DIR"},
     ),
     Flag(
         "--download",
-        "fetch the published CIFAR-10 into --data-dir first",
+        "download CIFAR-10, into --data-dir if it is given",
         OptionSection.FILES,
         {"action": "store_true"},
     ),
     Flag(
         "--output",
-        "the run's directory (default results/TIME-ID, with results/latest pointing at it)",
+        "the run's directory (default results/TIME-ID; results/latest links to it)",
         OptionSection.FILES,
         {"metavar": "DIR"},
     ),
     Flag(
         "--resume",
-        "resume a run that was cut off: measure the cases that it has no figures for",
+        "resume the interrupted run in this directory: measure the missing cases",
         OptionSection.FILES,
         {"metavar": "DIR"},
     ),
 )
 
 
-def words_of(section: OptionSection) -> frozenset[str]:
-    """The options of a section, such as `batch_size`."""
-    return frozenset(flag.word for flag in FLAGS if flag.section == section)
+def options_in(section: OptionSection) -> frozenset[str]:
+    """The keys of a section's options, such as `batch_size`."""
+    return frozenset(flag.key for flag in FLAGS if flag.section == section)

@@ -52,18 +52,21 @@ class Matrix:
         cases += [Case(**{**first, **extra}) for extra in self.include]
         unique = tuple(dict.fromkeys(case.normalized() for case in cases))
         if not unique:
-            raise UsageError("--matrix: exclude leaves no case; widen an axis or exclude less")
+            raise UsageError(
+                "--matrix: exclude leaves no case; add values to an axis, or exclude fewer cases"
+            )
         _refuse_shared_names(unique)
-        self._refuse_lost_values(cases, unique)
+        self._refuse_ineffective_values(cases, unique)
         return unique
 
-    def _refuse_lost_values(self, cases: list[Case], normalized: tuple[Case, ...]) -> None:
+    def _refuse_ineffective_values(self, cases: list[Case], normalized: tuple[Case, ...]) -> None:
         """Raises `UsageError` for a value that normalization removes from every case."""
         for name, info in INFO.items():
             if info.need is None:
                 continue
-            lost = {getattr(case, name) for case in cases} - {getattr(c, name) for c in normalized}
-            for value in lost - {DEFAULTS[name]}:
+            requested = {getattr(case, name) for case in cases}
+            ineffective = requested - {getattr(case, name) for case in normalized}
+            for value in ineffective - {DEFAULTS[name]}:
                 word = {True: "on", False: "off"}.get(value, value)
                 raise UsageError(f"{AXIS[name].flag} {word}: {info.need.remedy}")
 
@@ -80,8 +83,9 @@ def _refuse_shared_names(cases: tuple[Case, ...]) -> None:
         other = by_id.setdefault(case.id, case)
         if other != case:
             raise UsageError(
-                f"--workload {case.workload}: is called {workload_label(case.workload)!r} in the "
-                f"results, as is {other.workload}; rename one, or measure them in two runs"
+                f"--workload {case.workload}: has the same name in the results as "
+                f"{other.workload}, {workload_label(case.workload)!r}; rename one, or measure "
+                f"them in two runs"
             )
 
 

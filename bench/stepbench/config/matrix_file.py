@@ -6,7 +6,7 @@ from typing import Any
 
 from stepbench.config.axes import AXES, AXIS
 from stepbench.config.matrix import Matrix, default_matrix
-from stepbench.errors import UsageError, near
+from stepbench.errors import UsageError, suggestion
 from stepbench_reports.schema.run import Value
 
 
@@ -22,17 +22,17 @@ def named_matrix(name: str, directory: Path) -> Matrix:
     except FileNotFoundError:
         raise UsageError(
             f"--matrix {name}: there is no pyproject.toml in {directory}; "
-            f"run where it lies, or name the axes as options"
+            f"run in its directory, or give the axes as options"
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"--matrix {name}: {file} is not valid TOML: {error}") from None
     matrices = content.get("tool", {}).get("stepbench", {}).get("matrix", {})
     if name not in matrices:
-        hint = near(name, matrices) if matrices else "add [tool.stepbench.matrix.NAME]"
+        hint = suggestion(name, matrices) if matrices else "add [tool.stepbench.matrix.NAME]"
         raise UsageError(f"--matrix {name}: {file} has no such matrix; {hint}")
     table = dict(matrices[name])
-    include = tuple(_point(name, point) for point in table.pop("include", ()))
-    exclude = tuple(_point(name, point) for point in table.pop("exclude", ()))
+    include = tuple(_partial_case(name, entry) for entry in table.pop("include", ()))
+    exclude = tuple(_partial_case(name, entry) for entry in table.pop("exclude", ()))
     axes = {
         **default_matrix().axes,
         **{_axis(name, key): _values(name, key, values) for key, values in table.items()},
@@ -43,8 +43,8 @@ def named_matrix(name: str, directory: Path) -> Matrix:
 def _axis(matrix: str, key: str) -> str:
     axis = key.replace("-", "_")
     if axis not in AXIS:
-        known = [*(axis.flag[2:] for axis in AXES), "include", "exclude"]
-        raise UsageError(f"--matrix {matrix}: there is no axis {key!r}; {near(key, known)}")
+        keys = [*(axis.flag[2:] for axis in AXES), "include", "exclude"]
+        raise UsageError(f"--matrix {matrix}: there is no axis {key!r}; {suggestion(key, keys)}")
     return axis
 
 
@@ -58,10 +58,10 @@ def _values(matrix: str, key: str, values: object) -> tuple[Any, ...]:
         raise UsageError(f"--matrix {matrix}: {error}") from None
 
 
-def _point(matrix: str, point: object) -> dict[str, Value]:
-    if not isinstance(point, dict) or not point:
+def _partial_case(matrix: str, table: object) -> dict[str, Value]:
+    if not isinstance(table, dict) or not table:
         raise UsageError(
             f"--matrix {matrix}: include and exclude are lists of tables, such as "
-            f"[{{ device = 'cpu', compile = 'max-autotune' }}]; got {point!r}"
+            f"[{{ device = 'cpu', compile = 'max-autotune' }}]; got {table!r}"
         )
-    return {_axis(matrix, key): _values(matrix, key, value)[0] for key, value in point.items()}
+    return {_axis(matrix, key): _values(matrix, key, value)[0] for key, value in table.items()}

@@ -86,7 +86,7 @@ def read(given: Mapping[str, Any], directory: Path) -> Options:
         UsageError: A value cannot be used.
     """
     value = {flag.name: given.get(flag.destination) for flag in FLAGS}
-    named = frozenset(flag.word for flag in FLAGS if value[flag.name])
+    named = frozenset(flag.key for flag in FLAGS if value[flag.name])
     base = (
         default_matrix()
         if value["--matrix"] is None
@@ -100,12 +100,14 @@ def read(given: Mapping[str, Any], directory: Path) -> Options:
     for case in matrix.cases:  # raises if there are none
         _refuse_missing_file(case.workload, directory)
     if value["--output"] is not None and value["--resume"] is not None:
-        raise UsageError("--output and --resume: a resumed run stays where it is; give one of them")
+        raise UsageError(
+            "--output and --resume: a resumed run keeps its directory; leave out one of them"
+        )
     data_dir = path(value["--data-dir"])
     if data_dir is not None and not data_dir.is_dir() and not value["--download"]:
         raise UsageError(
-            f"--data-dir {data_dir}: is no directory; name one, add --download to fill it, "
-            f"or leave it out for data that stepbench generates"
+            f"--data-dir {data_dir}: is not a directory; give an existing directory, add "
+            f"--download to create it, or leave out --data-dir for generated data"
         )
     return Options(
         matrix=matrix,
@@ -125,13 +127,13 @@ def read(given: Mapping[str, Any], directory: Path) -> Options:
 
 
 def _sampling(value: Mapping[str, Any]) -> SamplingOptions:
-    usual, steps = SamplingOptions(), value["--steps"]
+    defaults, steps = SamplingOptions(), value["--steps"]
     return SamplingOptions(
         steps=None if steps is None else count("--steps", steps),
-        max_time_s=positive("--max-time", value["--max-time"], usual.max_time_s, "seconds"),
-        rel_error=positive("--rel-error", value["--rel-error"], usual.rel_error, "a share"),
+        max_time_s=positive("--max-time", value["--max-time"], defaults.max_time_s, "seconds"),
+        rel_error=positive("--rel-error", value["--rel-error"], defaults.rel_error, "a share"),
         sync_phases=bool(value["--sync-phases"]),
-        deadline_s=positive("--deadline", value["--deadline"], usual.deadline_s, "seconds"),
+        deadline_s=positive("--deadline", value["--deadline"], defaults.deadline_s, "seconds"),
     )
 
 
@@ -139,7 +141,10 @@ def _parity(value: Mapping[str, Any]) -> ParityOptions | None:
     steps, budget = value["--parity-steps"], value["--parity-budget"]
     if value["--no-parity"]:
         if steps is not None or budget is not None:
-            raise UsageError("--no-parity: leave it out, or --parity-steps and --parity-budget")
+            raise UsageError(
+                "--no-parity: cannot be combined with --parity-steps or --parity-budget; leave out "
+                "one of them"
+            )
         return None
     return ParityOptions(
         steps=ParityOptions().steps if steps is None else count("--parity-steps", steps),
@@ -150,10 +155,11 @@ def _parity(value: Mapping[str, Any]) -> ParityOptions | None:
 def _train_parity(value: Mapping[str, Any]) -> TrainParityOptions | None:
     details = {name: value[name] for name in ("--train-steps", "--train-margin", "--train-budget")}
     if not value["--train-parity"]:
-        needless = next((name for name, word in details.items() if word is not None), None)
-        if needless is not None:
+        unused = next((name for name, word in details.items() if word is not None), None)
+        if unused is not None:
             raise UsageError(
-                f"{needless} {details[needless]}: is for trainings; add --train-parity"
+                f"{unused} {details[unused]}: takes effect only with --train-parity; "
+                f"add --train-parity"
             )
         return None
     steps, margin, budget = details.values()
@@ -168,11 +174,11 @@ def _profiling(value: Mapping[str, Any]) -> ProfilingOptions | None:
     steps = value["--profile-steps"]
     options = ("--profile-stack", "--profile-workers", "--memory-snapshot")
     if not value["--profile"]:
-        needless = next((name for name in options if value[name]), None)
+        unused = next((name for name in options if value[name]), None)
         if steps is not None:
-            needless = f"--profile-steps {steps}"
-        if needless is not None:
-            raise UsageError(f"{needless}: is for profiling; add --profile")
+            unused = f"--profile-steps {steps}"
+        if unused is not None:
+            raise UsageError(f"{unused}: takes effect only with --profile; add --profile")
         return None
     stack, workers, snapshot = (bool(value[name]) for name in options)
     return ProfilingOptions(
@@ -212,7 +218,7 @@ _ALLOCATOR = re.compile(r"\w+:[^,]+(,\w+:[^,]+)*")
 def _refuse_missing_file(workload: str, directory: Path) -> None:
     file, colon, _ = workload.rpartition(":")
     if colon and file.endswith(".py") and not (directory / file).is_file():
-        beside = [path.name for path in directory.glob("*.py")]
-        matches = difflib.get_close_matches(Path(file).name, beside, n=1)
+        names = [path.name for path in directory.glob("*.py")]
+        matches = difflib.get_close_matches(Path(file).name, names, n=1)
         hint = f"did you mean {matches[0]}?" if matches else "give the path of a .py file"
         raise UsageError(f"--workload {workload}: there is no file {file}; {hint}")

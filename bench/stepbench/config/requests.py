@@ -59,7 +59,7 @@ class ProfileRequest:
         profiling: The options of profiling.
         figures: The measured figures.
         trace: The file for the profiler's raw trace.
-        board: The directory for the case's TensorBoard files; it is created atomically.
+        tensorboard: The directory for the case's TensorBoard files; it is created atomically.
         snapshot: The file for the memory snapshot.
         scratch: A directory for unfinished files, on the same file system.
     """
@@ -68,13 +68,13 @@ class ProfileRequest:
     profiling: ProfilingOptions
     figures: Figures
     trace: Path
-    board: Path
+    tensorboard: Path
     snapshot: Path
     scratch: Path
 
 
 @dataclass(frozen=True)
-class Examination:
+class ParityRequest:
     """A request to compare a case's tensors with the reference.
 
     Attributes:

@@ -63,11 +63,11 @@ def size(option: str, word: str | None) -> int | None:
     return int(size)
 
 
-def share(option: str, word: str | None, default: float, least: float, most: float) -> float:
+def share(option: str, word: str | None, default: float, minimum: float, maximum: float) -> float:
     """Parses a share such as `3%` or `0.03`; `None` gives the default.
 
     Raises:
-        UsageError: The word is not a share from `least` to `most`.
+        UsageError: The word is not a share from `minimum` to `maximum`.
     """
     if word is None:
         return default
@@ -76,10 +76,10 @@ def share(option: str, word: str | None, default: float, least: float, most: flo
         number = float(digits) / (100 if percent else 1)
     except ValueError:
         number = math.nan
-    if not least <= number <= most:
+    if not minimum <= number <= maximum:
         raise UsageError(
-            f"{option} {word}: give a share of the step from {least:.0%} to {most:.0%}, such as "
-            f"{default:.0%} or {default:g}"
+            f"{option} {word}: give a share of the step from {minimum:.0%} to {maximum:.0%}, "
+            f"such as {default:.0%} or {default:g}"
         )
     return number
 
@@ -103,6 +103,6 @@ def duration(option: str, word: str | None, default_s: float) -> float:
     return seconds
 
 
-def option_name(word: str) -> str:
+def option_name(field: str) -> str:
     """The option that sets a field, such as `--batch-size` for `batch_size`."""
-    return "--" + word.replace("_", "-")
+    return "--" + field.replace("_", "-")

@@ -32,8 +32,8 @@ _ABANDONED_S = 3600.0
 
 def location() -> Path:
     """The directory of the cache: `STEPBENCH_CACHE_DIR`, or else the user's cache directory."""
-    if chosen := os.environ.get(VARIABLE):
-        return Path(chosen).expanduser().absolute()
+    if directory := os.environ.get(VARIABLE):
+        return Path(directory).expanduser().absolute()
     return platformdirs.user_cache_path("stepbench", appauthor=False)
 
 
@@ -44,8 +44,8 @@ def digests(directory: Path) -> dict[str, str]:
         OSError: The directory has no readable manifest.
         ValueError: The manifest is damaged.
     """
-    read: dict[str, str] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-    return read
+    md5s: dict[str, str] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+    return md5s
 
 
 def intact(directory: Path) -> bool:
@@ -56,7 +56,7 @@ def intact(directory: Path) -> bool:
         return False
 
 
-def keep(directory: Path, make: Callable[[Path], None]) -> None:
+def ensure(directory: Path, make: Callable[[Path], None]) -> None:
     """Makes a directory in the cache; does nothing if the directory is intact.
 
     Args:
@@ -69,45 +69,45 @@ def keep(directory: Path, make: Callable[[Path], None]) -> None:
     if intact(directory):
         return
     try:
-        _keep(directory, make)
+        _make(directory, make)
     except OSError as error:
         raise UsageError(
             f"{VARIABLE}={directory.parent}: generated data cannot be written there ({error}); "
-            f"set {VARIABLE} to a directory with room that you may write"
+            f"set {VARIABLE} to a writable directory with free space"
         ) from error
 
 
-def _keep(directory: Path, make: Callable[[Path], None]) -> None:
+def _make(directory: Path, make: Callable[[Path], None]) -> None:
     directory.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(directory.parent)
+    _remove_abandoned(directory.parent)
     with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=directory.parent) as scratch:
-        made = Path(scratch, directory.name)
-        made.mkdir()
-        make(made)
-        files = [path for path in sorted(made.rglob("*")) if path.is_file()]
-        manifest = {path.relative_to(made).as_posix(): _md5(path) for path in files}
-        (made / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        _put(made, directory)
+        unfinished = Path(scratch, directory.name)
+        unfinished.mkdir()
+        make(unfinished)
+        files = [path for path in sorted(unfinished.rglob("*")) if path.is_file()]
+        manifest = {path.relative_to(unfinished).as_posix(): _md5(path) for path in files}
+        (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        _move_into_place(unfinished, directory)
 
 
-def _put(made: Path, place: Path) -> None:
+def _move_into_place(unfinished: Path, directory: Path) -> None:
     # Other processes may make the same directory. A rename fails if another process was first, or
     # if a damaged directory is in the way, which is then moved away. It does not fail repeatedly.
     for attempts_left in reversed(range(5)):
         try:
-            made.rename(place)
+            unfinished.rename(directory)
         except OSError:
             if not attempts_left:
                 raise
         else:
             return
-        if intact(place):
+        if intact(directory):
             return
         with contextlib.suppress(FileNotFoundError):
-            place.rename(Path(tempfile.mkdtemp(dir=made.parent), "damaged"))
+            directory.rename(Path(tempfile.mkdtemp(dir=unfinished.parent), "damaged"))
 
 
-def _sweep(cache: Path) -> None:
+def _remove_abandoned(cache: Path) -> None:
     for scratch in cache.glob(_SCRATCH + "*"):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - scratch.stat().st_mtime > _ABANDONED_S:

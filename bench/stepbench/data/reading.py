@@ -41,24 +41,24 @@ class GeneratedCIFAR10(CIFAR10):  # type: ignore[misc]  # torchvision ships no t
     base_folder = synthetic_images.BATCHES_FOLDER
 
     def __init__(self, root: Path, *, train: bool, transform: Compose | None = None) -> None:
-        drawn = cache.digests(root)
+        md5s = cache.digests(root)
 
-        def listed(name: str) -> list[str]:
-            return [name, drawn[f"{self.base_folder}/{name}"]]
+        def with_md5(name: str) -> list[str]:
+            return [name, md5s[f"{self.base_folder}/{name}"]]
 
-        self.train_list = [listed(name) for name in synthetic_images.TRAIN_BATCHES]
-        self.test_list = [listed(synthetic_images.TEST_BATCH)]
+        self.train_list = [with_md5(name) for name in synthetic_images.TRAIN_BATCHES]
+        self.test_list = [with_md5(synthetic_images.TEST_BATCH)]
         self.meta = {
             "filename": synthetic_images.META,
             "key": "label_names",
-            "md5": listed(synthetic_images.META)[1],
+            "md5": with_md5(synthetic_images.META)[1],
         }
         super().__init__(root, train=train, transform=transform)
 
 
 def generated_cifar10(directory: Path, image_size: int, *, train: bool) -> GeneratedCIFAR10:
     """Reads generated images (3, image_size, image_size) from -1 to 1, and class numbers."""
-    return GeneratedCIFAR10(directory, train=train, transform=_lesson(image_size))
+    return GeneratedCIFAR10(directory, train=train, transform=_resized(image_size))
 
 
 def published_cifar10(directory: Path, image_size: int, *, train: bool) -> CIFAR10:
@@ -68,11 +68,11 @@ def published_cifar10(directory: Path, image_size: int, *, train: bool) -> CIFAR
         UsageError: A file is missing or damaged.
     """
     try:
-        return CIFAR10(directory, train=train, transform=_lesson(image_size))
+        return CIFAR10(directory, train=train, transform=_resized(image_size))
     except RuntimeError as error:
         raise UsageError(
-            f"--data-dir {directory}: {CIFAR10.base_folder} lacks a file, or one is damaged; "
-            f"add --download to fetch it again, or leave out --data-dir for generated data"
+            f"--data-dir {directory}: {CIFAR10.base_folder} lacks a file, or a file is damaged; "
+            f"add --download to download it again, or leave out --data-dir for generated data"
         ) from error
 
 
@@ -88,7 +88,7 @@ def download_cifar10(directory: Path) -> None:
     # same for all.
     except Exception as error:
         raise UsageError(
-            f"--download: {CIFAR10.url} could not be fetched into {directory} ({error}); "
+            f"--download: {CIFAR10.url} could not be downloaded into {directory} ({error}); "
             f"connect to the network and try again, or leave out --download for generated data"
         ) from error
 
@@ -103,7 +103,7 @@ def image_folder(directory: Path, image_size: int, *, train: bool) -> ImageFolde
         UsageError: A class has no image.
     """
     try:
-        return ImageFolder(directory, _augmented(image_size) if train else _centred(image_size))
+        return ImageFolder(directory, _augmented(image_size) if train else _centered(image_size))
     except FileNotFoundError as error:
         raise UsageError(
             f"--data-dir {directory.parent}: {error}; each folder in {directory.name}/ is a class: "
@@ -111,14 +111,14 @@ def image_folder(directory: Path, image_size: int, *, train: bool) -> ImageFolde
         ) from error
 
 
-def _lesson(image_size: int) -> Compose:
-    scaled = [] if image_size == 32 else [Resize(image_size)]
-    return Compose([*scaled, *_TO_TENSOR])
+def _resized(image_size: int) -> Compose:
+    resize = [] if image_size == 32 else [Resize(image_size)]
+    return Compose([*resize, *_TO_TENSOR])
 
 
 def _augmented(image_size: int) -> Compose:
     return Compose([RandomResizedCrop(image_size), RandomHorizontalFlip(), *_TO_TENSOR])
 
 
-def _centred(image_size: int) -> Compose:
+def _centered(image_size: int) -> Compose:
     return Compose([Resize(image_size * 8 // 7), CenterCrop(image_size), *_TO_TENSOR])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from stepbench.config.axes import DATASETS
 from stepbench.data import cache
-from stepbench.errors import UsageError, near
+from stepbench.errors import UsageError, suggestion
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
@@ -38,7 +38,7 @@ Report: TypeAlias = Callable[[str], object]
 """A function that receives a short progress message."""
 
 
-def unheard(words: str) -> None:
+def ignore_report(message: str) -> None:
     """Discards a progress message."""
 
 
@@ -85,34 +85,36 @@ def source(
             `test/` (or `val/`), each with a folder of images per class. Without `data_dir` and
             `download`, stepbench generates the data.
         download: Download CIFAR-10 into `data_dir`, or into the cache if `data_dir` is `None`.
-        image_size: The least image size that the model accepts, pixels; smaller images are
+        image_size: The minimum image size that the model accepts, pixels; smaller images are
             enlarged.
 
     Raises:
         UsageError: There is no such data set, or `data_dir` lacks its data.
     """
     if name not in DATASETS:
-        raise UsageError(f"--dataset {name}: there is no such data set; {near(name, DATASETS)}")
+        raise UsageError(
+            f"--dataset {name}: there is no such data set; {suggestion(name, DATASETS)}"
+        )
     if data_dir is not None and not (download or data_dir.is_dir()):
         raise UsageError(
-            f"--data-dir {data_dir}: there is no such directory; name one that is there, or leave "
-            f"it out for generated data"
+            f"--data-dir {data_dir}: there is no such directory; give an existing directory, "
+            f"or leave out --data-dir for generated data"
         )
     make = _cifar10 if name == "cifar10" else _jpeg
     return make(data_dir, download, image_size or 0)
 
 
-def _cifar10(data_dir: Path | None, download: bool, least_size: int) -> DataSource:
+def _cifar10(data_dir: Path | None, download: bool, min_size: int) -> DataSource:
     if data_dir is None and not download:
-        return _drawn_cifar10(least_size)
+        return _generated_cifar10(min_size)
     from stepbench.data import reading  # noqa: PLC0415  # see the module's docstring
 
-    place = data_dir or cache.location() / "published"
+    directory = data_dir or cache.location() / "published"
     if not download:
-        _refuse_without_batches(place)
-    size = max(32, least_size)
-    prepare = partial(_fetch, place) if download else lies_there
-    load = partial(_load, prepare, reading.published_cifar10, place, size)
+        _refuse_without_batches(directory)
+    size = max(32, min_size)
+    prepare = partial(_download, directory) if download else prepare_nothing
+    load = partial(_load, prepare, reading.published_cifar10, directory, size)
     return DataSource(
         name="CIFAR-10",
         origin="real",
@@ -124,14 +126,14 @@ def _cifar10(data_dir: Path | None, download: bool, least_size: int) -> DataSour
     )
 
 
-def _drawn_cifar10(least_size: int) -> DataSource:
+def _generated_cifar10(min_size: int) -> DataSource:
     from stepbench.data import reading, synthetic_images  # noqa: PLC0415  # see the module's docstring
 
-    place = cache.location() / f"cifar10-v{cache.VERSION}"
-    size = max(32, least_size)
-    words = "drawing 12,000 images in CIFAR-10's format"
-    prepare = partial(generate, place, synthetic_images.write_cifar10, words)
-    load = partial(_load, prepare, reading.generated_cifar10, place, size)
+    directory = cache.location() / f"cifar10-v{cache.VERSION}"
+    size = max(32, min_size)
+    message = "generating 12,000 images in the format of CIFAR-10"
+    prepare = partial(generate, directory, synthetic_images.write_cifar10, message)
+    load = partial(_load, prepare, reading.generated_cifar10, directory, size)
     return DataSource(
         name="CIFAR-10 format",
         origin="generated",
@@ -143,36 +145,38 @@ def _drawn_cifar10(least_size: int) -> DataSource:
     )
 
 
-def _jpeg(data_dir: Path | None, download: bool, least_size: int) -> DataSource:
+def _jpeg(data_dir: Path | None, download: bool, min_size: int) -> DataSource:
     if download:
         raise UsageError(
-            "--download: only CIFAR-10 can be fetched, and --dataset names jpeg; name a folder of "
-            "images by --data-dir, or leave out --download for generated data"
+            "--download: only CIFAR-10 can be downloaded, and --dataset names jpeg; name a folder "
+            "of images with --data-dir, or leave out --download for generated data"
         )
     if data_dir is None:
-        return _drawn_jpeg(least_size)
+        return _generated_jpeg(min_size)
     from stepbench.data import reading  # noqa: PLC0415  # see the module's docstring
 
     train, test = _parts(data_dir)
-    size = max(224, least_size)
-    load = partial(_load, lies_there, reading.image_folder)
+    size = max(224, min_size)
+    load = partial(_load, prepare_nothing, reading.image_folder)
     return DataSource(
         name=f"images in {data_dir.resolve().name}",
         origin="user",
         classes=_shared_classes(train, test),
         image_size=size,
-        prepare=lies_there,
+        prepare=prepare_nothing,
         train=partial(load, train, size, train=True),
         test=partial(load, test, size, train=False),
     )
 
 
-def _drawn_jpeg(least_size: int) -> DataSource:
+def _generated_jpeg(min_size: int) -> DataSource:
     from stepbench.data import reading, synthetic_images  # noqa: PLC0415  # see the module's docstring
 
-    place = cache.location() / f"jpeg-v{cache.VERSION}"
-    size = max(224, least_size)
-    prepare = partial(generate, place, synthetic_images.write_jpegs, "drawing 1,200 JPEG files")
+    directory = cache.location() / f"jpeg-v{cache.VERSION}"
+    size = max(224, min_size)
+    prepare = partial(
+        generate, directory, synthetic_images.write_jpegs, "generating 1,200 JPEG files"
+    )
     load = partial(_load, prepare, reading.image_folder)
     return DataSource(
         name="JPEG files",
@@ -180,8 +184,8 @@ def _drawn_jpeg(least_size: int) -> DataSource:
         classes=synthetic_images.CLASSES,
         image_size=size,
         prepare=prepare,
-        train=partial(load, place / "train", size, train=True),
-        test=partial(load, place / "test", size, train=False),
+        train=partial(load, directory / "train", size, train=True),
+        test=partial(load, directory / "test", size, train=False),
     )
 
 
@@ -189,11 +193,13 @@ def _refuse_without_batches(directory: Path) -> None:
     if (directory / CIFAR10_FOLDER).is_dir():
         return
     if directory.resolve().name == CIFAR10_FOLDER:
-        remedy = f"name the directory that it lies in: {directory.resolve().parent}"
+        remedy = f"name its parent directory: {directory.resolve().parent}"
     else:
-        remedy = "name the directory that holds it, or add --download to fetch it into this one"
+        remedy = (
+            "name the directory that contains it, or add --download to download it into this one"
+        )
     raise UsageError(
-        f"--data-dir {directory}: there is no {CIFAR10_FOLDER} in it; {remedy}; "
+        f"--data-dir {directory}: does not contain {CIFAR10_FOLDER}; {remedy}; "
         f"or leave out --data-dir for generated data"
     )
 
@@ -213,55 +219,55 @@ def _parts(directory: Path) -> tuple[Path, Path]:
 
 def _shared_classes(train: Path, test: Path) -> tuple[str, ...]:
     """The classes, equal in both parts: `ImageFolder` numbers each part's classes separately."""
-    classes, tested = (
+    classes, test_classes = (
         tuple(sorted(folder.name for folder in part.iterdir() if folder.is_dir()))
         for part in (train, test)
     )
     if not classes:
         raise UsageError(
-            f"--data-dir {train.parent}: there is nothing in train/; give each class a folder of "
+            f"--data-dir {train.parent}: train/ is empty; give each class a folder of "
             f"images there, or leave out --data-dir for generated data"
         )
-    if odd := sorted({*classes} ^ {*tested}):
+    if unshared := sorted({*classes} ^ {*test_classes}):
         raise UsageError(
-            f"--data-dir {train.parent}: the class {odd[0]!r} is in one of train/ and {test.name}/ "
-            f"only; give both the same folders"
+            f"--data-dir {train.parent}: the class {unshared[0]!r} is in only one of "
+            f"train/ and {test.name}/; give both the same folders"
         )
     return classes
 
 
-def generate(place: Path, make: Callable[[Path], None], words: str, report: Report) -> None:
+def generate(directory: Path, make: Callable[[Path], None], message: str, report: Report) -> None:
     """Generates data in the cache, unless they are there and intact.
 
     Args:
-        place: The directory of the data in the cache.
+        directory: The directory of the data in the cache.
         make: Fills the empty directory that it is given.
-        words: The progress message.
+        message: The progress message.
         report: Receives the progress message.
     """
-    if not cache.intact(place):
-        report(words)
-        cache.keep(place, make)
+    if not cache.intact(directory):
+        report(message)
+        cache.ensure(directory, make)
 
 
-def _fetch(place: Path, report: Report) -> None:
+def _download(directory: Path, report: Report) -> None:
     from stepbench.data import reading  # noqa: PLC0415  # see the module's docstring
 
-    report("looking for CIFAR-10, and fetching it if it is not there")
-    reading.download_cifar10(place)
+    report("downloading CIFAR-10, unless it is already there")
+    reading.download_cifar10(directory)
 
 
-def lies_there(report: Report) -> None:
+def prepare_nothing(report: Report) -> None:
     """Does nothing: data in the user's directory need no preparation."""
 
 
 def _load(
     prepare: Callable[[Report], None],
     read: "Callable[..., Dataset[Any]]",
-    place: Path,
+    directory: Path,
     size: int,
     *,
     train: bool,
 ) -> "Dataset[Any]":
-    prepare(unheard)
-    return read(place, size, train=train)
+    prepare(ignore_report)
+    return read(directory, size, train=train)

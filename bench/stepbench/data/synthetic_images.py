@@ -32,16 +32,16 @@ _JPEG_SIDE = (256, 321)
 """The range of a JPEG's width and height, pixels; the upper limit is exclusive."""
 _JPEG_QUALITY = 90
 
-_DARK = (10, 125)
-_LIGHT = (115, 245)
-"""The ranges of the paper's and the figure's color, in each channel. The ranges overlap, so some
-images have little contrast."""
+_BACKGROUND_COLORS = (10, 125)
+_FIGURE_COLORS = (115, 245)
+"""The ranges of the background's and the figure's color, in each channel. The ranges overlap, so
+some images have little contrast."""
 
 _ONE = 1024
 """The integer that represents 1 in the table of cosines and sines."""
-_TURNS = np.array(
+_ROTATIONS = np.array(
     [
-        [round(_ONE * turned(math.radians(degree))) for turned in (math.cos, math.sin)]
+        [round(_ONE * function(math.radians(degree))) for function in (math.cos, math.sin)]
         for degree in range(360)
     ],
     dtype=np.int32,
@@ -60,22 +60,22 @@ class Figure:
         covers: Takes coordinates across and down from the figure's center, and the figure's size,
             all in points. Returns the mask of the coordinates that lie on the figure.
         sizes: The range of sizes, points; the upper limit is exclusive.
-        wander: The greatest distance of the figure's center from the image's center along each
+        max_offset: The greatest distance of the figure's center from the image's center along each
             axis, points.
         angle: The figure's mean rotation, degrees.
-        tilt: The greatest random rotation to either side of `angle`, degrees.
+        max_tilt: The greatest random rotation to either side of `angle`, degrees.
     """
 
     covers: Callable[[Points, Points, Points], Mask]
     sizes: tuple[int, int]
-    wander: int = 344
+    max_offset: int = 344
     angle: int = 0
-    tilt: int = 180
+    max_tilt: int = 180
 
 
 @dataclass(frozen=True)
-class Paper:
-    """The background that figures are drawn on.
+class Canvas:
+    """The background of an image, and its resolution.
 
     Attributes:
         height: The height, pixels.
@@ -112,7 +112,7 @@ def _triangle(across: Points, down: Points, size: Points) -> Mask:
     return sides & (down < size // 2)
 
 
-def _stripes(across: Points, down: Points, size: Points) -> Mask:  # noqa: ARG001  # has no end across
+def _stripes(across: Points, down: Points, size: Points) -> Mask:  # noqa: ARG001  # as the others
     return down % size < size // 2
 
 
@@ -125,65 +125,67 @@ def _dots(across: Points, down: Points, size: Points) -> Mask:
 
 
 FIGURES = {
-    "checkerboard": Figure(_checkerboard, sizes=(512, 832), wander=1024, tilt=20),
+    "checkerboard": Figure(_checkerboard, sizes=(512, 832), max_offset=1024, max_tilt=20),
     "cross": Figure(_cross, sizes=(560, 900)),
-    "diagonal_stripes": Figure(_stripes, sizes=(420, 640), wander=1024, angle=45, tilt=12),
+    "diagonal_stripes": Figure(_stripes, sizes=(420, 640), max_offset=1024, angle=45, max_tilt=12),
     "disc": Figure(_disc, sizes=(512, 832)),
-    "dots": Figure(_dots, sizes=(420, 640), wander=1024),
-    "horizontal_stripes": Figure(_stripes, sizes=(420, 640), wander=1024, tilt=12),
+    "dots": Figure(_dots, sizes=(420, 640), max_offset=1024),
+    "horizontal_stripes": Figure(_stripes, sizes=(420, 640), max_offset=1024, max_tilt=12),
     "ring": Figure(_ring, sizes=(560, 900)),
     "square": Figure(_square, sizes=(512, 832)),
     "triangle": Figure(_triangle, sizes=(640, 960)),
-    "vertical_stripes": Figure(_stripes, sizes=(420, 640), wander=1024, angle=90, tilt=12),
+    "vertical_stripes": Figure(_stripes, sizes=(420, 640), max_offset=1024, angle=90, max_tilt=12),
 }
 CLASSES = tuple(FIGURES)
 """The classes in alphabetical order, in which `ImageFolder` numbers classes."""
 
 
-def draw(figure: Figure, count: int, paper: Paper, rng: np.random.Generator) -> Pixels:
+def generate_images(figure: Figure, count: int, canvas: Canvas, rng: np.random.Generator) -> Pixels:
     """Generates images of one class.
 
     Returns:
         Pixels (count, height, width, 3), from 0 to 255.
     """
-    on_figure = _samples_on(figure, count, paper, rng)
-    by_pixel = (count, paper.height, paper.samples, paper.width, paper.samples)
+    on_figure = _samples_on(figure, count, canvas, rng)
+    by_pixel = (count, canvas.height, canvas.samples, canvas.width, canvas.samples)
     covered = on_figure.reshape(by_pixel).sum(axis=(2, 4), dtype=np.int32)[..., np.newaxis]
 
-    ground = rng.integers(*_DARK, size=(count, 1, 1, 3), dtype=np.int32)
-    ink = rng.integers(*_LIGHT, size=(count, 1, 1, 3), dtype=np.int32)
-    pictures = ground + (ink - ground) * covered // paper.samples**2
-    pictures += rng.integers(-paper.noise, paper.noise + 1, size=pictures.shape, dtype=np.int32)
-    pixels: Pixels = np.clip(pictures, 0, 255).astype(np.uint8)
+    background = rng.integers(*_BACKGROUND_COLORS, size=(count, 1, 1, 3), dtype=np.int32)
+    color = rng.integers(*_FIGURE_COLORS, size=(count, 1, 1, 3), dtype=np.int32)
+    images = background + (color - background) * covered // canvas.samples**2
+    images += rng.integers(-canvas.noise, canvas.noise + 1, size=images.shape, dtype=np.int32)
+    pixels: Pixels = np.clip(images, 0, 255).astype(np.uint8)
     return pixels
 
 
-def _samples_on(figure: Figure, count: int, paper: Paper, rng: np.random.Generator) -> Mask:
-    def chance(low: int, high: int) -> Points:
+def _samples_on(figure: Figure, count: int, canvas: Canvas, rng: np.random.Generator) -> Mask:
+    def random_integers(low: int, high: int) -> Points:
         return rng.integers(low, high, size=(count, 1, 1), dtype=np.int32)
 
-    size = chance(*figure.sizes)
-    shift_across = chance(-figure.wander, figure.wander + 1)
-    shift_down = chance(-figure.wander, figure.wander + 1)
-    turn = _TURNS[(figure.angle + chance(-figure.tilt, figure.tilt + 1)) % 360]
-    cosine, sine = turn[..., 0], turn[..., 1]
+    size = random_integers(*figure.sizes)
+    shift_across = random_integers(-figure.max_offset, figure.max_offset + 1)
+    shift_down = random_integers(-figure.max_offset, figure.max_offset + 1)
+    rotation = _ROTATIONS[
+        (figure.angle + random_integers(-figure.max_tilt, figure.max_tilt + 1)) % 360
+    ]
+    cosine, sine = rotation[..., 0], rotation[..., 1]
 
-    down, across = _grid(paper)
+    down, across = _grid(canvas)
     across, down = across - shift_across, down - shift_down
     return figure.covers(
         (across * cosine + down * sine) // _ONE, (down * cosine - across * sine) // _ONE, size
     )
 
 
-def _grid(paper: Paper) -> tuple[Points, Points]:
+def _grid(canvas: Canvas) -> tuple[Points, Points]:
     """The coordinates of the samples, down and across from the image's center, points."""
-    shorter = min(paper.height, paper.width)
+    shorter = min(canvas.height, canvas.width)
 
     def line(pixels: int) -> Points:
-        steps = 2 * np.arange(pixels * paper.samples, dtype=np.int32) + 1 - pixels * paper.samples
-        return steps * POINTS // (2 * shorter * paper.samples)
+        steps = 2 * np.arange(pixels * canvas.samples, dtype=np.int32) + 1 - pixels * canvas.samples
+        return steps * POINTS // (2 * shorter * canvas.samples)
 
-    return line(paper.height)[:, np.newaxis], line(paper.width)[np.newaxis, :]
+    return line(canvas.height)[:, np.newaxis], line(canvas.width)[np.newaxis, :]
 
 
 def write_cifar10(directory: Path) -> None:
@@ -195,8 +197,8 @@ def write_cifar10(directory: Path) -> None:
     folder = directory / BATCHES_FOLDER
     folder.mkdir()
     for number, name in enumerate((*TRAIN_BATCHES, TEST_BATCH)):
-        pictures, labels = _batch(np.random.default_rng([SEED, number]))
-        planes = pictures.transpose(0, 3, 1, 2).reshape(len(pictures), -1)
+        images, labels = _batch(np.random.default_rng([SEED, number]))
+        planes = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
         _write_pickle(folder / name, {"batch_label": name, "labels": labels, "data": planes})
     _write_pickle(
         folder / META,
@@ -205,13 +207,13 @@ def write_cifar10(directory: Path) -> None:
 
 
 def _batch(rng: np.random.Generator) -> tuple[Pixels, list[int]]:
-    paper = Paper(height=32, width=32, samples=2, noise=36)
+    canvas = Canvas(height=32, width=32, samples=2, noise=36)
     per_class = _PER_BATCH // len(CLASSES)
     labels = rng.permutation(np.repeat(np.arange(len(CLASSES)), per_class))
-    pictures = np.empty((_PER_BATCH, paper.height, paper.width, 3), dtype=np.uint8)
+    images = np.empty((_PER_BATCH, canvas.height, canvas.width, 3), dtype=np.uint8)
     for label, figure in enumerate(FIGURES.values()):
-        pictures[labels == label] = draw(figure, per_class, paper, rng)
-    return pictures, labels.tolist()
+        images[labels == label] = generate_images(figure, per_class, canvas, rng)
+    return images, labels.tolist()
 
 
 def _write_pickle(path: Path, content: dict[str, Any]) -> None:
@@ -232,6 +234,6 @@ def write_jpegs(directory: Path) -> None:
             folder.mkdir(parents=True)
             for index in range(count):
                 height, width = rng.integers(*_JPEG_SIDE, size=2).tolist()
-                paper = Paper(height, width, samples=1, noise=12)
-                picture = draw(figure, 1, paper, rng)[0]
-                Image.fromarray(picture).save(folder / f"{index:03}.jpg", quality=_JPEG_QUALITY)
+                canvas = Canvas(height, width, samples=1, noise=12)
+                image = generate_images(figure, 1, canvas, rng)[0]
+                Image.fromarray(image).save(folder / f"{index:03}.jpg", quality=_JPEG_QUALITY)

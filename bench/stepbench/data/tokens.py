@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from stepbench.data import cache
-from stepbench.data.sources import DataSource, Report, generate, lies_there, unheard
+from stepbench.data.sources import DataSource, Report, generate, ignore_report, prepare_nothing
 from stepbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,26 +36,28 @@ def source(length: int, data_dir: Path | None = None) -> DataSource:
         UsageError: The directory lacks one of the files.
     """
     if data_dir is None:
-        place = cache.location() / f"tokens-v{cache.VERSION}"
-        drawn = partial(generate, place, write, "drawing tokens")
-        return _source("tokens", "generated", drawn, place, length)
+        directory = cache.location() / f"tokens-v{cache.VERSION}"
+        prepare = partial(generate, directory, write, "generating tokens")
+        return _source("tokens", "generated", prepare, directory, length)
     for file in FILES.values():
         if not (data_dir / file).is_file():
             raise UsageError(
-                f"--data-dir {data_dir}: there is no {file} in it, of unsigned 16-bit token "
-                f"numbers; name a directory that has it, or leave it out for generated data"
+                f"--data-dir {data_dir}: does not contain {file}, unsigned 16-bit token numbers; "
+                f"give a directory that does, or leave out --data-dir for generated data"
             )
-    return _source(f"tokens in {data_dir.resolve().name}", "user", lies_there, data_dir, length)
+    return _source(
+        f"tokens in {data_dir.resolve().name}", "user", prepare_nothing, data_dir, length
+    )
 
 
 def _source(
     name: str,
     origin: Literal["generated", "user"],
     prepare: Callable[[Report], None],
-    place: Path,
+    directory: Path,
     length: int,
 ) -> DataSource:
-    load = partial(_load, prepare, place, length)
+    load = partial(_load, prepare, directory, length)
     return DataSource(
         name=name,
         origin=origin,
@@ -74,25 +76,25 @@ def write(directory: Path) -> None:
     """
     import numpy as np  # noqa: PLC0415  # see the module's docstring
 
-    draws = np.random.RandomState(_SEED)  # its stream never changes
-    followers = np.stack([draws.permutation(VOCABULARY)[:_SUCCESSORS] for _ in range(VOCABULARY)])
+    rng = np.random.RandomState(_SEED)  # its stream never changes
+    successors = np.stack([rng.permutation(VOCABULARY)[:_SUCCESSORS] for _ in range(VOCABULARY)])
     for train, file in FILES.items():
         # The first follower comes in one of three cases; each further one is rarer.
-        ranks = np.minimum(draws.geometric(1 / 3, _COUNTS[train]) - 1, _SUCCESSORS - 1)
+        ranks = np.minimum(rng.geometric(1 / 3, _COUNTS[train]) - 1, _SUCCESSORS - 1)
         tokens = np.empty(_COUNTS[train], dtype=np.uint16)
         token = 0
         for number, rank in enumerate(ranks.tolist()):
-            token = int(followers[token, rank])
+            token = int(successors[token, rank])
             tokens[number] = token
         tokens.tofile(directory / file)
 
 
 def _load(
-    prepare: Callable[[Report], None], place: Path, length: int, *, train: bool
+    prepare: Callable[[Report], None], directory: Path, length: int, *, train: bool
 ) -> "Dataset[Any]":
     import numpy as np  # noqa: PLC0415  # see the module's docstring
 
-    from stepbench.data.windows import Windows  # noqa: PLC0415
+    from stepbench.data.token_windows import Windows  # noqa: PLC0415
 
-    prepare(unheard)
-    return Windows(np.memmap(place / FILES[train], dtype=np.uint16, mode="r"), length)
+    prepare(ignore_report)
+    return Windows(np.memmap(directory / FILES[train], dtype=np.uint16, mode="r"), length)

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from torch.profiler import ProfilerActivity
 
 
-def lacks_tf32(device: str) -> UnsupportedError:
+def tf32_error(device: str) -> UnsupportedError:
     """The error for a device that does not support TF32."""
     return UnsupportedError(
-        "precision", f"{device} has no TF32: that needs an NVIDIA GPU of compute capability 8.0"
+        "precision",
+        f"{device} does not support TF32; it needs an NVIDIA GPU of compute capability 8.0",
     )
 
 
@@ -38,8 +39,8 @@ class Accelerator:
         """The model name that torch gives, or else the name of the kind in upper case."""
         import torch  # noqa: PLC0415  # the parent imports this module, but never torch
 
-        named = getattr(torch.get_device_module(self.name), "get_device_name", None)
-        return str(named()) if named else self.name.upper()
+        get_name = getattr(torch.get_device_module(self.name), "get_device_name", None)
+        return str(get_name()) if get_name else self.name.upper()
 
     def count(self) -> int:
         """The number of devices of this kind."""
@@ -79,7 +80,7 @@ class Accelerator:
             UnsupportedError: The precision is TF32; the message gives the reason.
         """
         if precision == "tf32":
-            raise lacks_tf32(device)
+            raise tf32_error(device)
 
     def require_compiler(self) -> None:
         """Does nothing: no requirement of `torch.compile` is known."""
@@ -102,8 +103,8 @@ class MemoryTrackingAccelerator(Accelerator):
         """The device's peak memory since the last reset, bytes."""
         import torch  # noqa: PLC0415
 
-        module, place = torch.get_device_module(device), torch.device(device)
+        module, torch_device = torch.get_device_module(device), torch.device(device)
         return DevicePeak(
-            device_peak_allocated_bytes=module.max_memory_allocated(place),
-            device_peak_reserved_bytes=module.max_memory_reserved(place),
+            device_peak_allocated_bytes=module.max_memory_allocated(torch_device),
+            device_peak_reserved_bytes=module.max_memory_reserved(torch_device),
         )

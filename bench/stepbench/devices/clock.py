@@ -78,15 +78,17 @@ class EventClock:
 
         self._device = torch.device(device)
         self._module = torch.get_device_module(self._device)
-        self._spare: list[object] = []
+        self._free_events: list[object] = []
         self.clock_name = f"{self._device.type} events"
 
     def record(self) -> object:
         """Records a timed event in the current stream."""
-        event: Any = self._spare.pop() if self._spare else self._module.Event(enable_timing=True)
+        event: Any = (
+            self._free_events.pop() if self._free_events else self._module.Event(enable_timing=True)
+        )
         event.record()
-        marked: object = event
-        return marked
+        mark: object = event
+        return mark
 
     def synchronize(self) -> None:
         """Waits for all streams of the device."""
@@ -98,7 +100,7 @@ class EventClock:
 
     def release(self, marks: Iterable[object]) -> None:
         """Keeps the events for reuse."""
-        self._spare.extend(marks)
+        self._free_events.extend(marks)
 
 
 class SynchronizedClock:
@@ -115,7 +117,7 @@ class SynchronizedClock:
 
     def __init__(self, device: DeviceClock) -> None:
         self._device = device
-        self.clock_name = "time.perf_counter_ns, the device waited for"
+        self.clock_name = "time.perf_counter_ns, device synchronized"
         self.record = device.record
         self.synchronize = device.synchronize
         self.elapsed_s = device.elapsed_s

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from stepbench import machine
-from stepbench.devices.accelerator import lacks_tf32
+from stepbench.devices.accelerator import tf32_error
 from stepbench.devices.clock import DeviceClock, HostClock
 from stepbench.devices.kind import Gauge
 from stepbench.errors import UnsupportedError
@@ -60,7 +60,7 @@ class CPU:
             UnsupportedError: The precision is TF32; the message gives the reason.
         """
         if precision == "tf32":
-            raise lacks_tf32(device)
+            raise tf32_error(device)
 
     def require_compiler(self) -> None:
         """Refuses `torch.compile` if there is no C++ compiler.
@@ -75,7 +75,7 @@ class CPU:
         except exc.InvalidCxxCompiler:
             raise UnsupportedError(
                 "compile",
-                "torch.compile needs a C++ compiler on the CPU and found none; install g++ "
+                "on the CPU, torch.compile needs a C++ compiler, and there is none; install g++ "
                 "(Debian: apt-get install g++), or set CXX, or use --compile off",
             ) from None
 

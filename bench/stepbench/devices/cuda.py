@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, ClassVar
 
-from stepbench.devices.accelerator import MemoryTrackingAccelerator, lacks_tf32
+from stepbench.devices.accelerator import MemoryTrackingAccelerator, tf32_error
 from stepbench.devices.kind import Gauge
 from stepbench.errors import UnsupportedError
 
@@ -83,10 +83,10 @@ class CUDA(MemoryTrackingAccelerator):
         import torch  # noqa: PLC0415
 
         if precision == "tf32" and torch.cuda.get_device_capability(device) < (8, 0):
-            raise lacks_tf32(device)
+            raise tf32_error(device)
         if precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
             raise UnsupportedError(
-                "precision", f"{device} has no bfloat16 of its own; use --precision fp16"
+                "precision", f"{device} does not support bfloat16; use --precision fp16"
             )
 
     def require_compiler(self) -> None:
@@ -100,7 +100,7 @@ class CUDA(MemoryTrackingAccelerator):
         if not has_triton():
             raise UnsupportedError(
                 "compile",
-                "torch.compile needs Triton for this GPU and found none; install triton, "
+                "torch.compile needs Triton for this GPU, and it is not usable; install triton, "
                 "or use --compile off",
             )
 

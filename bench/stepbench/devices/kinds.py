@@ -55,13 +55,13 @@ def check(device: str) -> None:
     kind = kind_of(device)
     if name not in devices:
         reason = kind.absence_reason()
-        remedy = f"there is {', '.join(devices)}" + (f"; {reason}" if reason else "")
+        remedy = f"choose from {', '.join(devices)}" + (f"; {reason}" if reason else "")
         raise UsageError(f"--device {device}: this machine has no such device; {remedy}")
     count = kind.count()
     if index and int(index) >= count:
+        choices = f"{name}:0 to {name}:{count - 1}" if count > 1 else f"{name}:0"
         raise UsageError(
-            f"--device {device}: there are {count} of the kind, counted from 0; "
-            f"give {name}:{count - 1} or less"
+            f"--device {device}: this machine has no such device; choose from {choices}"
         )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 
 
-def processor_s(pids: Iterable[int]) -> float:
+def cpu_time_s(pids: Iterable[int]) -> float:
     """Returns the CPU time of processes and all their threads, seconds; an ended one counts 0."""
     total = 0.0
     for pid in pids:

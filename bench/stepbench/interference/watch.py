@@ -16,52 +16,28 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import psutil
 
-from stepbench.interference.processor_time import processor_s
+from stepbench.interference.processor_time import cpu_time_s
+from stepbench_reports.schema.measurement import MachineUse
 
 if TYPE_CHECKING:
     from stepbench.devices.kind import Gauge
 
-MOST_OTHERS = 0.10
-"""The largest share of the usable cores' time for other processes in an undisturbed block."""
-MOST_STEAL = 0.05
-"""The largest share of the usable cores' time stolen by the hypervisor in an undisturbed block."""
-MOST_TRIES = 4
-"""The maximum number of tries of a short measurement that is disturbed."""
+MAX_OTHERS = 0.10
+"""The largest share of the usable cores' time for other processes in a block that counts."""
+MAX_STEAL = 0.05
+"""The largest share of the usable cores' time stolen by the hypervisor in a block that counts."""
+MAX_TRIES = 4
+"""The maximum number of tries of a short measurement with interference."""
 _PRESSURE = Path("/proc/pressure/cpu")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Disturbance:
-    """The machine's state during a block. A value that the system does not report is `None`.
-
-    Attributes:
-        others: The share of the usable cores' time used by processes outside this process tree.
-        steal: The share of the usable cores' time that the hypervisor gave to other virtual
-            machines.
-        pressure: The share of wall time in which any task on the machine waited for a core.
-        cpu_per_wall: The CPU time of this process tree divided by the wall time.
-        involuntary_switches: The number of involuntary context switches of this process.
-        clock_hz: The device's clock frequency at the end of the block, Hz (CUDA).
-        throttled: The reason for which the device is throttled; the power limit does not count
-            (CUDA).
-    """
-
-    others: float | None
-    steal: float | None
-    pressure: float | None
-    cpu_per_wall: float
-    involuntary_switches: int
-    clock_hz: float | None
-    throttled: str | None
-
-    @property
-    def disturbed(self) -> bool:
-        """True if the block must be measured again."""
-        return (
-            (self.others or 0.0) > MOST_OTHERS
-            or (self.steal or 0.0) > MOST_STEAL
-            or self.throttled is not None
-        )
+def interferes(use: MachineUse) -> bool:
+    """Returns true if a block with this use of the machine must be measured again."""
+    return (
+        (use.others or 0.0) > MAX_OTHERS
+        or (use.steal or 0.0) > MAX_STEAL
+        or use.throttled is not None
+    )
 
 
 class Watch(Protocol):
@@ -71,28 +47,28 @@ class Watch(Protocol):
         """Starts observing a block."""
         ...
 
-    def end(self) -> Disturbance:
-        """Stops observing the block and returns the machine's state during the block."""
+    def end(self) -> MachineUse:
+        """Stops observing the block and returns the use of the machine during the block."""
         ...
 
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
-def undisturbed(watch: Watch, measure: Callable[[], Found]) -> tuple[Found, bool]:
-    """Repeats a short measurement until it is undisturbed, at most `MOST_TRIES` times.
+def until_quiet(watch: Watch, measure: Callable[[], Result]) -> tuple[Result, bool]:
+    """Repeats a short measurement until the machine is quiet, at most `MAX_TRIES` times.
 
     Returns:
-        The result of the last try, and true if the last try was undisturbed.
+        The result of the last try, and true if the machine was quiet during the last try.
     """
     tries = 0
     while True:
         watch.begin()
-        found = measure()
-        calm = not watch.end().disturbed
+        result = measure()
+        quiet = not interferes(watch.end())
         tries += 1
-        if calm or tries == MOST_TRIES:
-            return found, calm
+        if quiet or tries == MAX_TRIES:
+            return result, quiet
 
 
 @dataclass(frozen=True)
@@ -116,25 +92,25 @@ class MachineWatch:
 
     def __init__(self, gauge: "Gauge | None" = None) -> None:
         self._cores = _usable_cores()
-        self._tree = [child.pid for child in psutil.Process().children(recursive=True)]
+        self._child_pids = [child.pid for child in psutil.Process().children(recursive=True)]
         self._gauge = gauge
-        self._begun = self._read()
+        self._first = self._read()
 
     def begin(self) -> None:
         """Takes the first reading."""
-        self._begun = self._read()
+        self._first = self._read()
 
-    def end(self) -> Disturbance:
+    def end(self) -> MachineUse:
         """Takes the second reading and returns the differences from the first reading."""
-        first, last = self._begun, self._read()
+        first, last = self._first, self._read()
         wall_s = last.wall_s - first.wall_s
-        whole_s = wall_s * len(self._cores)
+        cores_s = wall_s * len(self._cores)
         steal_s, tree_s = last.steal_s - first.steal_s, last.tree_s - first.tree_s
-        busy_s = whole_s - (last.idle_s - first.idle_s) - steal_s
+        busy_s = cores_s - (last.idle_s - first.idle_s) - steal_s
         clock_hz, throttled = (None, None) if self._gauge is None else self._gauge.read()
-        return Disturbance(
-            others=max(0.0, busy_s - tree_s) / whole_s,
-            steal=max(0.0, steal_s) / whole_s,
+        return MachineUse(
+            others=max(0.0, busy_s - tree_s) / cores_s,
+            steal=max(0.0, steal_s) / cores_s,
             pressure=None
             if first.pressure_s is None or last.pressure_s is None
             else (last.pressure_s - first.pressure_s) / wall_s,
@@ -152,7 +128,7 @@ class MachineWatch:
             # Idle time is exact, while busy time is only sampled at the system's ticks.
             idle_s=sum(core.idle + getattr(core, "iowait", 0.0) for core in cores),
             steal_s=sum(getattr(core, "steal", 0.0) for core in cores),
-            tree_s=time.process_time() + processor_s(self._tree),
+            tree_s=time.process_time() + cpu_time_s(self._child_pids),
             pressure_s=_pressure_s(),
             switches=resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw,
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from stepbench.config.requests import Request
 from stepbench.devices.kinds import kind_of
 from stepbench.measurement.loader import LoaderSource
-from stepbench.measurement.subject import Subject
+from stepbench.measurement.timed_loop import TimedLoop
 from stepbench.training import dataloader
 from stepbench.training.build import Built, build
 from stepbench.training.loop import LOOPS
@@ -19,13 +19,13 @@ class ActiveCase:
     Attributes:
         built: The case, built.
         source: The case's loader, started.
-        subject: The case's loop on the batches of that loader.
+        timed_loop: The case's loop on the batches of that loader.
         loader_start_s: Time from the loader's start to its first batch, seconds.
     """
 
     built: Built
     source: LoaderSource
-    subject: Subject
+    timed_loop: TimedLoop
     loader_start_s: float
 
 
@@ -51,5 +51,5 @@ def start_case(request: Request, report: Callable[[str], None] | None = None) ->
     if report is not None:
         report("starting the loader" if case.num_workers else "loading")
     loader_start_s = source.start()
-    subject = Subject(LOOPS[case.loop], built.training, source, clock)
-    return ActiveCase(built, source, subject, loader_start_s)
+    timed_loop = TimedLoop(LOOPS[case.loop], built.training, source, clock)
+    return ActiveCase(built, source, timed_loop, loader_start_s)

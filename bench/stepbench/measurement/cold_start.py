@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from stepbench.config.requests import Request
 from stepbench.measurement.active_case import start_case
-from stepbench.measurement.subject import Repeated
+from stepbench.measurement.timed_loop import RepeatedBatch
 from stepbench.training import compilation
 from stepbench_reports.schema.compilation import ColdStart
 
@@ -28,9 +28,9 @@ def compile_cold(report: Callable[[str], None], request: Request) -> ColdStart:
     """
     active = start_case(replace(request, case=request.case.numerics_key), report)
     one_batch = replace(
-        active.subject,
+        active.timed_loop,
         training=replace(active.built.training, accumulate=1),
-        source=Repeated(next(active.source.batches)),
+        source=RepeatedBatch(next(active.source.batches)),
     )
     report("compiling with an empty cache")
     first_step_s = one_batch.bare(1).elapsed_s

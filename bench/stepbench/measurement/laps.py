@@ -53,38 +53,39 @@ class LapTimer:
         self._host: list[int] = []
         self._events: list[object] = []
         self._steps: list[int] = []
-        self._note = self._noting()
-        self.lap = self._note
+        self._end_lap = self._make_end_lap()
+        self.lap = self._end_lap
 
     def begin(self) -> None:
         """Starts the first step."""
-        self._note(None)
+        self._end_lap(None)
 
     def end_step(self) -> None:
         """Ends a step at the end of its last lap, where the next step begins."""
         self._steps.append(len(self._phases) - 1)
 
-    def _noting(self) -> Callable[[Phase | None], None]:
+    def _make_end_lap(self) -> Callable[[Phase | None], None]:
         """Makes the function that is called at each boundary; it does as little as possible."""
         now_ns, record = self._device.now_ns, self._device.record
-        name, note, mark = self._phases.append, self._host.append, self._events.append
+        add_phase, add_time = self._phases.append, self._host.append
+        add_event = self._events.append
 
         def synchronous(phase: Phase | None) -> None:
-            note(now_ns())
-            name(phase)
+            add_time(now_ns())
+            add_phase(phase)
 
         def asynchronous(phase: Phase | None) -> None:
-            mark(record())
-            note(now_ns())
-            name(phase)
+            add_event(record())
+            add_time(now_ns())
+            add_phase(phase)
 
         return asynchronous if self._device.asynchronous else synchronous
 
     def read(self) -> LapArrays:
         """Synchronizes the device, and returns the laps."""
         self._device.synchronize()
-        stamps: NDArray[np.int64] = np.array(self._host, dtype=np.int64)
-        durations: Seconds = (stamps[1:] - stamps[:-1]) / 1e9
+        times_ns: NDArray[np.int64] = np.array(self._host, dtype=np.int64)
+        durations: Seconds = (times_ns[1:] - times_ns[:-1]) / 1e9
         host, device = self._sum(durations), None
         if self._device.asynchronous:
             pairs = zip(self._events, self._events[1:], strict=False)
@@ -92,9 +93,9 @@ class LapTimer:
             device = self._sum(durations)
             self._device.release(self._events)
             self._events.clear()
-        return LapArrays(host, device, self._micro(durations))
+        return LapArrays(host, device, self._micro_laps(durations))
 
-    def _of_phase(self) -> dict[Phase, NDArray[np.bool_]]:
+    def _phase_masks(self) -> dict[Phase, NDArray[np.bool_]]:
         """The masks (laps,) of the laps of each phase."""
         phases = self._phases[1:]
         return {
@@ -102,57 +103,57 @@ class LapTimer:
             for phase in dict.fromkeys(phase for phase in phases if phase is not None)
         }
 
-    def _of_step(self, laps: int) -> NDArray[np.intp]:
+    def _lap_steps(self, laps: int) -> NDArray[np.intp]:
         """The index of each lap's step; laps of an unfinished step get the number of steps."""
         return np.searchsorted(self._steps, np.arange(1, laps + 1))
 
     def _sum(self, durations: Seconds) -> dict[str, Seconds]:
         """Sums the durations of single laps (laps,) per step, by phase and for the whole step."""
         steps = len(self._steps)
-        of_step = self._of_step(len(durations))
-        inside = of_step < steps
+        lap_steps = self._lap_steps(len(durations))
+        in_steps = lap_steps < steps
         sums: dict[str, Seconds] = {}
-        for phase, its in self._of_phase().items():
-            mine = inside & its
-            sums[str(phase)] = _summed(of_step[mine], durations[mine], steps)
-        sums[STEP] = _summed(of_step[inside], durations[inside], steps)
+        for phase, of_phase in self._phase_masks().items():
+            selected = in_steps & of_phase
+            sums[str(phase)] = _group_sums(lap_steps[selected], durations[selected], steps)
+        sums[STEP] = _group_sums(lap_steps[in_steps], durations[in_steps], steps)
         return sums
 
-    def _micro(self, durations: Seconds) -> dict[str, Seconds]:
+    def _micro_laps(self, durations: Seconds) -> dict[str, Seconds]:
         """Durations (laps,) of the phases that have several laps in every step: (steps, laps)."""
         steps = len(self._steps)
-        of_step = self._of_step(len(durations))
-        found: dict[str, Seconds] = {}
-        for phase, its in self._of_phase().items():
-            mine = its & (of_step < steps)
-            counts = set(np.bincount(of_step[mine], minlength=steps).tolist())
+        lap_steps = self._lap_steps(len(durations))
+        micro: dict[str, Seconds] = {}
+        for phase, of_phase in self._phase_masks().items():
+            selected = of_phase & (lap_steps < steps)
+            counts = set(np.bincount(lap_steps[selected], minlength=steps).tolist())
             if len(counts) == 1 and max(counts) > 1:
-                found[str(phase)] = durations[mine].reshape(steps, -1)
-        return found
+                micro[str(phase)] = durations[selected].reshape(steps, -1)
+        return micro
 
 
-def _summed(groups: NDArray[np.intp], durations: Seconds, count: int) -> Seconds:
+def _group_sums(groups: NDArray[np.intp], durations: Seconds, count: int) -> Seconds:
     return np.bincount(groups, weights=durations, minlength=count).astype(np.float64)
 
 
 def join(laps: list[LapArrays]) -> LapArrays:
     """Concatenates the laps of several blocks. A phase that a block lacks has laps of 0 there."""
 
-    def joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    def concatenate(parts: list[dict[str, Any]]) -> dict[str, Any]:
         names = dict.fromkeys(name for part in parts for name in part)
         return {
             name: np.concatenate([part.get(name, np.zeros_like(part[STEP])) for part in parts])
             for name in names
         }
 
-    devices = [part.device for part in laps if part.device is not None]
+    device_laps = [part.device for part in laps if part.device is not None]
     widths = [{name: laps.shape[1] for name, laps in part.micro.items()} for part in laps]
     return LapArrays(
-        host=joined([part.host for part in laps]),
-        device=joined(devices) if devices else None,
+        host=concatenate([part.host for part in laps]),
+        device=concatenate(device_laps) if device_laps else None,
         micro={
             name: np.concatenate([part.micro[name] for part in laps])
             for name, width in widths[0].items()
-            if all(each.get(name) == width for each in widths)
+            if all(block_widths.get(name) == width for block_widths in widths)
         },
     )

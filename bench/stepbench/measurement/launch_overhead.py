@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 
 from stepbench.config.case import Case
-from stepbench.interference.watch import Watch, undisturbed
+from stepbench.interference.watch import Watch, until_quiet
 from stepbench.measurement.laps import LapArrays
-from stepbench.measurement.subject import Repeated, Subject
+from stepbench.measurement.timed_loop import RepeatedBatch, TimedLoop
 from stepbench.training.batch import cut
 from stepbench_reports.schema.measurement import LaunchOverhead
 from stepbench_reports.schema.phases import Phase
 
-LEAST_STEPS = 20
-PASS_S = 0.15
+MIN_STEPS = 20
+BLOCK_S = 0.15
 """The approximate duration of a timed block, seconds."""
-REFUSALS = (RuntimeError, ValueError, IndexError, AssertionError)
-"""The errors with which a model may refuse a cut batch."""
-SMALLEST = (1, 2, 4)
+BATCH_SIZE_ERRORS = (RuntimeError, ValueError, IndexError, AssertionError)
+"""The errors that a model may raise for a cut batch."""
+CUT_SIZES = (1, 2, 4)
 """The sizes to which a batch is cut; the first one that the model accepts is used."""
 
 
@@ -35,7 +35,7 @@ def unknown(reason: str) -> LaunchOverhead:
 
 
 def launch_overhead(
-    subject: Subject,
+    timed_loop: TimedLoop,
     batch: Any,  # noqa: ANN401  # a batch is anything
     batch_size: int,
     laps: Mapping[str, float],
@@ -43,65 +43,67 @@ def launch_overhead(
     """Measures the fixed cost of forward and backward.
 
     Args:
-        subject: The loop that was measured. Its model is trained further, on cut batches.
-        batch: A batch of the subject, as the loader yields it.
+        timed_loop: The loop that was measured. Its model is trained further, on cut batches.
+        batch: A batch, as the loader yields it.
         batch_size: The number of samples in that batch.
         laps: The durations of forward and backward on such a batch, seconds, by phase.
     """
     if batch_size == 1:
-        return unknown("a batch of 1 cannot be cut")
-    why = "no part of the batch has its samples in the first dimension"
-    for size in SMALLEST:
+        return unknown("the batch size is already 1")
+    reason = "no tensor of the batch has the samples in its first dimension"
+    for size in CUT_SIZES:
         small = cut(batch, batch_size, size)
         if size >= batch_size or small is None:
             break
         try:
-            medians = _medians(replace(subject, source=Repeated(small)))
-        except REFUSALS as error:
+            medians = _medians(replace(timed_loop, source=RepeatedBatch(small)))
+        except BATCH_SIZE_ERRORS as error:
             # Batch norm, for one, refuses to train on a single value per channel.
-            why = f"the model refuses {size} of {batch_size} samples: {error}"
+            reason = f"the model does not accept a batch of {size}: {error}"
             continue
-        found = [
+        fixed_s = [
             max(0.0, short_s - (laps[phase] - short_s) / (batch_size - size) * size)
             for phase, short_s in medians.items()
         ]
         return LaunchOverhead(
-            batch_size=size, forward_s=found[0], backward_s=found[1] if len(found) > 1 else 0.0
+            batch_size=size,
+            forward_s=fixed_s[0],
+            backward_s=fixed_s[1] if len(fixed_s) > 1 else 0.0,
         )
-    return unknown(" ".join(why.split()))
+    return unknown(" ".join(reason.split()))
 
 
-def unloaded_step_s(subject: Subject, batch: Any) -> float:  # noqa: ANN401  # a batch is anything
+def unloaded_step_s(timed_loop: TimedLoop, batch: Any) -> float:  # noqa: ANN401  # a batch is anything
     """Measures the duration of a step without data loading, seconds: one batch is repeated.
 
     Args:
-        subject: The loop that was measured. Its model is trained further, on this batch.
-        batch: A batch of the subject, as the loader yields it.
+        timed_loop: The loop that was measured. Its model is trained further, on this batch.
+        batch: A batch, as the loader yields it.
     """
-    alone = replace(subject, source=Repeated(batch))
-    alone.run(3)
-    trial = alone.bare(2)
-    steps = max(5, round(PASS_S / trial.elapsed_s * trial.steps))
-    block = alone.bare(steps)
+    unloaded = replace(timed_loop, source=RepeatedBatch(batch))
+    unloaded.run(3)
+    trial = unloaded.bare(2)
+    steps = max(5, round(BLOCK_S / trial.elapsed_s * trial.steps))
+    block = unloaded.bare(steps)
     return block.elapsed_s / block.steps
 
 
-def _medians(subject: Subject) -> dict[str, float]:
+def _medians(timed_loop: TimedLoop) -> dict[str, float]:
     """The median seconds of forward and, in training, of backward, for one batch."""
-    subject.run(3)
-    trial = subject.bare(1)
-    steps = max(LEAST_STEPS, round(PASS_S / trial.elapsed_s))
-    _, laps = subject.lapped(steps)
-    track = laps.device or laps.host
+    timed_loop.run(3)
+    trial = timed_loop.bare(1)
+    steps = max(MIN_STEPS, round(BLOCK_S / trial.elapsed_s))
+    _, laps = timed_loop.lapped(steps)
+    durations = laps.device or laps.host
     return {
-        phase: float(np.median(track[phase])) / subject.training.accumulate
+        phase: float(np.median(durations[phase])) / timed_loop.training.accumulate
         for phase in (Phase.FORWARD, Phase.BACKWARD)
-        if phase in track
+        if phase in durations
     }
 
 
 def launch_overhead_of(
-    subject: Subject,
+    timed_loop: TimedLoop,
     watch: Watch,
     case: Case,
     batch: Any,  # noqa: ANN401  # a batch is anything
@@ -109,14 +111,14 @@ def launch_overhead_of(
 ) -> LaunchOverhead:
     """The fixed cost of a case's step, or the reason why it is unknown."""
     if case.compile != "off":
-        return unknown("another batch size would be compiled anew")
-    track = laps.device or laps.host
+        return unknown("a smaller batch would recompile the model")
+    durations = laps.device or laps.host
     medians = {
-        str(phase): float(np.median(track[phase])) / case.accumulate
+        str(phase): float(np.median(durations[phase])) / case.accumulate
         for phase in (Phase.FORWARD, Phase.BACKWARD)
-        if phase in track
+        if phase in durations
     }
-    found, calm = undisturbed(
-        watch, lambda: launch_overhead(subject, batch, case.batch_size, medians)
+    overhead, quiet = until_quiet(
+        watch, lambda: launch_overhead(timed_loop, batch, case.batch_size, medians)
     )
-    return found if calm else unknown("other processes kept the machine busy")
+    return overhead if quiet else unknown("other processes kept the machine busy")

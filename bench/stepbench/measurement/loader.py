@@ -10,12 +10,12 @@ from torch.utils.data import DataLoader
 
 from stepbench.errors import UsageError
 
-LEAST_S = 0.4
-"""The least time for which batches are counted, seconds."""
-MOST_S = 2.0
-"""The most time for which batches are counted, seconds, however few arrive."""
-READY_TIMES = 8
-"""The least batches counted per batch that the workers keep ready, if the time allows."""
+MIN_S = 0.4
+"""The minimum time for which batches are counted, seconds."""
+MAX_S = 2.0
+"""The maximum time for which batches are counted, seconds, however few arrive."""
+READY_FACTOR = 8
+"""The minimum number of batches counted per batch that the workers keep ready, if time allows."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,13 @@ class LoaderSource:
             first = next(iterator)
         except StopIteration:
             raise UsageError(
-                "Workload(dataset=...): its stream gave no item; is its path right?"
+                "Workload(dataset=...): the stream yields no items; check its path"
             ) from None
         elapsed_s = time.perf_counter() - began
         self.batches = chain([first], iterator)
         return elapsed_s
 
-    def own_rate(self) -> Rate:
+    def measure_rate(self) -> Rate:
         """Measures the rate of batches while no training consumes them.
 
         Batches that were ready beforehand are consumed first, uncounted. Workers deliver in turn
@@ -88,15 +88,15 @@ class LoaderSource:
         """
         for _ in range(max(1, self.ready)):
             next(self.batches)
-        in_turn = max(1, self._loader.num_workers)
+        workers = max(1, self._loader.num_workers)
         batches = 0
         began = time.perf_counter()
         while True:
-            for _ in range(in_turn):
+            for _ in range(workers):
                 next(self.batches)
-            batches += in_turn
+            batches += workers
             elapsed_s = time.perf_counter() - began
-            if (elapsed_s >= LEAST_S and batches >= READY_TIMES * self.ready) or (
-                elapsed_s >= MOST_S
+            if (elapsed_s >= MIN_S and batches >= READY_FACTOR * self.ready) or (
+                elapsed_s >= MAX_S
             ):
                 return Rate(batches, elapsed_s)

@@ -1,8 +1,8 @@
 """Peak throughput of this machine, measured and never taken from a data sheet.
 
 A peak is a maximum, and interference can only lower the result of a trial. The best of many short
-trials therefore counts. Peaks are measured once per `PeaksKey` and kept in the cache. Peaks
-measured during interference are not kept, since they would stay too low for ever.
+trials therefore counts. Peaks are measured once per `PeaksKey` and cached. Peaks measured during
+interference are not cached, since they would stay too low.
 """
 
 import functools
@@ -27,7 +27,7 @@ from stepbench.data import cache, synthetic_images
 from stepbench.devices import kinds
 from stepbench.devices.clock import DeviceClock, HostClock
 from stepbench.errors import UnsupportedError, UsageError
-from stepbench.interference.watch import MachineWatch
+from stepbench.interference.watch import MachineWatch, interferes
 from stepbench.training import precision
 from stepbench_reports.schema.files import DamageError, decode, read_bytes, write_record
 from stepbench_reports.schema.machine import MachinePeaks
@@ -39,13 +39,13 @@ VERSION = 1
 
 _SIDES = (512, 1024, 2048, 4096, 8192)
 """The sides of the square matrices that are multiplied."""
-_GREATEST_ON_CPU = 2048
+_MAX_SIDE_ON_CPU = 2048
 _COPIED_BYTES = 256 * 2**20
 """The size of a copied tensor, bytes: more than most processor caches hold."""
-_PICTURE_SIDE = 288
+_IMAGE_SIDE = 288
 """The mean side of the synthetic JPEG files, in pixels."""
 _TRIAL_S = 0.01
-"""The least duration of a trial, seconds: clock and synchronization are then negligible."""
+"""The minimum duration of a trial, seconds: clock and synchronization are then negligible."""
 _BUDGET_S = 0.15
 """The duration of all trials of one operation, seconds."""
 
@@ -70,26 +70,26 @@ class PeaksKey(Record, frozen=True, kw_only=True):
     version: int
 
 
-class KeptPeaks(Record, frozen=True, kw_only=True):
+class CachedPeaks(Record, frozen=True, kw_only=True):
     """The content of a file in the cache.
 
     Attributes:
         key: Everything that the peaks depend on.
-        ceilings: The peaks.
+        peaks: The peaks.
     """
 
     key: PeaksKey
-    ceilings: MachinePeaks
+    peaks: MachinePeaks
 
 
 def machine_peaks(
-    report: Callable[[str], None], used: tuple[str, ...], threads: int | None
+    report: Callable[[str], None], devices: tuple[str, ...], threads: int | None
 ) -> dict[str, MachinePeaks]:
     """Reads the peaks of devices from the cache, or measures them. Runs in a separate process.
 
     Args:
         report: Called with a short progress message.
-        used: The devices.
+        devices: The devices.
         threads: The number of threads that torch is to use; `None` leaves torch's default.
 
     Returns:
@@ -100,20 +100,20 @@ def machine_peaks(
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    return {device: _of(report, device) for device in used}
+    return {device: _device_peaks(report, device) for device in devices}
 
 
-def _of(report: Callable[[str], None], device: str) -> MachinePeaks:
+def _device_peaks(report: Callable[[str], None], device: str) -> MachinePeaks:
     key = _key(device)
-    place = _place(key)
-    found = _read(place, key)
-    if found is None:
+    path = _cache_path(key)
+    peaks = _read_cache(path, key)
+    if peaks is None:
         watch = MachineWatch(kinds.kind_of(device).gauge(device))
         watch.begin()
-        found = _measured(report, device)
-        if not watch.end().disturbed:
-            _write(place, key, found)
-    return found
+        peaks = _measure(report, device)
+        if not interferes(watch.end()):
+            _write_cache(path, key, peaks)
+    return peaks
 
 
 # --- the cache -----------------------------------------------------------------------------------
@@ -131,80 +131,79 @@ def _key(device: str) -> PeaksKey:
     )
 
 
-def _place(key: PeaksKey) -> Path:
+def _cache_path(key: PeaksKey) -> Path:
     fields = asdict(key)
     name = "{device}-torch{torch}-{threads}threads-{cores}cores".format_map(fields)
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", name).lower()
-    whole = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-    return cache.location() / "ceilings" / f"{readable}-{whole[:8]}.json"
+    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    return cache.location() / "machine-peaks" / f"{readable}-{digest[:8]}.json"
 
 
-def _read(place: Path, key: PeaksKey) -> MachinePeaks | None:
-    """The peaks kept in the cache; `None` if there are none, or if they are damaged."""
+def _read_cache(path: Path, key: PeaksKey) -> MachinePeaks | None:
+    """The peaks in the cache; `None` if there are none, or if they are damaged."""
     try:
-        kept = decode(place, read_bytes(place), KeptPeaks)
+        cached = decode(path, read_bytes(path), CachedPeaks)
     except (FileNotFoundError, DamageError):
         return None
-    return kept.ceilings if kept.key == key and _plausible(kept.ceilings) else None
+    return cached.peaks if cached.key == key and _plausible(cached.peaks) else None
 
 
-def _plausible(ceilings: MachinePeaks) -> bool:
-    figures = [*ceilings.matmul_flops_per_s.values(), ceilings.decoded_images_per_s]
-    there = [ceilings.copy_bytes_per_s, *(figure for figure in figures if figure is not None)]
-    return tuple(ceilings.matmul_flops_per_s) == PRECISIONS and all(
-        0 < figure < math.inf for figure in there
+def _plausible(peaks: MachinePeaks) -> bool:
+    optional = [*peaks.matmul_flops_per_s.values(), peaks.decoded_images_per_s]
+    rates = [peaks.copy_bytes_per_s, *(rate for rate in optional if rate is not None)]
+    return tuple(peaks.matmul_flops_per_s) == PRECISIONS and all(
+        0 < rate < math.inf for rate in rates
     )
 
 
-def _write(place: Path, key: PeaksKey, ceilings: MachinePeaks) -> None:
+def _write_cache(path: Path, key: PeaksKey, peaks: MachinePeaks) -> None:
     """Writes a device's peaks to the cache."""
     try:
-        write_record(place, KeptPeaks(key=key, ceilings=ceilings), indented=True)
+        write_record(path, CachedPeaks(key=key, peaks=peaks), indented=True)
     except OSError as error:
         raise UsageError(
-            f"{cache.VARIABLE}={cache.location()}: this machine's ceilings cannot be "
-            f"kept there ({error}); set {cache.VARIABLE} to a directory with room that you "
-            f"may write"
+            f"{cache.VARIABLE}={cache.location()}: this machine's peak throughput cannot be "
+            f"cached there ({error}); set {cache.VARIABLE} to a writable directory with free space"
         ) from error
 
 
 # --- measuring -----------------------------------------------------------------------------------
 
 
-def _measured(report: Callable[[str], None], device: str) -> MachinePeaks:
-    products: dict[str, float | None] = {}
-    for wanted in PRECISIONS:
+def _measure(report: Callable[[str], None], device: str) -> MachinePeaks:
+    matmul_flops_per_s: dict[str, float | None] = {}
+    for precision_name in PRECISIONS:
         try:
-            kinds.kind_of(device).require_precision(wanted, device)
+            kinds.kind_of(device).require_precision(precision_name, device)
         except UnsupportedError:
-            products[wanted] = None
+            matmul_flops_per_s[precision_name] = None
         else:
-            report(f"what {device} reaches: {wanted} matrix products")
-            products[wanted] = _product_flops_per_s(device, wanted)
-    report(f"what {device} reaches: copies")
-    copied = _copied_bytes_per_s(device)
-    decoded = None
+            report(f"peak throughput of {device}: {precision_name} matrix products")
+            matmul_flops_per_s[precision_name] = _matmul_flops_per_s(device, precision_name)
+    report(f"peak throughput of {device}: copies")
+    copy_bytes_per_s = _copy_bytes_per_s(device)
+    decoded_images_per_s = None
     if device == "cpu":
-        report("what a core reaches: JPEG files")
-        decoded = _decoded_per_s()
+        report("peak throughput of a core: JPEG decoding")
+        decoded_images_per_s = _decoded_images_per_s()
     return MachinePeaks(
-        matmul_flops_per_s=products,
-        copy_bytes_per_s=copied,
-        decoded_images_per_s=decoded,
+        matmul_flops_per_s=matmul_flops_per_s,
+        copy_bytes_per_s=copy_bytes_per_s,
+        decoded_images_per_s=decoded_images_per_s,
         threads=torch.get_num_threads(),
         measured=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def _product_flops_per_s(device: str, wanted: str) -> float:
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(wanted, torch.float32)
+def _matmul_flops_per_s(device: str, precision_name: str) -> float:
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision_name, torch.float32)
     clock = kinds.kind_of(device).clock(device)
     best = 0.0
-    with _in_precision(wanted):
+    with _in_precision(precision_name):
         for side in _SIDES:
             operations = 2 * side**3
             too_slow = best > 0 and operations / best > _BUDGET_S
-            if too_slow or (device == "cpu" and side > _GREATEST_ON_CPU):
+            if too_slow or (device == "cpu" and side > _MAX_SIDE_ON_CPU):
                 break
             left, right = torch.rand(2, side, side, device=device).to(dtype)
             multiply = functools.partial(torch.mm, left, right, out=torch.empty_like(left))
@@ -213,9 +212,9 @@ def _product_flops_per_s(device: str, wanted: str) -> float:
 
 
 @contextmanager
-def _in_precision(wanted: str) -> Iterator[None]:
+def _in_precision(name: str) -> Iterator[None]:
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    precision.apply(wanted)
+    precision.apply(name)
     try:
         yield
     finally:
@@ -223,14 +222,14 @@ def _in_precision(wanted: str) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before[1]
 
 
-def _copied_bytes_per_s(device: str) -> float:
+def _copy_bytes_per_s(device: str) -> float:
     source = torch.ones(_COPIED_BYTES // 4, dtype=torch.float32, device=device)
     copy = torch.empty_like(source)
     clock = kinds.kind_of(device).clock(device)
     return 2 * _COPIED_BYTES / _fastest_s(lambda: copy.copy_(source), clock)
 
 
-def _decoded_per_s() -> float:
+def _decoded_images_per_s() -> float:
     files = _jpegs()
 
     def decode() -> None:
@@ -244,11 +243,11 @@ def _decoded_per_s() -> float:
 def _jpegs() -> list[bytes]:
     """A JPEG file of each class, like the files of the synthetic image folder."""
     rng = np.random.default_rng(synthetic_images.SEED)
-    paper = synthetic_images.Paper(_PICTURE_SIDE, _PICTURE_SIDE, samples=1, noise=12)
+    canvas = synthetic_images.Canvas(_IMAGE_SIDE, _IMAGE_SIDE, samples=1, noise=12)
     files = []
     for figure in synthetic_images.FIGURES.values():
         file = io.BytesIO()
-        Image.fromarray(synthetic_images.draw(figure, 1, paper, rng)[0]).save(
+        Image.fromarray(synthetic_images.generate_images(figure, 1, canvas, rng)[0]).save(
             file, "JPEG", quality=90
         )
         files.append(file.getvalue())

@@ -1,9 +1,9 @@
 """Measures one case, from build to findings, in the case's child process.
 
 The order matters. The loader's start is timed first, then the loader's rate while nothing else
-runs, then the first step. Warm-up goes on until steps have settled; then blocks are sampled.
-Separate passes follow for all that would disturb the timing: memory, the work of a step, a step's
-fixed cost, and the loader's restart.
+runs, then the first step. Warm-up runs until a steady state; then blocks are sampled.
+Separate passes follow for all that would disturb the timing: memory, a step's operations and fixed
+cost, and the loader's restart.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from stepbench.config.requests import Request
 from stepbench.devices.clock import DeviceClock, SynchronizedClock
 from stepbench.devices.kinds import kind_of
-from stepbench.interference.watch import MachineWatch, Watch, undisturbed
+from stepbench.interference.watch import MachineWatch, Watch, until_quiet
 from stepbench.measurement.active_case import ActiveCase, start_case
 from stepbench.measurement.facts import (
     clock_facts,
@@ -24,7 +24,7 @@ from stepbench.measurement.launch_overhead import launch_overhead_of, unloaded_s
 from stepbench.measurement.loader import Rate
 from stepbench.measurement.memory import HostPeak
 from stepbench.measurement.sampling import Samples, sample
-from stepbench.measurement.step_operations import count_work
+from stepbench.measurement.step_operations import count_operations
 from stepbench.measurement.warm_up import warm_up
 from stepbench.training import compilation, settings
 from stepbench_reports.schema import phases
@@ -61,12 +61,12 @@ def measure(report: Report, request: Request) -> Findings:
     case = request.case
     # Made after the loader's workers have started, so that they do not count as interference.
     watch = MachineWatch(kind_of(case.device).gauge(case.device))
-    rate, quiet = undisturbed(watch, active.source.own_rate)
-    clock = active.subject.clock
+    rate, quiet = until_quiet(watch, active.source.measure_rate)
+    clock = active.timed_loop.clock
     lap_clock = SynchronizedClock(clock) if request.sampling.sync_phases else clock
     timed = _time_steps(report, request, active, watch, lap_clock)
     passes = _take_passes(report, request, active, watch, timed)
-    loader = _loader_facts(active, request, rate, passes, disturbed=not quiet)
+    loader = _loader_facts(active, request, rate, passes, interference=not quiet)
     return _findings(request, active, lap_clock, timed, passes, loader=loader)
 
 
@@ -95,17 +95,17 @@ def _time_steps(
     report: Report, request: Request, active: ActiveCase, watch: Watch, lap_clock: DeviceClock
 ) -> _TimedSteps:
     """Takes the first step, warms up and samples."""
-    case, subject = request.case, active.subject
+    case, timed_loop = request.case, active.timed_loop
     kind = kind_of(case.device)
     report("first step" if case.compile == "off" else "compiling")
-    first_step_s = subject.bare(1).elapsed_s
+    first_step_s = timed_loop.bare(1).elapsed_s
     report("warming up")
-    warmup = warm_up(subject, request.sampling)
+    warmup = warm_up(timed_loop, request.sampling)
     warmup_peak = kind.peak_memory(case.device)
     kind.reset_peak_memory(case.device)
     report("sampling")
     samples = sample(
-        subject,
+        timed_loop,
         request.sampling,
         watch,
         lap_clock,
@@ -124,21 +124,21 @@ class _Passes:
 
     Attributes:
         host_peak_bytes: The peak memory of the process tree, bytes.
-        work: The operations of one step.
+        operations: The operations of one step.
         saved_bytes: Memory that autograd keeps from forward for backward, bytes.
         overhead: The fixed cost of a step.
         unloaded_step_s: The duration of a step without data loading, seconds; `None` if other
-            processes disturbed it.
-        batches_a_step: The number of batches that a step takes from the loader.
+            processes interfered.
+        batches_per_step: The number of batches that a step takes from the loader.
         loader_restart_s: Time from the end of an epoch to the first batch of the next, seconds.
     """
 
     host_peak_bytes: int
-    work: Operations
+    operations: Operations
     saved_bytes: int | None
     overhead: LaunchOverhead
     unloaded_step_s: float | None
-    batches_a_step: int
+    batches_per_step: int
     loader_restart_s: float
 
 
@@ -146,31 +146,31 @@ def _take_passes(
     report: Report, request: Request, active: ActiveCase, watch: Watch, timed: _TimedSteps
 ) -> _Passes:
     """Runs the passes after sampling: memory, operations, fixed cost, the loader's restart."""
-    case, subject = request.case, active.subject
-    report("watching memory")
-    with HostPeak() as host:
-        subject.run(max(1, round(MEMORY_PASS_S / timed.warmup.step_s)))
-        subject.clock.synchronize()
-    report("counting its work")
+    case, timed_loop = request.case, active.timed_loop
+    report("measuring memory")
+    with HostPeak() as host_peak:
+        timed_loop.run(max(1, round(MEMORY_PASS_S / timed.warmup.step_s)))
+        timed_loop.clock.synchronize()
+    report("counting operations")
     batch = next(active.source.batches)
-    work, saved_bytes = count_work(active.built, case, batch)
-    overhead = launch_overhead_of(subject, watch, case, batch, timed.samples.laps)
-    unloaded_s, quiet = undisturbed(watch, lambda: unloaded_step_s(subject, batch))
-    batches_a_step = subject.laps().count(Phase.DATALOAD)
+    operations, saved_bytes = count_operations(active.built, case, batch)
+    overhead = launch_overhead_of(timed_loop, watch, case, batch, timed.samples.laps)
+    unloaded_s, quiet = until_quiet(watch, lambda: unloaded_step_s(timed_loop, batch))
+    batches_per_step = timed_loop.step_phases().count(Phase.DATALOAD)
     report("restarting the loader")
     return _Passes(
-        host_peak_bytes=host.peak_bytes,
-        work=work,
+        host_peak_bytes=host_peak.peak_bytes,
+        operations=operations,
         saved_bytes=saved_bytes,
         overhead=overhead,
         unloaded_step_s=unloaded_s if quiet else None,
-        batches_a_step=batches_a_step,
+        batches_per_step=batches_per_step,
         loader_restart_s=active.source.start(),
     )
 
 
 def _loader_facts(
-    active: ActiveCase, request: Request, rate: Rate, passes: _Passes, *, disturbed: bool
+    active: ActiveCase, request: Request, rate: Rate, passes: _Passes, *, interference: bool
 ) -> LoaderFacts:
     """Assembles the facts of the loader."""
     return LoaderFacts(
@@ -178,9 +178,9 @@ def _loader_facts(
         restart_s=passes.loader_restart_s,
         samples_per_s=rate.batches_per_s * request.case.batch_size,
         batches=rate.batches,
-        disturbed=disturbed,
+        interference=interference,
         ready=active.source.ready,
-        batches_a_step=passes.batches_a_step,
+        batches_per_step=passes.batches_per_step,
         unloaded_step_s=passes.unloaded_step_s,
     )
 
@@ -219,6 +219,6 @@ def _findings(
             device_peak_reserved_bytes=peak.device_peak_reserved_bytes,
             warmup=timed.warmup_peak,
         ),
-        work=passes.work,
-        fixed=passes.overhead,
+        work=passes.operations,
+        launch_overhead=passes.overhead,
     )

@@ -19,9 +19,9 @@ def _tree_bytes() -> int:
     workers share with their parent count once. If the system has no PSS, the sum of USS, which
     leaves shared pages out.
     """
-    this = psutil.Process()
+    current = psutil.Process()
     total = 0
-    for process in (this, *this.children(recursive=True)):
+    for process in (current, *current.children(recursive=True)):
         try:
             info = process.memory_full_info()
         except (psutil.NoSuchProcess, psutil.AccessDenied):

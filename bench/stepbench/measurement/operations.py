@@ -56,28 +56,28 @@ class Work:
     saved_bytes: int | None
 
 
-Saving = Callable[[], AbstractContextManager[None]]
+ForwardContext = Callable[[], AbstractContextManager[None]]
 """Makes a context for a forward pass that records the tensors autograd saves."""
-Step = Callable[[Saving], None]
-"""Runs a step: forward passes, each in a context of the `Saving`, and backward passes."""
+Step = Callable[[ForwardContext], None]
+"""Runs a step: forward passes, each in a `ForwardContext`, and backward passes."""
 
 
-def count(step: Step, own: Iterable[Tensor], *, backward: bool) -> Work:
+def count(step: Step, existing: Iterable[Tensor], *, backward: bool) -> Work:
     """Runs one step, and counts its work.
 
     The step is real except for the optimizer: it updates batch norm's statistics and the states of
-    random number generators. The gradients of `own` are restored afterwards.
+    random number generators. The gradients of `existing` are restored afterwards.
 
     Args:
         step: Runs the step.
-        own: Parameters, buffers and the batch's tensors, which exist before the step.
+        existing: Parameters, buffers and the batch's tensors, which exist before the step.
         backward: True if the step has a backward pass; a step without one runs under `no_grad`.
 
     Raises:
         RuntimeError: A part of the model must be compiled, such as flex attention; torch refuses
             to compile under a dispatch mode.
     """
-    there = list(own)
+    existing = list(existing)
     traffic = _Traffic()
     flops = FlopCounterMode(display=False, custom_mapping=_FORMULAS)
     # `traffic` is the outer mode, so it sees the operators into which `flops` decomposes others.
@@ -85,26 +85,26 @@ def count(step: Step, own: Iterable[Tensor], *, backward: bool) -> Work:
         with torch.no_grad(), traffic, flops:
             step(nullcontext)
         return Work(flops.get_total_flops(), traffic.bytes, traffic.operators, None)
-    kept = _Kept(there)
-    with _gradients_set_aside(there), traffic, flops:
-        step(kept.saving)
-    return Work(flops.get_total_flops(), traffic.bytes, traffic.operators, kept.most_bytes)
+    saved = _SavedTensors(existing)
+    with _gradients_preserved(existing), traffic, flops:
+        step(saved.recording)
+    return Work(flops.get_total_flops(), traffic.bytes, traffic.operators, saved.max_bytes)
 
 
-def saved_bytes(step: Step, own: Iterable[Tensor]) -> int:
+def saved_bytes(step: Step, existing: Iterable[Tensor]) -> int:
     """Counts the bytes that autograd keeps of forward passes, eager or compiled.
 
     `Work.saved_bytes` says what counts.
 
     Args:
         step: Runs the step; needs no backward pass.
-        own: Parameters, buffers and the batch's tensors, which exist before the step.
+        existing: Parameters, buffers and the batch's tensors, which exist before the step.
     """
-    there = list(own)
-    kept = _Kept(there)
-    with _gradients_set_aside(there):
-        step(kept.saving)
-    return kept.most_bytes
+    existing = list(existing)
+    saved = _SavedTensors(existing)
+    with _gradients_preserved(existing):
+        step(saved.recording)
+    return saved.max_bytes
 
 
 class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -124,7 +124,7 @@ class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
     ) -> Any:  # noqa: ANN401  # whatever the operator returns
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        if _works(func):
+        if _accesses_elements(func):
             leaves = tree_leaves((args, kwargs, result))
             tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
             self.operators += bool(tensors)  # without tensors, it is a profiler mark
@@ -132,10 +132,10 @@ class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         return result
 
 
-def _works(func: Any) -> bool:  # noqa: ANN401
+def _accesses_elements(func: Any) -> bool:  # noqa: ANN401
     """True if an operator reads or writes elements, and does not only make a view."""
-    renames = func.is_view or torch.Tag.inplace_view in func.tags
-    return not renames and func.overloadpacket not in _NO_WORK
+    is_view = func.is_view or torch.Tag.inplace_view in func.tags
+    return not is_view and func.overloadpacket not in _NO_WORK
 
 
 def _element_bytes(tensor: Tensor) -> int:
@@ -147,47 +147,47 @@ def _element_bytes(tensor: Tensor) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class _Saved:
+class _SavedTensor:
     """The object that autograd holds in place of a saved tensor."""
 
     tensor: Tensor
 
 
-class _Kept:
+class _SavedTensors:
     """The tensors that autograd still holds; tensors of a freed graph do not count.
 
     Attributes:
-        most_bytes: The most bytes held at the end of a forward pass; each storage counts once.
+        max_bytes: The most bytes held at the end of a forward pass; each storage counts once.
 
     Args:
-        own: Tensors that exist before the step, and do not count.
+        existing: Tensors that exist before the step, and do not count.
     """
 
-    def __init__(self, own: Iterable[Tensor]) -> None:
-        self._own = list(own)
-        self._alive: WeakSet[_Saved] = WeakSet()
-        self.most_bytes = 0
+    def __init__(self, existing: Iterable[Tensor]) -> None:
+        self._existing = list(existing)
+        self._alive: WeakSet[_SavedTensor] = WeakSet()
+        self.max_bytes = 0
 
     @contextmanager
-    def saving(self) -> Iterator[None]:
+    def recording(self) -> Iterator[None]:
         """Records a forward pass. Backward is left out: checkpoints recompute tensors there."""
         with saved_tensors_hooks(self.pack, self.unpack):
             yield
-        self.most_bytes = max(self.most_bytes, self._bytes())
+        self.max_bytes = max(self.max_bytes, self._bytes())
 
-    def pack(self, tensor: Tensor) -> _Saved:
-        saved = _Saved(tensor)
+    def pack(self, tensor: Tensor) -> _SavedTensor:
+        saved = _SavedTensor(tensor)
         self._alive.add(saved)
         return saved
 
     @staticmethod
-    def unpack(saved: _Saved) -> Tensor:
+    def unpack(saved: _SavedTensor) -> Tensor:
         return saved.tensor
 
     def _bytes(self) -> int:
-        held = {storage for saved in self._alive for storage in _storages(saved.tensor)}
-        there = {storage for tensor in self._own for storage in _storages(tensor)}
-        return sum(size for _, size in held - there)
+        alive = {storage for saved in self._alive for storage in _storages(saved.tensor)}
+        existing = {storage for tensor in self._existing for storage in _storages(tensor)}
+        return sum(size for _, size in alive - existing)
 
 
 def _storages(tensor: Tensor) -> set[tuple[int, int]]:
@@ -199,15 +199,15 @@ def _storages(tensor: Tensor) -> set[tuple[int, int]]:
 
 
 @contextmanager
-def _gradients_set_aside(tensors: Iterable[Tensor]) -> Iterator[None]:
+def _gradients_preserved(tensors: Iterable[Tensor]) -> Iterator[None]:
     """Clears the gradients of tensors, like `zero_grad`, and restores them on exit."""
-    aside = [(tensor, tensor.grad) for tensor in tensors if tensor.is_leaf]
-    for tensor, _ in aside:
+    gradients = [(tensor, tensor.grad) for tensor in tensors if tensor.is_leaf]
+    for tensor, _ in gradients:
         tensor.grad = None
     try:
         yield
     finally:
-        for tensor, gradient in aside:
+        for tensor, gradient in gradients:
             tensor.grad = gradient
 
 
@@ -229,42 +229,42 @@ def _attention(inputs: torch.Size) -> int:
     return 2 * 2 * samples * positions * positions * width
 
 
-def _rnn(*given: Any, **_: Any) -> int:  # noqa: ANN401
-    return _products(given[0], given[1])
+def _rnn(*args: Any, **_: Any) -> int:  # noqa: ANN401
+    return _products(args[0], args[1])
 
 
-def _rnn_backward(*given: Any, **_: Any) -> int:  # noqa: ANN401
+def _rnn_backward(*args: Any, **_: Any) -> int:  # noqa: ANN401
     # Each product of forward needs two: for the gradients of its input and of its matrix.
-    return 2 * _rnn(*given)
+    return 2 * _rnn(*args)
 
 
-def _mkldnn_rnn(*given: Any, **_: Any) -> int:  # noqa: ANN401
-    return _products(given[0], given[1:3])
+def _mkldnn_rnn(*args: Any, **_: Any) -> int:  # noqa: ANN401
+    return _products(args[0], args[1:3])
 
 
-def _mkldnn_rnn_backward(*given: Any, **_: Any) -> int:  # noqa: ANN401
-    return 2 * _mkldnn_rnn(*given)
+def _mkldnn_rnn_backward(*args: Any, **_: Any) -> int:  # noqa: ANN401
+    return 2 * _mkldnn_rnn(*args)
 
 
-def _encoder_layer(*given: Any, **_: Any) -> int:  # noqa: ANN401
-    return _products(given[0], (given[at] for at in (3, 5, 14, 16))) + _attention(given[0])
+def _encoder_layer(*args: Any, **_: Any) -> int:  # noqa: ANN401
+    return _products(args[0], (args[index] for index in (3, 5, 14, 16))) + _attention(args[0])
 
 
-def _self_attention(*given: Any, **_: Any) -> int:  # noqa: ANN401
-    return _products(given[0], (given[at] for at in (5, 7))) + _attention(given[0])
+def _self_attention(*args: Any, **_: Any) -> int:  # noqa: ANN401
+    return _products(args[0], (args[index] for index in (5, 7))) + _attention(args[0])
 
 
-def _convolution_backward(*given: Any, **_: Any) -> int:  # noqa: ANN401
+def _convolution_backward(*args: Any, **_: Any) -> int:  # noqa: ANN401
     """Counts the operations of forward once for each gradient that is requested.
 
     torch's formula ignores the groups in the weight's gradient. For a depthwise convolution its
     result is too large by a factor of the number of channels
     (https://github.com/pytorch/pytorch/pull/183405).
     """
-    output, inputs, weight, transposed, wanted = (given[at] for at in (0, 1, 2, 7, 10))
-    of_input, of_weight, _of_bias = wanted
+    output, inputs, weight, transposed, output_mask = (args[index] for index in (0, 1, 2, 7, 10))
+    input_gradient, weight_gradient, _bias_gradient = output_mask
     forward: int = conv_flop_count(inputs, weight, output, transposed=transposed)
-    return forward * (bool(of_input) + bool(of_weight))
+    return forward * (bool(input_gradient) + bool(weight_gradient))
 
 
 _FORMULAS: dict[Any, Callable[..., int]] = {

@@ -2,19 +2,21 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from stepbench.devices.clock import DeviceClock
-from stepbench.interference.watch import MOST_OTHERS, MOST_STEAL, Disturbance, Watch
+from stepbench.interference.watch import MAX_OTHERS, MAX_STEAL, Watch, interferes
 from stepbench.measurement.laps import LapArrays, join
-from stepbench.measurement.subject import Subject
+from stepbench.measurement.timed_loop import TimedLoop
 from stepbench_reports.analysis.stats import median_interval
 from stepbench_reports.schema.measurement import (
     Block,
     BlockNoise,
+    MachineUse,
     Noise,
     NoiseLimits,
     SamplingFacts,
@@ -22,23 +24,21 @@ from stepbench_reports.schema.measurement import (
 from stepbench_reports.schema.run import SamplingOptions
 
 BLOCK_S = 0.2
-"""The least duration of a block, seconds."""
+"""The minimum duration of a block, seconds."""
 BLOCK_STEPS = 5
-"""The least number of steps in a block."""
-BLOCK_READY = 8
-"""The least steps of a block per step that the loader keeps ready, if the time allows."""
-LEAST_BLOCKS = 6
-"""The least number of blocks, half of them lapped, unless the time is up."""
-LEAST_STEPS = 30
-"""The least number of lapped steps for which the median's interval is trusted."""
-AGAIN_S = 1.0
-"""The most extra time for repeating disturbed blocks, as a share of the time for sampling."""
-AGAIN_BLOCKS = 3
-"""The most disturbed blocks discarded, per block that counts so far (plus `LEAST_BLOCKS`)."""
-
-
-MOST_SET_ASIDE = 0.2
-"""A case is marked as disturbed if more than this share of its blocks was discarded, since
+"""The minimum number of steps in a block."""
+BLOCK_READY_FACTOR = 8
+"""The minimum number of steps in a block per step that the loader keeps ready, if time allows."""
+MIN_BLOCKS = 6
+"""The minimum number of blocks, half of them lapped, unless the time limit is reached."""
+MIN_STEPS = 30
+"""The minimum number of lapped steps for which the median's interval is trusted."""
+REPEAT_S = 1.0
+"""The maximum extra time for repeating blocks, as a share of the time for sampling."""
+REPEAT_BLOCKS = 3
+"""The maximum number of discarded blocks, per block that counts so far (plus `MIN_BLOCKS`)."""
+MAX_DISCARDED = 0.2
+"""A case is marked for interference if more than this share of its blocks was discarded, since
 interference reaches beyond the blocks that show it. Fewer than ten blocks count as ten."""
 
 
@@ -60,7 +60,7 @@ class Samples:
 
 
 def sample(
-    subject: Subject,
+    timed_loop: TimedLoop,
     sampling: SamplingOptions,
     watch: Watch,
     lap_clock: DeviceClock,
@@ -71,10 +71,10 @@ def sample(
 ) -> Samples:
     """Measures lapped and bare blocks alternately, until the median step time is precise.
 
-    A disturbed block is discarded and measured again, as long as `may_repeat` allows it.
+    A block with interference is discarded and measured again, as long as `may_repeat` allows it.
 
     Args:
-        subject: The loop to measure.
+        timed_loop: The loop to measure.
         sampling: The limits of time, steps and precision.
         watch: Reports the interference during a block.
         lap_clock: The clock that laps are read from.
@@ -88,22 +88,22 @@ def sample(
     record = _Record(sampling)
     while True:
         size = block_size(sampling, ready, step_s)
-        subject.run(min(ready, size))
+        timed_loop.run(min(ready, size))
         watch.begin()
-        block, laps = record.take_next(subject, size, lap_clock)
-        disturbance = watch.end()
+        block, laps = record.take_next(timed_loop, size, lap_clock)
+        machine_use = watch.end()
         step_s = min(step_s, block.elapsed_s / block.steps)  # interference may have slowed warm-up
         elapsed_s = time.perf_counter() - began
-        if disturbance.disturbed and may_repeat(
+        if interferes(machine_use) and may_repeat(
             sampling, len(record.blocks), record.discarded, elapsed_s
         ):
-            record.discard(block, disturbance)
-            report(f"sampling ({record.discarded} disturbed blocks set aside)")
+            record.discard(block, machine_use)
+            report(f"sampling (interference; discarded blocks: {record.discarded})")
             continue
-        record.keep(block, laps, disturbance)
-        stopped = why_stop(sampling, record.rel_error, record.lapped, len(record.blocks), elapsed_s)
-        if stopped is not None:
-            return record.samples(stopped, elapsed_s)
+        record.keep(block, laps, machine_use)
+        reason = why_stop(sampling, record.rel_error, record.lapped, len(record.blocks), elapsed_s)
+        if reason is not None:
+            return record.samples(reason, elapsed_s)
 
 
 class _Record:
@@ -112,7 +112,7 @@ class _Record:
     Attributes:
         blocks: The blocks that count, in order.
         lapped: The number of steps in lapped blocks that count.
-        discarded: The number of disturbed blocks that do not count and are measured again.
+        discarded: The number of blocks that do not count, since they had interference.
         rel_error: Half the width of the median step's interval, as a share of the median; `None`
             if unknown.
     """
@@ -125,67 +125,69 @@ class _Record:
         self._sampling = sampling
         self._laps: list[LapArrays] = []
         self._noise: list[BlockNoise] = []
-        self._forced = False
+        self._kept_interference = False
 
     def take_next(
-        self, subject: Subject, size: int, lap_clock: DeviceClock
+        self, timed_loop: TimedLoop, size: int, lap_clock: DeviceClock
     ) -> tuple[Block, LapArrays | None]:
         """Times the next block: a lapped one, or a bare one of as many steps as the last block."""
         if len(self.blocks) % 2:
-            return subject.bare(self.blocks[-1].steps), None
+            return timed_loop.bare(self.blocks[-1].steps), None
         steps = self._sampling.steps
-        return subject.lapped(size if steps is None else min(size, steps - self.lapped), lap_clock)
+        return timed_loop.lapped(
+            size if steps is None else min(size, steps - self.lapped), lap_clock
+        )
 
-    def discard(self, block: Block, disturbance: Disturbance) -> None:
-        """Records a disturbed block that does not count."""
+    def discard(self, block: Block, machine_use: MachineUse) -> None:
+        """Records a block that does not count."""
         self.discarded += 1
-        self._noise.append(_noise_of(block, disturbance, kept=False))
+        self._noise.append(_noise_of(block, machine_use, kept=False))
 
-    def keep(self, block: Block, laps: LapArrays | None, disturbance: Disturbance) -> None:
-        """Adds a block that counts, disturbed or not."""
-        self._noise.append(_noise_of(block, disturbance, kept=True))
-        self._forced = self._forced or disturbance.disturbed
+    def keep(self, block: Block, laps: LapArrays | None, machine_use: MachineUse) -> None:
+        """Adds a block that counts."""
+        self._noise.append(_noise_of(block, machine_use, kept=True))
+        self._kept_interference = self._kept_interference or interferes(machine_use)
         self.blocks.append(block)
         if laps is not None:
             self._laps.append(laps)
             self.lapped += block.steps
         self.rel_error = half_width(np.concatenate([part.steps for part in self._laps]))
 
-    def samples(self, stopped: str, elapsed_s: float) -> Samples:
+    def samples(self, reason: str, elapsed_s: float) -> Samples:
         """Returns the samples taken.
 
         Args:
-            stopped: Why sampling is over, as `why_stop` gives it.
+            reason: Why sampling is over, as `why_stop` gives it.
             elapsed_s: The duration of sampling, seconds.
         """
-        limit = MOST_SET_ASIDE * max(10, len(self._noise))
+        max_discarded = MAX_DISCARDED * max(10, len(self._noise))
         return Samples(
             laps=join(self._laps),
             blocks=tuple(self.blocks),
             sampling=SamplingFacts(
-                stopped=stopped,
+                stopped=reason,
                 rel_error=self.rel_error,
                 target=self._sampling.rel_error,
                 elapsed_s=elapsed_s,
             ),
             noise=Noise(
-                disturbed=self._forced or self.discarded > limit,
-                set_aside=self.discarded,
-                limits=NoiseLimits(others=MOST_OTHERS, steal=MOST_STEAL),
+                interference=self._kept_interference or self.discarded > max_discarded,
+                discarded=self.discarded,
+                limits=NoiseLimits(others=MAX_OTHERS, steal=MAX_STEAL),
                 blocks=tuple(self._noise),
             ),
         )
 
 
-def _noise_of(block: Block, disturbance: Disturbance, *, kept: bool) -> BlockNoise:
-    return BlockNoise(kind=block.kind, kept=kept, **asdict(disturbance))
+def _noise_of(block: Block, machine_use: MachineUse, *, kept: bool) -> BlockNoise:
+    return BlockNoise(kind=block.kind, kept=kept, **structs.asdict(machine_use))
 
 
-def may_repeat(sampling: SamplingOptions, counted: int, set_aside: int, elapsed_s: float) -> bool:
-    """True if a disturbed block may be measured again; if not, the block must count."""
+def may_repeat(sampling: SamplingOptions, counted: int, discarded: int, elapsed_s: float) -> bool:
+    """True if a block with interference may be measured again; if not, the block must count."""
     return (
-        elapsed_s < sampling.max_time_s * (1 + AGAIN_S)
-        and set_aside < (counted + LEAST_BLOCKS) * AGAIN_BLOCKS
+        elapsed_s < sampling.max_time_s * (1 + REPEAT_S)
+        and discarded < (counted + MIN_BLOCKS) * REPEAT_BLOCKS
     )
 
 
@@ -193,14 +195,14 @@ def block_size(sampling: SamplingOptions, ready: int, step_s: float) -> int:
     """The number of steps in a block.
 
     A block lasts at least `BLOCK_S`, has at least `BLOCK_STEPS` steps, and consumes at least
-    `BLOCK_READY` times what the loader keeps ready. It has fewer steps if the time would otherwise
-    be too short for `LEAST_BLOCKS`, or if `sampling.steps` is less.
+    `BLOCK_READY_FACTOR` times what the loader keeps ready. It has fewer steps if the time would
+    otherwise be too short for `MIN_BLOCKS`, or if `sampling.steps` is less.
     """
-    wanted = max(BLOCK_STEPS, round(BLOCK_S / step_s), BLOCK_READY * ready)
+    steps = max(BLOCK_STEPS, round(BLOCK_S / step_s), BLOCK_READY_FACTOR * ready)
     if sampling.steps is not None:
-        return max(1, min(wanted, sampling.steps))
-    affordable = int(sampling.max_time_s / LEAST_BLOCKS / step_s) - ready
-    return max(1, min(wanted, affordable))
+        return max(1, min(steps, sampling.steps))
+    max_steps = int(sampling.max_time_s / MIN_BLOCKS / step_s) - ready
+    return max(1, min(steps, max_steps))
 
 
 def why_stop(
@@ -212,8 +214,8 @@ def why_stop(
     if sampling.steps is not None:
         return "steps" if lapped >= sampling.steps else None
     if (
-        blocks >= LEAST_BLOCKS
-        and lapped >= LEAST_STEPS
+        blocks >= MIN_BLOCKS
+        and lapped >= MIN_STEPS
         and rel_error is not None
         and rel_error <= sampling.rel_error
     ):

@@ -5,7 +5,7 @@ from typing import Any
 
 from stepbench.config.case import Case
 from stepbench.measurement import operations
-from stepbench.training import parts
+from stepbench.training import phases
 from stepbench.training.batch import tensors
 from stepbench.training.build import Built
 from stepbench.training.device_transfer import to_device
@@ -14,7 +14,7 @@ from stepbench.training.training import Training
 from stepbench_reports.schema.measurement import Operations
 
 
-def count_work(
+def count_operations(
     built: Built,
     case: Case,
     batch: Any,  # noqa: ANN401  # a batch is anything
@@ -29,33 +29,33 @@ def count_work(
         if the case does not train.
     """
     training = built.training
-    ready = to_device(batch, training.placement)
-    inputs, target = training.split(ready)
-    own = [*built.model.parameters(), *built.model.buffers(), *tensors((inputs, target))]
+    on_device = to_device(batch, training.transfer)
+    inputs, target = training.split(on_device)
+    existing = [*built.model.parameters(), *built.model.buffers(), *tensors((inputs, target))]
     eager = replace(training, model=built.model)
     try:
-        counted = operations.count(_watched(eager, ready, case), own, backward=case.trains)
+        work = operations.count(_step_on(on_device, eager, case), existing, backward=case.trains)
     except Exception as error:  # noqa: BLE001  # any operator of the user's model may fail under a mode
-        reason = " ".join(f"its operators could not be counted: {error!r}".split())
+        reason = " ".join(f"the operators could not be counted: {error!r}".split())
         return Operations(flops=None, bytes=None, operators=None, reason=reason), None
-    saved_bytes = counted.saved_bytes
+    saved_bytes = work.saved_bytes
     if case.compile != "off" and case.trains:
-        saved_bytes = operations.saved_bytes(_watched(training, ready, case), own)
-    facts = Operations(flops=counted.flops, bytes=counted.bytes, operators=counted.operators)
+        saved_bytes = operations.saved_bytes(_step_on(on_device, training, case), existing)
+    facts = Operations(flops=work.flops, bytes=work.bytes, operators=work.operators)
     return facts, saved_bytes
 
 
-def _watched(training: Training, ready: Any, case: Case) -> operations.Step:  # noqa: ANN401  # a batch
-    """Makes a step, without the optimizer, on a batch that is on the device already."""
+def _step_on(batch: Any, training: Training, case: Case) -> operations.Step:  # noqa: ANN401
+    """Makes a step, without the optimizer, on a batch that is already on the device."""
 
-    def step(saving: operations.Saving) -> None:
-        own = training.step
-        if case.trains and own is not None:
-            own(DryRunStep(training, ready, saving))
+    def step(forward_context: operations.ForwardContext) -> None:
+        custom_step = training.step
+        if case.trains and custom_step is not None:
+            custom_step(DryRunStep(training, batch, forward_context))
             return
-        inputs, target = training.split(ready)
-        with saving():
-            loss = parts.forward(training, inputs, target)
+        inputs, target = training.split(batch)
+        with forward_context():
+            loss = phases.forward(training, inputs, target)
         if case.trains:
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
 

@@ -2,38 +2,37 @@
 
 import time
 
-from stepbench.measurement.subject import Subject
+from stepbench.measurement.timed_loop import TimedLoop
 from stepbench_reports.schema.measurement import WarmUpFacts
 from stepbench_reports.schema.run import SamplingOptions
 
 WARMUP_WINDOW_S = 0.1
 """The approximate duration of a window of warm-up, seconds."""
-WARMUP_SETTLED = 0.05
-"""Warm-up has settled once a window's mean step is below the previous one's by less than this
-share."""
+STEADY_SPEEDUP = 0.05
+"""The steady state is reached once the mean step of a window is faster than that of the window
+before by less than this share."""
 WARMUP_SHARE = 0.5
-"""Warm-up ends, settled or not, after this share of the time for sampling."""
+"""Warm-up ends after this share of the time for sampling, even without a steady state."""
 
 
-def warm_up(subject: Subject, sampling: SamplingOptions) -> WarmUpFacts:
-    """Runs steps until they have stopped getting faster, or the time for warm-up is up.
+def warm_up(timed_loop: TimedLoop, sampling: SamplingOptions) -> WarmUpFacts:
+    """Runs steps until they have stopped getting faster, or the time limit of warm-up is reached.
 
-    Steps run in windows. Warm-up has settled once the mean step of a window is less than the share
-    `WARMUP_SETTLED` below the mean step of the window before.
+    Steps run in windows, whose mean steps `STEADY_SPEEDUP` compares.
     """
     began = time.perf_counter()
     steps, size = 0, 1
-    earlier: float | None = None
+    previous_s: float | None = None
     while True:
-        window = subject.bare(size)
+        window = timed_loop.bare(size)
         steps += size
         step_s = window.elapsed_s / size
-        settled = earlier is not None and step_s > earlier * (1 - WARMUP_SETTLED)
+        steady = previous_s is not None and step_s > previous_s * (1 - STEADY_SPEEDUP)
         elapsed_s = time.perf_counter() - began
-        if settled or elapsed_s > sampling.max_time_s * WARMUP_SHARE:
+        if steady or elapsed_s > sampling.max_time_s * WARMUP_SHARE:
             break
         # The first window is a single step: it gives only the number of steps that fill a window.
         if steps > 1:
-            earlier = step_s
+            previous_s = step_s
         size = max(2, round(WARMUP_WINDOW_S / step_s))
-    return WarmUpFacts(steps=steps, elapsed_s=elapsed_s, settled=settled, step_s=step_s)
+    return WarmUpFacts(steps=steps, elapsed_s=elapsed_s, steady=steady, step_s=step_s)

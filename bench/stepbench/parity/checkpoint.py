@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stepbench.parity.trajectory import parts
+from stepbench.parity.trajectory import named_tensors
 from stepbench.training import step
-from stepbench.training.batch import each_tensor
+from stepbench.training.batch import map_tensors
 from stepbench.training.build import Built
 from stepbench.training.device_transfer import to_device
 from stepbench.training.training import Training, call_model
@@ -37,42 +37,42 @@ def reload(built: Built, batch: Any) -> ReloadFacts:  # noqa: ANN401  # a batch 
         the outputs hold no tensors or differ from call to call.
     """
     training = built.training
-    called: Any = training.model
-    state = called.state_dict() if isinstance(called, nn.Module) else built.model.state_dict()
-    calls = _calls(training, to_device(batch, training.placement))
+    model: Any = training.model
+    state = model.state_dict() if isinstance(model, nn.Module) else built.model.state_dict()
+    calls = _calls(training, to_device(batch, training.transfer))
     fresh = built.workload.model().to(training.device)
-    if training.placement.channels_last:
+    if training.transfer.channels_last:
         fresh = fresh.to(memory_format=torch.channels_last)
     with tempfile.TemporaryDirectory() as scratch:
-        place = Path(scratch, "state.pt")
-        torch.save(state, place)
+        file = Path(scratch, "state.pt")
+        torch.save(state, file)
         try:
-            loaded = torch.load(place, weights_only=True, map_location=training.device)
+            loaded = torch.load(file, weights_only=True, map_location=training.device)
         except Exception as error:  # noqa: BLE001  # the unpickler may raise anything
-            told = " ".join(str(error).split())[:200]
+            message = " ".join(str(error).split())[:200]
             return ReloadFacts(
                 identical=False,
-                reason=f"its saved state cannot be read with weights_only=True: {told}",
+                reason=f"its state_dict cannot be loaded with weights_only=True: {message}",
             )
     try:
         fresh.load_state_dict(without_prefixes(loaded))
     except RuntimeError as error:
-        told = " ".join(str(error).split())[:200]
+        message = " ".join(str(error).split())[:200]
         return ReloadFacts(
-            identical=False, reason=f"a fresh model does not take its saved state: {told}"
+            identical=False, reason=f"a new model cannot load its state_dict: {message}"
         )
     trained = _outputs(built, built.model, calls)
     if not trained:
-        return ReloadFacts(identical=None, reason="its outputs hold no tensors")
-    if not _same(trained, _outputs(built, built.model, calls)):
+        return ReloadFacts(identical=None, reason="its outputs contain no tensors")
+    if not _equal(trained, _outputs(built, built.model, calls)):
         return ReloadFacts(
-            identical=None, reason="its outputs differ from call to call, also in evaluation mode"
+            identical=None, reason="its outputs differ from call to call in evaluation mode"
         )
-    if not _same(trained, _outputs(built, fresh, calls)):
+    if not _equal(trained, _outputs(built, fresh, calls)):
         return ReloadFacts(
             identical=False,
-            reason="saved and reloaded it gives other outputs: something that it computes with is "
-            "not in its state_dict",
+            reason="its outputs differ after saving and reloading: part of its state is not in its "
+            "state_dict",
         )
     return ReloadFacts(identical=True)
 
@@ -93,10 +93,10 @@ def _calls(training: Training, batch: Any) -> list[Call]:  # noqa: ANN401  # a b
         return [lambda model: call_model(model, inputs)]
     calls: list[Call] = []
 
-    def model(*inputs: Any, **named: Any) -> Any:  # noqa: ANN401  # as any model
-        given = each_tensor((inputs, named), lambda tensor: tensor.detach().clone())
-        calls.append(lambda model: model(*given[0], **given[1]))
-        return training.model(*inputs, **named)
+    def model(*inputs: Any, **keywords: Any) -> Any:  # noqa: ANN401  # as any model
+        copies = map_tensors((inputs, keywords), lambda tensor: tensor.detach().clone())
+        calls.append(lambda model: model(*copies[0], **copies[1]))
+        return training.model(*inputs, **keywords)
 
     training.step(step.DryRunStep(replace(training, model=model), batch))
     return calls
@@ -108,12 +108,12 @@ def _outputs(built: Built, model: nn.Module, calls: Iterable[Call]) -> list[Tens
     torch.manual_seed(0)
     try:
         with torch.no_grad(), built.training.autocast():
-            return [tensor.clone() for call in calls for _, tensor in parts(call(model))]
+            return [tensor.clone() for call in calls for _, tensor in named_tensors(call(model))]
     finally:
         model.train(training)
 
 
-def _same(left: list[Tensor], right: list[Tensor]) -> bool:
+def _equal(left: list[Tensor], right: list[Tensor]) -> bool:
     return len(left) == len(right) and all(
         a.dtype == b.dtype and torch.equal(a.nan_to_num(), b.nan_to_num())
         for a, b in zip(left, right, strict=True)

@@ -11,7 +11,7 @@ from torch.amp import GradScaler
 from stepbench.parity.randomness import RandomOperators
 from stepbench.parity.reference import StoredReference, TrajectorySource
 from stepbench.parity.reference_errors import Errors
-from stepbench.parity.trajectory import follow
+from stepbench.parity.trajectory import run_trajectory
 from stepbench.training.build import assemble
 from stepbench.training.training import Training
 
@@ -25,53 +25,56 @@ class EagerError:
     Attributes:
         runs: The errors of each run: two from the same start, then those from perturbed starts.
         random: The names of the operators that draw random numbers.
-        unlike: The random operators that draw other numbers in the reference.
-        by_layout: The random operators that draw other numbers if the memory format is
+        reference_differs: The random operators that draw other numbers in the reference.
+        layout_differs: The random operators that draw other numbers if the memory format is
             channels last.
     """
 
     runs: tuple[Errors, ...]
     random: tuple[str, ...]
-    unlike: tuple[str, ...]
-    by_layout: tuple[str, ...]
+    reference_differs: tuple[str, ...]
+    layout_differs: tuple[str, ...]
 
 
-def eager_error(subject: TrajectorySource, kept: StoredReference, *, shaken: int = 0) -> EagerError:
+def measure(
+    source: TrajectorySource, reference: StoredReference, *, perturbed: int = 0
+) -> EagerError:
     """Runs eager twice from the reference's start, and from some perturbed starts.
 
     The errors are stored in the reference's directory. A later call adds only the missing
     runs.
 
     Args:
-        subject: The workload and the case; its `eager_same_precision` is what runs.
-        kept: The reference.
-        shaken: The number of runs from perturbed weights, which are off by rounding at random.
+        source: The workload and the case; its `eager_same_precision` is what runs.
+        reference: The reference.
+        perturbed: The number of runs from perturbed weights, which are off by rounding at random.
             They show how far rounding carries if it switches a unit, such as a ReLU.
     """
-    place = kept.place / f"own-{subject.case.eager_same_precision.id}.pt"
-    known = torch.load(place, weights_only=False) if place.exists() else EagerError((), (), (), ())
-    if len(known.runs) >= 2 + shaken:
-        return EagerError(known.runs[: 2 + shaken], known.random, known.unlike, known.by_layout)
-    watch, runs = RandomOperators(), list(known.runs)
-    while len(runs) < 2 + shaken:
+    case = source.case.eager_same_precision
+    file = reference.directory / f"eager-{case.id}.pt"
+    stored = torch.load(file, weights_only=False) if file.exists() else EagerError((), (), (), ())
+    if len(stored.runs) >= 2 + perturbed:
+        return replace(stored, runs=stored.runs[: 2 + perturbed])
+    operators, runs = RandomOperators(), list(stored.runs)
+    while len(runs) < 2 + perturbed:
         number = len(runs)
-        torch.manual_seed(kept.seed)
-        model, training = assemble(subject.workload, subject.case.eager_same_precision)
-        start = kept.start() if number < 2 else kept.shaken_start(number)
-        with nullcontext() if number else watch:
-            runs.append(run(model, unscaled(training), subject.case.loop, kept, start))
-    if known.runs:
-        found = replace(known, runs=tuple(runs))
+        torch.manual_seed(reference.seed)
+        model, training = assemble(source.workload, case)
+        start = reference.start() if number < 2 else reference.perturbed_start(number)
+        with nullcontext() if number else operators:
+            runs.append(run(model, unscaled(training), source.case.loop, reference, start))
+    if stored.runs:
+        result = replace(stored, runs=tuple(runs))
     else:
-        drawn = (watch.seen, watch.unlike, watch.by_layout)
-        found = EagerError(tuple(runs), *(tuple(sorted(names)) for names in drawn))
-    beside = place.with_name(f".{place.name}")
-    torch.save(found, beside)
-    beside.replace(place)
-    return found
+        names = (operators.seen, operators.reference_differs, operators.layout_differs)
+        result = EagerError(tuple(runs), *(tuple(sorted(group)) for group in names))
+    temporary = file.with_name(f".{file.name}")
+    torch.save(result, temporary)
+    temporary.replace(file)
+    return result
 
 
-SCALE = 2.0**8
+LOSS_SCALE = 2.0**8
 """The loss scale in fp16: low enough that no step is skipped, unlike the default of 2**16."""
 
 
@@ -79,14 +82,14 @@ def unscaled(training: Training) -> Training:
     """Replaces a training's gradient scaler, if any, by a fresh one that skips no step."""
     if training.scaler is None:
         return training
-    return replace(training, scaler=GradScaler(training.device.type, init_scale=SCALE))
+    return replace(training, scaler=GradScaler(training.device.type, init_scale=LOSS_SCALE))
 
 
 def run(
     model: nn.Module,
     training: Training,
     loop: str,
-    kept: StoredReference,
+    reference: StoredReference,
     start: Mapping[str, Tensor],
 ) -> Errors:
     """Runs a trajectory over the batches of a reference and returns its errors.
@@ -95,10 +98,11 @@ def run(
         model: The uncompiled model; it loads the state `start`.
         training: The training, before its first step.
         loop: `train` or `eval`.
-        kept: The reference.
+        reference: The reference.
         start: The state to begin with.
     """
     model.load_state_dict(start)
-    comparison = kept.compare(start)
-    follow(model, training, loop, kept.batches(), seed=kept.seed, visit=comparison.visit)
+    comparison = reference.compare(start)
+    batches, seed = reference.batches(), reference.seed
+    run_trajectory(model, training, loop, batches, seed=seed, visit=comparison.visit)
     return comparison.close()

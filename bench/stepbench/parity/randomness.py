@@ -15,13 +15,13 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 _aten = torch.ops.aten
 
-_BY_COIN = {"bernoulli", "bernoulli_", "native_dropout", "dropout", "feature_dropout"}
+_MASK_OPERATORS = {"bernoulli", "bernoulli_", "native_dropout", "dropout", "feature_dropout"}
 """The names of the operators that draw the same numbers in every precision."""
-_CHANCES = {"dropout_p", "dropout"}
+_DROPOUT_ARGUMENTS = {"dropout_p", "dropout"}
 """The names of the argument with the dropout probability: of attention, of recurrent layers."""
 
 
-def _draws(
+def _is_random(
     func: Any,  # noqa: ANN401  # operators come in several classes
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -29,10 +29,10 @@ def _draws(
     """True if a call draws random numbers; attention is tagged as random, but needs dropout."""
     if torch.Tag.nondeterministic_seeded not in func.tags:
         return False
-    for place, argument in enumerate(func._schema.arguments):
-        if argument.name in _CHANCES:
-            default = kwargs.get(argument.name, argument.default_value)
-            return bool(args[place] if place < len(args) else default)
+    for index, argument in enumerate(func._schema.arguments):
+        if argument.name in _DROPOUT_ARGUMENTS:
+            keyword = kwargs.get(argument.name, argument.default_value)
+            return bool(args[index] if index < len(args) else keyword)
     return True
 
 
@@ -41,17 +41,17 @@ class RandomOperators(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
 
     Attributes:
         seen: The names of these operators.
-        unlike: The operators in `seen` that draw other numbers in a reference, which runs in double
-            precision on the CPU.
-        by_layout: The operators in `seen` that draw in another order if the memory format is
+        reference_differs: The operators in `seen` that draw other numbers in a reference, which
+            runs in double precision on the CPU.
+        layout_differs: The operators in `seen` that draw in another order if the memory format is
             channels last.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.seen: set[str] = set()
-        self.unlike: set[str] = set()
-        self.by_layout: set[str] = set()
+        self.reference_differs: set[str] = set()
+        self.layout_differs: set[str] = set()
 
     def __torch_dispatch__(
         self,
@@ -63,7 +63,7 @@ class RandomOperators(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
         """Calls an operator and records it if it draws random numbers."""
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        if _draws(func, args, kwargs):
+        if _is_random(func, args, kwargs):
             name = str(func.overloadpacket.__name__)
             self.seen.add(name)
             tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
@@ -72,14 +72,14 @@ class RandomOperators(TorchDispatchMode):  # type: ignore[no-untyped-call]  # to
                 tensor.dtype is torch.float32 or not tensor.is_floating_point()
                 for tensor in tensors
             )
-            if not on_cpu or not (single or name in _BY_COIN):
-                self.unlike.add(name)
-            if name not in _BY_COIN and any(tensor.dim() == 4 for tensor in tensors):
-                self.by_layout.add(name)
+            if not on_cpu or not (single or name in _MASK_OPERATORS):
+                self.reference_differs.add(name)
+            if name not in _MASK_OPERATORS and any(tensor.dim() == 4 for tensor in tensors):
+                self.layout_differs.add(name)
         return result
 
 
-class InDouble(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+class DoublePrecisionMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
     """Keeps a reference in double precision, also where its model casts to single precision.
 
     Only uniform and normal numbers are drawn in single precision; they are then cast to double.
@@ -96,45 +96,45 @@ class InDouble(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
         kwargs = kwargs or {}
         if func is _aten._to_copy.default and kwargs.get("dtype") is torch.float32:
             return func(*args, **{**kwargs, "dtype": torch.float64})
-        if not _draws(func, args, kwargs) or func.overloadpacket.__name__ in _BY_COIN:
+        if not _is_random(func, args, kwargs) or func.overloadpacket.__name__ in _MASK_OPERATORS:
             return func(*args, **kwargs)
         if func.overloadpacket.__name__.endswith("_"):
-            return _drawn_in_place(func, args, kwargs)
-        if not _asks_for_double(args, kwargs):
+            return _draw_in_place(func, args, kwargs)
+        if not _is_double(args, kwargs):
             return func(*args, **kwargs)
-        single = {**kwargs, **({"dtype": torch.float32} if kwargs.get("dtype") else {})}
+        in_single = {**kwargs, **({"dtype": torch.float32} if kwargs.get("dtype") else {})}
         before = torch.get_default_dtype()
         torch.set_default_dtype(torch.float32)
         try:
-            result = func(*tree_map(_single, args), **tree_map(_single, single))
+            result = func(*tree_map(_to_single, args), **tree_map(_to_single, in_single))
         finally:
             torch.set_default_dtype(before)
-        return tree_map(_doubled, result)
+        return tree_map(_to_double, result)
 
 
-def _drawn_in_place(
+def _draw_in_place(
     func: Callable[..., Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Tensor:
     target: Tensor = args[0]
     if target.dtype is not torch.float64:
         return func(*args, **kwargs)
-    drawn = func(_single(target), *args[1:], **kwargs)
-    return target.copy_(drawn)
+    numbers = func(_to_single(target), *args[1:], **kwargs)
+    return target.copy_(numbers)
 
 
-def _single(value: Any) -> Any:  # noqa: ANN401  # any argument of an operator
+def _to_single(value: Any) -> Any:  # noqa: ANN401  # any argument of an operator
     if isinstance(value, Tensor) and value.dtype is torch.float64:
         return value.to(torch.float32)
     return value
 
 
-def _doubled(value: Any) -> Any:  # noqa: ANN401  # any result of an operator
+def _to_double(value: Any) -> Any:  # noqa: ANN401  # any result of an operator
     if isinstance(value, Tensor) and value.dtype is torch.float32:
         return value.to(torch.float64)
     return value
 
 
-def _asks_for_double(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def _is_double(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     if kwargs.get("dtype") is not None:
         return kwargs["dtype"] is torch.float64
     tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
@@ -143,7 +143,7 @@ def _asks_for_double(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     return torch.get_default_dtype() is torch.float64
 
 
-def drawn_as_in_eager() -> None:
+def use_eager_random_numbers() -> None:
     """Makes Inductor draw the numbers that eager draws; must be called before compilation."""
     import torch._inductor.config as inductor  # noqa: PLC0415  # slow to import
 

@@ -18,23 +18,22 @@ import torch
 from torch import Tensor, nn
 
 from stepbench.config.case import Case
-from stepbench.config.requests import Examination
+from stepbench.config.requests import ParityRequest
 from stepbench.measurement import launch_overhead
-from stepbench.parity.randomness import InDouble
-from stepbench.parity.reference_errors import Reference
-from stepbench.parity.trajectory import TensorPlace, follow
-from stepbench.training import batch as fixed
+from stepbench.parity.randomness import DoublePrecisionMode
+from stepbench.parity.reference_errors import TrajectoryComparison
+from stepbench.parity.trajectory import TensorPlace, run_trajectory
 from stepbench.training import dataloader
-from stepbench.training.batch import each_tensor
+from stepbench.training.batch import cut, map_tensors
 from stepbench.training.build import assemble
 from stepbench.training.training import Training
 from stepbench.workload.workload import Workload
 
-LEAST_STEPS = 2
+MIN_STEPS = 2
 """The least number of steps of a trajectory: the second starts from the optimizer's result."""
 BUDGET_SHARE = 0.25
 """The share of the budget that the reference may take; each run of eager or the case takes less."""
-MOST_BYTES = 4 * 2**30
+MAX_BYTES = 4 * 2**30
 """The most that a reference may take on disk, bytes."""
 
 
@@ -59,12 +58,12 @@ class StoredReference:
     """A reference on disk.
 
     Attributes:
-        place: The reference's directory.
+        directory: The directory of the reference's files.
         plan: The number of steps and the batch size.
         seed: The seed of the weights, of the batches and of the steps' random numbers.
     """
 
-    place: Path
+    directory: Path
     plan: Plan
     seed: int
 
@@ -73,7 +72,7 @@ class StoredReference:
         state: dict[str, Tensor] = self._load("start")["state"]
         return state
 
-    def shaken_start(self, number: int) -> dict[str, Tensor]:
+    def perturbed_start(self, number: int) -> dict[str, Tensor]:
         """The model's state before the first step, perturbed as if by rounding.
 
         One weight in sixteen is off by the machine epsilon of single precision, relatively. The
@@ -83,34 +82,34 @@ class StoredReference:
             number: The number of the perturbation; the same number gives the same state.
         """
         generator = torch.Generator().manual_seed(self.seed + number)
-        unit = torch.finfo(torch.float32).eps
+        epsilon = torch.finfo(torch.float32).eps
 
-        def shaken(tensor: Tensor) -> Tensor:
+        def perturbed(tensor: Tensor) -> Tensor:
             if not tensor.is_floating_point():
                 return tensor
-            drawn = torch.randint(0, 32, tensor.shape, generator=generator)
-            signs = (drawn == 0).to(tensor.dtype) - (drawn == 1).to(tensor.dtype)
-            return tensor * (1 + unit * signs)
+            numbers = torch.randint(0, 32, tensor.shape, generator=generator)
+            signs = (numbers == 0).to(tensor.dtype) - (numbers == 1).to(tensor.dtype)
+            return tensor * (1 + epsilon * signs)
 
-        return {name: shaken(tensor) for name, tensor in self.start().items()}
+        return {name: perturbed(tensor) for name, tensor in self.start().items()}
 
     def batches(self) -> list[Any]:
         """The batches, as the data loader yields them."""
-        found: list[Any] = self._load("start")["batches"]
-        return found
+        batches: list[Any] = self._load("start")["batches"]
+        return batches
 
-    def compare(self, begun: Mapping[str, Tensor]) -> Reference:
+    def compare(self, start: Mapping[str, Tensor]) -> TrajectoryComparison:
         """Makes a comparison of a trajectory with this reference.
 
         Args:
-            begun: The model's state at the start of that trajectory.
+            start: The model's state at the start of that trajectory.
         """
         steps = (self._load(f"step-{step}") for step in range(1, self.plan.steps + 1))
-        return Reference(steps, self.start(), begun)
+        return TrajectoryComparison(steps, self.start(), start)
 
     def _load(self, name: str) -> Any:  # noqa: ANN401  # a batch is anything
         # The file is stepbench's; it may hold batches of any type.
-        return torch.load(self.place / f"{name}.pt", weights_only=False)
+        return torch.load(self.directory / f"{name}.pt", weights_only=False)
 
 
 @dataclass(frozen=True)
@@ -128,50 +127,52 @@ class TrajectorySource:
     case: Case
 
 
-def take(
-    subject: TrajectorySource, asked: Examination, seed: int, like: Plan | None = None
+def load_or_compute(
+    source: TrajectorySource, request: ParityRequest, seed: int, plan: Plan | None = None
 ) -> StoredReference:
-    """Reads the reference of one draw of weights and batches, or computes and stores it.
+    """Loads the reference of a seed, or computes and stores it.
 
     Args:
-        subject: The workload, the data and the case.
-        asked: The requested steps, the budget and the directory of references.
+        source: The workload, the data and the case.
+        request: The requested steps, the budget and the directory of references.
         seed: The seed of weights and batches.
-        like: The plan of another draw, to be used again; `None` plans within the budget.
+        plan: The steps and the batch size; `None` to plan them within the budget.
     """
-    case = subject.case.numerics_key
-    place = asked.references / case.reference.id / f"seed-{seed}"
-    if (place / "plan.json").exists():
-        plan = Plan(**json.loads((place / "plan.json").read_text()))
-        return StoredReference(place, plan, seed)
-    beside = place.with_name(f".{place.name}")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    plan = _take(subject, asked, seed, beside, like)
-    (beside / "plan.json").write_text(json.dumps(asdict(plan)))
-    beside.replace(place)
-    return StoredReference(place, plan, seed)
+    case = source.case.numerics_key
+    directory = request.references / case.reference.id / f"seed-{seed}"
+    if (directory / "plan.json").exists():
+        stored_plan = Plan(**json.loads((directory / "plan.json").read_text()))
+        return StoredReference(directory, stored_plan, seed)
+    temporary = directory.with_name(f".{directory.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    plan = _compute(source, request, seed, temporary, plan)
+    (temporary / "plan.json").write_text(json.dumps(asdict(plan)))
+    temporary.replace(directory)
+    return StoredReference(directory, plan, seed)
 
 
-def _take(
-    subject: TrajectorySource, asked: Examination, seed: int, place: Path, like: Plan | None
+def _compute(
+    source: TrajectorySource, request: ParityRequest, seed: int, directory: Path, plan: Plan | None
 ) -> Plan:
-    workload, case = subject.workload, subject.case
+    workload, case = source.workload, source.case
     torch.manual_seed(seed)
     state = workload.model().state_dict()
-    whole = _batches(subject, asked.parity.steps * case.accumulate, seed)
-    with _in_double() as make:
-        # `_plan` trains this model; the reference needs a fresh one.
-        plan = like or _plan(case, asked, *make(workload, case.reference), whole[0])
-        kept = [_cut(batch, case.batch_size, plan.batch_size) for batch in whole]
-        kept = kept[: plan.steps * case.accumulate]
-        torch.save({"state": state, "batches": kept}, place / "start.pt")
+    batches = _batches(source, request.parity.steps * case.accumulate, seed)
+    with _double_precision() as make:
+        if plan is None:
+            # `_plan` trains this model; the reference needs a fresh one.
+            plan = _plan(case, request, *make(workload, case.reference), batches[0])
+        if plan.batch_size != case.batch_size:
+            batches = [cut(batch, case.batch_size, plan.batch_size) for batch in batches]
+        batches = batches[: plan.steps * case.accumulate]
+        torch.save({"state": state, "batches": batches}, directory / "start.pt")
         torch.manual_seed(seed)
         model, training = make(workload, case.reference)
         model.load_state_dict(state)
-        writer = _Writer(place)
-        double = [each_tensor(batch, _as_double) for batch in kept]
-        follow(model, training, case.loop, double, seed=seed, visit=writer.visit)
+        writer = _Writer(directory)
+        double = [map_tensors(batch, _to_double) for batch in batches]
+        run_trajectory(model, training, case.loop, double, seed=seed, visit=writer.visit)
         writer.close()
     return plan
 
@@ -179,8 +180,8 @@ def _take(
 class _Writer:
     """Writes a trajectory to disk, one file for each step."""
 
-    def __init__(self, place: Path) -> None:
-        self._place = place
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
         self._step = 1
         self._tensors: dict[TensorPlace, Tensor] = {}
 
@@ -191,11 +192,11 @@ class _Writer:
         self._tensors[place] = tensor.detach().clone()
 
     def close(self) -> None:
-        torch.save(self._tensors, self._place / f"step-{self._step}.pt")
+        torch.save(self._tensors, self._directory / f"step-{self._step}.pt")
 
 
 @contextmanager
-def _in_double() -> Iterator[Callable[[Workload, Case], tuple[nn.Module, Training]]]:
+def _double_precision() -> Iterator[Callable[[Workload, Case], tuple[nn.Module, Training]]]:
     """Yields a function that makes trainings in double precision, which run inside the context."""
     before = torch.get_default_dtype()
 
@@ -209,26 +210,21 @@ def _in_double() -> Iterator[Callable[[Workload, Case], tuple[nn.Module, Trainin
 
     try:
         torch.set_default_dtype(torch.float64)
-        with InDouble():  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        with DoublePrecisionMode():  # type: ignore[no-untyped-call]  # torch leaves it untyped
             yield make
     finally:
         torch.set_default_dtype(before)
 
 
-def _as_double(tensor: Tensor) -> Tensor:
+def _to_double(tensor: Tensor) -> Tensor:
     return tensor.double() if tensor.is_floating_point() else tensor
 
 
-def _batches(subject: TrajectorySource, count: int, seed: int) -> list[Any]:
-    loader = dataloader.make_loader(
-        subject.workload, subject.dataset, subject.case.numerics_key, seed
-    )
+def _batches(source: TrajectorySource, count: int, seed: int) -> list[Any]:
+    case = source.case.numerics_key
+    loader = dataloader.make_loader(source.workload, source.dataset, case, seed)
     stream = iter(loader)
     return [next(stream) for _ in range(count)]
-
-
-def _cut(batch: Any, batch_size: int, size: int) -> Any:  # noqa: ANN401  # a batch is anything
-    return batch if size == batch_size else fixed.cut(batch, batch_size, size)
 
 
 # --- steps and batch size ------------------------------------------------------------------------
@@ -236,7 +232,7 @@ def _cut(batch: Any, batch_size: int, size: int) -> Any:  # noqa: ANN401  # a ba
 
 def _plan(
     case: Case,
-    asked: Examination,
+    request: ParityRequest,
     model: nn.Module,
     training: Training,
     batch: Any,  # noqa: ANN401  # a batch is anything
@@ -246,53 +242,49 @@ def _plan(
     The time of a step is estimated in proportion from a step on two samples. A fixed cost per step
     makes this estimate too high, which is the safe side.
     """
-    budget_s = asked.parity.budget_s * BUDGET_SHARE
-    alone = replace(training, accumulate=1)
-    size, small = case.batch_size, None
-    if case.batch_size > 2:
-        small = fixed.cut(batch, case.batch_size, 2)
-    if small is not None:
-        with suppress(*launch_overhead.REFUSALS):  # a model may accept one batch size only
-            _tried_s(model, alone, case, small, budget_s)
-            size = 2
-    probe = batch if size == case.batch_size else small
-    sample_s = _tried_s(model, alone, case, probe, budget_s) / size * case.accumulate
+    requested_steps = request.parity.steps
+    budget_s = request.parity.budget_s * BUDGET_SHARE
+    micro_step = replace(training, accumulate=1)
+    probe, probe_size = batch, case.batch_size
+    two_samples = cut(batch, case.batch_size, 2) if case.batch_size > 2 else None
+    if two_samples is not None:
+        with suppress(*launch_overhead.BATCH_SIZE_ERRORS):  # a model may accept one batch size only
+            _step_s(model, micro_step, case, two_samples, budget_s)
+            probe, probe_size = two_samples, 2
+    sample_s = _step_s(model, micro_step, case, probe, budget_s) / probe_size * case.accumulate
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    by_room = max(1, MOST_BYTES // (2 * 8 * max(parameters, 1)))  # gradients and parameters
-    step_s = sample_s * case.batch_size
-    affordable = max(1, int(budget_s / step_s))
-    steps = min(asked.parity.steps, affordable, by_room)
-    if steps >= min(LEAST_STEPS, asked.parity.steps):
-        why = "for want of room on disk" if steps == by_room else _within(asked)
-        return Plan(steps, case.batch_size, None if steps == asked.parity.steps else why)
-    steps = min(LEAST_STEPS, asked.parity.steps, by_room)
+    max_steps_on_disk = max(1, MAX_BYTES // (2 * 8 * max(parameters, 1)))  # gradients, parameters
+    max_steps_in_budget = max(1, int(budget_s / (sample_s * case.batch_size)))
+    steps = min(requested_steps, max_steps_in_budget, max_steps_on_disk)
+    budget_reason = f"to keep within --parity-budget {request.parity.budget_s:g} s"
+    if steps >= min(MIN_STEPS, requested_steps):
+        disk_reason = f"to keep the reference within {MAX_BYTES / 2**30:g} GiB on disk"
+        reason = disk_reason if steps == max_steps_on_disk else budget_reason
+        return Plan(steps, case.batch_size, None if steps == requested_steps else reason)
+    steps = min(MIN_STEPS, requested_steps, max_steps_on_disk)
     batch_size = case.batch_size
-    while batch_size > size and sample_s * batch_size * steps > budget_s:
-        batch_size = max(size, batch_size // 2)
-    return Plan(steps, batch_size, _within(asked))
+    while batch_size > probe_size and sample_s * batch_size * steps > budget_s:
+        batch_size = max(probe_size, batch_size // 2)
+    return Plan(steps, batch_size, budget_reason)
 
 
-def _tried_s(
+def _step_s(
     model: nn.Module,
     training: Training,
     case: Case,
     batch: Any,  # noqa: ANN401  # a batch is anything
-    enough_s: float,
+    limit_s: float,
 ) -> float:
-    """The time of a second step on a batch, seconds; of the first if that exceeds `enough_s`."""
-    double = each_tensor(batch, _as_double)
+    """The time of a second step on a batch, seconds; of the first if that exceeds `limit_s`."""
+    double = map_tensors(batch, _to_double)
     elapsed_s = 0.0
     for _ in range(2):  # the first step also allocates memory
         began = time.perf_counter()
-        follow(model, training, case.loop, [double], seed=0, visit=_ignore)
+        run_trajectory(model, training, case.loop, [double], seed=0, visit=_ignore)
         elapsed_s = time.perf_counter() - began
-        if elapsed_s > enough_s:
+        if elapsed_s > limit_s:
             break
     return elapsed_s
-
-
-def _within(asked: Examination) -> str:
-    return f"to keep within --parity-budget {asked.parity.budget_s:g} s"
 
 
 def _ignore(_: TensorPlace, __: Tensor) -> None:

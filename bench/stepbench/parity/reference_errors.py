@@ -21,13 +21,13 @@ Errors = dict[TensorPlace, float]
 """Relative errors in the order of computation; infinite if not finite, missing or misshapen."""
 
 
-class Reference:
+class TrajectoryComparison:
     """The comparison of a trajectory with the reference, a step at a time.
 
     Args:
         steps: The reference's tensors of each step, in order.
-        start: The reference's parameters before the first step, by name.
-        begun: The parameters of the compared trajectory before the first step, by name; they may
+        reference_start: The reference's parameters before the first step, by name.
+        start: The parameters of the compared trajectory before the first step, by name; they may
             be perturbed by rounding.
 
     Attributes:
@@ -37,12 +37,12 @@ class Reference:
     def __init__(
         self,
         steps: Iterable[Mapping[TensorPlace, Tensor]],
+        reference_start: Mapping[str, Tensor],
         start: Mapping[str, Tensor],
-        begun: Mapping[str, Tensor],
     ) -> None:
         self._steps = iter(steps)
+        self._reference_start = reference_start
         self._start = start
-        self._begun = begun
         self._step = 0
         self._expected: Mapping[TensorPlace, Tensor] = {}
         self._norms: dict[TensorKind, float] = {}
@@ -51,12 +51,12 @@ class Reference:
     def visit(self, place: TensorPlace, tensor: Tensor) -> None:
         """Compares the next tensor of a trajectory; a `stepbench.parity.trajectory.Visit`."""
         while self._step < place.step:
-            self._go_on()
+            self._next_step()
         expected = self._expected.get(place)
         if expected is not None:
             self.errors[place] = relative_error(
-                _change(place, tensor, self._begun),
-                _change(place, expected, self._start),
+                _change(place, tensor, self._start),
+                _change(place, expected, self._reference_start),
                 SHARE_OF_KIND * self._norms[place.kind],
                 infinite=place.kind in _MAY_BE_INFINITE,
             )
@@ -67,11 +67,11 @@ class Reference:
 
     def close(self) -> Errors:
         """Returns the errors; infinite for tensors that only the reference has."""
-        while self._go_on():
+        while self._next_step():
             pass
         return self.errors
 
-    def _go_on(self) -> bool:
+    def _next_step(self) -> bool:
         """Sets missing tensors' errors to infinity and loads the next step; `False` at the end."""
         for place in self._expected:
             self.errors.setdefault(place, math.inf)
@@ -79,7 +79,7 @@ class Reference:
         self._step += 1
         squares: dict[TensorKind, float] = {}
         for place, tensor in self._expected.items():
-            norm = float(_finite(_change(place, tensor, self._start)).norm())
+            norm = float(_finite(_change(place, tensor, self._reference_start)).norm())
             squares[place.kind] = squares.get(place.kind, 0.0) + norm**2
         self._norms = {kind: math.sqrt(square) for kind, square in squares.items()}
         return bool(self._expected)
@@ -99,31 +99,33 @@ def _change(place: TensorPlace, tensor: Tensor, start: Mapping[str, Tensor]) -> 
 
 
 def relative_error(
-    tensor: Tensor, expected: Tensor, least_norm: float, *, infinite: bool = False
+    tensor: Tensor, expected: Tensor, min_norm: float, *, infinite: bool = False
 ) -> float:
     """The relative root mean square error of a tensor.
 
     Args:
         tensor: The computed tensor.
         expected: The reference, of the same shape.
-        least_norm: The least denominator of the error.
+        min_norm: The least denominator of the error.
         infinite: Accept an infinity if the reference has the same infinity at that element.
 
     Returns:
         The error; infinite if the shapes differ, if an element is not finite, or if the denominator
         is zero and the tensors differ.
     """
-    found, wanted = _double(tensor), _double(expected)
-    if found.shape != wanted.shape:
+    value, reference = _double(tensor), _double(expected)
+    if value.shape != reference.shape:
         return math.inf
-    agreed = (found == wanted) & wanted.isinf() if infinite else torch.zeros_like(found).bool()
-    if not bool((found.isfinite() | agreed).all()) or not bool((wanted.isfinite() | agreed).all()):
+    ignored = torch.zeros_like(value, dtype=torch.bool)
+    if infinite:
+        ignored = (value == reference) & reference.isinf()
+    if not all(bool((part.isfinite() | ignored).all()) for part in (value, reference)):
         return math.inf
-    found, wanted = _finite(found), _finite(wanted)
-    difference = float((found - wanted).norm())
+    value, reference = _finite(value), _finite(reference)
+    difference = float((value - reference).norm())
     if difference == 0:
         return 0.0
-    scale = max(float(wanted.norm()), least_norm)
+    scale = max(float(reference.norm()), min_norm)
     error = difference / scale if scale > 0 else math.inf
     return error if math.isfinite(error) else math.inf
 

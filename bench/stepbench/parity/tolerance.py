@@ -20,8 +20,8 @@ MULTIPLE = 10.0
 FLOORS = {"fp32": 1e-5, "tf32": 1e-3, "bf16": 1e-2, "fp16": 1e-3}
 """The floor that is added, a relative error: about 170 times the unit roundoff of fp32, twice that
 of tf32 and fp16, 2.5 times that of bf16."""
-MEANINGLESS = {"fp32": 0.05, "tf32": 0.2, "bf16": 0.5, "fp16": 0.5}
-"""If the median of eager's error is above this, the tolerance cannot tell right from wrong."""
+MAX_MEDIAN_ERRORS = {"fp32": 0.05, "tf32": 0.2, "bf16": 0.5, "fp16": 0.5}
+"""The largest median of eager's errors in a step that still allows a verdict on the step."""
 
 
 # --- errors and tolerances -----------------------------------------------------------------------
@@ -35,13 +35,13 @@ class TensorDeviation:
         place: The tensor's place in the trajectory.
         error: The tensor's error.
         allowed: The largest error within tolerance.
-        own: Eager's error in the same precision.
+        eager_error: Eager's error in the same precision.
     """
 
     place: TensorPlace
     error: float
     allowed: float
-    own: float
+    eager_error: float
 
     @property
     def ratio(self) -> float:
@@ -49,7 +49,7 @@ class TensorDeviation:
         return self.error / self.allowed
 
 
-def eager_errors(runs: Iterable[Errors]) -> Errors:
+def largest_eager_errors(runs: Iterable[Errors]) -> Errors:
     """Eager's error of each tensor: the largest of several runs, and at least the median.
 
     A single tensor can be right by chance, above all a number such as the loss. So its error counts
@@ -63,70 +63,77 @@ def eager_errors(runs: Iterable[Errors]) -> Errors:
     for errors in runs:
         for place, error in errors.items():
             largest[place] = max(error, largest.get(place, 0.0))
-    middles = middle_errors(largest)
-    return {place: max(error, middles[_group(place)]) for place, error in largest.items()}
+    medians = median_errors(largest)
+    return {place: max(error, medians[_group(place)]) for place, error in largest.items()}
 
 
-def middle_errors(errors: Errors) -> dict[tuple[int, TensorKind], float]:
+def median_errors(errors: Errors) -> dict[tuple[int, TensorKind], float]:
     """The median error of each step and kind of tensor; losses count among the outputs."""
-    alike: dict[tuple[int, TensorKind], list[float]] = {}
+    groups: dict[tuple[int, TensorKind], list[float]] = {}
     for place, error in errors.items():
-        alike.setdefault(_group(place), []).append(error)
-    return {group: median(errors) for group, errors in alike.items()}
+        groups.setdefault(_group(place), []).append(error)
+    return {group: median(errors) for group, errors in groups.items()}
 
 
 def _group(place: TensorPlace) -> tuple[int, TensorKind]:
     return place.step, TensorKind.OUTPUT if place.kind is TensorKind.LOSS else place.kind
 
 
-def deviations(errors: Errors, own: Errors, precision: str) -> list[TensorDeviation]:
+def deviations(errors: Errors, eager_errors: Errors, precision: str) -> list[TensorDeviation]:
     """The error and the tolerance of each tensor, in the order of computation.
 
-    After the last step that can be judged (`horizon`), only infinite errors are returned.
+    After the last step that can be judged (`last_judged_step`), only infinite errors are returned.
 
     Args:
         errors: The case's errors.
-        own: Eager's errors in the same precision.
+        eager_errors: Eager's errors in the same precision.
         precision: The precision, a key of `FLOORS`.
     """
-    floor, until = FLOORS[precision], horizon(own, precision)
+    floor, last_step = FLOORS[precision], last_judged_step(eager_errors, precision)
+
+    def deviation(place: TensorPlace, error: float) -> TensorDeviation:
+        eager_error = eager_errors.get(place, 0.0)
+        return TensorDeviation(place, error, MULTIPLE * eager_error + floor, eager_error)
+
     return [
-        TensorDeviation(place, error, MULTIPLE * own.get(place, 0.0) + floor, own.get(place, 0.0))
+        deviation(place, error)
         for place, error in errors.items()
-        if place.step <= until or not math.isfinite(error)
+        if place.step <= last_step or not math.isfinite(error)
     ]
 
 
-def out_of_tolerance(found: Iterable[TensorDeviation]) -> list[TensorDeviation]:
+def out_of_tolerance(tensors: Iterable[TensorDeviation]) -> list[TensorDeviation]:
     """Selects the tensors whose error is above the tolerance, or NaN."""
-    return [each for each in found if not each.ratio <= 1]
+    return [tensor for tensor in tensors if not tensor.ratio <= 1]
 
 
-def least(runs: list[Errors]) -> Errors:
+def smallest_errors(runs: list[Errors]) -> Errors:
     """Each tensor's smallest error over several runs; a run without the tensor counts as inf."""
     places = dict.fromkeys(place for errors in runs for place in errors)
     return {place: min(errors.get(place, math.inf) for errors in runs) for place in places}
 
 
-def horizon(own: Errors, precision: str) -> int:
+def last_judged_step(eager_errors: Errors, precision: str) -> int:
     """The last step at which eager's error is still meaningful; 0 if it is at none.
 
     A training can be so sensitive that rounding alone leads to another trajectory.
     """
-    blurred = {
+    inaccurate_steps = {
         step
-        for (step, _), error in middle_errors(own).items()
-        if not error <= MEANINGLESS[precision]
+        for (step, _), error in median_errors(eager_errors).items()
+        if not error <= MAX_MEDIAN_ERRORS[precision]
     }
-    steps = {place.step for place in own}
-    return min(blurred, default=max(steps, default=0) + 1) - 1
+    steps = {place.step for place in eager_errors}
+    return min(inaccurate_steps, default=max(steps, default=0) + 1) - 1
 
 
-def worst_by_kind(found: Iterable[TensorDeviation]) -> Iterator[tuple[TensorKind, TensorDeviation]]:
+def worst_by_kind(
+    tensors: Iterable[TensorDeviation],
+) -> Iterator[tuple[TensorKind, TensorDeviation]]:
     """Yields, for each kind of tensor, the one with the largest ratio of error to allowed error."""
     worst: dict[TensorKind, TensorDeviation] = {}
-    for each in found:
-        known = worst.get(each.place.kind)
-        if known is None or each.ratio > known.ratio:
-            worst[each.place.kind] = each
+    for tensor in tensors:
+        previous = worst.get(tensor.place.kind)
+        if previous is None or tensor.ratio > previous.ratio:
+            worst[tensor.place.kind] = tensor
     yield from worst.items()

@@ -37,22 +37,22 @@ def train_and_test(report: Callable[[str], None], request: Request, steps: int) 
     active = start_case(request, report)
     built, workload, case = active.built, active.built.workload, request.case
     if workload.test_dataset is None or workload.metric is None:
-        lacking = "test_dataset" if workload.test_dataset is None else "metric"
+        missing = "test_dataset" if workload.test_dataset is None else "metric"
         raise UsageError(
-            f"--train-parity: --workload {case.workload} has no {lacking}; give "
-            f"Workload({lacking}=...), or leave --train-parity out"
+            f"--train-parity: --workload {case.workload} has no {missing}; give "
+            f"Workload({missing}=...), or omit --train-parity"
         )
     loss = torch.zeros(())
-    tests: list[float] = []
+    accuracies: list[float] = []
     samples = 0
-    for begun in range(0, steps, REPORTED_STEPS):
-        report(f"training, step {begun} of {steps}")
-        more = min(REPORTED_STEPS, steps - begun)
-        loss = loop.train(built.training, active.source.batches, more)
-        if begun + more >= (1 - TESTED_SHARE) * steps:
-            report(f"testing after {begun + more} steps")
-            found, samples = accuracy(built)
+    for first_step in range(0, steps, REPORTED_STEPS):
+        report(f"training, step {first_step} of {steps}")
+        steps_done = min(first_step + REPORTED_STEPS, steps)
+        loss = loop.train(built.training, active.source.batches, steps_done - first_step)
+        if steps_done >= (1 - TESTED_SHARE) * steps:
+            report(f"testing after {steps_done} steps")
+            test_accuracy, samples = accuracy(built)
             built.model.train()
-            tests.append(found)
+            accuracies.append(test_accuracy)
     last_loss = float(loss) * built.training.accumulate
-    return Trained(accuracy=fmean(tests), samples=samples, loss=last_loss)
+    return Trained(accuracy=fmean(accuracies), samples=samples, loss=last_loss)

@@ -50,7 +50,7 @@ Visit = Callable[[TensorPlace, Tensor], None]
 """Called with each tensor in the order of computation; must copy a tensor to keep it."""
 
 
-def follow(
+def run_trajectory(
     model: nn.Module,
     training: Training,
     loop: str,
@@ -72,19 +72,19 @@ def follow(
             So one step's draws do not shift those of the next.
         visit: Called with each tensor.
     """
-    ear = _TensorRecorder(model, training, visit, seed)
+    recorder = _TensorRecorder(model, training, visit, seed)
     steps = len(batches) // training.accumulate
     hooks = [
-        update.optimizer.register_step_pre_hook(ear.hook(update))
+        update.optimizer.register_step_pre_hook(recorder.hook(update))
         for update in training.updates.values()
     ]
     for update in training.updates.values():
         update.optimizer.zero_grad()
-    ear.begin_step()
+    recorder.begin_step()
     try:
         # The batches repeat, as a workload's custom step may take several of them.
         stream = itertools.cycle(batches)
-        LOOPS[loop](ear.listened(), stream, steps, end_step=ear.end_step)
+        LOOPS[loop](recorder.training(), stream, steps, end_step=recorder.end_step)
     finally:
         for hook in hooks:
             hook.remove()
@@ -99,11 +99,11 @@ class _TensorRecorder:
         self._visit = visit
         self._seed = seed
         self._step = 0
-        self._seen: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
 
     def begin_step(self) -> None:
         self._step += 1
-        self._seen.clear()
+        self._counts.clear()
         torch.manual_seed(self._seed + self._step)
 
     def end_step(self) -> None:
@@ -113,83 +113,86 @@ class _TensorRecorder:
             self._visit(TensorPlace(self._step, TensorKind.BUFFER, name), buffer.detach())
         self.begin_step()
 
-    def listened(self) -> Training:
+    def training(self) -> Training:
         """The training with its model, loss and step replaced by those that are recorded.
 
         The metric is not recorded: it follows from the outputs, and is coarser.
         """
-        own = self._training.step
-        return replace(
-            self._training, model=self.model, loss=self.loss, step=own and self._step_of(own)
-        )
+        custom_step = self._training.step
+        step = None if custom_step is None else self._recorded_step(custom_step)
+        return replace(self._training, model=self.model, loss=self.loss, step=step)
 
-    def _step_of(self, own: Callable[[Step], Tensor]) -> Callable[[Step], Tensor]:
+    def _recorded_step(self, custom_step: Callable[[Step], Tensor]) -> Callable[[Step], Tensor]:
         """Wraps a workload's custom step, whose loss may come from elsewhere than `loss`."""
 
         def step(at: Step) -> Tensor:
-            loss = own(at)
+            loss = custom_step(at)
             self._visit(TensorPlace(self._step, TensorKind.LOSS, "step's loss"), loss.detach())
             return loss
 
         return step
 
-    def model(self, *inputs: Any, **named: Any) -> Any:  # noqa: ANN401  # as any model
-        output = self._training.model(*inputs, **named)
-        which = self._which_call("output")
-        for name, tensor in parts(output):
-            self._visit(TensorPlace(self._step, TensorKind.OUTPUT, f"output{name}{which}"), tensor)
+    def model(self, *inputs: Any, **keywords: Any) -> Any:  # noqa: ANN401  # as any model
+        output = self._training.model(*inputs, **keywords)
+        suffix = self._call_suffix("output")
+        for name, tensor in named_tensors(output):
+            self._visit(TensorPlace(self._step, TensorKind.OUTPUT, f"output{name}{suffix}"), tensor)
         return output
 
     def loss(self, output: Any, target: Any) -> Tensor:  # noqa: ANN401  # as any loss
         loss = self._training.loss(output, target)
-        which = self._which_call("loss")
-        self._visit(TensorPlace(self._step, TensorKind.LOSS, f"loss{which}"), loss.detach())
+        suffix = self._call_suffix("loss")
+        self._visit(TensorPlace(self._step, TensorKind.LOSS, f"loss{suffix}"), loss.detach())
         return loss
 
-    def _which_call(self, what: str) -> str:
+    def _call_suffix(self, name: str) -> str:
         """The suffix that tells apart the outputs, or the losses, of one step."""
-        self._seen[what] += 1
+        self._counts[name] += 1
         if self._training.step is not None:
-            return f" of call {self._seen[what]}"
-        return f" of batch {self._seen[what]}" if self._training.accumulate > 1 else ""
+            return f" of call {self._counts[name]}"
+        return f" of batch {self._counts[name]}" if self._training.accumulate > 1 else ""
 
-    def _which_update(self, name: str) -> str:
+    def _update_suffix(self, name: str) -> str:
         """The suffix that tells apart a parameter's gradients if one step updates it repeatedly."""
-        self._seen[f"gradient of {name}"] += 1
-        number = self._seen[f"gradient of {name}"]
+        self._counts[f"gradient of {name}"] += 1
+        number = self._counts[f"gradient of {name}"]
         return f" of update {number}" if number > 1 else ""
 
     def hook(self, update: Update) -> Callable[..., None]:
         """Makes a hook that visits an optimizer's gradients before its step, last layer first."""
-        its = {id(parameter) for parameter in update.parameters}
+        updated = {id(parameter) for parameter in update.parameters}
 
         def gradients(optimizer: Optimizer, *_: Any) -> None:  # noqa: ANN401  # a hook of torch's
             # A fused optimizer receives scaled gradients and their scale.
             scale = getattr(optimizer, "grad_scale", None)
             for name, parameter in reversed(list(self._model.named_parameters())):
-                if parameter.grad is not None and id(parameter) in its:
+                if parameter.grad is not None and id(parameter) in updated:
                     gradient = parameter.grad.detach()
                     unscaled = gradient if scale is None else gradient / scale
-                    shown = name + self._which_update(name)
-                    self._visit(TensorPlace(self._step, TensorKind.GRADIENT, shown), unscaled)
+                    label = name + self._update_suffix(name)
+                    self._visit(TensorPlace(self._step, TensorKind.GRADIENT, label), unscaled)
 
         return gradients
 
 
-DEPTH = 8
+MAX_DEPTH = 8
 """The deepest level of nesting at which an output's tensors are found."""
 
 
-def parts(output: Any, name: str = "", depth: int = DEPTH) -> Iterator[tuple[str, Tensor]]:  # noqa: ANN401  # a model may return anything
+def named_tensors(
+    output: Any,  # noqa: ANN401  # a model may return anything
+    name: str = "",
+    depth: int = MAX_DEPTH,
+) -> Iterator[tuple[str, Tensor]]:
     """Yields an output's tensors with their paths in it: ``, `[0]`, `['logits']`, `.logits`."""
     if isinstance(output, Tensor):
         yield name, output.detach()
     elif depth and isinstance(output, Mapping):
         for key, value in output.items():
-            yield from parts(value, f"{name}[{key!r}]", depth - 1)
+            yield from named_tensors(value, f"{name}[{key!r}]", depth - 1)
     elif depth and isinstance(output, (list, tuple)):
         for number, value in enumerate(output):
-            yield from parts(value, f"{name}[{number}]", depth - 1)
+            yield from named_tensors(value, f"{name}[{number}]", depth - 1)
     elif depth and hasattr(output, "__dict__") and not callable(output):
         for key, value in vars(output).items():
-            yield from parts(value, f"{name}.{key}", depth - 1)
+            yield from named_tensors(value, f"{name}.{key}", depth - 1)

@@ -1,4 +1,4 @@
-"""Receives a job in a child process, runs it and answers with the outcome."""
+"""Receives a job in a child process, runs it and sends the outcome."""
 
 import ctypes
 import os
@@ -25,25 +25,25 @@ def child_main(connection: "Connection[Any, Any]") -> None:
         connection: The connection to the process that sends the job.
     """
     connection.send(("started", None))
-    _find_user_code()
+    _add_current_directory()
     job: Job = connection.recv()
     if job.memory_limit_bytes is not None:
         import resource  # noqa: PLC0415  # does not exist on Windows
 
         resource.setrlimit(resource.RLIMIT_DATA, (job.memory_limit_bytes, job.memory_limit_bytes))
 
-    def report(doing: str) -> None:
-        connection.send(("progress", doing))
+    def report(activity: str) -> None:
+        connection.send(("progress", activity))
 
-    connection.send(("answer", _answer(job, report)))
+    connection.send(("outcome", _run(job, report)))
 
 
-def _find_user_code() -> None:
+def _add_current_directory() -> None:
     """Puts the current directory, which holds the user's modules, first on the search path."""
     sys.path.insert(0, str(Path.cwd()))
 
 
-def _answer(job: Job, report: Callable[[str], None]) -> Outcome:
+def _run(job: Job, report: Callable[[str], None]) -> Outcome:
     try:
         module, _, name = job.function.partition(":")
         function = getattr(import_module(module), name)
@@ -53,29 +53,25 @@ def _answer(job: Job, report: Callable[[str], None]) -> Outcome:
     except UsageError as error:
         return Outcome(Status.ERROR, reason=str(error), usage=True)
     except BaseException as error:  # noqa: BLE001  # the parent must learn of any failure
-        status, reason = diagnosed(error)
+        status, reason = diagnose(error)
         return Outcome(status, reason=reason, detail=traceback.format_exc())
 
 
-def diagnosed(error: BaseException) -> tuple[Status, str]:
+def diagnose(error: BaseException) -> tuple[Status, str]:
     """Translates an exception into a status and a reason, with a remedy if one is known."""
-    said = "".join(traceback.format_exception_only(error)).strip()
-    first = said.splitlines()[0]
-    names = {kind.__name__ for kind in type(error).__mro__}
-    if names & {"MemoryError", "OutOfMemoryError"} or "allocate memory" in said:
-        return Status.OOM, f"out of memory; lower --batch-size or --num-workers ({first})"
-    if "DataLoader worker" in said and ("killed by" in said or "exited unexpectedly" in said):
-        return (
-            Status.CRASHED,
-            (
-                "a DataLoader worker died; does it run with --num-workers 0, and does its "
-                f"shared memory suffice? ({first})"
-            ),
-        )
-    return Status.ERROR, f"it raised {first}"
+    message = "".join(traceback.format_exception_only(error)).strip()
+    first_line = message.splitlines()[0]
+    class_names = {kind.__name__ for kind in type(error).__mro__}
+    if class_names & {"MemoryError", "OutOfMemoryError"} or "allocate memory" in message:
+        return Status.OOM, f"out of memory; lower --batch-size or --num-workers ({first_line})"
+    worker_died = "killed by" in message or "exited unexpectedly" in message
+    if "DataLoader worker" in message and worker_died:
+        remedy = "try --num-workers 0, or increase shared memory (/dev/shm)"
+        return Status.CRASHED, f"a DataLoader worker died; {remedy} ({first_line})"
+    return Status.ERROR, first_line
 
 
-def die_with(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
     """Has Linux kill this process when its parent process ends, even if the parent is killed.
 
     A server that ends normally ends its children itself.

@@ -21,8 +21,8 @@ def receive(control: socket.socket) -> dict[str, Any]:
     packet = control.recv(65536)
     if not packet:
         raise ServerGoneError(
-            "the fork server has ended; was it killed, or was there no memory left? "
-            "What was measured is kept: go on with --resume"
+            "the fork server has ended: it was killed, or memory ran out. "
+            "The results so far are kept; continue with --resume"
         )
     message: dict[str, Any] = json.loads(packet)
     return message

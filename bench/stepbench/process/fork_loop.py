@@ -14,21 +14,21 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NoReturn
 
-from stepbench.process.child import child_main, die_with
+from stepbench.process.child import child_main, die_with_parent
 from stepbench.process.control import receive, send
 
 
-def serve(number: int) -> None:
+def serve(control_fd: int) -> None:
     """Imports the modules that children need, then forks a child at each request of the parent.
 
     The server ends when the parent ends, in whatever way. It then kills each child, and all
     processes in the child's process group.
 
     Args:
-        number: The file descriptor of the control socket.
+        control_fd: The file descriptor of the control socket.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
-    control = socket.socket(fileno=number)
+    control = socket.socket(fileno=control_fd)
     if _import_all(control):
         _serve_children(control)
 
@@ -37,10 +37,10 @@ def _import_all(control: socket.socket) -> bool:
     """Imports the requested modules and reports the result; returns false if an import failed."""
     began = time.perf_counter()
     try:
-        asked = receive(control)
-        for name in asked["preload"]:
+        modules = receive(control)
+        for name in modules["preload"]:
             import_module(name)
-        for name in asked["extras"]:
+        for name in modules["extras"]:
             with contextlib.suppress(Exception):  # some modules cannot be imported alone
                 import_module(name)
     except BaseException:  # noqa: BLE001  # the parent must learn of any failure
@@ -60,10 +60,10 @@ def _serve_children(control: socket.socket) -> NoReturn:
         while True:
             for key, _ in selector.select():
                 if key.fileobj is control:
-                    message, fds = _asked(control)
+                    message, fds = _receive_fork_request(control)
                     if not message:  # the parent has ended
                         for pid in children.values():
-                            _end_group(pid)
+                            _kill_group(pid)
                         os._exit(0)  # skips the slow teardown of imported modules
                     pid = _fork(fds, control)
                     pidfd = os.pidfd_open(pid)
@@ -75,12 +75,12 @@ def _serve_children(control: socket.socket) -> NoReturn:
                     selector.unregister(pidfd)
                     os.close(pidfd)
                     pid = children.pop(pidfd)
-                    _end_group(pid)  # before reaping, after which the pid may be reused
+                    _kill_group(pid)  # before reaping, after which the pid may be reused
                     _, status = os.waitpid(pid, 0)
                     send(control, {"code": os.waitstatus_to_exitcode(status)})
 
 
-def _asked(control: socket.socket) -> tuple[bytes, list[int]]:
+def _receive_fork_request(control: socket.socket) -> tuple[bytes, list[int]]:
     """Receives a message and its descriptors; an empty message if the parent has ended."""
     try:
         message, fds, _, _ = socket.recv_fds(control, 65536, 2)
@@ -89,7 +89,7 @@ def _asked(control: socket.socket) -> tuple[bytes, list[int]]:
     return message, list(fds)
 
 
-def _end_group(pid: int) -> None:
+def _kill_group(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 
@@ -107,7 +107,7 @@ def _fork(fds: list[int], control: socket.socket) -> int:
     code = 1
     try:
         os.setpgid(0, 0)
-        die_with(server)
+        die_with_parent(server)
         control.close()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         connection_fd, log_fd = fds
@@ -121,11 +121,11 @@ def _fork(fds: list[int], control: socket.socket) -> int:
     except BaseException:  # noqa: BLE001  # a forked child must never return into the server
         traceback.print_exc()
     finally:
-        _leave(code)
+        _exit_child(code)
     raise AssertionError("unreachable")  # pragma: no cover
 
 
-def _leave(code: int) -> None:
+def _exit_child(code: int) -> None:
     """Ends a forked child without running the exit handlers inherited from the server.
 
     Only the exit handler of multiprocessing runs: it ends loader workers and removes their queues.

@@ -23,8 +23,8 @@ from stepbench.process.server import ServerGoneError
 from stepbench.process.supervision import ChildExit, supervise
 
 _SERVE = (
-    "import json, sys; path, number = sys.argv[1:]; sys.path[:] = json.loads(path); "
-    "from stepbench.process.fork_loop import serve; serve(int(number))"
+    "import json, sys; path, control_fd = sys.argv[1:]; sys.path[:] = json.loads(path); "
+    "from stepbench.process.fork_loop import serve; serve(int(control_fd))"
 )
 
 
@@ -63,11 +63,11 @@ class ForkServer:
         python: str = sys.executable,
         extras: tuple[str, ...] = (),
     ) -> None:
-        self._control, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with far:
+        self._control, server_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with server_end:
             self._process = subprocess.Popen(
-                [python, "-P", "-c", _SERVE, json.dumps(search_path), str(far.fileno())],
-                pass_fds=(far.fileno(),),
+                [python, "-P", "-c", _SERVE, json.dumps(search_path), str(server_end.fileno())],
+                pass_fds=(server_end.fileno(),),
                 cwd=directory,
                 stdin=subprocess.DEVNULL,
                 # The child that compiles starts compile workers; the import must not.
@@ -79,30 +79,30 @@ class ForkServer:
     def wait_until_ready(self) -> float:
         """Waits for the imports; see `Server.wait_until_ready`."""
         if self._import_s is None:
-            ready = receive(self._control)
-            if "error" in ready:
+            imported = receive(self._control)
+            if "error" in imported:
                 raise ServerGoneError(
-                    f"the fork server could not import what it needs\n{ready['error']}"
+                    f"the fork server could not import its modules:\n{imported['error']}"
                 )
-            self._import_s = float(ready["import_s"])
+            self._import_s = float(imported["import_s"])
         return self._import_s
 
     def run(self, job: Job, *, deadline_s: float, on_progress: Callable[[str], None]) -> Outcome:
         """Runs a job in a forked child; see `Server.run`."""
         self.wait_until_ready()  # the deadline does not include the imports
-        asked = time.perf_counter()
-        near, far = multiprocessing.Pipe()
+        requested_s = time.perf_counter()
+        parent_end, child_end = multiprocessing.Pipe()
         with tempfile.TemporaryFile() as log:
-            with far:
-                fds = [far.fileno(), log.fileno()]
+            with child_end:
+                fds = [child_end.fileno(), log.fileno()]
                 socket.send_fds(self._control, [json.dumps({"fork": True}).encode()], fds)
-            end = _ForkedExit(self._control, int(receive(self._control)["pid"]))
+            child_exit = _ForkedExit(self._control, int(receive(self._control)["pid"]))
             return supervise(
                 job,
-                near,
-                end,
+                parent_end,
+                child_exit,
                 log=cast("BinaryIO", log),
-                asked=asked,
+                requested_s=requested_s,
                 deadline_s=deadline_s,
                 on_progress=on_progress,
             )

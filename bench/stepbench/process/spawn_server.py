@@ -49,20 +49,21 @@ class SpawnServer:
 
     def run(self, job: Job, *, deadline_s: float, on_progress: Callable[[str], None]) -> Outcome:
         """Runs a job in a spawned child; see `Server.run`."""
-        asked = time.perf_counter()
-        near, far = multiprocessing.Pipe()
+        requested_s = time.perf_counter()
+        parent_end, child_end = multiprocessing.Pipe()
         with tempfile.NamedTemporaryFile() as log:
             process = multiprocessing.get_context("spawn").Process(
-                target=_spawned, args=(far, log.name, self._search_path, str(self._directory))
+                target=_spawned_main,
+                args=(child_end, log.name, self._search_path, str(self._directory)),
             )
             process.start()
-            far.close()
+            child_end.close()
             return supervise(
                 job,
-                near,
+                parent_end,
                 _SpawnedExit(process),
                 log=cast("BinaryIO", log),
-                asked=asked,
+                requested_s=requested_s,
                 deadline_s=deadline_s,
                 on_progress=on_progress,
             )
@@ -71,7 +72,7 @@ class SpawnServer:
         """Does nothing: there is no server, and each child has ended with its `run`."""
 
 
-def _spawned(
+def _spawned_main(
     connection: "Connection[Any, Any]", log: str, search_path: list[str], directory: str
 ) -> None:
     sys.path[:] = search_path

@@ -1,4 +1,4 @@
-"""Supervises a child from its job to its end: an answer, a deadline or a crash."""
+"""Supervises a child from its job to its end: an outcome, a deadline or a crash."""
 
 import contextlib
 import os
@@ -49,10 +49,10 @@ class ChildExit(ABC):
 def supervise(
     job: Job,
     connection: "Connection[Any, Any]",
-    end: ChildExit,
+    child_exit: ChildExit,
     *,
     log: BinaryIO,
-    asked: float,
+    requested_s: float,
     deadline_s: float,
     on_progress: Callable[[str], None],
 ) -> Outcome:
@@ -61,68 +61,64 @@ def supervise(
     Args:
         job: The job of the child.
         connection: The connection to the child.
-        end: The end of the child.
+        child_exit: The end of the child.
         log: The file that the child prints to.
-        asked: The time of the request for the child, by `time.perf_counter`, seconds.
-        deadline_s: The time that the child may take from `asked` on, seconds.
-        on_progress: Called with each message of the child on what is being done.
+        requested_s: The time of the request for the child, by `time.perf_counter`, seconds.
+        deadline_s: The time that the child may take from `requested_s` on, seconds.
+        on_progress: Called with each message of the child on its current activity.
     """
     start_s: float | None = None
-    answer: Outcome | None = None
+    outcome: Outcome | None = None
     kills_before = _oom_kills()
     try:
         with contextlib.suppress(BrokenPipeError):  # the child died at once; its exit code says why
             connection.send(job)
-        while answer is None:
-            left = asked + deadline_s - time.perf_counter()
-            ready = wait([connection, end.fileno()], timeout=max(left, 0))
+        while outcome is None:
+            left_s = requested_s + deadline_s - time.perf_counter()
+            ready = wait([connection, child_exit.fileno()], timeout=max(left_s, 0))
             if not ready:
-                reason = (
-                    f"not done after {deadline_s:g} s; raise --deadline, or make the case smaller"
-                )
-                answer = Outcome(Status.TIMEOUT, reason=reason)
+                reason = f"not finished after {deadline_s:g} s; raise --deadline or shrink the case"
+                outcome = Outcome(Status.TIMEOUT, reason=reason)
             elif connection in ready:
                 try:
                     kind, value = connection.recv()
                 except (EOFError, ConnectionResetError):
                     break
                 if kind == "started":
-                    start_s = time.perf_counter() - asked
+                    start_s = time.perf_counter() - requested_s
                 elif kind == "progress":
                     on_progress(value)
                 else:
-                    answer = value
+                    outcome = value
             else:
                 break
     finally:
-        # Also runs on Ctrl-C. After an answer, the child only has to clean up.
-        unfinished = answer is None or answer.status is Status.TIMEOUT
-        if unfinished or not wait([end.fileno()], timeout=10.0):
-            end.kill()
+        # Also runs on Ctrl-C. After an outcome, the child only has to clean up.
+        unfinished = outcome is None or outcome.status is Status.TIMEOUT
+        if unfinished or not wait([child_exit.fileno()], timeout=10.0):
+            child_exit.kill()
         connection.close()
-    code = end.code()
-    if answer is None:
-        answer = _ended_early(code, _oom_kills() > kills_before)
-    if answer.status is not Status.OK and answer.detail is None:
-        answer = replace(answer, detail=_tail(log))
-    return replace(answer, start_s=start_s, elapsed_s=time.perf_counter() - asked)
+    code = child_exit.code()
+    if outcome is None:
+        outcome = _crash_outcome(code, _oom_kills() > kills_before)
+    if outcome.status is not Status.OK and outcome.detail is None:
+        outcome = replace(outcome, detail=_tail(log))
+    return replace(outcome, start_s=start_s, elapsed_s=time.perf_counter() - requested_s)
 
 
-def _ended_early(code: int, out_of_memory: bool) -> Outcome:
+def _crash_outcome(code: int, out_of_memory: bool) -> Outcome:
     if code >= 0:
-        return Outcome(
-            Status.CRASHED, reason=f"its process left with exit code {code} before it was done"
-        )
+        return Outcome(Status.CRASHED, reason=f"its process ended early, with exit code {code}")
     name = signal.Signals(-code).name
     if out_of_memory and -code == signal.SIGKILL:
         return Outcome(
             Status.OOM,
-            reason="the machine ran out of memory and the kernel ended the case; "
+            reason="the machine ran out of memory, and the kernel killed the process; "
             "lower --batch-size or --num-workers",
         )
     return Outcome(
         Status.CRASHED,
-        reason=f"its process was ended by {name}; the end of what it printed is kept with the case",
+        reason=f"its process was killed by {name}; the end of its output is kept with the case",
     )
 
 

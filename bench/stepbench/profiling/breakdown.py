@@ -23,7 +23,7 @@ _DEVICE_WORK = {"kernel", "gpu_memcpy", "gpu_memset", "memcpy", "memset"}
 _RUNTIME = {"cuda_runtime", "cuda_driver", "runtime"}
 _OPERATORS = {"cpu_op", "user_annotation"}
 _US = 1e-6
-_HASH = re.compile(r"(?<=^## Call CompiledFxGraph) \w+.*")
+_GRAPH_HASH = re.compile(r"(?<=^## Call CompiledFxGraph) \w+.*")
 """The hash in a compiled graph's name, removed so that the graphs of two cases have one name."""
 Event = Mapping[str, Any]
 Span = tuple[float, float]
@@ -73,21 +73,23 @@ def breakdown(events: Iterable[Event], phases: Sequence[str]) -> Breakdown:
     """
     timed = [event for event in events if "ts" in event]
     spans = [event for event in timed if event.get("ph") == "X"]
-    steps = sorted(_span(e) for e in spans if str(e.get("name")).startswith(STEP) and _is_mark(e))
+    steps = sorted(
+        _span(e) for e in spans if str(e.get("name")).startswith(STEP) and _is_host_span(e)
+    )
     if not steps:
         raise ValueError("no step is marked in the trace")
     window = steps[0][0], max(end for _, end in steps)
     marks = sorted(
-        (*_span(e), str(e["name"])) for e in spans if _is_mark(e) and e["name"] in phases
+        (*_span(e), str(e["name"])) for e in spans if _is_host_span(e) and e["name"] in phases
     )
     marks = [mark for mark in marks if window[0] <= mark[0] < window[1]]
-    when = _Phases(marks)
+    timeline = _Timeline(marks)
     threads = _by_thread(spans, set(phases))
     sums: defaultdict[Key, _Sums] = defaultdict(_Sums)
-    by_id = _add_host(threads, when, sums)
+    by_id = _add_host(threads, timeline, sums)
     phase_us = _add_outside(marks, threads, sums)
-    _add_device(spans, threads, by_id, when, sums)
-    _add_memory(timed, threads, when, sums)
+    _add_device(spans, threads, by_id, timeline, sums)
+    _add_memory(timed, threads, timeline, sums)
     return Breakdown(
         steps=len(steps),
         step_s=sum(end - begin for begin, end in steps) * _US,
@@ -105,19 +107,19 @@ def _rows(sums: Mapping[Key, _Sums], phases: Sequence[str]) -> tuple[OperatorRow
             phase=key.phase,
             operator=key.operator,
             shapes=key.shapes,
-            calls=found.calls,
-            host_self_s=found.host_us * _US,
-            device_self_s=found.device_us * _US,
-            allocated_bytes=found.allocated_bytes,
+            calls=total.calls,
+            host_self_s=total.host_us * _US,
+            device_self_s=total.device_us * _US,
+            allocated_bytes=total.allocated_bytes,
         )
-        for key, found in sums.items()
+        for key, total in sums.items()
     ]
     order = {phase: number for number, phase in enumerate(phases)}
     rows.sort(key=lambda r: (order[r.phase], -max(r.device_self_s, r.host_self_s), r.operator))
     return tuple(rows)
 
 
-def _is_mark(event: Event) -> bool:
+def _is_host_span(event: Event) -> bool:
     """True for a mark or operator of the host; a device's copies of marks have other categories."""
     return event.get("cat") in _OPERATORS
 
@@ -126,14 +128,14 @@ def _span(event: Event) -> Span:
     return float(event["ts"]), float(event["ts"]) + float(event["dur"])
 
 
-class _Phases:
+class _Timeline:
     """Finds the phase of a moment."""
 
     def __init__(self, marks: Sequence[Mark]) -> None:
         self._marks = marks
         self._begins = [begin for begin, _, _ in marks]
 
-    def at(self, moment: float) -> str | None:
+    def phase_at(self, moment: float) -> str | None:
         """Returns the name of the phase at a moment, microseconds; `None` between phases."""
         number = bisect_right(self._begins, moment) - 1
         if number < 0 or moment >= self._marks[number][1]:
@@ -145,18 +147,18 @@ class _Phases:
 
 
 def _add_host(
-    threads: Mapping[Any, Sequence[_Operator]], when: _Phases, sums: defaultdict[Key, _Sums]
+    threads: Mapping[Any, Sequence[_Operator]], timeline: _Timeline, sums: defaultdict[Key, _Sums]
 ) -> dict[Any, tuple[str, _Operator]]:
     """Adds each operator's self time on the host; returns phase and operator by external id."""
     by_id: dict[Any, tuple[str, _Operator]] = {}
     for roots in threads.values():
-        for operator in _all(roots):
-            phase = when.at(operator.begin)
+        for operator in _with_descendants(roots):
+            phase = timeline.phase_at(operator.begin)
             if phase is None:
                 continue
-            found = sums[Key(phase, operator.name, operator.shapes)]
-            found.calls += 1
-            found.host_us += operator.end - operator.begin - operator.children_us
+            total = sums[Key(phase, operator.name, operator.shapes)]
+            total.calls += 1
+            total.host_us += operator.end - operator.begin - operator.children_us
             if operator.external_id is not None:
                 by_id[operator.external_id] = phase, operator
     return by_id
@@ -181,30 +183,30 @@ def _add_outside(
 
 def _by_thread(spans: Iterable[Event], phases: set[str]) -> dict[Any, list[_Operator]]:
     """Returns each thread's outermost operators, in order, with the operators that they called."""
-    found: defaultdict[Any, list[_Operator]] = defaultdict(list)
+    by_thread: defaultdict[Any, list[_Operator]] = defaultdict(list)
     for event in spans:
         name = str(event.get("name"))
-        if not _is_mark(event) or name in phases or name.startswith(STEP):
+        if not _is_host_span(event) or name in phases or name.startswith(STEP):
             continue
         arguments = event.get("args") or {}
         begin, end = _span(event)
-        found[event.get("tid")].append(
+        by_thread[event.get("tid")].append(
             _Operator(
-                name=_HASH.sub("", name),
+                name=_GRAPH_HASH.sub("", name),
                 begin=begin,
                 end=end,
                 shapes=_shapes(arguments.get("Input Dims")),
                 external_id=arguments.get("External id"),
             )
         )
-    return {thread: _nested(operators) for thread, operators in found.items()}
+    return {thread: _nested(operators) for thread, operators in by_thread.items()}
 
 
 def _nested(operators: list[_Operator]) -> list[_Operator]:
     """Nests the operators of one thread as trees; returns the roots."""
     roots: list[_Operator] = []
     stack: list[_Operator] = []
-    for operator in sorted(operators, key=lambda each: (each.begin, -each.end)):
+    for operator in sorted(operators, key=lambda o: (o.begin, -o.end)):
         while stack and stack[-1].end <= operator.begin:
             stack.pop()
         if stack:
@@ -218,10 +220,10 @@ def _nested(operators: list[_Operator]) -> list[_Operator]:
     return roots
 
 
-def _all(operators: Iterable[_Operator]) -> Iterator[_Operator]:
+def _with_descendants(operators: Iterable[_Operator]) -> Iterator[_Operator]:
     for operator in operators:
         yield operator
-        yield from _all(operator.children)
+        yield from _with_descendants(operator.children)
 
 
 def _shapes(dimensions: object) -> str:
@@ -232,15 +234,15 @@ def _shapes(dimensions: object) -> str:
 
 
 def _innermost(roots: Sequence[_Operator], moment: float) -> _Operator | None:
-    found = None
+    innermost = None
     level: Sequence[_Operator] = roots
     while level:
-        number = bisect_right(level, moment, key=lambda each: each.begin) - 1
+        number = bisect_right(level, moment, key=lambda operator: operator.begin) - 1
         if number < 0 or moment > level[number].end:
             break
-        found = level[number]
-        level = found.children
-    return found
+        innermost = level[number]
+        level = innermost.children
+    return innermost
 
 
 # --- the device ----------------------------------------------------------------------------------
@@ -250,23 +252,23 @@ def _add_device(
     spans: Sequence[Event],
     threads: Mapping[Any, Sequence[_Operator]],
     by_id: Mapping[Any, tuple[str, _Operator]],
-    when: _Phases,
+    timeline: _Timeline,
     sums: defaultdict[Key, _Sums],
 ) -> None:
     """Adds the duration of each piece of device work to the operator that launched it."""
-    asked = {}
+    launches = {}
     for event in spans:
         if event.get("cat") in _RUNTIME:
             correlation = (event.get("args") or {}).get("correlation")
-            asked[correlation] = event.get("tid"), float(event["ts"])
+            launches[correlation] = event.get("tid"), float(event["ts"])
     for event in spans:
         if event.get("cat") not in _DEVICE_WORK:
             continue
         arguments = event.get("args") or {}
         phase, operator = by_id.get(arguments.get("External id"), (None, None))
-        if arguments.get("correlation") in asked:
-            thread, moment = asked[arguments["correlation"]]
-            phase = when.at(moment)
+        if arguments.get("correlation") in launches:
+            thread, moment = launches[arguments["correlation"]]
+            phase = timeline.phase_at(moment)
             operator = _innermost(threads.get(thread, ()), moment) or operator
         if phase is None:
             continue
@@ -289,8 +291,8 @@ def _idle(spans: Sequence[Event], window: Span) -> Iterator[tuple[str, float]]:
         if event.get("cat") in _DEVICE_WORK:
             work[str((event.get("args") or {}).get("device", 0))].append(_span(event))
     for device, pieces in sorted(work.items()):
-        whole = window[0], max(window[1], *(end for _, end in pieces))
-        yield device, 1 - _covered(_merged(pieces), whole) / (whole[1] - whole[0])
+        begin, end = window[0], max(window[1], *(end for _, end in pieces))
+        yield device, 1 - _covered(_merged(pieces), (begin, end)) / (end - begin)
 
 
 def _merged(spans: Iterable[Span]) -> list[Span]:
@@ -327,13 +329,13 @@ def _memory_events(events: Iterable[Event]) -> Iterator[tuple[Event, Mapping[str
 def _add_memory(
     events: Iterable[Event],
     threads: Mapping[Any, Sequence[_Operator]],
-    when: _Phases,
+    timeline: _Timeline,
     sums: defaultdict[Key, _Sums],
 ) -> None:
     """Adds the bytes of each allocation to the operator that was running."""
     for event, arguments in _memory_events(events):
         size = int(arguments.get("Bytes") or 0)
-        phase = when.at(float(event["ts"]))
+        phase = timeline.phase_at(float(event["ts"]))
         if size <= 0 or phase is None:
             continue
         operator = _innermost(threads.get(event.get("tid"), ()), float(event["ts"]))

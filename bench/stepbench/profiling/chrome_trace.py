@@ -15,7 +15,7 @@ from stepbench_reports.schema.files import atomic_write
 
 STEP = "ProfilerStep#"
 """The prefix of the name that marks a profiled step."""
-FAST = 1
+GZIP_LEVEL = 1
 """The gzip compression level; higher levels are slower and save little."""
 
 _CATEGORIES = {
@@ -26,34 +26,34 @@ _CATEGORIES = {
 }
 
 
-def read(place: Path) -> dict[str, Any]:
+def read(file: Path) -> dict[str, Any]:
     """Reads a trace, compressed if its name ends in `.gz`.
 
     Raises:
         OSError: The file cannot be read.
         ValueError: The file is not a trace.
     """
-    raw = place.read_bytes()
-    text = gzip.decompress(raw) if place.suffix == ".gz" else raw
+    raw = file.read_bytes()
+    text = gzip.decompress(raw) if file.suffix == ".gz" else raw
     content = json.loads(text, strict=False)  # names may hold control characters
     if not isinstance(content, dict) or not isinstance(content.get("traceEvents"), list):
-        raise ValueError(f"{place}: holds no traceEvents")  # noqa: TRY004  # the file's content is wrong
+        raise ValueError(f"{file}: has no traceEvents")  # noqa: TRY004  # the file's content is wrong
     return content
 
 
-def write(content: Mapping[str, Any], place: Path) -> int:
+def write(content: Mapping[str, Any], file: Path) -> int:
     """Writes a compressed trace, atomically.
 
     Args:
         content: The trace.
-        place: The file; it appears only once it is complete.
+        file: The file; it appears only once it is complete.
 
     Returns:
         The file's size, bytes.
     """
-    with atomic_write(place) as beside:
-        beside.write_bytes(gzip.compress(json.dumps(content).encode(), FAST))
-    return place.stat().st_size
+    with atomic_write(file) as temporary:
+        temporary.write_bytes(gzip.compress(json.dumps(content).encode(), GZIP_LEVEL))
+    return file.stat().st_size
 
 
 def for_tensorboard(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,10 +65,10 @@ def for_tensorboard(content: Mapping[str, Any]) -> dict[str, Any]:
     device's use to the end of the file, so `traceEvents` must be the last key.
     """
     rest = {key: value for key, value in content.items() if key != "traceEvents"}
-    return {**rest, "traceEvents": [_renamed(event) for event in content["traceEvents"]]}
+    return {**rest, "traceEvents": [_convert(event) for event in content["traceEvents"]]}
 
 
-def _renamed(event: dict[str, Any]) -> dict[str, Any]:
+def _convert(event: dict[str, Any]) -> dict[str, Any]:
     category = event.get("cat")
     if category == "user_annotation" and not str(event.get("name")).startswith(STEP):
         return {**event, "cat": "cpu_op"}

@@ -13,10 +13,17 @@ from pathlib import Path
 from stepbench.config.requests import ProfileRequest
 from stepbench.devices.kinds import kind_of
 from stepbench.measurement.active_case import ActiveCase, start_case
-from stepbench.profiling import board, chrome_trace, learning, snapshot, trace, workers
-from stepbench.profiling.apart import apart
+from stepbench.profiling import (
+    chrome_trace,
+    learning_curve,
+    snapshot,
+    tensorboard_logs,
+    trace,
+    workers,
+)
 from stepbench.profiling.breakdown import breakdown
-from stepbench.profiling.marks import PhaseMarks
+from stepbench.profiling.optional_part import optional_part
+from stepbench.profiling.phase_marks import PhaseMarks
 from stepbench.training import dataloader
 from stepbench.training.build import Built
 from stepbench_reports.schema import phases
@@ -30,51 +37,52 @@ from stepbench_reports.schema.profile import (
 )
 
 
-def profile(report: Callable[[str], None], asked: ProfileRequest) -> ProfileFindings:
+def profile(report: Callable[[str], None], request: ProfileRequest) -> ProfileFindings:
     """Profiles a case; writes its trace and TensorBoard's directory.
 
     Args:
-        report: Takes a few words on what is being done.
-        asked: The case to profile, and the places to write to.
+        report: Called with a few words on the current activity.
+        request: The case to profile, and the paths to write to.
 
     Raises:
         UsageError: The case asks for something that does not exist.
         UnsupportedError: This machine cannot run the case.
     """
     began = time.perf_counter()
-    request, case = asked.request, asked.request.case
+    case = request.request.case
     if case.compile != "off" and case.device == "cpu":
         trace.name_compiled_kernels()
-    active = start_case(request, report)
-    scratch = asked.scratch / case.id
+    active = start_case(request.request, report)
+    scratch = request.scratch / case.id
+    tensorboard = scratch / "tensorboard"
     shutil.rmtree(scratch, ignore_errors=True)
-    (scratch / "board").mkdir(parents=True)
+    tensorboard.mkdir(parents=True)
 
     batch = next(active.source.batches)
     left_out: dict[str, str] = {}
-    curves, snapshot_bytes, shown, watched = None, None, None, None
+    curves, snapshot_bytes, samples, worker_facts = None, None, None, None
     if case.trains:
-        with apart("curves", left_out):
-            curves = learning.learn(active.built, active.source.batches, report)
-    traced = _take_trace(report, asked, active, scratch)
-    with apart("memory snapshot", left_out):
-        snapshot_bytes = _take_snapshot(report, asked, active)
-    report("writing for TensorBoard")
-    with apart("test samples", left_out):
-        shown = learning.show(active.built)
-    content = board.Content(active.built, batch, curves, shown, asked.figures)
-    left_out |= board.write(content, scratch / "board")
-    with apart("loader workers", left_out):
-        watched = _watch_workers(report, asked, active.built)
-    board_bytes = _size(scratch / "board")
-    _put(scratch / "board", asked.board)
+        with optional_part("curves", left_out):
+            curves = learning_curve.train(active.built, active.source.batches, report)
+    traced = _take_trace(report, request, active, scratch)
+    with optional_part("memory snapshot", left_out):
+        snapshot_bytes = _take_snapshot(report, request, active)
+    report("writing TensorBoard logs")
+    with optional_part("test samples", left_out):
+        samples = learning_curve.sample_outputs(active.built)
+    content = tensorboard_logs.Content(active.built, batch, curves, samples, request.figures)
+    left_out |= tensorboard_logs.write(content, tensorboard)
+    with optional_part("loader workers", left_out):
+        worker_facts = _time_workers(report, request, active.built)
+    tensorboard_bytes = _size_bytes(tensorboard)
+    _replace_directory(tensorboard, request.tensorboard)
     shutil.rmtree(scratch, ignore_errors=True)
     return ProfileFindings(
         trace=traced.facts,
-        board=BoardFacts(bytes=board_bytes, left_out=left_out),
+        board=BoardFacts(bytes=tensorboard_bytes, left_out=left_out),
         breakdown=traced.breakdown,
         curves=curves,
-        workers=watched,
+        workers=worker_facts,
         snapshot_bytes=snapshot_bytes,
         elapsed_s=time.perf_counter() - began,
     )
@@ -94,64 +102,64 @@ class _Traced:
 
 
 def _take_trace(
-    report: Callable[[str], None], asked: ProfileRequest, active: ActiveCase, scratch: Path
+    report: Callable[[str], None], request: ProfileRequest, active: ActiveCase, scratch: Path
 ) -> _Traced:
     """Traces some steps; writes the trace, and a version for TensorBoard beneath `scratch`."""
-    case, subject = asked.request.case, active.subject
+    case, timed_loop = request.request.case, active.timed_loop
     report("tracing")
-    of_step = phases.phases_of(case.loop, case.device)
-    marks = PhaseMarks(subject.laps(), trace.WARMUP + asked.profiling.steps)
+    marks = PhaseMarks(timed_loop.step_phases(), trace.WARMUP + request.profiling.steps)
     exported = scratch / "trace.json"
-    trace.take(subject, marks, asked.profiling, exported)
+    trace.take(timed_loop, marks, request.profiling, exported)
     content = {**chrome_trace.read(exported), "traceName": case.id}
     events = content["traceEvents"]
-    trace_bytes = chrome_trace.write(content, asked.trace)
-    shown_as = f"{case.device.replace(':', '')}.{time.time_ns()}{TRACE_SUFFIX}"
+    trace_bytes = chrome_trace.write(content, request.trace)
+    name = f"{case.device.replace(':', '')}.{time.time_ns()}{TRACE_SUFFIX}"
     chrome_trace.write(
-        chrome_trace.for_tensorboard(content), scratch / "board" / "profile" / shown_as
+        chrome_trace.for_tensorboard(content), scratch / "tensorboard" / "profile" / name
     )
     facts = TraceFacts(bytes=trace_bytes, events=len(events))
-    return _Traced(facts, breakdown(events, [str(phase) for phase in of_step]))
+    phase_names = [str(phase) for phase in phases.phases_of(case.loop, case.device)]
+    return _Traced(facts, breakdown(events, phase_names))
 
 
 def _take_snapshot(
-    report: Callable[[str], None], asked: ProfileRequest, active: ActiveCase
+    report: Callable[[str], None], request: ProfileRequest, active: ActiveCase
 ) -> int | None:
     """Takes a memory snapshot, if requested and supported; returns the snapshot's size, bytes."""
-    records = kind_of(asked.request.case.device).records_allocations
-    if not (asked.profiling.memory_snapshot and records):
+    records = kind_of(request.request.case.device).records_allocations
+    if not (request.profiling.memory_snapshot and records):
         return None
     report("recording allocations")
-    return snapshot.take(lambda: active.subject.run(asked.profiling.steps), asked.snapshot)
+    return snapshot.take(lambda: active.timed_loop.run(request.profiling.steps), request.snapshot)
 
 
-def _watch_workers(
-    report: Callable[[str], None], asked: ProfileRequest, built: Built
+def _time_workers(
+    report: Callable[[str], None], request: ProfileRequest, built: Built
 ) -> tuple[WorkerFacts, ...] | None:
     """Times the loader's workers, if requested, in a loader of timed parts.
 
     The data set's transforms are replaced, so this comes last.
     """
-    if not asked.profiling.workers:
+    if not request.profiling.workers:
         return None
-    report("watching the loader's workers")
+    report("timing the loader's workers")
     workers.time_transforms(built.dataset)
     loader = dataloader.make_loader(
         built.workload,
-        workers.timed(built.dataset),
-        asked.request.case,
-        asked.request.settings.seed,
+        workers.time_items(built.dataset),
+        request.request.case,
+        request.request.settings.seed,
         workers.TimedCollation(built.workload.collate),
     )
-    return workers.watch(loader)
+    return workers.time_workers(loader)
 
 
-def _put(made: Path, place: Path) -> None:
+def _replace_directory(source: Path, target: Path) -> None:
     """Moves a complete directory to where TensorBoard looks; replaces an older one."""
-    shutil.rmtree(place, ignore_errors=True)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    made.replace(place)
+    shutil.rmtree(target, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.replace(target)
 
 
-def _size(directory: Path) -> int:
+def _size_bytes(directory: Path) -> int:
     return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())

@@ -6,8 +6,8 @@ from pathlib import Path
 from torch.profiler import ProfilerActivity, profile, schedule
 
 from stepbench.devices.kinds import kind_of
-from stepbench.measurement.subject import Subject
-from stepbench.profiling.marks import PhaseMarks
+from stepbench.measurement.timed_loop import TimedLoop
+from stepbench.profiling.phase_marks import PhaseMarks
 from stepbench_reports.schema.run import ProfilingOptions
 
 WARMUP = 2
@@ -25,44 +25,44 @@ def name_compiled_kernels() -> None:
     config.cpp.enable_kernel_profile = True
 
 
-def take(subject: Subject, phases: PhaseMarks, asked: ProfilingOptions, place: Path) -> None:
-    """Runs `WARMUP + asked.steps` steps, and exports the trace of the last `asked.steps`.
+def take(timed_loop: TimedLoop, marks: PhaseMarks, options: ProfilingOptions, file: Path) -> None:
+    """Runs `WARMUP + options.steps` steps, and exports the trace of the last `options.steps`.
 
     Args:
-        subject: The loop to run.
-        phases: Marks the phases of all the steps, including the `WARMUP` steps.
-        asked: The number of steps to keep, and what else to record.
-        place: The `.json` file to write; the file may be incomplete if the process ends early.
+        timed_loop: The loop to run.
+        marks: Marks the phases of all the steps, including the `WARMUP` steps.
+        options: The number of steps to keep, and what else to record.
+        file: The `.json` file to write; the file may be incomplete if the process ends early.
     """
-    activity = kind_of(subject.training.device.type).profiler_activity()
+    activity = kind_of(timed_loop.training.device.type).profiler_activity()
     activities = [ProfilerActivity.CPU, *([] if activity is None else [activity])]
     with profile(
         activities=activities,
-        schedule=schedule(wait=0, warmup=WARMUP, active=asked.steps, repeat=1),
-        on_trace_ready=lambda profiler: profiler.export_chrome_trace(str(place)),
+        schedule=schedule(wait=0, warmup=WARMUP, active=options.steps, repeat=1),
+        on_trace_ready=lambda profiler: profiler.export_chrome_trace(str(file)),
         record_shapes=True,
         profile_memory=True,
-        with_stack=asked.stack,
-        with_modules=asked.stack,
+        with_stack=options.stack,
+        with_modules=options.stack,
     ) as profiler:
-        steps = WARMUP + asked.steps
-        end_step = _ended(subject, phases, steps, profiler.step)
-        phases.begin()
-        subject.loop(subject.training, subject.source.batches, steps, phases.lap, end_step)
+        steps = WARMUP + options.steps
+        end_step = _end_step(timed_loop, marks, steps, profiler.step)
+        marks.begin()
+        timed_loop.loop(timed_loop.training, timed_loop.source.batches, steps, marks.lap, end_step)
 
 
-def _ended(
-    subject: Subject, phases: PhaseMarks, steps: int, step: Callable[[], None]
+def _end_step(
+    timed_loop: TimedLoop, marks: PhaseMarks, steps: int, step: Callable[[], None]
 ) -> Callable[[], None]:
     """Makes the function that the loop calls at the end of each step."""
-    left = steps
+    steps_left = steps
 
     def end_step() -> None:
-        nonlocal left
-        left -= 1
-        if not left:  # otherwise the device's work of the last steps would be missing
-            subject.clock.synchronize()
+        nonlocal steps_left
+        steps_left -= 1
+        if not steps_left:  # otherwise the device's work of the last steps would be missing
+            timed_loop.clock.synchronize()
         step()
-        phases.end_step()
+        marks.end_step()
 
     return end_step

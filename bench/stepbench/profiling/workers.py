@@ -23,10 +23,10 @@ from torch.utils.data import (
 from stepbench.training.dataloader import DatasetProxy
 from stepbench_reports.schema.profile import WorkerFacts
 
-LEAST_S, MOST_S = 0.5, 3.0
+MIN_S, MAX_S = 0.5, 3.0
 """The least and the most time for which batches are timed, seconds."""
-LEAST_BATCHES = 4
-"""The least number of batches of each worker, unless `MOST_S` ends first."""
+MIN_BATCHES = 4
+"""The least number of batches of each worker, unless `MAX_S` ends first."""
 READ, COLLATE, HAND_OVER = "read", "collate", "hand over"
 """The parts of a worker's time besides the transforms: `__getitem__` without the transforms; making
 a batch of items; and the rest, which is passing the batch to the training process."""
@@ -43,7 +43,7 @@ class Stopwatch:
         self.began: float | None = None
 
     def begin(self) -> float:
-        """Returns the current time; the first call after `taken` begins a batch."""
+        """Returns the current time; the first call after `finish_batch` begins a batch."""
         now = time.perf_counter()
         if self.began is None:
             self.began = now
@@ -53,14 +53,14 @@ class Stopwatch:
         """Adds the time since `began` to the seconds of `name`."""
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
-    def taken(self) -> tuple[float, int, dict[str, float]]:
+    def finish_batch(self) -> tuple[float, int, dict[str, float]]:
         """Returns the batch's begin, its number of items and the seconds by name; then resets."""
-        found = (self.began or time.perf_counter(), self.items, self.seconds)
+        batch = (self.began or time.perf_counter(), self.items, self.seconds)
         self.__init__()  # type: ignore[misc]  # resets to the initial state
-        return found
+        return batch
 
 
-_WATCH = Stopwatch()
+_STOPWATCH = Stopwatch()
 """The stopwatch of this process; each worker has a separate copy."""
 _ITEM = "item"
 
@@ -74,21 +74,21 @@ class TimedData(DatasetProxy, Dataset[Any]):
 
     def __getitem__(self, index: Any) -> Any:  # noqa: ANN401  # whatever the sampler gives
         """Reads an item and adds its time."""
-        began = _WATCH.begin()
+        began = _STOPWATCH.begin()
         item = self._dataset[index]
-        _WATCH.add(_ITEM, began)
-        _WATCH.items += 1
+        _STOPWATCH.add(_ITEM, began)
+        _STOPWATCH.items += 1
         return item
 
     def __getitems__(self, indices: list[Any]) -> list[Any]:
         """Reads a batch's items, all at once if the data set can."""
-        whole = getattr(self._dataset, "__getitems__", None)
-        if whole is None:
+        get_items = getattr(self._dataset, "__getitems__", None)
+        if get_items is None:
             return [self[index] for index in indices]
-        began = _WATCH.begin()
-        items: list[Any] = whole(indices)
-        _WATCH.add(_ITEM, began)
-        _WATCH.items += len(indices)
+        began = _STOPWATCH.begin()
+        items: list[Any] = get_items(indices)
+        _STOPWATCH.add(_ITEM, began)
+        _STOPWATCH.items += len(indices)
         return items
 
 
@@ -99,17 +99,17 @@ class TimedStream(DatasetProxy, IterableDataset[Any]):
         """Yields the stream's items and adds their times."""
         items = iter(self._dataset)
         while True:
-            began = _WATCH.begin()
+            began = _STOPWATCH.begin()
             try:
                 item = next(items)
             except StopIteration:
                 return
-            _WATCH.add(_ITEM, began)
-            _WATCH.items += 1
+            _STOPWATCH.add(_ITEM, began)
+            _STOPWATCH.items += 1
             yield item
 
 
-def timed(dataset: Any) -> Dataset[Any]:  # noqa: ANN401  # any data set
+def time_items(dataset: Any) -> Dataset[Any]:  # noqa: ANN401  # any data set
     """Wraps a data set so that its items are timed."""
     return TimedStream(dataset) if isinstance(dataset, IterableDataset) else TimedData(dataset)
 
@@ -124,13 +124,13 @@ class TimedTransform:
     def __call__(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401  # whatever the transform takes
         """Transforms an item."""
         began = time.perf_counter()
-        changed = self._transform(*arguments, **named)
-        _WATCH.add(self._name, began)
-        return changed
+        transformed = self._transform(*arguments, **named)
+        _STOPWATCH.add(self._name, began)
+        return transformed
 
 
 @dataclass(frozen=True)
-class Times:
+class BatchTimes:
     """The times of one batch in its worker, seconds; `began` and `ended` are by `perf_counter`."""
 
     worker: int
@@ -146,15 +146,15 @@ class TimedCollation:
     def __init__(self, collate: Callable[[list[Any]], Any] | None) -> None:
         self._collate = collate or default_collate
 
-    def __call__(self, items: list[Any]) -> tuple[Any, Times]:
+    def __call__(self, items: list[Any]) -> tuple[Any, BatchTimes]:
         """Returns a batch and its times."""
         began = time.perf_counter()
         batch = self._collate(items)
-        _WATCH.add(COLLATE, began)
+        _STOPWATCH.add(COLLATE, began)
         info = get_worker_info()
-        first, count, seconds = _WATCH.taken()
+        first, count, seconds = _STOPWATCH.finish_batch()
         worker = 0 if info is None else info.id
-        return batch, Times(worker, count, first, time.perf_counter(), seconds)
+        return batch, BatchTimes(worker, count, first, time.perf_counter(), seconds)
 
 
 def time_transforms(dataset: Any) -> None:  # noqa: ANN401  # any map-style data set
@@ -178,8 +178,8 @@ def time_transforms(dataset: Any) -> None:  # noqa: ANN401  # any map-style data
 
 def _timed(transform: Callable[..., Any]) -> Callable[..., Any]:
     parts = getattr(transform, "transforms", None)
-    torchvisions = type(transform).__module__.startswith("torchvision.")
-    if torchvisions and isinstance(parts, list):  # a Compose: its parts are timed
+    is_torchvision = type(transform).__module__.startswith("torchvision.")
+    if is_torchvision and isinstance(parts, list):  # a Compose: its parts are timed
         transform.transforms = [_timed(part) for part in parts]  # type: ignore[attr-defined]  # checked above
         return transform
     if isinstance(transform, TimedTransform):
@@ -188,7 +188,7 @@ def _timed(transform: Callable[..., Any]) -> Callable[..., Any]:
     return TimedTransform(transform, name)
 
 
-def watch(loader: DataLoader[Any]) -> tuple[WorkerFacts, ...]:
+def time_workers(loader: DataLoader[Any]) -> tuple[WorkerFacts, ...]:
     """Loads batches for a while, and sums up how each worker spent its time.
 
     Args:
@@ -197,31 +197,31 @@ def watch(loader: DataLoader[Any]) -> tuple[WorkerFacts, ...]:
     workers = max(1, loader.num_workers)
     batches = iter(loader)
     next(batches)  # the loader's start is not counted
-    found: list[Times] = []
+    times: list[BatchTimes] = []
     began = time.perf_counter()
     while True:
-        found += [times for _, times in (next(batches) for _ in range(workers))]
+        times += [batch_times for _, batch_times in (next(batches) for _ in range(workers))]
         elapsed_s = time.perf_counter() - began
-        enough = elapsed_s >= LEAST_S and len(found) >= LEAST_BATCHES * workers
-        if enough or elapsed_s >= MOST_S:
-            return tuple(_summed(found))
+        enough = elapsed_s >= MIN_S and len(times) >= MIN_BATCHES * workers
+        if enough or elapsed_s >= MAX_S:
+            return tuple(_summarize(times))
 
 
-def _summed(found: list[Times]) -> Iterator[WorkerFacts]:
-    for number in sorted({times.worker for times in found}):
-        mine = [times for times in found if times.worker == number]
-        elapsed_s = mine[-1].ended - mine[0].began
+def _summarize(times: list[BatchTimes]) -> Iterator[WorkerFacts]:
+    for number in sorted({batch.worker for batch in times}):
+        batches = [batch for batch in times if batch.worker == number]
+        elapsed_s = batches[-1].ended - batches[0].began
         seconds: dict[str, float] = {}
-        for times in mine:
-            for name, took_s in times.seconds.items():
-                seconds[name] = seconds.get(name, 0.0) + took_s
+        for batch in batches:
+            for name, part_s in batch.seconds.items():
+                seconds[name] = seconds.get(name, 0.0) + part_s
         item_s, collate_s = seconds.pop(_ITEM, 0.0), seconds.pop(COLLATE, 0.0)
         parts = {READ: item_s - sum(seconds.values()), **seconds, COLLATE: collate_s}
         parts[HAND_OVER] = elapsed_s - sum(parts.values())
         yield WorkerFacts(
             worker=number,
-            batches=len(mine),
-            samples=sum(times.items for times in mine),
+            batches=len(batches),
+            samples=sum(batch.items for batch in batches),
             elapsed_s=elapsed_s,
             seconds=parts,
         )

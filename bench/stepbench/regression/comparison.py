@@ -25,7 +25,7 @@ class Comparison:
         options: The check's options.
         sides: Base and head.
         directory: The check's directory.
-        other: Starts a server in base's environment; `None` if base runs in head's.
+        start_base_server: Starts a server in base's environment; `None` if base runs in head's.
         packages: The installed packages that the workloads import. Servers preload these packages
             for both sides of a pair.
     """
@@ -33,10 +33,10 @@ class Comparison:
     options: CheckOptions
     sides: Sides
     directory: CheckDirectory
-    other: Callable[[tuple[str, ...], tuple[str, ...]], Server] | None = None
+    start_base_server: Callable[[tuple[str, ...], tuple[str, ...]], Server] | None = None
     packages: tuple[str, ...] = ()
 
-    def side(self, name: SideName, case: Case) -> SideRequest:
+    def side_request(self, name: SideName, case: Case) -> SideRequest:
         """The request from which a side builds a case."""
         request = self.options.run.request(case, self.compile_cache(name, case))
         return SideRequest(self.sides[name].tree, request)
@@ -55,22 +55,22 @@ class Comparison:
         """
         compiles = any(case.compile != "off" for case in cases)
         modules = (*preload, *(PRELOAD_COMPILE if compiles else ()))
-        if name == "base" and self.other is not None:
-            return self.other(modules, self.packages)
+        if name == "base" and self.start_base_server is not None:
+            return self.start_base_server(modules, self.packages)
         return start_server(modules, sys.path, Path.cwd(), self.packages)
 
     def with_packages(self, sides: Mapping[SideName, Survey | SideEnd]) -> "Comparison":
         """Adds the packages that both sides imported, for the next servers to preload."""
-        new = {*sides["base"].packages} & {*sides["head"].packages}
-        return replace(self, packages=tuple(sorted({*self.packages, *new})))
+        common = {*sides["base"].packages} & {*sides["head"].packages}
+        return replace(self, packages=tuple(sorted({*self.packages, *common})))
 
     def run(
-        self, server: Server, job: Job, on_progress: Callable[[str], None], more_s: float = 0.0
+        self, server: Server, job: Job, on_progress: Callable[[str], None], extra_s: float = 0.0
     ) -> Outcome:
-        """Runs a job in a server's child within a case's limits; `more_s` extends the deadline."""
+        """Runs a job in a server's child within a case's limits; `extra_s` extends the deadline."""
         limits = self.options.run
         return server.run(
             replace(job, memory_limit_bytes=limits.memory_limit_bytes),
-            deadline_s=limits.deadline_s + more_s,
+            deadline_s=limits.deadline_s + extra_s,
             on_progress=on_progress,
         )

@@ -14,7 +14,7 @@ from typing import IO
 
 from stepbench.errors import UsageError
 from stepbench.results import claim
-from stepbench.results.lock import lock_of
+from stepbench.results.lock import lock_directory
 from stepbench.results.writing import store_errors
 from stepbench_reports.schema.check import SCHEMA, CheckSpec, Fact, FailedPairLine, PairLine
 from stepbench_reports.schema.files import (
@@ -110,9 +110,9 @@ def _end_last_line(handle: IO[bytes]) -> None:
     if handle.read(1) == b"\n":
         return
     handle.seek(0)
-    last = handle.read().rpartition(b"\n")[2]
-    if is_cut_off(last):
-        handle.truncate(size - len(last))
+    last_line = handle.read().rpartition(b"\n")[2]
+    if is_cut_off(last_line):
+        handle.truncate(size - len(last_line))
     else:
         handle.write(b"\n")
 
@@ -129,16 +129,16 @@ def created(output: Path | None) -> Iterator[CheckDirectory]:
         path.mkdir(parents=True, exist_ok=True)
         if output is None:
             claim.keep_out_of_git(path.parent)
-        lock = lock_of(path, "--output")
+        lock = lock_directory(path, "--output")
     except OSError as error:
         raise UsageError(
-            f"--output {path}: cannot be written ({error.strerror}); name a directory that can"
+            f"--output {path}: cannot be written ({error.strerror}); give a writable directory"
         ) from None
     with lock:
         if (path / CHECK).exists():
             raise UsageError(
-                f"--output {path}: holds a check already; resume it with --resume {path}, or "
-                f"name another directory"
+                f"--output {path}: already holds a check; resume it with --resume {path}, or "
+                f"give another directory"
             )
         directory = CheckDirectory(path, lock)
         try:
@@ -160,15 +160,15 @@ def reopened(path: Path) -> Iterator[CheckDirectory]:
     """
     if not (path / CHECK).is_file():
         raise UsageError(
-            f"--resume {path}: holds no check (it has no {CHECK}); name the directory that the "
+            f"--resume {path}: holds no check (it has no {CHECK}); give the directory that the "
             f"interrupted check printed"
         )
-    with lock_of(path, "--resume") as lock:
+    with lock_directory(path, "--resume") as lock:
         directory = CheckDirectory(path.resolve(), lock)
         try:
             directory.read_spec()
         except DamageError as error:
-            remedy = "" if error.newer else "; begin a new check"
+            remedy = "" if error.newer else "; start a new check"
             raise UsageError(
                 f"--resume {path}: its {CHECK} cannot be used ({error.fault}){remedy}"
             ) from None

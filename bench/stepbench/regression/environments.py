@@ -23,21 +23,22 @@ from stepbench.process.fork_server import ForkServer
 from stepbench.process.job import Job, Outcome
 from stepbench.process.server import Server
 from stepbench.regression.pair import PairRequest, SideError, TakenPair
-from stepbench.regression.tree import MEASURING
-from stepbench.regression.turns import Ends, take_turns
+from stepbench.regression.tree import STEPBENCH_PACKAGES
+from stepbench.regression.turns import Connections, take_turns
 from stepbench.regression.worktree import temporary_directory
 from stepbench_reports.schema.check import SIDES, SideFailure, SideName
 from stepbench_reports.schema.status import Status
 
-_TRY = """\
+_PROBE = """\
 import json, pickle, sys
-own = list(sys.path)
+search_path = list(sys.path)
 sys.path.insert(0, sys.argv[1])
 import torch
 import stepbench.regression.worker.operators, stepbench.regression.worker.pairing
-import stepbench.parity.examination
+import stepbench.parity.judgement
 pickle.loads(bytes.fromhex(sys.argv[2]))
-print(json.dumps({"path": own, "torch": torch.__version__, "python": sys.version.split()[0]}))
+versions = {"torch": torch.__version__, "python": sys.version.split()[0]}
+print(json.dumps({"search_path": search_path, **versions}))
 """
 
 
@@ -46,46 +47,46 @@ class EnvironmentFacts:
     """Facts about another environment.
 
     Attributes:
-        path: The import path of the environment's Python.
+        search_path: The import path of the environment's Python.
         torch: The version of torch.
         python: The version of Python.
     """
 
-    path: tuple[str, ...]
+    search_path: tuple[str, ...]
     torch: str
     python: str
 
 
 @contextlib.contextmanager
-def other(python: Path) -> Iterator["Environment"]:
+def opened(python: Path) -> Iterator["Environment"]:
     """Opens another environment, with this environment's stepbench, while the context lasts.
 
     Raises:
         UsageError: stepbench cannot run in the environment, for lack of a package for example.
     """
     with temporary_directory("environment") as directory:
-        for package in MEASURING:
+        for package in STEPBENCH_PACKAGES:
             (directory / package.name).symlink_to(package, target_is_directory=True)
-        yield Environment(python, directory, _tried(python, directory))
+        yield Environment(python, directory, _probe(python, directory))
 
 
-def _tried(python: Path, directory: Path) -> EnvironmentFacts:
+def _probe(python: Path, directory: Path) -> EnvironmentFacts:
     """Imports stepbench and torch in the environment; returns its facts."""
     # Requests are sent pickled, and not every version of Python can read another's pickles.
-    sent = pickle.dumps(Path("some", "where")).hex()
-    command = [str(python), "-P", "-c", _TRY, str(directory), sent]
+    pickled = pickle.dumps(Path("some", "where")).hex()
+    command = [str(python), "-P", "-c", _PROBE, str(directory), pickled]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        completed = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
         raise UsageError(f"--base-python {python}: cannot be run ({error.strerror})") from None
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or [f"it left with {done.returncode}"]
+    if completed.returncode:
+        lines = completed.stderr.strip().splitlines() or [f"exit code {completed.returncode}"]
         raise UsageError(
-            f"--base-python {python}: cannot run stepbench there: {last[0]}; it needs the same "
-            f"release of Python as head, {platform.python_version()}, or one near it, and "
-            f"stepbench's dependencies, such as by: uv pip install --python {python} stepbench"
+            f"--base-python {python}: cannot run stepbench ({lines[-1]}); install stepbench's "
+            f"dependencies there (uv pip install --python {python} stepbench), and use head's "
+            f"release of Python, {platform.python_version()}, or a similar one"
         )
-    return msgspec.json.decode(done.stdout.splitlines()[-1], type=EnvironmentFacts)
+    return msgspec.json.decode(completed.stdout.splitlines()[-1], type=EnvironmentFacts)
 
 
 class Environment:
@@ -100,15 +101,15 @@ class Environment:
     def __init__(self, python: Path, directory: Path, facts: EnvironmentFacts) -> None:
         self._python = python
         self.facts = {"torch": facts.torch, "python": facts.python}
-        self._search_path = [str(directory), *(entry for entry in facts.path if entry)]
+        self._search_path = [str(directory), *(entry for entry in facts.search_path if entry)]
 
     def server(self, preload: tuple[str, ...], extras: tuple[str, ...] = ()) -> Server:
         """Starts a server in the environment."""
         return ForkServer(preload, self._search_path, Path.cwd(), str(self._python), extras)
 
 
-def pair_apart(
-    asked: PairRequest,
+def pair_across_environments(
+    request: PairRequest,
     servers: Mapping[SideName, Server],
     deadline_s: float,
     on_progress: Callable[[str], None],
@@ -116,7 +117,7 @@ def pair_apart(
     """Takes a pair whose sides are children of two servers.
 
     Args:
-        asked: The pair to take.
+        request: The pair to take.
         servers: The server of each side.
         deadline_s: The longest that the pair may take, seconds.
         on_progress: Called with a few words on the current activity.
@@ -125,8 +126,8 @@ def pair_apart(
     address = f"\0stepbench-{os.getpid()}-{secrets.token_hex(8)}"
     threads = [
         threading.Thread(
-            target=_attend,
-            args=(servers[side], side, asked, address, deadline_s),
+            target=_run_side,
+            args=(servers[side], side, request, address, deadline_s),
             daemon=True,  # if this call ends early, threads end with their servers
         )
         for side in SIDES
@@ -135,42 +136,42 @@ def pair_apart(
         listener = stack.enter_context(Listener(address, family="AF_UNIX", backlog=4))
         for thread in threads:
             thread.start()
-        ends = {}
+        connections = {}
         for _ in SIDES:
-            end = stack.enter_context(listener.accept())
-            word, value = end.recv()
-            if word == "gone":
-                found: TakenPair | SideFailure = value
+            connection = stack.enter_context(listener.accept())
+            kind, value = connection.recv()
+            if kind == "failed":
+                result: TakenPair | SideFailure = value
                 break
-            ends[value] = end
+            connections[value] = connection
         else:
-            found = _taken(asked, ends, on_progress)
-    for thread in threads:  # sides leave once their connections are closed
+            result = _take_turns(request, connections, on_progress)
+    for thread in threads:  # sides exit once their connections are closed
         thread.join()
-    return found
+    return result
 
 
-def _taken(
-    asked: PairRequest, ends: Ends, on_progress: Callable[[str], None]
+def _take_turns(
+    request: PairRequest, connections: Connections, on_progress: Callable[[str], None]
 ) -> TakenPair | SideFailure:
     try:
-        return take_turns(on_progress, asked, ends, MachineWatch)
+        return take_turns(on_progress, request, connections, MachineWatch)
     except SideError as error:
         return error.failed
 
 
-def _attend(
-    server: Server, side: SideName, asked: PairRequest, address: str, deadline_s: float
+def _run_side(
+    server: Server, side: SideName, request: PairRequest, address: str, deadline_s: float
 ) -> None:
     """Runs a side in a child of a server, and reports a failure to the listener."""
-    job = Job("stepbench.regression.worker.side:answer", (address, asked.sides[side]))
+    job = Job("stepbench.regression.worker.side:connect_and_run", (address, request.sides[side]))
     try:
         outcome = server.run(job, deadline_s=deadline_s, on_progress=lambda _: None)
     except Exception as error:  # noqa: BLE001  # the listener must not wait forever
         outcome = Outcome(Status.CRASHED, reason=str(error))
     if outcome.status is not Status.OK:
-        failed = SideFailure(
+        failure = SideFailure(
             side=side, reason=outcome.reason or str(outcome.status), detail=outcome.detail
         )
-        with contextlib.suppress(OSError), Client(address, family="AF_UNIX") as end:
-            end.send(("gone", failed))
+        with contextlib.suppress(OSError), Client(address, family="AF_UNIX") as connection:
+            connection.send(("failed", failure))

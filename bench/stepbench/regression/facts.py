@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from stepbench.config.case import Case
-from stepbench.config.requests import Examination
+from stepbench.config.requests import ParityRequest
 from stepbench.process.job import Job, Outcome
 from stepbench.process.server import Server
 from stepbench.regression.comparison import Comparison
-from stepbench.regression.pair import Survey, Tracing
-from stepbench_reports.regression.facts import COMPILE_PAIRS, agreed_so_far
+from stepbench.regression.pair import Survey, TraceRequest
+from stepbench_reports.regression.facts import COMPILE_PAIRS, compile_times_differ
 from stepbench_reports.schema.check import SIDES, CompileFact, ParityFact, SideName
 from stepbench_reports.schema.profile import Breakdown
 from stepbench_reports.schema.status import Status
@@ -19,13 +19,13 @@ from stepbench_reports.schema.status import Status
 PRELOAD = (
     "stepbench.regression.worker.operators",
     "stepbench.regression.worker.side",
-    "stepbench.parity.examination",
+    "stepbench.parity.judgement",
 )
-PREFLIGHT_S = 1800.0
+EXTRA_SURVEY_S = 1800.0
 """The time that a survey may take beyond a case's deadline, seconds. Data may have to be downloaded
 or generated first."""
-RUN_IN = "stepbench.regression.worker.side:run_in"
-MORE_S = 120.0
+CALL_IN_SIDE = "stepbench.regression.worker.side:call_in_side"
+EXTRA_TRACE_S = 120.0
 """The time that a trace may take beyond a case's deadline, seconds."""
 
 
@@ -35,7 +35,7 @@ def opened(comparison: Comparison, cases: Sequence[Case]) -> Iterator["FactFinde
     servers: dict[SideName, Server] = {}
     try:
         for side in SIDES:
-            if side == "head" or comparison.sides.environments:
+            if side == "head" or comparison.sides.two_environments:
                 servers[side] = comparison.server(side, PRELOAD, cases)
         yield FactFinder(comparison, servers)
     finally:
@@ -59,13 +59,13 @@ class FactFinder:
         self, side: SideName, cases: Sequence[Case], on_progress: Callable[[str], None]
     ) -> Survey | str:
         """Tries a side's workloads and data; returns the reason if the side's process died."""
-        asked = tuple(self._comparison.side(side, case) for case in cases)
-        job = Job("stepbench.regression.worker.side:survey", (asked,))
-        outcome = self._run(side, job, on_progress, PREFLIGHT_S)
+        requests = tuple(self._comparison.side_request(side, case) for case in cases)
+        job = Job("stepbench.regression.worker.side:survey", (requests,))
+        outcome = self._run(side, job, on_progress, EXTRA_SURVEY_S)
         if outcome.status is not Status.OK:
             return outcome.reason or str(outcome.status)
-        found: Survey = outcome.result
-        return found
+        survey: Survey = outcome.result
+        return survey
 
     def parity(self, cases: Sequence[Case], on_progress: Callable[[str], None]) -> ParityFact:
         """Judges head's parity, and base's if head's does not pass.
@@ -74,26 +74,30 @@ class FactFinder:
             cases: Cases with the same numerics.
             on_progress: Called with a few words on the current activity.
         """
-        case = cases[0].numerics_key
-        head, reason = self._judged("head", case, on_progress)
-        base = None if head == "pass" else self._judged("base", case, on_progress)[0]
+        judged_case = cases[0].numerics_key
+        head, reason = self._judge("head", judged_case, on_progress)
+        base = None if head == "pass" else self._judge("base", judged_case, on_progress)[0]
         return ParityFact(
-            cases=tuple(each.id for each in cases), head=head, reason=reason, base=base
+            cases=tuple(case.id for case in cases), head=head, reason=reason, base=base
         )
 
-    def _judged(
+    def _judge(
         self, side: SideName, case: Case, on_progress: Callable[[str], None]
     ) -> tuple[str, str | None]:
         parity = self._comparison.options.run.parity
         if parity is None:
-            raise RuntimeError("a check with --no-parity judges nothing")
+            raise RuntimeError("--no-parity: parity is not checked")
         wrap = partial(
-            Examination,
+            ParityRequest,
             parity=parity,
             references=self._comparison.directory.scratch("references", side),
         )
-        asked = (self._comparison.side(side, case), "stepbench.parity.examination:judge", wrap)
-        outcome = self._run(side, Job(RUN_IN, asked), on_progress, parity.budget_s)
+        arguments = (
+            self._comparison.side_request(side, case),
+            "stepbench.parity.judgement:judge",
+            wrap,
+        )
+        outcome = self._run(side, Job(CALL_IN_SIDE, arguments), on_progress, parity.budget_s)
         if outcome.status is not Status.OK:
             return str(outcome.status), outcome.reason
         return str(outcome.result.verdict), outcome.result.reason
@@ -107,36 +111,37 @@ class FactFinder:
         Returns:
             The times; `None` if a side failed in the first pair.
         """
-        times = self._compile_pairs(case, on_progress)
-        return CompileFact(case=case.id, seconds=tuple(times)) if times else None
+        pairs = self._compile_pairs(case, on_progress)
+        return CompileFact(case=case.id, seconds=tuple(pairs)) if pairs else None
 
     def _compile_pairs(
         self, case: Case, on_progress: Callable[[str], None]
     ) -> list[tuple[float, float]]:
-        found: list[tuple[float, float]] = []
+        pairs: list[tuple[float, float]] = []
         for number in range(COMPILE_PAIRS):
             times: dict[SideName, float] = {}
             for side in SIDES if number % 2 == 0 else reversed(SIDES):
                 shutil.rmtree(self._comparison.compile_cache(side, case), ignore_errors=True)
-                asked = (
-                    self._comparison.side(side, case),
+                arguments = (
+                    self._comparison.side_request(side, case),
                     "stepbench.measurement.cold_start:compile_cold",
                 )
-                outcome = self._run(side, Job(RUN_IN, asked), on_progress)
+                outcome = self._run(side, Job(CALL_IN_SIDE, arguments), on_progress)
                 if outcome.status is not Status.OK:  # the pairs will report it
-                    return found
+                    return pairs
                 times[side] = outcome.result.first_step_s
-            found.append((times["base"], times["head"]))
-            if not agreed_so_far(found):
+            pairs.append((times["base"], times["head"]))
+            if not compile_times_differ(pairs):
                 break
-        return found
+        return pairs
 
-    def alone(self, side: SideName, case: Case, on_progress: Callable[[str], None]) -> str | None:
+    def run_alone(
+        self, side: SideName, case: Case, on_progress: Callable[[str], None]
+    ) -> str | None:
         """Runs a side without the opposite side; returns the reason if it fails, or `None`."""
-        asked = self._comparison.side(side, case)
-        outcome = self._run(
-            side, Job("stepbench.regression.worker.side:work_alone", (asked,)), on_progress
-        )
+        request = self._comparison.side_request(side, case)
+        job = Job("stepbench.regression.worker.side:run_alone", (request,))
+        outcome = self._run(side, job, on_progress)
         return None if outcome.status is Status.OK else outcome.reason or str(outcome.status)
 
     def operators(
@@ -144,21 +149,21 @@ class FactFinder:
     ) -> Breakdown | None:
         """Traces a side's operators by phase; returns `None` if the trace failed."""
         scratch = self._comparison.directory.scratch("trace", side)
-        wrap = partial(Tracing, scratch=scratch)
-        asked = (
-            self._comparison.side(side, case),
+        wrap = partial(TraceRequest, scratch=scratch)
+        arguments = (
+            self._comparison.side_request(side, case),
             "stepbench.regression.worker.operators:operators",
             wrap,
         )
-        outcome = self._run(side, Job(RUN_IN, asked), on_progress, MORE_S)
+        outcome = self._run(side, Job(CALL_IN_SIDE, arguments), on_progress, EXTRA_TRACE_S)
         if outcome.status is not Status.OK:
             self._comparison.directory.log(f"{case.id}: {side}: no trace: {outcome.reason}")
             return None
-        found: Breakdown = outcome.result
-        return found
+        breakdown: Breakdown = outcome.result
+        return breakdown
 
     def _run(
-        self, side: SideName, job: Job, on_progress: Callable[[str], None], more_s: float = 0.0
+        self, side: SideName, job: Job, on_progress: Callable[[str], None], extra_s: float = 0.0
     ) -> Outcome:
         server = self._servers.get(side, self._servers["head"])
-        return self._comparison.run(server, job, on_progress, more_s)
+        return self._comparison.run(server, job, on_progress, extra_s)

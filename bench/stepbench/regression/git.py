@@ -16,7 +16,7 @@ DEPENDENCIES = (
 """Files that name the packages that a repository needs."""
 
 
-def ask(directory: Path, *words: str) -> str:
+def run(directory: Path, *arguments: str) -> str:
     """Runs a git command and returns the command's output, without trailing newlines.
 
     Raises:
@@ -24,16 +24,16 @@ def ask(directory: Path, *words: str) -> str:
         subprocess.CalledProcessError: git failed; `stderr` holds the reason.
     """
     try:
-        done = subprocess.run(
-            ["git", "-C", str(directory), "-c", f"core.hooksPath={os.devnull}", *words],  # noqa: S607  # whichever git the user has
+        completed = subprocess.run(
+            ["git", "-C", str(directory), "-c", f"core.hooksPath={os.devnull}", *arguments],  # noqa: S607  # whichever git the user has
             check=True,
             capture_output=True,
             text=True,
             errors="surrogateescape",
         )
     except FileNotFoundError:
-        raise UsageError("--base: needs git, and there is none; install it") from None
-    return done.stdout.rstrip("\n")
+        raise UsageError("--base: git is not installed; install it") from None
+    return completed.stdout.rstrip("\n")
 
 
 def repository_of(directory: Path) -> Path:
@@ -43,12 +43,11 @@ def repository_of(directory: Path) -> Path:
         UsageError: The directory is in no repository.
     """
     try:
-        return Path(ask(directory, "rev-parse", "--show-toplevel")).resolve()
+        return Path(run(directory, "rev-parse", "--show-toplevel")).resolve()
     except subprocess.CalledProcessError as error:
         raise UsageError(
             f"--base: git finds no repository in {directory} ({error.stderr.strip()}); run the "
-            f"check where the code lies that is to be compared, or compare environments with "
-            f"--base-python alone"
+            f"check in the repository to compare, or compare environments with --base-python alone"
         ) from None
 
 
@@ -65,81 +64,85 @@ class Commit:
     subject: str
 
 
-def commit(repository: Path, option: str, revision: str) -> Commit:
+def resolve(repository: Path, option: str, revision: str) -> Commit:
     """Resolves a revision to a commit.
 
     Raises:
         UsageError: The repository knows no such revision.
     """
     try:
-        found = ask(repository, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+        commit_id = run(repository, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     except subprocess.CalledProcessError:
-        shallow = ask(repository, "rev-parse", "--is-shallow-repository") == "true"
-        fetch = (
-            "this is a shallow clone, which lacks most revisions: fetch it first (in GitHub "
+        shallow = run(repository, "rev-parse", "--is-shallow-repository") == "true"
+        remedy = (
+            "this is a shallow clone without most revisions; fetch the revision first (in GitHub "
             "Actions: fetch-depth: 0)"
             if shallow
-            else "name one that git log shows, or fetch it first; "
-            f"there are {_branches(repository)}"
+            else f"give one that git log shows, or fetch it first; available: {_refs(repository)}"
         )
         raise UsageError(
-            f"{option} {revision}: {repository} knows no such revision; {fetch}"
+            f"{option} {revision}: there is no such revision in {repository}; {remedy}"
         ) from None
-    return Commit(found, ask(repository, "log", "-1", "--format=%s", found))
+    return Commit(commit_id, run(repository, "log", "-1", "--format=%s", commit_id))
 
 
-def _branches(repository: Path) -> str:
-    names = ask(repository, "for-each-ref", "--format=%(refname:short)", "--count=8", "refs")
+def _refs(repository: Path) -> str:
+    names = run(repository, "for-each-ref", "--format=%(refname:short)", "--count=8", "refs")
     return ", ".join(names.split()) or "none"
 
 
-def changed(repository: Path, apart: Path, one: str, other: str | None) -> tuple[str, ...]:
+def changed_files(
+    repository: Path, check_directory: Path, base: str, head: str | None
+) -> tuple[str, ...]:
     """The files in which two commits differ.
 
     Args:
         repository: The repository.
-        apart: The check's directory, whose files do not count.
-        one: A commit.
-        other: Another commit; `None` for the working tree, with new files that are not ignored.
+        check_directory: The check's directory, whose files do not count.
+        base: A commit.
+        head: Another commit; `None` for the working tree, with new files that are not ignored.
     """
-    between = [one] if other is None else [one, other]
-    found = _lines(ask(repository, "diff", "--no-ext-diff", "--name-only", "-z", *between, "--"))
-    return tuple(dict.fromkeys([*found, *(untracked(repository, apart) if other is None else ())]))
+    commits = [base] if head is None else [base, head]
+    diff = run(repository, "diff", "--no-ext-diff", "--name-only", "-z", *commits, "--")
+    new_files = untracked_files(repository, check_directory) if head is None else ()
+    return tuple(dict.fromkeys([*_entries(diff), *new_files]))
 
 
-def untracked(repository: Path, apart: Path) -> Sequence[str]:
-    """Files that git neither tracks nor ignores, without those of `apart` and bytecode."""
-    found = _lines(ask(repository, "ls-files", "--others", "--exclude-standard", "-z"))
+def untracked_files(repository: Path, check_directory: Path) -> Sequence[str]:
+    """Files that git neither tracks nor ignores, outside `check_directory` and except bytecode."""
+    output = run(repository, "ls-files", "--others", "--exclude-standard", "-z")
     return [
         name
-        for name in found
-        if "__pycache__" not in Path(name).parts and not (repository / name).is_relative_to(apart)
+        for name in _entries(output)
+        if "__pycache__" not in Path(name).parts
+        and not (repository / name).is_relative_to(check_directory)
     ]
 
 
-def dependencies(files: Sequence[str]) -> tuple[str, ...]:
+def dependency_files(files: Sequence[str]) -> tuple[str, ...]:
     """Selects the files that name the packages to install, by `DEPENDENCIES`."""
     return tuple(
         file for file in files if any(Path(file).match(pattern) for pattern in DEPENDENCIES)
     )
 
 
-def fingerprint(repository: Path, apart: Path) -> str:
+def fingerprint(repository: Path, check_directory: Path) -> str:
     """A digest that changes with any file of the working tree that git does not ignore.
 
     Args:
         repository: The repository.
-        apart: The check's directory, whose files do not count.
+        check_directory: The check's directory, whose files do not count.
     """
-    digest = hashlib.sha256(ask(repository, "rev-parse", "HEAD").encode())
-    changes = ask(repository, "diff", "--no-ext-diff", "HEAD", "--binary")
+    digest = hashlib.sha256(run(repository, "rev-parse", "HEAD").encode())
+    changes = run(repository, "diff", "--no-ext-diff", "HEAD", "--binary")
     digest.update(changes.encode(errors="surrogateescape"))
-    for name in untracked(repository, apart):
+    for name in untracked_files(repository, check_directory):
         digest.update(name.encode(errors="surrogateescape"))
         stat = (repository / name).lstat()
         digest.update(f"{stat.st_size} {stat.st_mtime_ns}".encode())
     return digest.hexdigest()
 
 
-def _lines(answer: str) -> list[str]:
-    return [line for line in answer.split("\0") if line]
+def _entries(output: str) -> list[str]:
+    """Splits the output of a git command with `-z`."""
+    return [entry for entry in output.split("\0") if entry]

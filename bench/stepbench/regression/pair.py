@@ -4,11 +4,11 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from stepbench.config.requests import Request
-from stepbench.interference.watch import Disturbance
+from stepbench.interference.watch import interferes
 from stepbench.regression.tree import Tree
 from stepbench_reports.schema.check import (
     FailedPairLine,
@@ -44,7 +44,7 @@ class SideRequest:
 
 
 @dataclass(frozen=True)
-class Tracing:
+class TraceRequest:
     """A trace to take of a side.
 
     Attributes:
@@ -116,13 +116,13 @@ class TakenPair:
     Attributes:
         turns: The turns in the order in which they were taken, four to a round.
         sides: The facts of each side after its last turn, by name.
-        disturbance: The interference on the machine during the turns.
+        machine_use: The interference on the machine during the turns.
         elapsed_s: The time that the pair took, including building and warm-up, seconds.
     """
 
     turns: tuple[Turn, ...]
     sides: Mapping[SideName, SideEnd]
-    disturbance: Disturbance
+    machine_use: MachineUse
     elapsed_s: float
 
 
@@ -139,28 +139,27 @@ class SideError(Exception):
 
 
 def pair_line(
-    found: TakenPair | SideFailure, *, case: str, number: int, stage: Stage
+    result: TakenPair | SideFailure, *, case: str, number: int, stage: Stage
 ) -> PairLine | FailedPairLine:
     """A pair's line in the check's directory.
 
     Args:
-        found: The pair, or the side that failed.
+        result: The taken pair, or the side that failed.
         case: The case's id.
         number: The pair's round.
         stage: The stage that the pair belongs to.
     """
-    if isinstance(found, SideFailure):
-        return FailedPairLine(case=case, round=number, stage=stage, failed=found)
-    use = found.disturbance
+    if isinstance(result, SideFailure):
+        return FailedPairLine(case=case, round=number, stage=stage, failed=result)
     return PairLine(
         case=case,
         round=number,
         stage=stage,
-        turns=_turn_series(found.turns),
-        sides=dict(found.sides),
-        disturbance=MachineUse(**asdict(use)),
-        disturbed=use.disturbed,
-        elapsed_s=found.elapsed_s,
+        turns=_turn_series(result.turns),
+        sides=dict(result.sides),
+        machine_use=result.machine_use,
+        interference=interferes(result.machine_use),
+        elapsed_s=result.elapsed_s,
     )
 
 

@@ -12,14 +12,14 @@ from stepbench.config.case import Case
 from stepbench.process.job import Job, Outcome
 from stepbench.process.server import Server
 from stepbench.regression.comparison import Comparison
-from stepbench.regression.environments import pair_apart
+from stepbench.regression.environments import pair_across_environments
 from stepbench.regression.pair import PairRequest, TakenPair
 from stepbench_reports.schema.check import SIDES, SideFailure, SideName
 from stepbench_reports.schema.status import Status
 
-TOGETHER = ("stepbench.regression.worker.pairing",)
+SAME_ENVIRONMENT = ("stepbench.regression.worker.pairing",)
 """The modules that a server imports if both sides are forked from it."""
-APART = ("stepbench.regression.worker.side",)
+TWO_ENVIRONMENTS = ("stepbench.regression.worker.side",)
 """The modules that each server imports if each side has a server."""
 
 
@@ -30,10 +30,12 @@ def opened(comparison: Comparison, cases: Sequence[Case]) -> Iterator["PairServe
     Raises:
         ServerGoneError: A server could not import its modules.
     """
-    if comparison.sides.environments:
-        servers = {side: comparison.server(side, APART, cases) for side in reversed(SIDES)}
+    if comparison.sides.two_environments:
+        servers = {
+            side: comparison.server(side, TWO_ENVIRONMENTS, cases) for side in reversed(SIDES)
+        }
     else:
-        servers = {"head": comparison.server("head", TOGETHER, cases)}
+        servers = {"head": comparison.server("head", SAME_ENVIRONMENT, cases)}
     try:
         for server in servers.values():
             server.wait_until_ready()
@@ -59,18 +61,18 @@ class PairServers:
         """Takes a pair of a case."""
         comparison = self._comparison
         request = PairRequest(
-            {side: comparison.side(side, case) for side in SIDES},
+            {side: comparison.side_request(side, case) for side in SIDES},
             secrets.randbits(32),
             comparison.options.turns,
         )
-        if comparison.sides.environments:
+        if comparison.sides.two_environments:
             deadline_s = comparison.options.run.deadline_s
-            return pair_apart(request, self.servers, deadline_s, on_progress)
+            return pair_across_environments(request, self.servers, deadline_s, on_progress)
         job = Job("stepbench.regression.worker.pairing:take", (request,))
-        return taken(comparison.run(self.servers["head"], job, on_progress))
+        return pair_result(comparison.run(self.servers["head"], job, on_progress))
 
 
-def taken(outcome: Outcome) -> TakenPair | SideFailure:
+def pair_result(outcome: Outcome) -> TakenPair | SideFailure:
     """Reads the outcome of the child that took a pair.
 
     A failure of the whole pair, such as a missed deadline, counts as base's, and therefore as no

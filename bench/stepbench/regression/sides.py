@@ -9,7 +9,7 @@ from pathlib import Path
 from stepbench.errors import UsageError
 from stepbench.regression import git
 from stepbench.regression.options import CheckOptions
-from stepbench.regression.tree import STEPBENCH, Tree
+from stepbench.regression.tree import STEPBENCH_REPOSITORY, Tree
 from stepbench.regression.worktree import checked_out
 from stepbench_reports.schema.check import SideFacts, SideName
 from stepbench_reports.schema.machine import Packages
@@ -63,7 +63,7 @@ class Sides:
     same_files: bool
 
     @property
-    def environments(self) -> bool:
+    def two_environments(self) -> bool:
         """True if the sides run in different environments."""
         return self.base.python != self.head.python
 
@@ -72,61 +72,71 @@ class Sides:
         return {"base": self.base, "head": self.head}[name]
 
 
+def _two_environments(directory: Path, base_python: Path) -> Sides:
+    """The sides of a check that compares two environments on the same files."""
+    files = f"the files in {directory.name}"
+    head = Side(Tree("head", directory, directory, Path()), None, files, Path(sys.executable))
+    tree = Tree("base", directory, directory, Path())
+    base = Side(tree, None, f"{files} in {base_python}", base_python)
+    return Sides(base, head, None, (), same_files=True)
+
+
 @contextlib.contextmanager
-def opened(options: CheckOptions, apart: Path) -> Iterator[Sides]:
+def opened(options: CheckOptions, check_directory: Path) -> Iterator[Sides]:
     """Opens both sides, with the files of revisions checked out while the context lasts.
 
     Args:
         options: The check's options.
-        apart: The check's directory, which is no part of head.
+        check_directory: The check's directory, which is no part of head.
 
     Raises:
         UsageError: A revision is unknown, or cannot be compared.
     """
     python = options.base_python or Path(sys.executable)
-    here = Path.cwd().resolve()
+    directory = Path.cwd().resolve()
     if options.base is None:
-        tree = Tree("head", here, here, Path())
-        head = Side(tree, None, f"the files in {here.name}", Path(sys.executable))
-        base = Side(Tree("base", here, here, Path()), None, f"{head.described} in {python}", python)
-        yield Sides(base, head, None, (), same_files=True)
+        yield _two_environments(directory, python)
         return
-    repository = git.repository_of(here)
-    within = here.relative_to(repository)
+    repository = git.repository_of(directory)
+    subdirectory = directory.relative_to(repository)
     _refuse_unshareable(options.shared, repository)
     if options.base_python is None:
         _refuse_shipped(options, repository)
-    base_commit = git.commit(repository, "--base", options.base)
-    head_commit = git.commit(repository, "--head", options.head or "HEAD")
-    changed = git.changed(
-        repository, apart, base_commit.id, head_commit.id if options.head else None
+    base_commit = git.resolve(repository, "--base", options.base)
+    head_commit = git.resolve(repository, "--head", options.head or "HEAD")
+    changed_files = git.changed_files(
+        repository, check_directory, base_commit.id, head_commit.id if options.head else None
     )
     with contextlib.ExitStack() as stack:
 
-        def place(commit: git.Commit, side: str) -> Path:
+        def check_out(commit: git.Commit, side: str) -> Path:
             return stack.enter_context(checked_out(repository, commit.id, side, options.shared))
 
-        base_place = place(base_commit, "base")
-        head_place = place(head_commit, "head") if options.head else repository
-        dirty = () if options.head else git.changed(repository, apart, head_commit.id, None)
+        base_checkout = check_out(base_commit, "base")
+        head_checkout = check_out(head_commit, "head") if options.head else repository
+        uncommitted_files = (
+            ()
+            if options.head
+            else git.changed_files(repository, check_directory, head_commit.id, None)
+        )
         yield Sides(
             Side(
-                Tree("base", repository, base_place, within, options.shared),
+                Tree("base", repository, base_checkout, subdirectory, options.shared),
                 base_commit.id,
-                _described(options.base, base_commit),
+                _describe_revision(options.base, base_commit),
                 python,
             ),
             Side(
-                Tree("head", repository, head_place, within, options.shared),
+                Tree("head", repository, head_checkout, subdirectory, options.shared),
                 head_commit.id,
-                _described(options.head, head_commit)
+                _describe_revision(options.head, head_commit)
                 if options.head
-                else _working_tree(head_commit, dirty),
+                else _describe_working_tree(head_commit, uncommitted_files),
                 Path(sys.executable),
             ),
-            None if options.head else git.fingerprint(repository, apart),
-            tuple(_notes(changed, environments=options.base_python is not None)),
-            same_files=not changed,
+            None if options.head else git.fingerprint(repository, check_directory),
+            tuple(_notes(changed_files, environments=options.base_python is not None)),
+            same_files=not changed_files,
         )
 
 
@@ -134,49 +144,53 @@ def _refuse_unshareable(shared: Sequence[Path], repository: Path) -> None:
     for path in shared:
         if not path.is_relative_to(repository):
             raise UsageError(
-                f"--share {path}: lies outside {repository}, where both sides find it anyway; "
+                f"--share {path}: is outside {repository}, so both sides can read it already; "
                 f"leave it out"
             )
 
 
 def _refuse_shipped(options: CheckOptions, repository: Path) -> None:
     """Refuses shipped workloads, which are the same on both sides of a user's repository."""
-    if repository == STEPBENCH:
+    if repository == STEPBENCH_REPOSITORY:
         return
     for name in options.run.matrix.axes["workload"]:
         if ":" not in name:
             raise UsageError(
-                f"--workload {name}: is stepbench's own, and so the same in both revisions of "
+                f"--workload {name}: belongs to stepbench, so it is the same in both revisions of "
                 f"{repository.name}; name a workload of this repository, such as "
                 f"--workload path/to/file.py:make"
             )
 
 
-def _described(revision: str | None, commit: git.Commit) -> str:
-    short = commit.id[:9]
-    name = short if revision is None or commit.id.startswith(revision) else f"{revision}, {short}"
+def _describe_revision(revision: str | None, commit: git.Commit) -> str:
+    short_id = commit.id[:9]
+    name = (
+        short_id
+        if revision is None or commit.id.startswith(revision)
+        else f"{revision}, {short_id}"
+    )
     return f"{name} ({commit.subject})"
 
 
-def _working_tree(commit: git.Commit, dirty: Sequence[str]) -> str:
-    if not dirty:
+def _describe_working_tree(commit: git.Commit, uncommitted_files: Sequence[str]) -> str:
+    if not uncommitted_files:
         return f"the working tree, {commit.id[:9]} ({commit.subject})"
-    files = "a file" if len(dirty) == 1 else f"{len(dirty)} files"
+    files = "a file" if len(uncommitted_files) == 1 else f"{len(uncommitted_files)} files"
     return (
         f"the working tree: {commit.id[:9]} ({commit.subject}) with uncommitted changes in {files}"
     )
 
 
-def _notes(changed: Sequence[str], *, environments: bool) -> Iterator[str]:
-    if not changed and not environments:
+def _notes(changed_files: Sequence[str], *, environments: bool) -> Iterator[str]:
+    if not changed_files and not environments:
         yield (
-            "Base and head have the same files, so that any difference is noise: this tests the "
-            "check itself."
+            "Base and head have the same files, so any difference is noise. This tests the check "
+            "itself."
         )
-    needs = git.dependencies(changed)
-    if needs and not environments:
+    dependency_files = git.dependency_files(changed_files)
+    if dependency_files and not environments:
+        differ = "differ" if len(dependency_files) > 1 else "differs"
         yield (
-            f"{', '.join(needs)} {'differ' if len(needs) > 1 else 'differs'}, and both sides ran "
-            f"in head's environment: where a package differs that changes the speed, give base its "
-            f"own with --base-python."
+            f"{', '.join(dependency_files)} {differ}, and both sides ran in head's environment. If "
+            f"base needs other packages, give base's environment with --base-python."
         )

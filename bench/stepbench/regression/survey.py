@@ -18,8 +18,8 @@ from stepbench.regression.progress import CheckProgress
 from stepbench_reports.schema.check import SCHEMA, SIDES, CaseReason, CheckSpec, SideName
 from stepbench_reports.schema.machine import Packages
 
-_SAME = ("cases", "smallest", "turns", "settings", "fingerprint", "machine", "directory")
-_SAME_OF_SIDE = ("commit", "packages")
+_UNCHANGED = ("cases", "smallest", "turns", "settings", "fingerprint", "machine", "directory")
+_UNCHANGED_OF_SIDE = ("commit", "packages")
 
 
 @dataclass(frozen=True)
@@ -52,45 +52,54 @@ def survey(comparison: Comparison, finder: FactFinder, progress: CheckProgress) 
     """
     matrix = comparison.options.run.matrix
     surveys: dict[SideName, Survey] = {
-        side: _surveyed(side, matrix.cases, finder, progress) for side in reversed(SIDES)
+        side: _survey_side(side, matrix.cases, finder, progress) for side in reversed(SIDES)
     }
     # A case that head alone cannot run is tried once more: a download may have failed.
-    doubtful = [c for c in matrix.cases if c.id in {*surveys["head"].problems}]
-    doubtful = [case for case in doubtful if case.id not in surveys["base"].problems]
-    if doubtful:
-        again = _surveyed("head", tuple(doubtful), finder, progress)
-        mended = {case.id for case in doubtful} - set(again.problems)
-        problems = {k: v for k, v in surveys["head"].problems.items() if k not in mended}
+    retried = [
+        case
+        for case in matrix.cases
+        if case.id in surveys["head"].problems and case.id not in surveys["base"].problems
+    ]
+    if retried:
+        retry = _survey_side("head", tuple(retried), finder, progress)
+        recovered = {case.id for case in retried} - set(retry.problems)
+        problems = {
+            case: reason
+            for case, reason in surveys["head"].problems.items()
+            if case not in recovered
+        }
         surveys["head"] = replace(surveys["head"], problems=problems)
     devices = {**surveys["base"].devices, **surveys["head"].devices}
     cases = matrix.on(devices).cases
-    problems_of = {
-        side: {case.id: why for case in cases if (why := _problem(survey, case)) is not None}
+    problems_by_side = {
+        side: {case.id: reason for case in cases if (reason := _problem(survey, case)) is not None}
         for side, survey in surveys.items()
     }
-    if all(case.id in problems_of[side] for case in cases for side in SIDES):
-        raise UsageError(problems_of["head"][cases[0].id])
-    return SurveyResult(cases, surveys, problems_of)
+    if all(case.id in problems_by_side[side] for case in cases for side in SIDES):
+        raise UsageError(problems_by_side["head"][cases[0].id])
+    return SurveyResult(cases, surveys, problems_by_side)
 
 
-def _surveyed(
+def _survey_side(
     side: SideName, cases: Sequence[Case], finder: FactFinder, progress: CheckProgress
 ) -> Survey:
     """Surveys a side: all cases in one process, or case by case if that process failed."""
-    progress.at(side)
-    progress.doing("importing torch")
-    whole = finder.survey(side, cases, progress.doing)
-    if isinstance(whole, Survey):
-        return whole
-    parts = {case.id: finder.survey(side, (case,), progress.doing) for case in cases}
-    surveys = [part for part in parts.values() if isinstance(part, Survey)]
-    died = {name: part for name, part in parts.items() if not isinstance(part, Survey)}
+    progress.set_prefix(side)
+    progress.show_activity("importing torch")
+    survey = finder.survey(side, cases, progress.show_activity)
+    if isinstance(survey, Survey):
+        return survey
+    by_case = {case.id: finder.survey(side, (case,), progress.show_activity) for case in cases}
+    surveys = [survey for survey in by_case.values() if isinstance(survey, Survey)]
+    problems = {case: reason for case, reason in by_case.items() if isinstance(reason, str)}
+    for survey in surveys:
+        problems |= survey.problems
     return Survey(
-        devices={name: model for part in surveys for name, model in part.devices.items()},
-        problems={**{k: v for part in surveys for k, v in part.problems.items()}, **died},
-        packages=tuple(sorted({name for part in surveys for name in part.packages})),
-        modules=sum(part.modules for part in surveys),
-        foreign=tuple(sorted({name for part in surveys for name in part.foreign})),
+        devices={name: model for survey in surveys for name, model in survey.devices.items()},
+        problems=problems,
+        packages=tuple(sorted({name for survey in surveys for name in survey.packages})),
+        modules=sum(survey.modules for survey in surveys),
+        foreign=tuple(sorted({name for survey in surveys for name in survey.foreign})),
     )
 
 
@@ -99,13 +108,13 @@ def _problem(survey: Survey, case: Case) -> str | None:
 
     Surveys name the device as the matrix does, such as `all`.
     """
-    anywhere = case.changed(device=EVERY_DEVICE).id
-    return survey.problems.get(case.id) or survey.problems.get(anywhere)
+    on_all_devices = case.changed(device=EVERY_DEVICE).id
+    return survey.problems.get(case.id) or survey.problems.get(on_all_devices)
 
 
 def check_spec(
     comparison: Comparison,
-    surveyed: SurveyResult,
+    result: SurveyResult,
     arguments: Sequence[str],
     base_packages: Packages | None,
 ) -> CheckSpec:
@@ -113,13 +122,16 @@ def check_spec(
 
     Args:
         comparison: Both sides, the cases and the directory.
-        surveyed: The surveys of both sides.
+        result: The surveys of both sides.
         arguments: The command line, for the record.
         base_packages: Base's packages; `None` if both sides share an environment.
     """
-    options, problems = comparison.options, surveyed.problems
-    here = machine.packages()
-    packages: dict[SideName, Packages] = {"base": base_packages or here, "head": here}
+    options, problems = comparison.options, result.problems
+    head_packages = machine.packages()
+    packages: dict[SideName, Packages] = {
+        "base": base_packages or head_packages,
+        "head": head_packages,
+    }
     return CheckSpec(
         schema=SCHEMA,
         id=comparison.directory.path.name,
@@ -128,38 +140,38 @@ def check_spec(
         arguments=tuple(arguments),
         directory=str(Path.cwd()),
         stepbench=metadata.version("stepbench"),
-        machine=machine.machine(),
-        devices=dict(surveyed.surveys["head"].devices),
+        machine=machine.machine_facts(),
+        devices=dict(result.surveys["head"].devices),
         sides={side: comparison.sides[side].facts(packages[side]) for side in SIDES},
         fingerprint=comparison.sides.fingerprint,
-        environments=comparison.sides.environments,
+        environments=comparison.sides.two_environments,
         notes=comparison.sides.notes,
-        smallest=options.smallest,
+        smallest=options.min_effect,
         turns=options.turns,
         settings=options.run.settings,
-        axes={case.id: case for case in surveyed.cases},
-        cases=tuple(case.id for case in surveyed.comparable),
+        axes={case.id: case for case in result.cases},
+        cases=tuple(case.id for case in result.comparable),
         failing=tuple(
             CaseReason(case=case.id, reason=problems["head"][case.id])
-            for case in surveyed.cases
+            for case in result.cases
             if case.id in problems["head"] and case.id not in problems["base"]
         ),
         unmeasured=tuple(
-            CaseReason(case=case.id, reason=_of_base(problems["base"][case.id]))
-            for case in surveyed.cases
+            CaseReason(case=case.id, reason=_base_reason(problems["base"][case.id]))
+            for case in result.cases
             if case.id in problems["base"]
         ),
     )
 
 
-def _of_base(problem: str) -> str:
+def _base_reason(problem: str) -> str:
     """The reason why base cannot run a case, with a remedy if ignored files may be missing."""
     missing = "FileNotFoundError" in problem or "No such file" in problem
-    hint = "; files that git ignores and both sides need are shared with --share" if missing else ""
+    hint = "; share files that git ignores and both sides need with --share" if missing else ""
     return f"base: {problem}{hint}"
 
 
-def refuse_another(path: Path, stored: CheckSpec, spec: CheckSpec) -> None:
+def refuse_changed_spec(path: Path, stored: CheckSpec, spec: CheckSpec) -> None:
     """Refuses to resume a check whose specification has changed.
 
     Args:
@@ -170,45 +182,45 @@ def refuse_another(path: Path, stored: CheckSpec, spec: CheckSpec) -> None:
     Raises:
         UsageError: The specifications differ.
     """
-    differing = [name for name in _SAME if getattr(stored, name) != getattr(spec, name)]
+    differing = [name for name in _UNCHANGED if getattr(stored, name) != getattr(spec, name)]
     differing += [
         f"{side}'s {name}"
         for side in SIDES
-        for name in _SAME_OF_SIDE
+        for name in _UNCHANGED_OF_SIDE
         if getattr(stored.sides[side], name) != getattr(spec.sides[side], name)
     ]
     if "directory" in differing:
-        raise UsageError(f"--resume {path}: it was begun in {stored.directory}; resume it there")
+        raise UsageError(f"--resume {path}: was started in {stored.directory}; resume it there")
     if "fingerprint" in differing:
-        raise UsageError(f"--resume {path}: head's files have changed since; begin a new check")
+        raise UsageError(f"--resume {path}: head's files have changed since; start a new check")
     if differing:
         raise UsageError(
-            f"--resume {path}: it was another check ({', '.join(differing)} differ); "
-            f"begin a new one"
+            f"--resume {path}: is a different check ({', '.join(differing)} differ); start a new "
+            f"check"
         )
 
 
-def fatal(comparison: Comparison, surveyed: SurveyResult) -> str | None:
+def fatal_reason(comparison: Comparison, result: SurveyResult) -> str | None:
     """The reason why nothing can be compared; `None` if something can."""
     for side in SIDES:
-        if surveyed.surveys[side].foreign:
-            return not_its_own(side, surveyed.surveys[side].foreign)
+        if result.surveys[side].foreign:
+            return foreign_modules_message(side, result.surveys[side].foreign)
     if comparison.sides.same_files:
         return None
-    if surveyed.comparable and not any(surveyed.surveys[side].modules for side in SIDES):
+    if result.comparable and not any(result.surveys[side].modules for side in SIDES):
         return (
-            "the workload uses no file of this repository, so that base and head are the same "
-            "code; run the check in the repository that holds what has changed"
+            "the workload uses no file of this repository, so base and head run the same code; "
+            "run the check in the repository that has the changed code"
         )
-    if all(case.id in surveyed.problems["base"] for case in surveyed.cases):
-        return "there is no case that base can run"
+    if all(case.id in result.problems["base"] for case in result.cases):
+        return "base cannot run any of the cases"
     return None
 
 
-def not_its_own(side: str, modules: Sequence[str]) -> str:
+def foreign_modules_message(side: str, modules: Sequence[str]) -> str:
     """The message for a side that has loaded files from outside its tree, or installed copies."""
     return (
-        f"{side} would run code that is not its own: {'; '.join(modules[:3])}, and be compared "
-        f"with itself; install the repository's packages in editable mode, or not at all, and run "
-        f"the check where their sources lie"
+        f"{side} loaded modules of the repository from outside its own files: "
+        f"{'; '.join(modules[:3])}; install the repository's packages in editable mode, or not at "
+        f"all, and run the check in the directory of their sources"
     )

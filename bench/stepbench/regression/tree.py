@@ -27,11 +27,11 @@ INSTALLED = {"site-packages", "dist-packages"}
 SKIPPED = {*INSTALLED, "node_modules", "third_party", "vendor", "_vendor"}
 """The names of folders that are not searched for the repository's modules."""
 _PACKAGE = Path(__file__).resolve().parents[1]
-STEPBENCH = _PACKAGE.parents[1]
+STEPBENCH_REPOSITORY = _PACKAGE.parents[1]
 """The repository of stepbench, unless stepbench is installed from a wheel."""
-MEASURING = (_PACKAGE, Path(stepbench_reports.__file__).resolve().parent)
+STEPBENCH_PACKAGES = (_PACKAGE, Path(stepbench_reports.__file__).resolve().parent)
 """The packages of stepbench that measure both sides, even if stepbench is the repository."""
-OWN = {"stepbench", "stepbench_reports", "stepbench_models"}
+STEPBENCH_NAMES = {"stepbench", "stepbench_reports", "stepbench_models"}
 """The packages of stepbench, which `installed` leaves out."""
 
 
@@ -42,38 +42,38 @@ class Tree:
     Attributes:
         side: `base` or `head`.
         root: The repository's working tree, from which editable packages are installed.
-        place: The directory of this side's files; for a working tree `root` itself.
-        within: The working directory, relative to `root` and to `place`.
+        checkout: The directory of this side's files; for a working tree `root` itself.
+        subdirectory: The working directory, relative to `root` and to `checkout`.
         shared: Files and folders that both sides take from `root`, such as data and built
             extensions.
     """
 
     side: SideName
     root: Path
-    place: Path
-    within: Path
+    checkout: Path
+    subdirectory: Path
     shared: tuple[Path, ...] = ()
 
     @property
     def directory(self) -> Path:
         """The side's working directory."""
-        return self.place / self.within
+        return self.checkout / self.subdirectory
 
-    def own(self, path: Path) -> Path:
+    def side_path(self, path: Path) -> Path:
         """Maps a path of the repository to this side's files; returns other paths unchanged."""
-        return self.place / path.relative_to(self.root) if self.holds(path) else path
+        return self.checkout / path.relative_to(self.root) if self.contains(path) else path
 
-    def holds(self, path: Path) -> bool:
+    def contains(self, path: Path) -> bool:
         """True if a path is in the repository, but not shared, installed or stepbench's."""
-        if not path.is_relative_to(self.root) or _measures(path) or self.shares(path):
+        if not path.is_relative_to(self.root) or _is_stepbench(path) or self.is_shared(path):
             return False
-        if any(path.is_relative_to(place) for place in _environments(self.root)):
+        if any(path.is_relative_to(python) for python in _python_directories(self.root)):
             return False
         return not INSTALLED & set(path.relative_to(self.root).parts)
 
-    def shares(self, path: Path) -> bool:
+    def is_shared(self, path: Path) -> bool:
         """True if both sides take a path from the repository."""
-        return any(path.is_relative_to(place) for place in self.shared)
+        return any(path.is_relative_to(shared) for shared in self.shared)
 
 
 class Relocation(MetaPathFinder):
@@ -97,39 +97,41 @@ class Relocation(MetaPathFinder):
         for finder in sys.meta_path:
             if isinstance(finder, Relocation):
                 continue
-            found = finder.find_spec(fullname, path, target)
-            if found is not None:
-                return self._moved(found)
+            spec = finder.find_spec(fullname, path, target)
+            if spec is not None:
+                return self._relocate(spec)
         return None
 
-    def _moved(self, found: ModuleSpec) -> ModuleSpec:
-        where = found.submodule_search_locations
-        if found.origin is None or not found.has_location:  # a namespace package, or built in
-            if where is not None:
-                moved = [str(self._tree.own(Path(place).resolve())) for place in where]
-                found.submodule_search_locations = moved
-            return found
-        origin = Path(found.origin).resolve()
-        if not self._tree.holds(origin):
-            return found
-        own = self._tree.own(origin)
-        if not own.is_file():
+    def _relocate(self, spec: ModuleSpec) -> ModuleSpec:
+        folders = spec.submodule_search_locations
+        if spec.origin is None or not spec.has_location:  # a namespace package, or built in
+            if folders is not None:
+                side_folders = [
+                    str(self._tree.side_path(Path(folder).resolve())) for folder in folders
+                ]
+                spec.submodule_search_locations = side_folders
+            return spec
+        origin = Path(spec.origin).resolve()
+        if not self._tree.contains(origin):
+            return spec
+        file = self._tree.side_path(origin)
+        if not file.is_file():
             raise ModuleNotFoundError(
-                f"No module named {found.name!r} in {self._tree.side}: {own} does not exist; a "
-                f"file that git ignores is shared with --share {origin}",
-                name=found.name,
+                f"No module named {spec.name!r} in {self._tree.side}: {file} does not exist; if "
+                f"git ignores the file, share it with --share {origin}",
+                name=spec.name,
             )
-        made = spec_from_file_location(
-            found.name,
-            own,
-            submodule_search_locations=None if where is None else [str(own.parent)],
+        side_spec = spec_from_file_location(
+            spec.name,
+            file,
+            submodule_search_locations=None if folders is None else [str(file.parent)],
         )
-        if made is None:  # pragma: no cover
-            raise ImportError(found.name)
-        return made
+        if side_spec is None:  # pragma: no cover
+            raise ImportError(spec.name)
+        return side_spec
 
 
-def enter(tree: Tree) -> None:
+def activate(tree: Tree) -> None:
     """Sets this process's working directory and import path to those of a side.
 
     Raises:
@@ -137,24 +139,25 @@ def enter(tree: Tree) -> None:
     """
     if not tree.directory.is_dir():
         raise UsageError(
-            f"{tree.side} has no folder {tree.within}; run the check in one that both sides have"
+            f"{tree.side} has no folder {tree.subdirectory}; run the check in a folder that both "
+            f"sides have"
         )
     os.chdir(tree.directory)
-    source = tree.place / "src"
-    front = [str(tree.directory), *([str(source)] if source.is_dir() else [])]
-    rest = [str(tree.own(Path(entry or ".").resolve())) for entry in sys.path if entry]
-    sys.path[:] = list(dict.fromkeys([*front, *rest]))
+    source = tree.checkout / "src"
+    first = [str(tree.directory), *([str(source)] if source.is_dir() else [])]
+    rest = [str(tree.side_path(Path(entry or ".").resolve())) for entry in sys.path if entry]
+    sys.path[:] = list(dict.fromkeys([*first, *rest]))
     sys.path_importer_cache.clear()
-    if tree.place != tree.root and not any(isinstance(f, Relocation) for f in sys.meta_path):
+    if tree.checkout != tree.root and not any(isinstance(f, Relocation) for f in sys.meta_path):
         sys.meta_path.insert(0, Relocation(tree))
 
 
 def workload_in(tree: Tree, spec: str) -> str:
     """A workload's specification, with a file of the repository replaced by the side's file."""
-    place, colon, attribute = spec.rpartition(":")
-    if not colon or not place.endswith(".py") or not Path(place).is_absolute():
+    file, colon, attribute = spec.rpartition(":")
+    if not colon or not file.endswith(".py") or not Path(file).is_absolute():
         return spec
-    return f"{tree.own(Path(place).resolve())}:{attribute}"
+    return f"{tree.side_path(Path(file).resolve())}:{attribute}"
 
 
 @dataclass(frozen=True)
@@ -162,29 +165,29 @@ class Provenance:
     """The origin of the repository's modules.
 
     Attributes:
-        own: The number of modules that were loaded from the side's tree.
+        from_tree: The number of modules that were loaded from the side's tree.
         foreign: The modules that were loaded from elsewhere, each as `module (file)`.
     """
 
-    own: int
+    from_tree: int
     foreign: tuple[str, ...]
 
 
 def provenance(tree: Tree) -> Provenance:
     """Finds the origin of every module that this process has loaded."""
-    own, foreign = 0, []
-    copies = Copies(tree)
-    for name, file in _files():
-        if _measures(file) or tree.shares(file):
+    from_tree, foreign = 0, []
+    copies = InstalledCopies(tree)
+    for name, file in _loaded_files():
+        if _is_stepbench(file) or tree.is_shared(file):
             continue
-        if replace(tree, root=tree.place).holds(file):
-            own += 1
-        elif tree.holds(file) or copies.holds(name, file):
+        if replace(tree, root=tree.checkout).contains(file):
+            from_tree += 1
+        elif tree.contains(file) or copies.include(name, file):
             foreign.append(f"{name} ({file})")
-    return Provenance(own, tuple(sorted(foreign)))
+    return Provenance(from_tree, tuple(sorted(foreign)))
 
 
-class Copies:
+class InstalledCopies:
     """Recognizes installed copies of the repository's modules: the same path and content.
 
     Args:
@@ -193,48 +196,49 @@ class Copies:
 
     def __init__(self, tree: Tree) -> None:
         self._by_name: dict[str, list[Path]] = {}
-        if tree.root == STEPBENCH:  # stepbench is always installed
+        if tree.root == STEPBENCH_REPOSITORY:  # stepbench is always installed
             return
-        for top in {tree.root, tree.place}:
+        for top in {tree.root, tree.checkout}:
             for folder, folders, files in os.walk(top):
                 folders[:] = [f for f in folders if f not in SKIPPED and not f.startswith(".")]
                 for file in files:
                     if file.endswith(".py"):
                         self._by_name.setdefault(file, []).append(Path(folder, file))
 
-    def holds(self, name: str, file: Path) -> bool:
+    def include(self, name: str, file: Path) -> bool:
         """True if an installed module is a copy of a module of the repository."""
         if not INSTALLED & set(file.parts):
             return False
         depth = name.count(".") + 1 + (file.name == "__init__.py")
         tail = file.parts[-depth:]
-        for own in self._by_name.get(file.name, ()):
-            if own.parts[-depth:] == tail and own.stat().st_size and _alike(own, file):
+        for source in self._by_name.get(file.name, ()):
+            same_path = source.parts[-depth:] == tail
+            if same_path and source.stat().st_size and _same_content(source, file):
                 return True
         return False
 
 
-def _alike(one: Path, other: Path) -> bool:
+def _same_content(one: Path, other: Path) -> bool:
     return filecmp.cmp(one, other, shallow=False)
 
 
-def _files() -> Iterator[tuple[str, Path]]:
+def _loaded_files() -> Iterator[tuple[str, Path]]:
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if file and Path(file).is_absolute():  # `torch.ops` and `torch.classes` give a bare name
             yield name, Path(file).resolve()
 
 
-def _measures(path: Path) -> bool:
-    return any(path.is_relative_to(part) for part in MEASURING)
+def _is_stepbench(path: Path) -> bool:
+    return any(path.is_relative_to(part) for part in STEPBENCH_PACKAGES)
 
 
 @cache
-def _environments(root: Path) -> tuple[Path, ...]:
+def _python_directories(root: Path) -> tuple[Path, ...]:
     """The directories of Python itself inside the repository, such as `.pixi/envs/default`."""
-    places = {sys.prefix, sys.base_prefix, sys.exec_prefix, sysconfig.get_paths()["stdlib"]}
-    found = {Path(place).resolve() for place in places}
-    return tuple(place for place in found if place != root and place.is_relative_to(root))
+    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sysconfig.get_paths()["stdlib"]}
+    paths = {Path(prefix).resolve() for prefix in prefixes}
+    return tuple(path for path in paths if path != root and path.is_relative_to(root))
 
 
 def installed(names: Iterable[str]) -> tuple[str, ...]:
@@ -243,13 +247,13 @@ def installed(names: Iterable[str]) -> tuple[str, ...]:
     Args:
         names: The names of loaded modules to select from.
     """
-    found = set()
+    packages = set()
     for name in {".".join(name.split(".")[:2]) for name in names}:
         module = sys.modules.get(name)
         file = getattr(module, "__file__", None)
-        own = name.partition(".")[0] in OWN or name.startswith("_")
+        skipped = name.partition(".")[0] in STEPBENCH_NAMES or name.startswith("_")
         # A module without a spec was put into `sys.modules` by hand: it cannot be imported.
         spec = getattr(module, "__spec__", None)
-        if file and spec and not own and INSTALLED & set(Path(file).parts):
-            found.add(name)
-    return tuple(sorted(found))
+        if file and spec and not skipped and INSTALLED & set(Path(file).parts):
+            packages.add(name)
+    return tuple(sorted(packages))

@@ -22,12 +22,12 @@ from stepbench_reports.schema.files import RUN, DamageError, read_record
 from stepbench_reports.schema.measurement import SCHEMA
 from stepbench_reports.schema.run import RunFacts, SamplingOptions, Settings, Value
 
-_MACHINE = ("cpu", "usable_cores", "memory_bytes")
+_MACHINE_FIELDS = ("cpu", "usable_cores", "memory_bytes")
 PREFIX = "trend-"
 REPORT = "trend.md"
 CAVEAT = (
-    "A trend, and no verdict: noise between runs is not controlled, and nothing was confirmed. To "
-    "know whether head is slower, compare with a revision: --base main."
+    "A trend, not a verdict: noise between runs is not controlled, and nothing is confirmed. To "
+    "test whether head is slower, compare with a revision: --base main."
 )
 
 RunPart = TypeVar("RunPart", SamplingOptions, Settings)
@@ -55,18 +55,18 @@ def run(options: CheckOptions, stored: Path, console: Console) -> Path:
     try:
         facts = read_record(stored / RUN, RunFacts, SCHEMA)
     except (FileNotFoundError, DamageError) as error:
-        fault = error.fault if isinstance(error, DamageError) else "is not there"
+        fault = error.fault if isinstance(error, DamageError) else "does not exist"
         raise UsageError(
-            f"--base {stored}: its {RUN} is damaged ({fault}); name another run"
+            f"--base {stored}: its {RUN} cannot be used ({fault}); name another run"
         ) from None
-    _refuse_others(options, stored)
-    here = machine.machine()
-    compared = [(getattr(facts.machine, n, None), getattr(here, n)) for n in _MACHINE]
-    differing = [f"{old}, here {new}" for old, new in compared if old != new]
+    _refuse_options(options, stored)
+    this_machine = machine.machine_facts()
+    values = [(getattr(facts.machine, n, None), getattr(this_machine, n)) for n in _MACHINE_FIELDS]
+    differing = [f"{old}, here {new}" for old, new in values if old != new]
     if differing and not options.other_machine:
         raise UsageError(
-            f"--base {stored}: was measured on another machine ({'; '.join(differing)}), so that "
-            f"machines would be compared; add --other-machine to do so all the same"
+            f"--base {stored}: was measured on another machine ({'; '.join(differing)}); add "
+            f"--other-machine to compare anyway"
         )
     output = options.run.output or claim.fresh_path(PREFIX)
     if options.run.output is None:
@@ -75,26 +75,26 @@ def run(options: CheckOptions, stored: Path, console: Console) -> Path:
     command = [
         *(sys.executable, "-m", "stepbench", "run"),
         *_axes(facts.axes),
-        *_unusual(facts.settings, Settings()),
-        *_unusual(facts.sampling, SamplingOptions()),
+        *_changed_options(facts.settings, Settings()),
+        *_changed_options(facts.sampling, SamplingOptions()),
         *(() if facts.data_dir is None else ("--data-dir", facts.data_dir)),
         "--no-parity",
         *("--output", str(output)),
     ]
-    done = subprocess.run(command, check=False)
+    completed = subprocess.run(command, check=False)
     if not (output / "report.md").is_file():
-        raise TrendError(f"stepbench run left with {done.returncode} and no report")
+        raise TrendError(f"stepbench run wrote no report (exit code {completed.returncode})")
     from stepbench_reports import load  # noqa: PLC0415  # pandas takes a second to import
     from stepbench_reports.comparing import against  # noqa: PLC0415  # pandas imports slowly
 
     text = f"{against.markdown(load(output), [load(stored)])}\n> {CAVEAT}\n"
-    place = output / REPORT
-    place.write_text(text)
+    report = output / REPORT
+    report.write_text(text)
     console.print(text, markup=False, highlight=False, soft_wrap=True)
-    return place
+    return report
 
 
-def _refuse_others(options: CheckOptions, stored: Path) -> None:
+def _refuse_options(options: CheckOptions, stored: Path) -> None:
     """Refuses options that would measure head differently from the stored run."""
     given = {
         "--head": options.head is not None,
@@ -105,26 +105,26 @@ def _refuse_others(options: CheckOptions, stored: Path) -> None:
     for option, is_given in given.items():
         if is_given:
             raise UsageError(
-                f"{option}: with --base {stored}, a run, head is measured as that run was; leave "
-                f"it out, or compare with a revision"
+                f"{option}: --base {stored} is a run, and head is measured with that run's "
+                f"options; leave {option} out, or compare with a revision"
             )
 
 
 def _axes(axes: Mapping[str, Sequence[Value]]) -> Iterator[str]:
     """Yields a run's axes as command-line options."""
-    words = {True: "on", False: "off"}
+    switches = {True: "on", False: "off"}
     for axis in AXES:
         if axes.get(axis.name):
             yield axis.flag
             for value in axes[axis.name]:
-                yield words[value] if isinstance(value, bool) else str(value)
+                yield switches[value] if isinstance(value, bool) else str(value)
 
 
-def _unusual(stored: RunPart, usual: RunPart) -> Iterator[str]:
+def _changed_options(stored: RunPart, defaults: RunPart) -> Iterator[str]:
     """Yields a run's options that differ from the defaults."""
-    for name in usual.__struct_fields__:
+    for name in defaults.__struct_fields__:
         value = getattr(stored, name)
-        if value != getattr(usual, name):
+        if value != getattr(defaults, name):
             yield option_name(name.removesuffix("_s"))
             if value is not True:
                 yield str(value)

@@ -17,94 +17,97 @@ from stepbench_reports.schema.check import SIDES, SideName, TurnOptions
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-Ends = Mapping[SideName, "Connection[Any, Any]"]
+Connections = Mapping[SideName, "Connection[Any, Any]"]
 """The connection to each side, by name."""
 
 
 def take_turns(
-    report: Callable[[str], None], asked: PairRequest, ends: Ends, watch: Callable[[], Watch]
+    report: Callable[[str], None],
+    request: PairRequest,
+    connections: Connections,
+    watch: Callable[[], Watch],
 ) -> TakenPair:
     """Builds two sides, warms them up and runs them in turns.
 
     Args:
         report: Called with a few words on the current activity.
-        asked: The pair to take.
-        ends: The connection to each side.
+        request: The pair to take.
+        connections: The connection to each side.
         watch: Begins to watch the machine; called once the processes of both sides exist.
 
     Raises:
         SideError: A side failed.
     """
     began = time.perf_counter()
-    order = first_and_second(asked)
+    order = fork_order(request)
     report("building both sides")
     for name in order:
-        _answer(ends, name)
+        _answer(connections, name)
     report("warming up")
-    warm = {name: ask(ends, name, "warm up") for name in order}
-    step_s = max(each[0] for each in warm.values())
-    ready = max(each[1] for each in warm.values())
+    warm_ups = [ask(connections, name, "warm up") for name in order]
+    step_s = max(step_s for step_s, _ in warm_ups)
+    prefetched_steps = max(prefetched for _, prefetched in warm_ups)
     report("taking turns")
-    steps = steps_of(asked.turns, step_s, ready)
-    toss = random.Random(asked.seed)  # noqa: S311  # not for security
+    steps = steps_per_turn(request.turns, step_s, prefetched_steps)
+    rng = random.Random(request.seed)  # noqa: S311  # not for security
     turns: list[Turn] = []
-    watching = watch()
-    for _ in range(rounds_of(asked.turns, steps * step_s)):
-        turns += [ask(ends, name, "turn", steps) for name in toss.choice(ORDERS)]
-    disturbance = watching.end()
+    machine_watch = watch()
+    for _ in range(rounds_per_pair(request.turns, steps * step_s)):
+        turns += [ask(connections, name, "turn", steps) for name in rng.choice(ORDERS)]
+    machine_use = machine_watch.end()
     # Both processes still exist, so that shared memory is counted the same way for both.
-    ended = {name: ask(ends, name, "tell") for name in order}
+    end_facts = {name: ask(connections, name, "facts") for name in order}
     for name in SIDES:
         with contextlib.suppress(OSError):  # the side's process may have ended
-            ends[name].send(("leave", 0))
-    return TakenPair(tuple(turns), ended, disturbance, time.perf_counter() - began)
+            connections[name].send(("exit", 0))
+    return TakenPair(tuple(turns), end_facts, machine_use, time.perf_counter() - began)
 
 
-def first_and_second(asked: PairRequest) -> tuple[SideName, ...]:
+def fork_order(request: PairRequest) -> tuple[SideName, ...]:
     """The random order in which sides are forked, warmed up and read at the end.
 
     The seed differs from that of the turns. If a shared resource is short, such as a device's
     memory, then it is short for the second side.
     """
-    toss = random.Random(asked.seed + 1)  # noqa: S311  # not for security
-    return SIDES if toss.random() < 0.5 else SIDES[::-1]
+    rng = random.Random(request.seed + 1)  # noqa: S311  # not for security
+    return SIDES if rng.random() < 0.5 else SIDES[::-1]
 
 
-def steps_of(turns: TurnOptions, step_s: float, ready: int) -> int:
+def steps_per_turn(turns: TurnOptions, step_s: float, prefetched_steps: int) -> int:
     """The number of steps of a turn.
 
     Args:
         turns: The number and length of the turns.
         step_s: The rough time of a step, seconds.
-        ready: The number of steps whose batches the loader prepares while the opposite side works.
-            A turn discards these steps first, and then times at least twice as many.
+        prefetched_steps: The number of steps whose batches the loader prepares while the opposite
+            side works. A turn discards these steps first, and then times at least twice as many.
     """
-    return max(turns.steps, 2 * ready, round(turns.seconds / step_s))
+    return max(turns.steps, 2 * prefetched_steps, round(turns.seconds / step_s))
 
 
-def rounds_of(turns: TurnOptions, turn_s: float) -> int:
+def rounds_per_pair(turns: TurnOptions, turn_s: float) -> int:
     """The number of rounds of four turns, if a turn takes `turn_s` seconds."""
-    return max(turns.least_rounds, int(turns.total_s / (4 * turn_s)))
+    return max(turns.min_rounds, int(turns.total_s / (4 * turn_s)))
 
 
-def ask(ends: Ends, name: SideName, word: str, steps: int = 0) -> Any:  # noqa: ANN401  # varies
+def ask(connections: Connections, name: SideName, command: str, steps: int = 0) -> Any:  # noqa: ANN401  # varies
     """Sends a command to a side, and waits for the answer.
 
     Raises:
         SideError: The side failed.
     """
     try:
-        ends[name].send((word, steps))
+        connections[name].send((command, steps))
     except (BrokenPipeError, ConnectionResetError):
         raise SideError(name, "its process ended before it was done") from None
-    return _answer(ends, name)
+    return _answer(connections, name)
 
 
-def _answer(ends: Ends, name: SideName) -> Any:  # noqa: ANN401  # varies
+def _answer(connections: Connections, name: SideName) -> Any:  # noqa: ANN401  # varies
     try:
-        word, value = ends[name].recv()
+        kind, value = connections[name].recv()
     except (EOFError, ConnectionResetError):
         raise SideError(name, "its process ended before it was done") from None
-    if word == "failed":
+    if kind == "failed":
         raise SideError(name, *value)
     return value

@@ -1,8 +1,8 @@
-"""Checks out a revision's files beside the repository, while a check runs.
+"""Checks out a revision's files in a temporary directory, while a check runs.
 
-The files are in temporary directories, which are removed when the check ends, also by Ctrl-C or
-SIGTERM. The next check removes the directories of a killed check. Such a directory contains a lock
-file whose lock the system has released.
+Temporary directories are removed when the check ends, also by Ctrl-C or SIGTERM. The next check
+removes the directories of a killed check. Such a directory contains a lock file whose lock the
+system has released.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ REPOSITORY = "repository"
 """The file of a temporary directory that names the repository of any worktree there."""
 LOCK = "lock"
 """The file of a temporary directory that the running check has locked."""
-REMOVAL_S = 20.0
+MAX_REMOVAL_S = 20.0
 """The longest time for attempts to remove a directory, seconds."""
 UNLOCKED_S = 60.0
 """The age beyond which a directory without a lock counts as left over, seconds. A younger directory
@@ -83,7 +83,7 @@ def checked_out(
     with temporary_directory(side, repository) as directory:
         files = directory / FILES
         try:
-            git.ask(repository, "worktree", "add", "--detach", "--force", str(files), commit)
+            git.run(repository, "worktree", "add", "--detach", "--force", str(files), commit)
         except subprocess.CalledProcessError as error:
             raise UsageError(
                 f"--{side}: git could not check out {commit[:12]}: {error.stderr.strip()}"
@@ -96,7 +96,8 @@ def checked_out(
 def _link(path: Path, link: Path) -> None:
     if link.exists():
         raise UsageError(
-            f"--share {path}: git keeps this, and so each side has its own; share what it ignores"
+            f"--share {path}: git tracks this path, so each side has its own version; share only "
+            f"files that git ignores"
         )
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(path, target_is_directory=path.is_dir())
@@ -111,29 +112,31 @@ def remove(directory: Path, repository: Path | None) -> None:
         directory: The temporary directory; it may be gone already.
         repository: The repository whose worktree the directory may hold.
     """
-    until_s = time.monotonic() + REMOVAL_S
+    deadline = time.monotonic() + MAX_REMOVAL_S
     while True:
         shutil.rmtree(directory, ignore_errors=True)
-        records = [] if repository is None else _records(repository, directory)
+        records = [] if repository is None else _worktree_records(repository, directory)
         for record in records:
             shutil.rmtree(record, ignore_errors=True)
-        if (not directory.exists() and not records) or time.monotonic() > until_s:
+        if (not directory.exists() and not records) or time.monotonic() > deadline:
             return
         time.sleep(0.2)
 
 
-def _records(repository: Path, directory: Path) -> list[Path]:
+def _worktree_records(repository: Path, directory: Path) -> list[Path]:
     """Finds git's records of the worktrees in a directory; a missing repository has none.
 
     `git worktree prune` is unsuitable: it would also drop worktrees of the user that are currently
     not mounted, and would keep a worktree whose checkout was cut off.
     """
     try:
-        common = git.ask(repository, "rev-parse", "--path-format=absolute", "--git-common-dir")
+        git_directory = git.run(
+            repository, "rev-parse", "--path-format=absolute", "--git-common-dir"
+        )
     except subprocess.CalledProcessError:
         return []
     records = []
-    for record in (Path(common) / "worktrees").glob("*/gitdir"):
+    for record in (Path(git_directory) / "worktrees").glob("*/gitdir"):
         with contextlib.suppress(OSError):
             if Path(record.read_text().strip()).is_relative_to(directory):
                 records.append(record.parent)
@@ -149,18 +152,18 @@ def sweep(repository: Path | None) -> None:
     """
     directories = set(Path(tempfile.gettempdir()).resolve().glob(f"{PREFIX}*"))
     if repository is not None:
-        for line in git.ask(repository, "worktree", "list", "--porcelain").splitlines():
-            word, _, path = line.partition(" ")
-            if word == "worktree" and Path(path).parent.name.startswith(PREFIX):
+        for line in git.run(repository, "worktree", "list", "--porcelain").splitlines():
+            key, _, path = line.partition(" ")
+            if key == "worktree" and Path(path).parent.name.startswith(PREFIX):
                 directories.add(Path(path).parent)
     for directory in sorted(directories):
-        if _is_ours(directory):
+        if _belongs_to_user(directory):
             # git may be missing, or the removal not permitted: the next check tries again.
             with contextlib.suppress(OSError, UsageError):
                 _remove_left_over(directory, repository)
 
 
-def _is_ours(directory: Path) -> bool:
+def _belongs_to_user(directory: Path) -> bool:
     """True for a directory of this user, and for a missing one; others' are never opened."""
     try:
         status = directory.lstat()
@@ -181,5 +184,5 @@ def _remove_left_over(directory: Path, repository: Path | None) -> None:
         lock = try_lock(directory / LOCK, "")
         if lock is not None:
             with lock:
-                named = directory / REPOSITORY
-                remove(directory, Path(named.read_text()) if named.exists() else repository)
+                record = directory / REPOSITORY
+                remove(directory, Path(record.read_text()) if record.exists() else repository)

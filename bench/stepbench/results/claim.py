@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from stepbench.errors import UsageError
-from stepbench.results.lock import lock_of
+from stepbench.results.lock import lock_directory
 from stepbench.results.run_directory import RunDirectory
 from stepbench_reports.schema.files import CASES, RUN, DamageError, atomic_write
 
@@ -23,21 +23,21 @@ def create(output: Path | None) -> RunDirectory:
         output: The directory; `None` creates a directory in `results/`.
 
     Raises:
-        UsageError: The directory cannot be created, holds a run already, or is in use.
+        UsageError: The directory cannot be created, already holds a run, or is in use.
     """
     path = fresh_path() if output is None else output
     try:
         (path / CASES).mkdir(parents=True, exist_ok=True)
-        lock = lock_of(path, "--output")
+        lock = lock_directory(path, "--output")
     except OSError as error:
         raise UsageError(
-            f"--output {path}: cannot be written ({error.strerror}); name a directory that can"
+            f"--output {path}: cannot be written ({error.strerror}); give a writable directory"
         ) from None
     if (path / RUN).exists():
         lock.close()
         raise UsageError(
-            f"--output {path}: holds a run already; resume it with --resume {path}, "
-            f"or name another directory"
+            f"--output {path}: already holds a run; resume it with --resume {path}, "
+            f"or give another directory"
         )
     return RunDirectory(path, lock)
 
@@ -53,9 +53,9 @@ def point_latest_at(path: Path) -> None:
 
 def keep_out_of_git(results: Path) -> None:
     """Makes git ignore all files in `results/`, unless it has a `.gitignore` already."""
-    ignore = results / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("# made by stepbench: results are not for the repository\n*\n")
+    gitignore = results / ".gitignore"
+    if not gitignore.exists():
+        gitignore.write_text("# Created by stepbench: git ignores the results.\n*\n")
 
 
 def reopen(path: Path) -> RunDirectory:
@@ -67,21 +67,21 @@ def reopen(path: Path) -> RunDirectory:
     """
     if not (path / RUN).is_file():
         raise UsageError(
-            f"--resume {path}: holds no run (it has no run.json); name a run's directory, "
-            f"such as {RESULTS / LATEST}"
+            f"--resume {path}: holds no run (it has no {RUN}); give a run's directory, such as "
+            f"{RESULTS / LATEST}"
         )
     try:
         (path / CASES).mkdir(exist_ok=True)
-        directory = RunDirectory(path.resolve(), lock_of(path, "--resume"))
+        directory = RunDirectory(path.resolve(), lock_directory(path, "--resume"))
     except OSError as error:
         raise UsageError(
-            f"--resume {path}: cannot be written ({error.strerror}); name a directory that can"
+            f"--resume {path}: cannot be written ({error.strerror}); give a writable directory"
         ) from None
     try:
         directory.read_run()
     except DamageError as damage:
         directory.close()
-        remedy = "" if damage.newer else "; begin a new run"
+        remedy = "" if damage.newer else "; start a new run"
         raise UsageError(
             f"--resume {path}: its {RUN} cannot be used ({damage.fault}){remedy}"
         ) from None

@@ -9,7 +9,7 @@ from typing import IO
 from stepbench.errors import UsageError
 
 
-def lock_of(path: Path, option: str) -> IO[str]:
+def lock_directory(path: Path, option: str) -> IO[str]:
     """Locks a directory for as long as the returned file is open.
 
     Args:
@@ -25,8 +25,8 @@ def lock_of(path: Path, option: str) -> IO[str]:
     if handle is None:
         owner = file.read_text().strip() or "unknown"
         raise UsageError(
-            f"{option} {path}: another run (process {owner}) is writing there; "
-            f"wait for it, or name another directory"
+            f"{option} {path}: in use by another run (process {owner}); wait until it ends, or "
+            f"give another directory"
         )
     return handle
 

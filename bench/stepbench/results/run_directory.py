@@ -28,7 +28,7 @@ from stepbench_reports.schema.results import (
 )
 from stepbench_reports.schema.run import RunFacts
 
-BOARD = "tb"
+TENSORBOARD = "tb"
 """The folder in a run directory that TensorBoard reads."""
 FOLDERS: Mapping[type[CaseRecord], str] = {
     MeasurementRecord: files.CASES,
@@ -83,9 +83,9 @@ class RunDirectory:
         return self.path / "traces"
 
     @property
-    def board(self) -> Path:
+    def tensorboard(self) -> Path:
         """The directory that TensorBoard shows, with a folder for each case."""
-        return self.path / BOARD
+        return self.path / TENSORBOARD
 
     @property
     def snapshots(self) -> Path:
@@ -165,7 +165,7 @@ class RunDirectory:
         self.close()
         (self.path / ".lock").unlink()
         for directory in (self.path / files.CASES, self.path):
-            with contextlib.suppress(OSError):  # not empty: it holds files of somebody else
+            with contextlib.suppress(OSError):  # not empty: it holds other files
                 directory.rmdir()
 
     def close(self) -> None:

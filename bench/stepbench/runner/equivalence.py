@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from stepbench_reports.analysis.stats import UNKNOWN, Interval, mean_interval
 from stepbench_reports.schema.parity import TrainingFacts, TrainingVerdict, TrainParityOptions
 
-ERROR = 0.05
+MAX_ERROR = 0.05
 """The largest chance of a wrong verdict, `equivalent` or `different`."""
 
 
@@ -24,7 +24,8 @@ class AccuracyComparison:
 
     Attributes:
         verdict: The verdict so far.
-        difference: The mean difference of accuracies, case minus twin, with a confidence interval.
+        difference: The mean accuracy of the case minus that of the eager fp32 case, with a
+            confidence interval.
         confidence: The two-sided confidence of the interval.
         margin: The largest difference that counts as equivalent.
     """
@@ -36,31 +37,31 @@ class AccuracyComparison:
 
 
 def seed_counts(options: TrainParityOptions) -> tuple[int, ...]:
-    """The numbers of seeds at which a test takes place: the least, doubled up to the most."""
-    points = [options.least_seeds]
-    while points[-1] * 2 <= options.most_seeds:
+    """The numbers of seeds at which a test takes place: the minimum, doubled up to the maximum."""
+    points = [options.min_seeds]
+    while points[-1] * 2 <= options.max_seeds:
         points.append(points[-1] * 2)
     return tuple(points)
 
 
 def compare(
-    case: Sequence[float], twin: Sequence[float], options: TrainParityOptions
+    case: Sequence[float], eager_fp32: Sequence[float], options: TrainParityOptions
 ) -> AccuracyComparison:
     """Compares pairs of accuracies.
 
     Args:
         case: The case's accuracies, one for each seed.
-        twin: The eager twin's accuracies, for the same seeds.
+        eager_fp32: The accuracies of the eager fp32 case, for the same seeds.
         options: The margin and the numbers of seeds.
     """
-    # Each of the two one-sided tests has the whole chance of error, divided among the seed counts.
-    margin, confidence = options.margin, 1 - 2 * ERROR / len(seed_counts(options))
+    # Each of the two one-sided tests may err with probability `MAX_ERROR`, over all seed counts.
+    margin, confidence = options.margin, 1 - 2 * MAX_ERROR / len(seed_counts(options))
     verdict = TrainingVerdict.INCONCLUSIVE
-    if not all(map(math.isfinite, (*case, *twin))):
-        if all(map(math.isfinite, twin)):  # only the case has diverged
+    if not all(map(math.isfinite, (*case, *eager_fp32))):
+        if all(map(math.isfinite, eager_fp32)):  # only the case has diverged
             verdict = TrainingVerdict.DIFFERENT
         return AccuracyComparison(verdict, UNKNOWN, confidence, margin)
-    differences = [of_case - of_twin for of_case, of_twin in zip(case, twin, strict=True)]
+    differences = [accuracy - eager for accuracy, eager in zip(case, eager_fp32, strict=True)]
     interval = mean_interval(differences, confidence)
     if -margin < interval.low and interval.high < margin:
         verdict = TrainingVerdict.EQUIVALENT
@@ -75,38 +76,38 @@ def decide(
     """Trains pairs until the verdict is clear, or seeds or time are used up.
 
     Args:
-        train: Trains a pair, given the pair's number from 0, and returns the accuracies of case
-            and twin; `None` if no time is left.
+        train: Trains a pair, given the pair's number from 0, and returns the accuracies of the
+            case and of the eager fp32 case; `None` if no time is left.
         options: The margin and the numbers of seeds.
 
     Returns:
-        The accuracies of the case, those of its twin, and their comparison; the comparison is
-        `None` if there were too few seeds.
+        The accuracies of the case, those of the eager fp32 case, and their comparison; the
+        comparison is `None` if there were too few seeds.
     """
     case: list[float] = []
-    twin: list[float] = []
+    eager_fp32: list[float] = []
     comparison: AccuracyComparison | None = None
     for seeds in seed_counts(options):
         while len(case) < seeds:
             accuracies = train(len(case))
             if accuracies is None:
-                return case, twin, comparison
+                return case, eager_fp32, comparison
             case.append(accuracies[0])
-            twin.append(accuracies[1])
-        comparison = compare(case, twin, options)
+            eager_fp32.append(accuracies[1])
+        comparison = compare(case, eager_fp32, options)
         if comparison.verdict is not TrainingVerdict.INCONCLUSIVE:
             break
-    return case, twin, comparison
+    return case, eager_fp32, comparison
 
 
 def difference_sentence(facts: TrainingFacts) -> str:
     """A sentence with the difference of the accuracies, in percentage points."""
-    if None in (*facts.accuracies, *facts.twin_accuracies):
+    if None in (*facts.accuracies, *facts.eager_fp32_accuracies):
         return "the metric of a trained model is not finite"
     if facts.difference is None or facts.low is None or facts.high is None:
-        return "too few trainings came to an end within --train-budget; give it more"
+        return "too few trainings finished within --train-budget; raise it"
     return (
         f"test accuracy differs by {facts.difference * 100:+.2f} percentage points "
-        f"({facts.low * 100:+.2f} to {facts.high * 100:+.2f}) from its eager twin's "
-        f"over {len(facts.accuracies)} seeds; {facts.asked.margin * 100:g} are allowed"
+        f"({facts.low * 100:+.2f} to {facts.high * 100:+.2f}) from the eager fp32 case's "
+        f"over {len(facts.accuracies)} seeds; {facts.options.margin * 100:g} is allowed"
     )

@@ -34,18 +34,18 @@ class CaseJobs:
 
     def compile_cache(self, case: Case) -> Path:
         """The compile cache of a case, shared by all cases that compile to the same code."""
-        owner = case if self.options.cold else case.compile_key
-        return self.directory.compile_cache / owner.id
+        key = case if self.options.cold else case.compile_key
+        return self.directory.compile_cache / key.id
 
-    def run(self, job: Job, more_s: float = 0.0) -> Outcome:
+    def run(self, job: Job, extra_s: float = 0.0) -> Outcome:
         """Runs a job in a child.
 
         Args:
             job: The job.
-            more_s: Seconds that the job may take beyond a case's deadline.
+            extra_s: Seconds that the job may take beyond a case's deadline.
         """
         return self.server.run(
             replace(job, memory_limit_bytes=self.options.memory_limit_bytes),
-            deadline_s=self.options.deadline_s + more_s,
+            deadline_s=self.options.deadline_s + extra_s,
             on_progress=self.on_progress,
         )

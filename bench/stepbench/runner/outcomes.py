@@ -1,6 +1,7 @@
 """Turns the outcome of a child process into the record that the run directory keeps."""
 
-from dataclasses import replace as changed
+import dataclasses
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -36,12 +37,7 @@ def case_measurement(
     if findings is not None and findings.compile is not None:
         findings = replace(findings, compile=replace(findings.compile, cold=cold))
     return MeasurementRecord(
-        id=case.id,
-        case=case,
-        status=outcome.status,
-        reason=outcome.reason,
-        detail=outcome.detail,
-        axis=outcome.axis,
+        **_case_fields(case, outcome),
         start_s=outcome.start_s,
         elapsed_s=outcome.elapsed_s,
         findings=findings,
@@ -52,13 +48,8 @@ def parity_record(case: Case, outcome: Outcome) -> ParityRecord:
     """Makes the record of comparing a case's tensors."""
     outcome = _storable(outcome)
     return ParityRecord(
-        id=case.id,
-        case=case,
-        status=outcome.status,
-        reason=outcome.reason,
-        detail=outcome.detail,
-        axis=outcome.axis,
-        judged_as=case.numerics_key.id,
+        **_case_fields(case, outcome),
+        judged_case=case.numerics_key.id,
         elapsed_s=outcome.elapsed_s,
         judgement=outcome.result if isinstance(outcome.result, Judgement) else None,
     )
@@ -66,30 +57,29 @@ def parity_record(case: Case, outcome: Outcome) -> ParityRecord:
 
 def failed_training(case: Case, outcome: Outcome, facts: TrainingFacts) -> TrainingParityRecord:
     """Makes the training parity record of a case for which a training failed."""
-    return TrainingParityRecord(
-        id=case.id,
-        case=case,
-        status=outcome.status,
-        reason=outcome.reason,
-        detail=outcome.detail,
-        axis=outcome.axis,
-        facts=facts,
-    )
+    return TrainingParityRecord(**_case_fields(case, outcome), facts=facts)
 
 
 def profile_record(case: Case, outcome: Outcome) -> ProfileRecord:
     """Makes the record of profiling a case."""
     outcome = _storable(outcome)
     return ProfileRecord(
-        id=case.id,
-        case=case,
-        status=outcome.status,
-        reason=outcome.reason,
-        detail=outcome.detail,
-        axis=outcome.axis,
+        **_case_fields(case, outcome),
         elapsed_s=outcome.elapsed_s,
         profile=outcome.result if isinstance(outcome.result, ProfileFindings) else None,
     )
+
+
+def _case_fields(case: Case, outcome: Outcome) -> dict[str, Any]:
+    """The fields that all records of a case have."""
+    return {
+        "id": case.id,
+        "case": case,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "detail": outcome.detail,
+        "axis": outcome.axis,
+    }
 
 
 def _storable(outcome: Outcome) -> Outcome:
@@ -99,6 +89,6 @@ def _storable(outcome: Outcome) -> Outcome:
     try:
         encode(outcome.result)
     except DamageError as damage:
-        reason = f"its figures cannot be kept ({damage.fault})"
-        return changed(outcome, status=Status.ERROR, result=None, reason=reason)
+        reason = f"its results cannot be stored ({damage.fault})"
+        return dataclasses.replace(outcome, status=Status.ERROR, result=None, reason=reason)
     return outcome

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from msgspec import structs
 
 from stepbench.config.case import Case
-from stepbench.config.requests import Examination
+from stepbench.config.requests import ParityRequest
 from stepbench.process.job import Job, Outcome
 from stepbench.runner import equivalence, outcomes
 from stepbench.runner.jobs import CaseJobs
@@ -59,13 +59,13 @@ class ParityJudge:
         """
         parity = self._jobs.options.parity
         if parity is None:
-            raise RuntimeError("a run with --no-parity judges nothing")
+            raise RuntimeError("--no-parity skips the parity check")
         key = case.numerics_key
         if key not in self._judged:
-            examination = Examination(self._jobs.request(key), parity, self._directory.references)
+            request = ParityRequest(self._jobs.request(key), parity, self._directory.references)
             # The budget does not cover compilation and confirmation; the case's deadline does.
             outcome = self._jobs.run(
-                Job("stepbench.parity.examination:judge", (examination,)), parity.budget_s
+                Job("stepbench.parity.judgement:judge", (request,)), parity.budget_s
             )
             self._judged[key] = outcomes.parity_record(case, outcome)
         result = structs.replace(self._judged[key], id=case.id, case=case)
@@ -89,10 +89,10 @@ class ParityJudge:
         return result
 
     def _compare_trainings(self, case: Case, options: TrainParityOptions) -> TrainingParityRecord:
-        twin = case.twin
-        facts = TrainingFacts(twin=twin.id, asked=options)
-        if twin == case:
-            facts = structs.replace(facts, verdict=TrainingVerdict.TWIN)
+        eager_fp32 = case.eager_fp32
+        facts = TrainingFacts(eager_fp32=eager_fp32.id, options=options)
+        if eager_fp32 == case:
+            facts = structs.replace(facts, verdict=TrainingVerdict.EAGER_FP32)
             return TrainingParityRecord(id=case.id, case=case, status=Status.OK, facts=facts)
         began_s = time.perf_counter()
         longest_s = 0.0
@@ -103,27 +103,27 @@ class ParityJudge:
             if pair_began_s - began_s + longest_s > options.budget_s:
                 return None
             try:
-                accuracies = (
+                pair = (
                     self._accuracy(case, number, options),
-                    self._accuracy(twin, number, options),
+                    self._accuracy(eager_fp32, number, options),
                 )
             except _TrainingFailure as failure:
                 if failure.outcome.status is Status.TIMEOUT:
                     return None
                 raise
             longest_s = max(longest_s, time.perf_counter() - pair_began_s)
-            return accuracies
+            return pair
 
         try:
-            of_case, of_twin, comparison = equivalence.decide(train, options)
+            accuracies, eager_accuracies, comparison = equivalence.decide(train, options)
         except _TrainingFailure as failure:
             return outcomes.failed_training(case, failure.outcome, facts)
         interval = UNKNOWN if comparison is None else comparison.difference
         facts = structs.replace(
             facts,
             verdict=TrainingVerdict.INCONCLUSIVE if comparison is None else comparison.verdict,
-            accuracies=tuple(known(accuracy) for accuracy in of_case),
-            twin_accuracies=tuple(known(accuracy) for accuracy in of_twin),
+            accuracies=tuple(known(accuracy) for accuracy in accuracies),
+            eager_fp32_accuracies=tuple(known(accuracy) for accuracy in eager_accuracies),
             difference=known(interval.value),
             low=known(interval.low),
             high=known(interval.high),
@@ -133,7 +133,7 @@ class ParityJudge:
         return TrainingParityRecord(id=case.id, case=case, status=Status.OK, facts=facts)
 
     def _accuracy(self, case: Case, number: int, options: TrainParityOptions) -> float:
-        """The accuracy of a case trained from one seed; a twin of several cases is trained once."""
+        """The accuracy of a case trained from one seed; each case and seed is trained once."""
         if (case, number) not in self._accuracies:
             request = self._jobs.request(case)
             seed = request.settings.seed + number

@@ -2,7 +2,7 @@
 
 PRELOAD = (
     "stepbench.measurement.measure",
-    "stepbench.parity.examination",
+    "stepbench.parity.judgement",
     "stepbench.parity.training_parity",
     "stepbench.training.preflight",
     "stepbench.measurement.machine_peaks",

@@ -57,27 +57,27 @@ def preflight(jobs: CaseJobs) -> dict[str, str]:
         raise UsageError(outcome.reason or "")
     if outcome.status is not Status.OK:
         raise UsageError(
-            f"--workload {' '.join(matrix.axes['workload'])}: could not be tried: "
+            f"--workload {' '.join(matrix.axes['workload'])}: could not be checked: "
             f"{outcome.reason}\n{outcome.detail or ''}"
         )
     devices: dict[str, str] = outcome.result
-    refuse_useless_snapshot(jobs.options, devices)
+    _refuse_useless_snapshot(jobs.options, devices)
     return devices
 
 
-def refuse_useless_snapshot(options: Options, devices: Mapping[str, str]) -> None:
-    """Refuses a memory snapshot that no case could have.
+def _refuse_useless_snapshot(options: Options, devices: Mapping[str, str]) -> None:
+    """Refuses `--memory-snapshot` if no case can have a memory snapshot.
 
     Raises:
         UsageError: `--memory-snapshot` is given, and no case runs on CUDA.
     """
     if options.profiling is None or not options.profiling.memory_snapshot:
         return
-    used = dict.fromkeys(case.device for case in options.matrix.on(devices).cases)
-    if not any(kind_of(device).records_allocations for device in used):
+    case_devices = dict.fromkeys(case.device for case in options.matrix.on(devices).cases)
+    if not any(kind_of(device).records_allocations for device in case_devices):
         raise UsageError(
-            f"--memory-snapshot: only CUDA records its allocations, and --device is "
-            f"{' '.join(used)}; leave it out: every trace has the memory's curve"
+            f"--memory-snapshot: only CUDA records allocations, and --device is "
+            f"{' '.join(case_devices)}; leave the option out (every trace shows memory over time)"
         )
 
 
@@ -100,7 +100,7 @@ def machine_peaks(jobs: CaseJobs, devices: tuple[str, ...]) -> dict[str, Machine
     )
     if outcome.status is not Status.OK:
         raise UsageError(
-            f"--device {' '.join(devices)}: its peak throughput could not be measured: "
+            f"--device {' '.join(devices)}: peak throughput could not be measured: "
             f"{outcome.reason}\n{outcome.detail or ''}"
         )
     peaks: dict[str, MachinePeaks] = outcome.result
@@ -137,8 +137,8 @@ def run_facts(jobs: CaseJobs, arguments: Sequence[str], devices: Mapping[str, st
         profiling=options.profiling,
         cold=options.cold,
         data_dir=None if options.data_dir is None else str(options.data_dir),
-        machine=machine.machine(devices),
-        ceilings=machine_peaks(jobs, tuple(matrix.axes["device"])),
+        machine=machine.machine_facts(devices),
+        machine_peaks=machine_peaks(jobs, tuple(matrix.axes["device"])),
         packages=machine.packages(),
         server=ServerFacts(import_s=jobs.server.wait_until_ready()),
     )

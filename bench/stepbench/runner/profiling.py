@@ -17,7 +17,7 @@ from stepbench_reports.schema.run import ProfilingOptions
 
 ALWAYS_SHOWN = {"workload", "device", "batch_size", "num_workers", "compile", "precision"}
 """Settings that the table of all cases shows even if all cases have the same value."""
-MORE_S = 120.0
+EXTRA_S = 120.0
 """The time beyond a case's deadline that profiling may take, seconds; it also trains and tests."""
 STEP_MS = "step_ms"
 """The first result; the table of all cases shows five, and the rest on request."""
@@ -52,11 +52,11 @@ class Profiler:
             profiling=self._options,
             figures=self._figures(case),
             trace=self._directory.traces / f"{case.id}{TRACE_SUFFIX}",
-            board=self._directory.board / board_name(case),
+            tensorboard=self._directory.tensorboard / tensorboard_name(case),
             snapshot=self._directory.snapshots / f"{case.id}.pickle",
             scratch=self._directory.scratch,
         )
-        outcome = self._jobs.run(Job("stepbench.profiling.job:profile", (request,)), MORE_S)
+        outcome = self._jobs.run(Job("stepbench.profiling.job:profile", (request,)), EXTRA_S)
         result = outcomes.profile_record(case, outcome)
         self._directory.write(result)
         return result
@@ -93,15 +93,15 @@ class Profiler:
         """All values of each setting; leaves out settings with the default value in all cases."""
         rows = [settings(case) for case in self._cases]
         values = {axis.name: tuple(dict.fromkeys(row[axis.name] for row in rows)) for axis in AXES}
-        usual = settings(Case(workload=self._cases[0].workload))
+        defaults = settings(Case(workload=self._cases[0].workload))
         return {
-            name: chosen
-            for name, chosen in values.items()
-            if name in ALWAYS_SHOWN or len(chosen) > 1 or chosen != (usual[name],)
+            name: choices
+            for name, choices in values.items()
+            if name in ALWAYS_SHOWN or len(choices) > 1 or choices != (defaults[name],)
         }
 
 
-def board_name(case: Case) -> str:
+def tensorboard_name(case: Case) -> str:
     """The name of a case in TensorBoard, such as `convnet/cpu-b32-w2-default-fp32`."""
     workload = workload_label(case.workload)
     return f"{workload}/{case.id.removeprefix(workload).lstrip('-')}"
@@ -109,8 +109,8 @@ def board_name(case: Case) -> str:
 
 def settings(case: Case) -> dict[str, str | float]:
     """A case's values for the table of settings; switches are `on` and `off`, not numbers."""
-    shown: dict[str, Any] = case.values()
+    values: dict[str, Any] = case.values()
     return {
         name: {True: "on", False: "off"}[value] if isinstance(value, bool) else value
-        for name, value in shown.items()
+        for name, value in values.items()
     }

@@ -39,7 +39,7 @@ class Progress:
     _finished: int = 0
     _elapsed_s: dict[bool, list[float]] = field(default_factory=lambda: {False: [], True: []})
     _remaining: list[Case] = field(default_factory=list)
-    _examined_s: dict[str, list[float]] = field(default_factory=dict)
+    _task_s: dict[str, list[float]] = field(default_factory=dict)
     _case: Case | None = None
 
     def __post_init__(self) -> None:
@@ -62,42 +62,43 @@ class Progress:
         """Shows the line while a case is measured."""
         self._case = case
         with self._line.shown():
-            self.doing("starting")
+            self.show_activity("starting")
             yield
         self._case = None
 
     @contextmanager
-    def examining(self, case: Case, subject: str) -> Iterator[None]:
+    def running(self, case: Case, task: str) -> Iterator[None]:
         """Shows the line while a case is compared or profiled.
 
         Args:
             case: The case.
-            subject: `parity`, `training parity` or `profile`; each has a mean time.
+            task: `parity`, `training parity` or `profile`; the time left includes the mean time of
+                each task.
         """
         self._case, began_s = case, time.perf_counter()
         with self._line.shown():
-            self.doing(subject)
+            self.show_activity(task)
             yield
-        self._examined_s.setdefault(subject, []).append(time.perf_counter() - began_s)
+        self._task_s.setdefault(task, []).append(time.perf_counter() - began_s)
         self._case = None
 
-    def doing(self, word: str) -> None:
+    def show_activity(self, activity: str) -> None:
         """Shows the current activity, if the line is visible."""
-        if not self._line.drawn:
+        if not self._line.visible:
             return
         if self._case is None:
-            text = Text(f"{word} ...")
+            text = Text(f"{activity} ...")
         else:
             text = Text.assemble(
                 (f"[{self._finished + 1}/{self.total}] ", "bold"),
                 self._case.id,
-                (f"  {word}", "cyan"),
+                (f"  {activity}", "cyan"),
                 (f"  {format_duration(self.left_s())} left", "dim"),
             )
         self._line.draw(text)
 
-    def done(self, case: Case, measurement: MeasurementRecord) -> None:
-        """Adds a line for a finished case."""
+    def add_measurement(self, case: Case, measurement: MeasurementRecord) -> None:
+        """Adds a line for a measured case."""
         self._finished += 1
         self._remaining = [other for other in self._remaining if other != case]
         self._elapsed_s[case.compile != "off"].append(measurement.elapsed_s)
@@ -113,25 +114,25 @@ class Progress:
             soft_wrap=True,
         )
 
-    def add_line(self, case: Case, subject: str, words: str, style: str) -> None:
+    def add_result(self, case: Case, task: str, result: str, style: str) -> None:
         """Adds a line for a result of comparing or profiling a case."""
         self.console.print(
-            Text.assemble(f"      {case.id}  ", f"{subject}: ", (words, style)), soft_wrap=True
+            Text.assemble(f"      {case.id}  {task}: ", (result, style)), soft_wrap=True
         )
 
     def left_s(self) -> float:
         """Estimates the time left, seconds, from the mean time of finished cases of each kind."""
-        examining_s = sum(sum(times) / len(times) for times in self._examined_s.values())
-        return sum(self._expected_s(case) + examining_s for case in self._remaining)
+        tasks_s = sum(sum(times) / len(times) for times in self._task_s.values())
+        return sum(self._expected_s(case) + tasks_s for case in self._remaining)
 
     def _expected_s(self, case: Case) -> float:
         compiled = case.compile != "off"
-        like = self._elapsed_s[compiled]
-        if like:
-            return sum(like) / len(like)
-        other = self._elapsed_s[not compiled]
-        if other and compiled:
-            return sum(other) / len(other) + COMPILE_GUESS_S
+        same_kind = self._elapsed_s[compiled]
+        if same_kind:
+            return sum(same_kind) / len(same_kind)
+        other_kind = self._elapsed_s[not compiled]
+        if other_kind and compiled:
+            return sum(other_kind) / len(other_kind) + COMPILE_GUESS_S
         return self.max_time_s + OVERHEAD_GUESS_S + (COMPILE_GUESS_S if compiled else 0)
 
 
@@ -141,4 +142,4 @@ def _summary(case: Case, measurement: MeasurementRecord) -> Text:
         return Text.assemble((str(measurement.status), style))
     steps = measurement.findings.laps.decisive[STEP]
     mean_s = sum(steps) / len(steps)
-    return Text(f"{mean_s * 1e3:.4g} ms a step, {case.samples / mean_s:,.0f} samples/s")
+    return Text(f"{mean_s * 1e3:.4g} ms/step, {case.samples / mean_s:,.0f} samples/s")

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import structs
 
 from stepbench import machine
-from stepbench.config.flags import OptionSection, words_of
+from stepbench.config.flags import OptionSection, options_in
 from stepbench.config.matrix import Matrix
 from stepbench.config.options import Options
 from stepbench.config.values import option_name
@@ -25,39 +25,39 @@ class FixedPart:
     Attributes:
         words: The options that set the part, such as `batch_size`.
         value: Takes the part from a run's options.
-        refusal: A clause that says how the earlier run differs.
+        name: The name of the part, for the error message.
     """
 
     words: frozenset[str]
     value: Callable[[Options], object]
-    refusal: str
+    name: str
 
 
 FIXED_PARTS = (
     FixedPart(
-        words_of(OptionSection.CASES),
+        options_in(OptionSection.CASES),
         lambda options: options.matrix.cases,
-        "it was run with another matrix",
+        "cases",
     ),
     FixedPart(
         frozenset({"steps", "max_time", "rel_error", "sync_phases"}),
         lambda options: structs.replace(options.sampling, deadline_s=0.0),
-        "its cases were sampled by another rule",
+        "sampling options",
     ),
     FixedPart(
-        words_of(OptionSection.SETTINGS),
+        options_in(OptionSection.SETTINGS),
         lambda options: options.settings,
-        "it was run under other settings",
+        "settings",
     ),
     FixedPart(
-        words_of(OptionSection.PARITY),
+        options_in(OptionSection.PARITY),
         lambda options: (options.parity, options.train_parity),
-        "its parity was judged otherwise",
+        "parity options",
     ),
     FixedPart(
-        words_of(OptionSection.PROFILING),
+        options_in(OptionSection.PROFILING),
         lambda options: options.profiling,
-        "it was profiled otherwise, or not at all",
+        "profiling options",
     ),
 )
 """The parts that `--resume` may repeat, but not change."""
@@ -75,22 +75,22 @@ def adopt(options: Options, stored: RunFacts, path: Path) -> Options:
         UsageError: This invocation changes an option; the processor, or the release of torch or
             torchvision, differs; or the stored axes cannot be used.
     """
-    earlier = _earlier(options, stored, path)
-    here = replace(options, matrix=options.matrix.on(earlier.matrix.axes["device"]))
+    stored_options = _stored_options(options, stored, path)
+    new_options = replace(options, matrix=options.matrix.on(stored_options.matrix.axes["device"]))
     for part in FIXED_PARTS:
         given = options.named & part.words
-        if given and part.value(here) != part.value(earlier):
+        if given and part.value(new_options) != part.value(stored_options):
             names = ", ".join(option_name(word) for word in sorted(given))
             raise UsageError(
-                f"--resume {path}: {part.refusal} ({stored.command}); leave {names} out to "
-                f"resume it, or begin a new run"
+                f"--resume {path}: the run has other {part.name} ({stored.command}); leave out "
+                f"{names} to resume it, or start a new run"
             )
     _refuse_another_machine(stored, path)
-    return earlier
+    return stored_options
 
 
-def _earlier(options: Options, stored: RunFacts, path: Path) -> Options:
-    """The options of the earlier run, with this invocation's limits of time and memory."""
+def _stored_options(options: Options, stored: RunFacts, path: Path) -> Options:
+    """Returns the options of the earlier run, with this invocation's limits of time and memory."""
     return replace(
         options,
         matrix=_matrix(stored, path),
@@ -113,22 +113,22 @@ def _matrix(stored: RunFacts, path: Path) -> Matrix:
             msgspec.convert(case.values(), Axes)
     except (msgspec.ValidationError, AttributeError, TypeError) as error:
         raise UsageError(
-            f"--resume {path}: the axes in its {RUN} cannot be used ({error}); begin a new run"
+            f"--resume {path}: the axes in its {RUN} cannot be used ({error}); start a new run"
         ) from None
     return matrix
 
 
 def _refuse_another_machine(stored: RunFacts, path: Path) -> None:
     """Refuses to mix the figures of two processors or of two releases of torch or torchvision."""
-    here = {"cpu": machine.cpu_name(), **machine.packages()}
-    there = {"cpu": stored.machine and stored.machine.cpu, **stored.packages}
-    differing = [
-        f"{name} {there.get(name)} there, {here.get(name)} here"
+    now = {"cpu": machine.cpu_name(), **machine.packages()}
+    before = {"cpu": stored.machine and stored.machine.cpu, **stored.packages}
+    changes = [
+        f"{name} was {before.get(name)}, is {now.get(name)}"
         for name in ("cpu", "torch", "torchvision")
-        if there.get(name) != here.get(name)
+        if before.get(name) != now.get(name)
     ]
-    if differing:
+    if changes:
         raise UsageError(
-            f"--resume {path}: figures of two kinds would be mixed ({'; '.join(differing)}); "
-            f"begin a new run"
+            f"--resume {path}: its results are not comparable with new ones "
+            f"({'; '.join(changes)}); start a new run"
         )

@@ -99,7 +99,7 @@ class Runner:
         """
         options, directory = self._options, self.directory
         self._server = prepare.start_server(options)
-        jobs = CaseJobs(options, directory, self._server, self.progress.doing)
+        jobs = CaseJobs(options, directory, self._server, self.progress.show_activity)
         with self.progress.preparing():
             devices = prepare.preflight(jobs)
         self.cases = options.matrix.on(devices).cases
@@ -122,11 +122,11 @@ class Runner:
         if options.output is None:
             point_latest_at(directory.path)
 
-    def introduce(self) -> None:
+    def print_header(self) -> None:
         """Prints what will be measured, and on which devices."""
         opened = self._opened
         machine = None if self.facts is None else self.facts.machine
-        opened.log.begin(
+        opened.log.add_header(
             len(self.cases),
             opened.measurer.count,
             {} if machine is None else machine.devices,
@@ -169,7 +169,7 @@ class Runner:
         if measurement is None:
             with self.progress.measuring(case):
                 measurement = opened.measurer.measure(case)
-            opened.log.measured(case, measurement)
+            opened.log.add_measurement(case, measurement)
         return measurement
 
     def judge(self, case: Case) -> ParityRecord:
@@ -178,20 +178,20 @@ class Runner:
         Raises:
             StoreError: The result cannot be written.
         """
-        with self.progress.examining(case, "parity"):
+        with self.progress.running(case, "parity"):
             result = self._opened.judge.judge(case)
-        self._opened.log.judged(case, result)
+        self._opened.log.add_parity(case, result)
         return result
 
     def judge_training(self, case: Case) -> TrainingParityRecord:
-        """Compares the accuracy of a case's trainings with that of the eager twin's trainings.
+        """Compares the accuracy of a case's trainings with the eager fp32 case's.
 
         Raises:
             StoreError: The result cannot be written.
         """
-        with self.progress.examining(case, "training parity"):
+        with self.progress.running(case, "training parity"):
             result = self._opened.judge.judge_training(case)
-        self._opened.log.training_judged(case, result)
+        self._opened.log.add_training_parity(case, result)
         return result
 
     def profile(self, case: Case) -> ProfileRecord:
@@ -202,10 +202,10 @@ class Runner:
         """
         opened = self._opened
         if opened.profiler is None:
-            raise RuntimeError("only --profile profiles")
-        with self.progress.examining(case, "profile"):
+            raise RuntimeError("profiling needs --profile")
+        with self.progress.running(case, "profile"):
             result = opened.profiler.profile(case)
-        opened.log.profiled(case, result)
+        opened.log.add_profile(case, result)
         return result
 
     # --- reports ---------------------------------------------------------------------------------
@@ -216,9 +216,9 @@ class Runner:
         Args:
             benchmark_json: The file that pytest-benchmark wrote; it is copied to the directory.
         """
-        own = self.directory.benchmark_json
-        if benchmark_json.exists() and benchmark_json.resolve() != own:
-            shutil.copyfile(benchmark_json, own)
+        run_json = self.directory.benchmark_json
+        if benchmark_json.exists() and benchmark_json.resolve() != run_json:
+            shutil.copyfile(benchmark_json, run_json)
         import stepbench_reports  # noqa: PLC0415  # importing pandas takes a second
 
         stepbench_reports.write(self.directory.path)
@@ -235,13 +235,13 @@ class Runner:
     def directory(self) -> RunDirectory:
         """The run's directory."""
         if self._directory is None:
-            raise RuntimeError("claim() comes first")
+            raise RuntimeError("call claim() first")
         return self._directory
 
     @property
     def _opened(self) -> _OpenRun:
         if self._open is None:
-            raise RuntimeError("open() comes first")
+            raise RuntimeError("call open() first")
         return self._open
 
     @property
@@ -264,6 +264,6 @@ class Runner:
         """True if cases are profiled (`--profile`)."""
         return self._options.profiling is not None
 
-    def asked_by_name(self, axis: str | None) -> bool:
+    def is_given(self, axis: str | None) -> bool:
         """True if an axis's values were given on the command line."""
         return axis in self._options.named

@@ -36,34 +36,36 @@ class RunLog:
         self._progress = progress
         self._console = console
 
-    def begin(
+    def add_header(
         self, cases: int, measured: int, devices: Mapping[str, str], import_s: float | None
     ) -> None:
         """Writes what will be measured, with which versions and on which devices.
 
         Args:
             cases: The number of cases.
-            measured: The number of cases that an earlier run has measured.
+            measured: The number of cases that are already measured, in a resumed run.
             devices: The devices present, and the model of each.
             import_s: Seconds that the server's imports took; `None` if it imports nothing.
         """
         models = ", ".join(f"{name} ({model})" for name, model in devices.items())
         imported = "" if import_s is None else f", imported in {import_s:.1f} s"
         torch, cores = machine.packages().get("torch", "?"), machine.usable_cores()
+        case_count = "1 case" if cases == 1 else f"{cases} cases"
+        core_count = "1 core" if cores == 1 else f"{cores} cores"
         lines = [
-            f"stepbench {metadata.version('stepbench')}: {cases} cases on {models}",
-            f"torch {torch}{imported}; Python {platform.python_version()}; {cores} cores",
+            f"stepbench {metadata.version('stepbench')}: {case_count} on {models}",
+            f"torch {torch}{imported}; Python {platform.python_version()}; {core_count}",
             f"results in {relative_path(self._directory.path)}",
         ]
         if measured:
-            lines.append(f"{measured} of {cases} cases are there already")
+            lines.append(f"already measured: {measured} of {case_count}")
         for line in lines:
             self._console.print(line, soft_wrap=True)
             self._directory.log(line)
 
-    def measured(self, case: Case, measurement: MeasurementRecord) -> None:
+    def add_measurement(self, case: Case, measurement: MeasurementRecord) -> None:
         """Writes the result of measuring a case."""
-        self._progress.done(case, measurement)
+        self._progress.add_measurement(case, measurement)
         start_s = measurement.start_s
         started = "not started" if start_s is None else f"started in {start_s * 1e3:.1f} ms"
         reason = "" if measurement.reason is None else f": {measurement.reason}"
@@ -72,36 +74,37 @@ class RunLog:
             f"{measurement.elapsed_s:.1f} s{reason}"
         )
 
-    def judged(self, case: Case, result: ParityRecord) -> None:
+    def add_parity(self, case: Case, result: ParityRecord) -> None:
         """Writes the verdict on a case's tensors; to the terminal only if it is not `pass`."""
         judgement = result.judgement
         if judgement is None:
-            self._passed(case, "parity", str(result.status), result.reason, quiet=False)
+            self._add_result(case, "parity", str(result.status), result.reason, quiet=False)
         else:
             quiet = judgement.verdict is ParityVerdict.PASS
             reason = result.reason or judgement.reason
-            self._passed(case, "parity", str(judgement.verdict), reason, quiet=quiet)
+            self._add_result(case, "parity", str(judgement.verdict), reason, quiet=quiet)
 
-    def training_judged(self, case: Case, result: TrainingParityRecord) -> None:
-        """Writes the verdict on a case's trained model; an eager twin's only to the log."""
+    def add_training_parity(self, case: Case, result: TrainingParityRecord) -> None:
+        """Writes the verdict on a case's trained model; that on eager fp32 only to the log."""
         verdict = result.facts.verdict
-        if verdict is TrainingVerdict.TWIN:
+        if verdict is TrainingVerdict.EAGER_FP32:
             reason, quiet = result.reason, True
         else:
             reason = result.reason if verdict is None else difference_sentence(result.facts)
             quiet = False
-        self._passed(case, "training parity", str(verdict or result.status), reason, quiet=quiet)
+        outcome = str(verdict or result.status)
+        self._add_result(case, "training parity", outcome, reason, quiet=quiet)
 
-    def profiled(self, case: Case, result: ProfileRecord) -> None:
+    def add_profile(self, case: Case, result: ProfileRecord) -> None:
         """Writes the result of profiling a case; to the terminal only if profiling failed."""
         quiet = result.status is Status.OK
-        self._passed(case, "profile", str(result.status), result.reason, quiet=quiet)
+        self._add_result(case, "profile", str(result.status), result.reason, quiet=quiet)
 
-    def _passed(
-        self, case: Case, subject: str, word: str, reason: str | None, *, quiet: bool
+    def _add_result(
+        self, case: Case, task: str, outcome: str, reason: str | None, *, quiet: bool
     ) -> None:
-        line = word if reason is None else f"{word}: {reason}"
-        self._directory.log(f"{case.id}: {subject}: {line}")
+        result = outcome if reason is None else f"{outcome}: {reason}"
+        self._directory.log(f"{case.id}: {task}: {result}")
         if not quiet:
-            style = "green" if word == "equivalent" else "red"
-            self._progress.add_line(case, subject, line, style)
+            style = "green" if outcome == TrainingVerdict.EQUIVALENT else "red"
+            self._progress.add_result(case, task, result, style)

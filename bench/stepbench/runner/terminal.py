@@ -22,7 +22,7 @@ class LiveLine:
         self._live: Live | None = None
 
     @property
-    def drawn(self) -> bool:
+    def visible(self) -> bool:
         """True while the line is visible."""
         return self._live is not None
 

@@ -16,14 +16,16 @@ def cut(batch: Any, batch_size: int, size: int) -> Any:  # noqa: ANN401  # a bat
         batch_size: The number of samples in the batch.
         size: The number of samples to keep.
     """
-    found = _cut(batch, batch_size, size)
-    return found.batch if found.parts else None
+    result = _cut(batch, batch_size, size)
+    return result.batch if result.tensors else None
 
 
 @dataclass(frozen=True)
 class _Cut:
+    """A cut batch, and the number of tensors that were cut."""
+
     batch: Any
-    parts: int
+    tensors: int
 
 
 def _cut(batch: Any, batch_size: int, size: int) -> _Cut:  # noqa: ANN401
@@ -33,13 +35,13 @@ def _cut(batch: Any, batch_size: int, size: int) -> _Cut:  # noqa: ANN401
         return _Cut(batch, 0)
     if isinstance(batch, Mapping):
         cuts = {key: _cut(value, batch_size, size) for key, value in batch.items()}
-        parts = sum(part.parts for part in cuts.values())
-        return _Cut({key: part.batch for key, part in cuts.items()}, parts)
+        count = sum(value.tensors for value in cuts.values())
+        return _Cut({key: value.batch for key, value in cuts.items()}, count)
     if isinstance(batch, Sequence) and not isinstance(batch, str):
-        each = [_cut(value, batch_size, size) for value in batch]
-        kept = [part.batch for part in each]
-        same = tuple(kept) if isinstance(batch, tuple) else kept
-        return _Cut(same, sum(part.parts for part in each))
+        results = [_cut(value, batch_size, size) for value in batch]
+        values = [result.batch for result in results]
+        sequence = tuple(values) if isinstance(batch, tuple) else values
+        return _Cut(sequence, sum(result.tensors for result in results))
     return _Cut(batch, 0)
 
 
@@ -48,15 +50,15 @@ def tensors(batch: Any) -> list[Tensor]:  # noqa: ANN401  # a batch is anything
     return [leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)]
 
 
-def each_tensor(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401  # any batch
+def map_tensors(batch: Any, change: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401  # any batch
     """Applies `change` to each tensor of a batch, also in mappings and sequences."""
     if isinstance(batch, Tensor):
         return change(batch)
     if isinstance(batch, Mapping):
-        return {key: each_tensor(value, change) for key, value in batch.items()}
+        return {key: map_tensors(value, change) for key, value in batch.items()}
     if isinstance(batch, tuple):
-        values = [each_tensor(value, change) for value in batch]
+        values = [map_tensors(value, change) for value in batch]
         return type(batch)(*values) if hasattr(batch, "_fields") else tuple(values)
     if isinstance(batch, Sequence) and not isinstance(batch, str):
-        return [each_tensor(value, change) for value in batch]
+        return [map_tensors(value, change) for value in batch]
     return batch

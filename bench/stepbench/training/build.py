@@ -57,7 +57,7 @@ def build(request: Request) -> Built:
     model, training = assemble(workload, case)
     dataset = workload.dataset()
     length = dataloader.length_of(dataset, case.workload)
-    dataloader.refuse_unfit(case, workload, length)
+    dataloader.check_loader_options(case, workload, length)
     return Built(workload, model, training, dataset, length)
 
 
@@ -71,7 +71,7 @@ def assemble(workload: Workload, case: Case) -> tuple[nn.Module, Training]:
         model=compilation.compile_model(model, case),
         loss=workload.loss or _no_loss,
         updates=updates_of(workload, model, case),
-        placement=DeviceTransfer(device, case.non_blocking, case.channels_last),
+        transfer=DeviceTransfer(device, case.non_blocking, case.channels_last),
         autocast=precision.autocast(case.precision, device),
         scaler=precision.scaler(case.precision, device) if case.trains else None,
         accumulate=case.accumulate,
@@ -83,19 +83,19 @@ def assemble(workload: Workload, case: Case) -> tuple[nn.Module, Training]:
 
 def updates_of(workload: Workload, model: nn.Module, case: Case) -> dict[str, Update]:
     """Makes the updates of a model's parameters, by the names of the workload's optimizers."""
-    made = {
-        name: optimizers.implemented(optimizer, case.optimizer)
-        for name, optimizer in workload.made_optimizers(model).items()
+    by_name = {
+        name: optimizers.with_implementation(optimizer, case.optimizer)
+        for name, optimizer in workload.make_optimizers(model).items()
     }
     schedule = workload.scheduler
     return {
         name: Update(optimizer, workload.clip, schedule(optimizer) if schedule else None)
-        for name, optimizer in made.items()
+        for name, optimizer in by_name.items()
     }
 
 
 def _no_loss(_: Any, __: Any) -> Tensor:  # noqa: ANN401  # as any loss
     raise UsageError(
-        "Workload(step=...): it asks for the workload's loss, and there is none; give loss=, or "
-        "compute it in the step"
+        "Workload(step=...): the step calls the workload's loss, but there is none; pass loss=, or "
+        "compute the loss in the step"
     )

@@ -15,7 +15,7 @@ from stepbench.errors import UsageError
 from stepbench_reports.schema.compilation import Compilation, Occurrence
 
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
-MOST_COMPILATIONS = 4096
+MAX_COMPILATIONS = 4096
 """The number of latest compilations that torch records; the count of graphs has no limit."""
 DYNAMIC = {"auto": None, "on": True, "off": False}
 
@@ -42,14 +42,14 @@ def compile_model(model: nn.Module, case: Case) -> Callable[..., Any]:
     """
     if case.compile == "off":
         return model
-    torch._dynamo.utils.set_compilation_metrics_limit(MOST_COMPILATIONS)
+    torch._dynamo.utils.set_compilation_metrics_limit(MAX_COMPILATIONS)
     kind, _, backend = case.compile.partition(":")
     if kind == "backend":
-        known = torch._dynamo.list_backends(exclude_tags=())
-        if backend not in known:
+        backends = torch._dynamo.list_backends(exclude_tags=())
+        if backend not in backends:
             raise UsageError(
-                f"--compile {case.compile}: torch knows no such backend; there are "
-                f"{', '.join(known)}"
+                f"--compile {case.compile}: torch has no such backend; use one of "
+                f"{', '.join(backends)}"
             )
     if case.has_compile_cache:
         kind_of(case.device).require_compiler()
@@ -66,41 +66,41 @@ def facts(compile: str) -> Compilation | None:  # noqa: A002  # the axis's name
     from torch._dynamo import utils  # noqa: PLC0415  # slow to import
 
     counters = utils.counters
-    recompiled = _recompiled(utils.get_compilation_metrics())
+    recompilations = _recompilations(utils.get_compilation_metrics())
     kind, _, backend = compile.partition(":")
     return Compilation(
         backend=backend if kind == "backend" else "inductor",
         mode=None if kind == "backend" else compile,
         graphs=counters["stats"]["unique_graphs"],
         graph_breaks=sum(counters["graph_break"].values()),
-        recompiles=sum(each.count for each in recompiled),
+        recompiles=sum(occurrence.count for occurrence in recompilations),
         compile_s=utils.calculate_time_spent().get("total_wall_time", 0.0),
-        breaks=_breaks(utils.graph_break_reasons),
-        recompiled=recompiled,
+        breaks=_graph_breaks(utils.graph_break_reasons),
+        recompiled=recompilations,
     )
 
 
-def _breaks(reasons: Iterable[Any]) -> tuple[Occurrence, ...]:
+def _graph_breaks(reasons: Iterable[Any]) -> tuple[Occurrence, ...]:
     """Counts graph breaks by reason and source line."""
-    found: Counter[tuple[str, str | None]] = Counter(
-        (_line(reason.reason), _place(reason.user_stack))
+    counts: Counter[tuple[str, str | None]] = Counter(
+        (_single_line(reason.reason), _location(reason.user_stack))
         for reason in reasons
         if getattr(reason, "graph_break", True)
     )
-    return _occurrences(found)
+    return _occurrences(counts)
 
 
-def _recompiled(metrics: Iterable[Any]) -> tuple[Occurrence, ...]:
+def _recompilations(metrics: Iterable[Any]) -> tuple[Occurrence, ...]:
     """Counts recompilations by reason and function."""
-    found: Counter[tuple[str, str | None]] = Counter(
+    counts: Counter[tuple[str, str | None]] = Counter(
         (
-            _line(metric.recompile_reason),
+            _single_line(metric.recompile_reason),
             f"{metric.co_filename}:{metric.co_firstlineno} in {metric.co_name}",
         )
         for metric in metrics
         if metric.recompile_reason
     )
-    return _occurrences(found)
+    return _occurrences(counts)
 
 
 def _occurrences(counts: Counter[tuple[str, str | None]]) -> tuple[Occurrence, ...]:
@@ -110,11 +110,11 @@ def _occurrences(counts: Counter[tuple[str, str | None]]) -> tuple[Occurrence, .
     )
 
 
-def _line(text: object) -> str:
+def _single_line(text: object) -> str:
     return " ".join(str(text).split())
 
 
-def _place(stack: Any) -> str | None:  # noqa: ANN401  # torch's summary of a stack
+def _location(stack: Any) -> str | None:  # noqa: ANN401  # torch's summary of a stack
     if not stack:
         return None
     frame = stack[-1]

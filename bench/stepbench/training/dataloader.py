@@ -31,14 +31,15 @@ class EndlessShuffle(Sampler[int]):
 
     def __init__(self, length: int, batch_size: int, seed: int) -> None:
         self._length = length
-        self._kept = length - length % batch_size
+        self._used_length = length - length % batch_size
         self._seed = seed
 
     def __iter__(self) -> Iterator[int]:
         """Yields indices without end, the same ones in each iteration."""
         generator = torch.Generator().manual_seed(self._seed)
         while True:
-            yield from torch.randperm(self._length, generator=generator).tolist()[: self._kept]
+            order = torch.randperm(self._length, generator=generator).tolist()
+            yield from order[: self._used_length]
 
 
 class DatasetProxy:
@@ -82,19 +83,19 @@ class EndlessStream(DatasetProxy, IterableDataset[Any]):
         """Yields items without end, or none if the stream has none for this worker.
 
         Raises:
-            UsageError: The stream gives its items in the first iteration only.
+            UsageError: The stream yields its items in the first iteration only.
         """
         for epoch in count():
-            given = False
+            has_items = False
             for item in self._dataset:
-                given = True
+                has_items = True
                 yield item
-            if not given and epoch:
+            if not has_items and epoch:
                 raise UsageError(
-                    f"Workload(dataset=...): its stream, a {type(self._dataset).__name__}, gave "
-                    f"nothing when it was gone through again; have its __iter__ begin anew"
+                    f"Workload(dataset=...): the stream ({type(self._dataset).__name__}) yields no "
+                    f"items in the second iteration; let __iter__ return a new iterator each time"
                 )
-            if not given:
+            if not has_items:
                 return
 
 
@@ -110,18 +111,18 @@ def length_of(dataset: Dataset[Any], spec: str) -> int | None:
         length = len(dataset)  # type: ignore[arg-type]  # may have no length
     except TypeError:
         raise UsageError(
-            f"--workload {spec}: its data set, a {type(dataset).__name__}, has no length; "
-            f"give it a __len__, or have it be an IterableDataset"
+            f"--workload {spec}: the dataset ({type(dataset).__name__}) has no length; "
+            f"define __len__, or use an IterableDataset"
         ) from None
     if length == 0:
         raise UsageError(
-            f"--workload {spec}: its data set, a {type(dataset).__name__}, has no items; "
-            f"is its path right?"
+            f"--workload {spec}: the dataset ({type(dataset).__name__}) has no items; "
+            f"check its path"
         )
     return length
 
 
-def refuse_unfit(case: Case, workload: Workload, length: int | None) -> None:
+def check_loader_options(case: Case, workload: Workload, length: int | None) -> None:
     """Refuses a case that does not fit its workload.
 
     Raises:
@@ -130,18 +131,18 @@ def refuse_unfit(case: Case, workload: Workload, length: int | None) -> None:
     """
     if not case.trains and workload.loss is None and workload.metric is None:
         raise UsageError(
-            f"--loop {case.loop}: --workload {case.workload} has neither a loss nor a metric, one "
-            f"of which evaluation adds up; give Workload(metric=...), or --loop train"
+            f"--loop {case.loop}: --workload {case.workload} has neither a loss nor a metric to "
+            f"evaluate; pass Workload(metric=...), or use --loop train"
         )
     if case.accumulate > 1 and workload.step is not None:
         raise UsageError(
-            f"--accumulate {case.accumulate}: --workload {case.workload} has a step of its own, "
-            f"which says itself when an optimizer steps; leave the option out"
+            f"--accumulate {case.accumulate}: --workload {case.workload} defines step=, which "
+            f"decides when an optimizer steps; omit --accumulate"
         )
     if length is not None and case.batch_size > length:
         raise UsageError(
-            f"--batch-size {case.batch_size}: the data set of --workload {case.workload} has "
-            f"{length} items; give {length} or less"
+            f"--batch-size {case.batch_size}: the dataset of --workload {case.workload} has "
+            f"{length} items; use {length} or less"
         )
 
 
@@ -161,16 +162,16 @@ def make_loader(
         seed: The seed of the order, and of the loader workers.
         collate: Makes a batch of items; replaces the workload's `collate`.
     """
-    order: dict[str, Any]
+    sampling: dict[str, Any]
     if isinstance(dataset, IterableDataset):
-        order = {"dataset": EndlessStream(dataset), "batch_size": case.batch_size}
+        sampling = {"dataset": EndlessStream(dataset), "batch_size": case.batch_size}
     else:
         length = len(dataset)  # type: ignore[arg-type]  # `length_of` checked it
         sampler = EndlessShuffle(length, case.batch_size, seed)
         batch_sampler = BatchSampler(sampler, case.batch_size, drop_last=True)
-        order = {"dataset": dataset, "batch_sampler": batch_sampler}
+        sampling = {"dataset": dataset, "batch_sampler": batch_sampler}
     return DataLoader(
-        **order,
+        **sampling,
         num_workers=case.num_workers,
         prefetch_factor=case.prefetch_factor if case.num_workers else None,
         persistent_workers=case.persistent_workers,
@@ -181,9 +182,9 @@ def make_loader(
     )
 
 
-_OF_WORKERS = {"timeout", "multiprocessing_context", "worker_init_fn"}
+_WORKER_ARGUMENTS = {"timeout", "multiprocessing_context", "worker_init_fn"}
 """The arguments that a `DataLoader` without workers refuses or ignores."""
 
 
 def _applies(argument: str, case: Case) -> bool:
-    return case.num_workers > 0 or argument not in _OF_WORKERS
+    return case.num_workers > 0 or argument not in _WORKER_ARGUMENTS

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stepbench.training.batch import each_tensor
+from stepbench.training.batch import map_tensors
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,18 @@ class DeviceTransfer:
     channels_last: bool = False
 
     @property
-    def transfers(self) -> bool:
+    def is_needed(self) -> bool:
         """True if batches move to another device than the CPU."""
         return self.device.type != "cpu"
 
     def tensor(self, tensor: Tensor) -> Tensor:
         """Moves a tensor to the device, in the memory format of the case."""
-        form = torch.preserve_format
+        memory_format = torch.preserve_format
         if self.channels_last and tensor.dim() == 4 and tensor.is_floating_point():
-            form = torch.channels_last
-        return tensor.to(self.device, non_blocking=self.non_blocking, memory_format=form)
+            memory_format = torch.channels_last
+        return tensor.to(self.device, non_blocking=self.non_blocking, memory_format=memory_format)
 
 
-def to_device(batch: Any, placement: DeviceTransfer) -> Any:  # noqa: ANN401  # a batch is anything
+def to_device(batch: Any, transfer: DeviceTransfer) -> Any:  # noqa: ANN401  # a batch is anything
     """Moves a batch to the device: tensors, and tensors in mappings and sequences."""
-    return each_tensor(batch, placement.tensor)
+    return map_tensors(batch, transfer.tensor)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stepbench.errors import UsageError
-from stepbench.training.parts import forward, next_batch, no_end, no_lap
+from stepbench.training.phases import forward, next_batch, no_end, no_lap
 from stepbench.training.step import Step
 from stepbench.training.training import Training, call_model
 from stepbench_reports.schema.phases import Phase
@@ -52,7 +52,7 @@ def train(
 ) -> Tensor:
     """Trains, as `Loop` describes; each step ends with the optimizer's. Returns the last loss."""
     if training.step is not None:
-        return _train_by(training.step, Step(training, batches, lap), steps, end_step)
+        return _train_custom(training.step, Step(training, batches, lap), steps, end_step)
     scaler, accumulate, update = training.scaler, training.accumulate, training.update
     loss = torch.zeros(())
     for _ in range(steps):
@@ -75,21 +75,22 @@ def train(
     return loss.detach()
 
 
-def _train_by(
-    step: Callable[[Step], Tensor],
-    own: Step,
+def _train_custom(
+    custom_step: Callable[[Step], Tensor],
+    step: Step,
     steps: int,
     end_step: Callable[[], None],
 ) -> Tensor:
     """Trains by the step that the workload defines. Returns the last step's loss."""
     loss = torch.zeros(())
     for _ in range(steps):
-        loss = step(own)
-        own.end()
+        loss = custom_step(step)
+        step.end()
         end_step()
     if not isinstance(loss, Tensor):
         raise UsageError(
-            f"Workload(step=...): it returned {type(loss).__name__}; return a loss, a tensor"
+            f"Workload(step=...): the step returned {type(loss).__name__}; "
+            f"return the loss, a Tensor"
         )
     return loss.detach()
 
@@ -106,9 +107,9 @@ def evaluate(
     The sum stays on the device: reading the sum after every batch, as `.item()` does, would make
     the host wait each time. The model must be in evaluation mode.
     """
-    placement = training.placement
+    transfer = training.transfer
     metric = training.metric or training.loss
-    total = torch.zeros((), device=placement.device)
+    total = torch.zeros((), device=transfer.device)
     with torch.no_grad():
         for _ in range(steps):
             inputs, target = next_batch(training, batches, lap)

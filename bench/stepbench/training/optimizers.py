@@ -7,7 +7,7 @@ from torch.optim import Optimizer
 
 from stepbench.errors import UnsupportedError
 
-SWITCHES: dict[str, dict[str, bool]] = {
+IMPLEMENTATIONS: dict[str, dict[str, bool]] = {
     "plain": {"foreach": False, "fused": False},
     "foreach": {"foreach": True, "fused": False},
     "fused": {"foreach": False, "fused": True},
@@ -15,36 +15,38 @@ SWITCHES: dict[str, dict[str, bool]] = {
 """The arguments of torch's optimizers, by the value of the axis `optimizer`."""
 
 
-def implemented(optimizer: Optimizer, how: str) -> Optimizer:
+def with_implementation(optimizer: Optimizer, implementation: str) -> Optimizer:
     """Returns the optimizer, or a new one of its class and settings with another implementation.
 
     Args:
         optimizer: An optimizer that has not stepped yet.
-        how: `own`, which returns `optimizer`, or `plain` (one parameter after the other), `foreach`
-            (all at once, operator by operator) or `fused` (all at once, in one kernel).
+        implementation: `own`, which returns `optimizer`, or `plain` (one parameter after the
+            other), `foreach` (all at once, operator by operator) or `fused` (all at once, in one
+            kernel).
 
     Raises:
         UnsupportedError: The class has no such implementation, or not for these parameters.
     """
-    if how == "own":
+    if implementation == "own":
         return optimizer
-    kind = type(optimizer)
-    taken = inspect.signature(kind.__init__).parameters
-    needed = [name for name, on in SWITCHES[how].items() if on and name not in taken]
-    if needed:
+    optimizer_class: Any = type(optimizer)  # the arguments differ by class
+    accepted = inspect.signature(optimizer_class.__init__).parameters
+    arguments = IMPLEMENTATIONS[implementation]
+    missing = [name for name, on in arguments.items() if on and name not in accepted]
+    if missing:
         raise UnsupportedError(
             "optimizer",
-            f"{kind.__name__} has no {needed[0]} implementation; use --optimizer own",
+            f"{optimizer_class.__name__} has no {missing[0]} implementation; use --optimizer own",
         )
-    switches = {name: on for name, on in SWITCHES[how].items() if name in taken}
-    defaults = {name: value for name, value in optimizer.defaults.items() if name in taken}
+    switches = {name: on for name, on in arguments.items() if name in accepted}
+    defaults = {name: value for name, value in optimizer.defaults.items() if name in accepted}
     groups = [{**group, **switches} for group in optimizer.param_groups]
-    make: Any = kind  # the arguments differ by class
     try:
-        made: Optimizer = make(groups, **{**defaults, **switches})
+        result: Optimizer = optimizer_class(groups, **{**defaults, **switches})
     except (RuntimeError, ValueError, TypeError) as error:
         raise UnsupportedError(
             "optimizer",
-            f"{kind.__name__} cannot be {how} here ({error}); use --optimizer own",
+            f"{optimizer_class.__name__} cannot use the {implementation} implementation here "
+            f"({error}); use --optimizer own",
         ) from error
-    return made
+    return result

@@ -29,18 +29,18 @@ def preflight(report: Callable[[str], None], requests: tuple[Request, ...]) -> d
     for device in dict.fromkeys(request.case.device for request in requests):
         if device != EVERY_DEVICE:
             kinds.check(device)
-    found: dict[tuple[str, str], tuple[Workload, int | None]] = {}
+    loaded: dict[tuple[str, str], tuple[Workload, int | None]] = {}
     for request in requests:
         case = request.case
         key = (case.workload, case.dataset)
-        if key not in found:
+        if key not in loaded:
             report(f"loading {case.workload} and its data")
-            found[key] = _loaded(report, request)
-        dataloader.refuse_unfit(case, *found[key])
+            loaded[key] = _load(report, request)
+        dataloader.check_loader_options(case, *loaded[key])
     return kinds.present()
 
 
-def _loaded(report: Callable[[str], None], request: Request) -> tuple[Workload, int | None]:
+def _load(report: Callable[[str], None], request: Request) -> tuple[Workload, int | None]:
     """Loads a workload; returns it, and the number of items in its data set."""
     spec = request.case.workload
     workload = load_requested(request)

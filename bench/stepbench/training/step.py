@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from stepbench.errors import UsageError
-from stepbench.training.parts import next_batch, no_lap
+from stepbench.training.phases import next_batch, no_lap
 from stepbench.training.training import Training
 from stepbench.training.update import Update
 from stepbench_reports.schema.phases import Phase
@@ -51,12 +51,12 @@ class Step:
             yield
         self._lap(Phase.FORWARD)
 
-    def model(self, *inputs: Any, **named: Any) -> Any:  # noqa: ANN401  # as any model
+    def model(self, *inputs: Any, **keywords: Any) -> Any:  # noqa: ANN401  # as any model
         """Calls the model, compiled if the case is.
 
         Call parts of the model through its `forward` only: a direct call would not be compiled.
         """
-        return self._training.model(*inputs, **named)
+        return self._training.model(*inputs, **keywords)
 
     def loss(self, output: Any, target: Any) -> Tensor:  # noqa: ANN401  # as any loss
         """Computes the workload's loss."""
@@ -78,7 +78,7 @@ class Step:
         Raises:
             UsageError: No optimizer has that name, or the name is missing.
         """
-        self._named(name).optimizer.zero_grad()
+        self._find_update(name).optimizer.zero_grad()
 
     def update(self, name: str | None = None) -> None:
         """Steps an optimizer and clears its parameters' gradients. Ends the phase.
@@ -89,7 +89,7 @@ class Step:
         Raises:
             UsageError: No optimizer has that name, or the name is missing.
         """
-        update = self._named(name)
+        update = self._find_update(name)
         if update in self._stepped:  # a scaler allows one step of each optimizer between updates
             self._update_scaler()
         update(self._training.scaler)
@@ -106,17 +106,17 @@ class Step:
             self._training.scaler.update()
         self._stepped.clear()
 
-    def _named(self, name: str | None) -> Update:
-        known = self._training.updates
-        if name is None and len(known) == 1:
+    def _find_update(self, name: str | None) -> Update:
+        updates = self._training.updates
+        if name is None and len(updates) == 1:
             return self._training.update
-        if name is None or name not in known:
-            said = "" if name is None else repr(name)
+        if name is None or name not in updates:
+            argument = "" if name is None else repr(name)
             raise UsageError(
-                f"Workload(step=...): update({said}) must name one of its optimizers: "
-                f"{', '.join(map(repr, known))}"
+                f"Workload(step=...): update({argument}) must name one of the optimizers: "
+                f"{', '.join(map(repr, updates))}"
             )
-        return known[name]
+        return updates[name]
 
 
 class DryRunStep(Step):
@@ -125,17 +125,17 @@ class DryRunStep(Step):
     Args:
         training: The parts of a step.
         batch: The batch, on the device; every call of `batch` returns it.
-        around: Makes a context around each forward pass.
+        forward_context: Makes a context around each forward pass.
     """
 
     def __init__(
         self,
         training: Training,
         batch: Any,  # noqa: ANN401  # a batch is anything
-        around: Callable[[], AbstractContextManager[None]] = nullcontext,
+        forward_context: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         super().__init__(training, repeat(batch), no_lap)
-        self._around = around
+        self._forward_context = forward_context
 
     def batch(self) -> tuple[Any, Any]:
         """Returns the batch: inputs and target."""
@@ -143,8 +143,8 @@ class DryRunStep(Step):
 
     @contextmanager
     def forward(self) -> Iterator[None]:
-        """Runs the forward pass, within the context that `around` makes."""
-        with self._around(), super().forward():
+        """Runs the forward pass, within the context that `forward_context` makes."""
+        with self._forward_context(), super().forward():
             yield
 
     def update(self, name: str | None = None) -> None:

@@ -26,10 +26,10 @@ def split_pair(batch: Any) -> tuple[Any, Any]:  # noqa: ANN401  # a batch is any
         UsageError: The batch is not a pair.
     """
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        many = f" of {len(batch)}" if isinstance(batch, Sized) else ""
+        length = f" of {len(batch)}" if isinstance(batch, Sized) else ""
         raise UsageError(
-            f"Workload: a batch is a {type(batch).__name__}{many}, and no pair of inputs and "
-            f"target; give split=, such as lambda batch: (batch, batch['labels'])"
+            f"Workload: a batch is a {type(batch).__name__}{length}, not a pair of inputs and "
+            f"target; pass split=, such as lambda batch: (batch, batch['labels'])"
         )
     return batch[0], batch[1]
 
@@ -52,7 +52,7 @@ class Training:
         loss: Computes the loss from the output and the target.
         updates: The updates of the model's parameters, by optimizer; if there are several, the
             workload must define `step`.
-        placement: The transfer of batches to the device.
+        transfer: The transfer of batches to the device.
         autocast: Makes the context of the forward pass.
         scaler: Scales the loss of fp16 training; `None` in other precisions.
         accumulate: The number of backward passes per optimizer step. Each loss is divided by this
@@ -65,7 +65,7 @@ class Training:
     model: Callable[..., Any]
     loss: Callable[[Any, Any], Tensor]
     updates: Mapping[str, Update]
-    placement: DeviceTransfer
+    transfer: DeviceTransfer
     autocast: Autocast
     scaler: GradScaler | None = None
     accumulate: int = 1
@@ -76,7 +76,7 @@ class Training:
     @property
     def device(self) -> torch.device:
         """The device that the step runs on."""
-        return self.placement.device
+        return self.transfer.device
 
     @property
     def update(self) -> Update:

@@ -27,7 +27,7 @@ class Update:
     @property
     def parameters(self) -> Iterator[nn.Parameter]:
         """The optimizer's parameters, of all groups."""
-        return (each for group in self.optimizer.param_groups for each in group["params"])
+        return (parameter for group in self.optimizer.param_groups for parameter in group["params"])
 
     def __call__(self, scaler: GradScaler | None) -> None:
         """Clips the gradients, steps the optimizer and the scheduler, and clears the gradients.

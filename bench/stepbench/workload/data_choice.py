@@ -45,9 +45,9 @@ class DataChoice:
         """
         if self.name != OWN_DATASET:
             raise UsageError(
-                f"--dataset {self.name}: this workload trains on tokens; leave the option out, or "
-                f"name a directory with train.bin and test.bin by --data-dir"
+                f"--dataset {self.name}: this workload trains on tokens; leave out --dataset, or "
+                f"give a directory with train.bin and test.bin as --data-dir"
             )
         if self.download:
-            raise UsageError("--download: only CIFAR-10 can be fetched; leave it out")
+            raise UsageError("--download: only CIFAR-10 can be downloaded; leave out --download")
         return tokens.source(length, self.directory)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from stepbench.config.requests import Request
-from stepbench.errors import UsageError, near
+from stepbench.errors import UsageError, suggestion
 from stepbench.workload import shipped
 from stepbench.workload.data_choice import DataChoice
 from stepbench.workload.workload import Workload
@@ -41,38 +41,46 @@ def load(spec: str, choice: DataChoice, directory: Path = shipped.SHIPPED) -> Wo
     """
     make = _find(spec, directory)
     try:
-        made = make(choice) if _takes_data(make) else make()
+        workload = make(choice) if _takes_data(make) else make()
     except UsageError:
         raise
     except Exception as error:
         raise UsageError(failure_message(spec, "raised", error)) from error
-    if not isinstance(made, Workload):
+    if not isinstance(workload, Workload):
         raise UsageError(
-            f"--workload {spec}: it returned {type(made).__name__}; return a stepbench.Workload"
+            f"--workload {spec}: returned {type(workload).__name__}; return a stepbench.Workload"
         )
-    return made
+    return workload
 
 
 def _find(spec: str, directory: Path) -> Callable[..., object]:
-    place, colon, attribute = spec.rpartition(":")
+    location, colon, attribute = spec.rpartition(":")
     if not colon:
         return shipped.shipped(spec, directory)
     try:
-        module = _module_at(Path(place)) if place.endswith(".py") else _module_named(place, spec)
+        module = (
+            _module_at(Path(location))
+            if location.endswith(".py")
+            else _module_named(location, spec)
+        )
     except UsageError:
         raise
     except Exception as error:
         raise UsageError(failure_message(spec, "could not be imported:", error)) from error
-    found = getattr(module, attribute, None)
-    if not callable(found):
-        own = [
+    function = getattr(module, attribute, None)
+    if not callable(function):
+        functions = [
             name
             for name, value in vars(module).items()
             if inspect.isfunction(value) and value.__module__ == module.__name__
         ]
-        hint = near(attribute, own) if own else "define one: def make() -> stepbench.Workload"
-        raise UsageError(f"--workload {spec}: {place} has no function {attribute!r}; {hint}")
-    return found  # type: ignore[no-any-return]  # mypy does not infer a return type from callable()
+        hint = (
+            suggestion(attribute, functions)
+            if functions
+            else "define one: def make() -> stepbench.Workload"
+        )
+        raise UsageError(f"--workload {spec}: {location} has no function {attribute!r}; {hint}")
+    return function  # type: ignore[no-any-return]  # mypy does not infer a return type from callable()
 
 
 def _takes_data(make: Callable[..., object]) -> bool:
@@ -85,12 +93,12 @@ def _takes_data(make: Callable[..., object]) -> bool:
     return len(required) == 1
 
 
-def failure_message(spec: str, what: str, error: BaseException) -> str:
+def failure_message(spec: str, problem: str, error: BaseException) -> str:
     """Returns an error message for an exception in a user's code, with its file and line."""
     frames = traceback.extract_tb(error.__traceback__)
-    where = f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
-    said = "".join(traceback.format_exception_only(error)).strip()
-    return f"--workload {spec}: it {what} {said}{where}; it must run on its own first"
+    location = f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
+    message = "".join(traceback.format_exception_only(error)).strip()
+    return f"--workload {spec}: {problem} {message}{location}; correct it and run again"
 
 
 def _module_at(path: Path) -> ModuleType:
@@ -102,12 +110,12 @@ def _module_at(path: Path) -> ModuleType:
     path = path.resolve()
     if not path.is_file():
         raise UsageError(f"--workload {path}: there is no such file; give the path of a .py file")
-    known = sys.modules.get(path.stem)
-    if known is not None and Path(getattr(known, "__file__", None) or "").resolve() == path:
-        return known
-    if known is not None or path.stem in sys.stdlib_module_names:
+    loaded = sys.modules.get(path.stem)
+    if loaded is not None and Path(getattr(loaded, "__file__", None) or "").resolve() == path:
+        return loaded
+    if loaded is not None or path.stem in sys.stdlib_module_names:
         raise UsageError(
-            f"--workload {path}: a module called {path.stem!r} is loaded already; rename the file"
+            f"--workload {path}: another module has the name {path.stem!r}; rename the file"
         )
     sys.path.insert(0, str(path.parent))
     return importlib.import_module(path.stem)
@@ -120,6 +128,6 @@ def _module_named(name: str, spec: str) -> ModuleType:
         if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
             raise
         raise UsageError(
-            f"--workload {spec}: there is no module {name!r} here; is its package installed, "
-            f"or its folder beneath the current directory?"
+            f"--workload {spec}: there is no module {name!r}; install its package, or "
+            f"run in the directory that contains it"
         ) from None

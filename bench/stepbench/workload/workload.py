@@ -64,39 +64,39 @@ class Workload:
 
     def __post_init__(self) -> None:
         """Raises `UsageError` for arguments that would fail later."""
-        needed = {"model", "dataset", "loss", "optimizer"}
+        required = {"model", "dataset", "loss", "optimizer"}
         if self.step is not None:
-            needed -= {"loss"}
+            required -= {"loss"}
         if self.optimizers is not None:
-            needed -= {"optimizer"}
-        for name in CALLED:
-            given = getattr(self, name)
-            if name in needed and given is None:
+            required -= {"optimizer"}
+        for name in FUNCTIONS:
+            function = getattr(self, name)
+            if name in required and function is None:
                 raise UsageError(f"Workload: {name}= is missing; give a function")
-            if given is not None and not callable(given):
+            if function is not None and not callable(function):
                 raise UsageError(
-                    f"Workload({name}=...): is {type(given).__name__}, which cannot "
-                    f"be called; give a function, such as lambda: ..."
+                    f"Workload({name}=...): is {type(function).__name__}, not a "
+                    f"function; give a function, such as lambda: ..."
                 )
         if self.optimizers is not None and (self.optimizer is not None or self.step is None):
-            wrong = "besides optimizer=" if self.optimizer is not None else "without a step="
+            problem = "with optimizer=" if self.optimizer is not None else "without a step="
             raise UsageError(
-                f"Workload(optimizers=...) {wrong}: several optimizers go with a step that says "
-                f"when each of them steps; give optimizer= alone, or optimizers= and step="
+                f"Workload(optimizers=...) {problem}: several optimizers need a custom step that "
+                f"updates each of them; give optimizer= alone, or optimizers= and step="
             )
         axes = {"num_workers", "prefetch_factor", "persistent_workers", "pin_memory"}
         if clash := sorted(axes & set(self.loader)):
             raise UsageError(
                 f"Workload(loader={{{clash[0]!r}: ...}}): is an axis; "
-                f"leave it out and give --{clash[0].replace('_', '-')}"
+                f"leave it out and use --{clash[0].replace('_', '-')}"
             )
-        taken = {"dataset", "batch_size", "sampler", "shuffle", "batch_sampler", "drop_last"}
-        if clash := sorted(taken & set(self.loader)):
+        reserved = {"dataset", "batch_size", "sampler", "shuffle", "batch_sampler", "drop_last"}
+        if clash := sorted(reserved & set(self.loader)):
             raise UsageError(
-                f"Workload(loader={{{clash[0]!r}: ...}}): stepbench sets this itself; leave it out"
+                f"Workload(loader={{{clash[0]!r}: ...}}): stepbench sets this; leave it out"
             )
 
-    def made_optimizers(self, model: "nn.Module") -> "dict[str, Optimizer]":
+    def make_optimizers(self, model: "nn.Module") -> "dict[str, Optimizer]":
         """Makes the optimizers of a model and returns them by name.
 
         Raises:
@@ -104,13 +104,15 @@ class Workload:
         """
         if self.optimizer is not None:
             return {"optimizer": self.optimizer(model.parameters())}
-        made = dict(self.optimizers(model)) if self.optimizers is not None else {}
-        if not made:
-            raise UsageError("Workload(optimizers=...): gave none; give {name: optimizer, ...}")
-        return made
+        optimizers = dict(self.optimizers(model)) if self.optimizers is not None else {}
+        if not optimizers:
+            raise UsageError(
+                "Workload(optimizers=...): returned no optimizer; return {name: optimizer, ...}"
+            )
+        return optimizers
 
 
-CALLED = (
+FUNCTIONS = (
     *("model", "dataset", "loss", "optimizer", "optimizers", "clip", "scheduler", "step"),
     *("test_dataset", "metric", "split", "collate"),
 )

@@ -1,4 +1,4 @@
-"""This repository's models; stepbench has a package of the same name, and uses this one here."""
+"""The models of this repository."""
 
 from models.listener import Listener
 

@@ -1,4 +1,4 @@
-"""A model that takes its batch by name and computes its loss itself, as many libraries' do."""
+"""A model that takes its inputs by name and computes the loss, as in many libraries."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from torch.nn import functional
 
 
 @dataclass
-class Heard:
-    """What the model comes to.
+class Output:
+    """The output of the model.
 
     Attributes:
         loss: The loss, a scalar.
-        scores: (N, classes).
+        scores: The class scores, (N, classes).
     """
 
     loss: Tensor
@@ -20,20 +20,20 @@ class Heard:
 
 
 class Listener(nn.Module):
-    """Signals (N, T) to classes.
+    """Classifies signals (N, T).
 
     Args:
-        classes: How many there are.
+        classes: The number of classes.
     """
 
     def __init__(self, classes: int) -> None:
         super().__init__()
-        self.hear = nn.Sequential(
+        self.features = nn.Sequential(
             nn.Conv1d(1, 16, 9, stride=4), nn.ReLU(), nn.Conv1d(16, 32, 9, stride=4), nn.ReLU()
         )
-        self.tell = nn.Linear(32, classes)
+        self.scores = nn.Linear(32, classes)
 
-    def forward(self, signal: Tensor, label: Tensor) -> Heard:
-        """The scores, and the loss against the labels (N,)."""
-        scores = self.tell(self.hear(signal.unsqueeze(1)).mean(2))
-        return Heard(functional.cross_entropy(scores, label), scores)
+    def forward(self, signal: Tensor, label: Tensor) -> Output:
+        """Computes the scores, and the loss for the labels (N,)."""
+        scores = self.scores(self.features(signal.unsqueeze(1)).mean(2))
+        return Output(functional.cross_entropy(scores, label), scores)

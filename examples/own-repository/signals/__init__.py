@@ -1,4 +1,4 @@
-"""This repository's data."""
+"""The data set of this repository."""
 
 from signals.tones import CLASSES, Tones
 

@@ -1,4 +1,4 @@
-"""Tones of a few pitches in noise: which one is it?"""
+"""A data set of noisy tones, to be classified by pitch."""
 
 import torch
 from torch import Tensor
@@ -8,11 +8,11 @@ CLASSES = 5
 
 
 class Tones(Dataset[dict[str, Tensor]]):
-    """Signals of 512 samples, with the number of their pitch.
+    """Signals of 512 samples, each with the number of its pitch.
 
     Args:
-        count: How many there are.
-        seed: Of their phases and their noise.
+        count: The number of signals.
+        seed: The random seed of pitches, phases and noise.
     """
 
     def __init__(self, count: int, seed: int) -> None:
@@ -25,7 +25,7 @@ class Tones(Dataset[dict[str, Tensor]]):
         self.signals = clean + torch.randn(count, 512, generator=generator)
 
     def __len__(self) -> int:
-        """How many there are."""
+        """The number of signals."""
         return len(self.labels)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""This repository's own test, with its own options."""
+"""A test of this repository, which uses an option of its conftest."""
 
 import torch
 from signals import CLASSES, Tones
@@ -6,9 +6,9 @@ from signals import CLASSES, Tones
 from models import Listener
 
 
-def test_the_loss_is_that_of_a_guess_at_first(device: str) -> None:
+def test_loss_is_finite(device: str) -> None:
     model = Listener(CLASSES).to(device)
     item = Tones(1, seed=1)[0]
-    heard = model(item["signal"][None].to(device), item["label"][None].to(device))
-    assert torch.isfinite(heard.loss)
-    assert heard.scores.shape == (1, CLASSES)
+    output = model(item["signal"][None].to(device), item["label"][None].to(device))
+    assert torch.isfinite(output.loss)
+    assert output.scores.shape == (1, CLASSES)

@@ -116,7 +116,7 @@ class Bottleneck:
 def find(
     step_s: float,
     shares: Mapping[str, float],
-    fixed_s: float,
+    launch_overhead_s: float,
     loader_step_s: float = math.nan,
     unloaded_step_s: float = math.nan,
 ) -> Bottleneck | None:
@@ -125,8 +125,8 @@ def find(
     Args:
         step_s: The mean step, seconds.
         shares: Each phase's share of the steps' total time.
-        fixed_s: The launch overhead: the time that forward and backward of a whole step take with
-            next to no data, seconds; NaN if unknown.
+        launch_overhead_s: The time of a step's forward and backward with next to no data, seconds;
+            NaN if unknown.
         loader_step_s: The time the loader, running alone, takes for a step's batches, seconds; NaN
             if it does not prefetch, or if unknown.
         unloaded_step_s: The step repeated on a single batch, seconds; NaN if unknown.
@@ -135,20 +135,21 @@ def find(
         BottleneckKind.DATA: shares.get(Phase.DATALOAD, 0.0) * step_s,
         BottleneckKind.TRANSFER: shares.get(Phase.TRANSFER, 0.0) * step_s,
         **_passes(
-            step_s * (shares.get(Phase.FORWARD, 0.0) + shares.get(Phase.BACKWARD, 0.0)), fixed_s
+            step_s * (shares.get(Phase.FORWARD, 0.0) + shares.get(Phase.BACKWARD, 0.0)),
+            launch_overhead_s,
         ),
         BottleneckKind.OPTIMIZER: shares.get(Phase.OPTIMIZER, 0.0) * step_s,
     }
-    known = {kind: seconds for kind, seconds in parts.items() if seconds > 0}
-    if not known or not step_s > 0:
+    positive = {kind: seconds for kind, seconds in parts.items() if seconds > 0}
+    if not positive or not step_s > 0:
         return None
-    ordered = sorted(known.items(), key=lambda part: part[1], reverse=True)
+    ordered = sorted(positive.items(), key=lambda part: part[1], reverse=True)
     return Bottleneck(step_s, dict(ordered), loader_step_s, unloaded_step_s)
 
 
-def _passes(passes_s: float, fixed_s: float) -> dict[BottleneckKind, float]:
-    """Splits forward and backward into launch overhead and computing, if `fixed_s` is known."""
-    if math.isnan(fixed_s):
+def _passes(passes_s: float, launch_overhead_s: float) -> dict[BottleneckKind, float]:
+    """Splits forward and backward into launch overhead, if it is known, and computing."""
+    if math.isnan(launch_overhead_s):
         return {BottleneckKind.COMPUTE_OR_LAUNCH: passes_s}
-    launch_s = min(fixed_s, passes_s)
+    launch_s = min(launch_overhead_s, passes_s)
     return {BottleneckKind.LAUNCH: launch_s, BottleneckKind.COMPUTE: passes_s - launch_s}

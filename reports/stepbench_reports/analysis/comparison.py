@@ -23,7 +23,7 @@ def with_value(axes: AxisValues, axis: str, value: AxisValue) -> AxisValues:
     return changed | {name: DEFAULTS[name] for name in moot({axis: value}) if name in axes}
 
 
-def eager_twin(axes: AxisValues) -> AxisValues | None:
+def uncompiled(axes: AxisValues) -> AxisValues | None:
     """The axes of the same case without `torch.compile`; `None` for an uncompiled case.
 
     Other axes, such as precision, keep their values: the speed-up is that of compilation alone.
@@ -43,7 +43,7 @@ def speedup(step: Interval, eager_step: Interval) -> Interval:
     return ratio_interval(eager_step, step)
 
 
-def repaid_steps(compile_s: float, step_s: float, speedup: Interval) -> Interval:
+def break_even_steps(compile_s: float, step_s: float, speedup: Interval) -> Interval:
     """The number of steps after which the time saved equals the time of compilation.
 
     Args:
@@ -52,7 +52,8 @@ def repaid_steps(compile_s: float, step_s: float, speedup: Interval) -> Interval
         speedup: The speed-up of the compiled step over the eager step.
 
     Returns:
-        The number of steps; infinity if `speedup.high` <= 1, NaN if the interval holds 1 or is NaN.
+        The number of steps; infinity if `speedup.high` <= 1, NaN if the interval contains 1 or is
+        NaN.
     """
     if speedup.high <= 1:
         return point(math.inf)
@@ -71,12 +72,10 @@ def mean_step(blocks: Iterable[Block], kind: str) -> Interval:
         blocks: The blocks.
         kind: The kind of blocks to use: `bare` or `lapped`. The mean is NaN if there are none.
     """
-    chosen = [block for block in blocks if block.kind == kind and block.elapsed_s > 0]
-    if not chosen:
+    timed = [block for block in blocks if block.kind == kind and block.elapsed_s > 0]
+    if not timed:
         return UNKNOWN
-    return mean_over_blocks(
-        [block.elapsed_s for block in chosen], [block.steps for block in chosen]
-    )
+    return mean_over_blocks([block.elapsed_s for block in timed], [block.steps for block in timed])
 
 
 def samples_per_s(samples: float, step: Interval) -> Interval:

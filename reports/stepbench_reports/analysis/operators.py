@@ -18,10 +18,10 @@ def per_step(rows: Sequence[OperatorRow], steps: int) -> pd.DataFrame:
         steps: The number of profiled steps.
     """
     names = OperatorRow.__struct_fields__
-    found = pd.DataFrame({name: [getattr(row, name) for row in rows] for name in names})
+    frame = pd.DataFrame({name: [getattr(row, name) for row in rows] for name in names})
     for name in PER_STEP:
-        found[name] = found[name] / steps
-    return found
+        frame[name] = frame[name] / steps
+    return frame
 
 
 def between(a: pd.DataFrame, b: pd.DataFrame, *, keys: Sequence[str]) -> pd.DataFrame:

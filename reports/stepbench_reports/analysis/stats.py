@@ -41,7 +41,7 @@ class Interval:
 
 UNKNOWN = Interval(math.nan, math.nan, math.nan)
 """The estimate of a quantity that was not measured: all NaN."""
-LEAST_BLOCKS = 3
+MIN_BLOCKS = 3
 """The minimum number of blocks for an interval of a mean."""
 
 
@@ -160,7 +160,7 @@ def mean_over_blocks(totals: ArrayLike, counts: ArrayLike, confidence: float = 0
         confidence: The approximate probability that the interval holds the true mean.
 
     Returns:
-        The mean; the interval's ends are NaN with fewer than `LEAST_BLOCKS` blocks.
+        The mean; the interval's ends are NaN with fewer than `MIN_BLOCKS` blocks.
 
     Raises:
         ValueError: There are no blocks, or a total or a count is not positive.
@@ -170,7 +170,7 @@ def mean_over_blocks(totals: ArrayLike, counts: ArrayLike, confidence: float = 0
         raise ValueError("a mean over blocks needs at least one block, and positive ones")
     blocks = len(total)
     mean = float(total.sum() / count.sum())
-    if blocks < LEAST_BLOCKS:
+    if blocks < MIN_BLOCKS:
         return point(mean)
     spread = math.sqrt(blocks / (blocks - 1) * float(((total - mean * count) ** 2).sum()))
     relative_error = spread / float(total.sum())

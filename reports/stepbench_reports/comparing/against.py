@@ -18,7 +18,7 @@ from stepbench_reports.wording.markup import escaped, grid
 
 AGAINST_BYTES = 40_000
 """The maximum size of the table's rows, bytes."""
-MOST_NAMED = 10
+MAX_NAMED = 10
 """The maximum number of cases measured in one run only that are named."""
 _MACHINE = ("cpu", "usable_cores", "memory_bytes", "devices")
 """The facts that identify a machine: if one differs, the machines differ."""
@@ -43,14 +43,14 @@ class CasePair:
     of: str
 
     @property
-    def lost(self) -> bool:
+    def failed(self) -> bool:
         """True if either case failed parity, so that their speeds are not comparable."""
-        return self.case.parity.lost or self.other.parity.lost
+        return self.case.parity.failed or self.other.parity.failed
 
     @property
-    def disturbed(self) -> bool:
-        """True if other work on the machine disturbed either case."""
-        return self.case.disturbed or self.other.disturbed
+    def interference(self) -> bool:
+        """True if either case was measured with interference."""
+        return self.case.interference or self.other.interference
 
     @property
     def decided(self) -> bool:
@@ -88,21 +88,21 @@ class Against:
 
     @property
     def counted(self) -> list[CasePair]:
-        """The pairs whose ratios are valid: neither lost nor disturbed."""
-        return [pair for pair in self.pairs if not pair.lost and not pair.disturbed]
+        """The pairs whose ratios are valid: without failed parity or interference."""
+        return [pair for pair in self.pairs if not pair.failed and not pair.interference]
 
 
 def against(run: Run, other: Run) -> Against:
     """Compares two runs case by case."""
-    there = {axes_key(m.axes): m for m in other.measured}
+    by_axes = {axes_key(m.axes): m for m in other.measured}
     here = {axes_key(m.axes): m for m in run.measured}
-    pairs = tuple(_pair(m, there[key]) for key, m in here.items() if key in there)
+    pairs = tuple(_pair(m, by_axes[key]) for key, m in here.items() if key in by_axes)
     return Against(
         run,
         other,
         pairs,
-        tuple(m for key, m in here.items() if key not in there),
-        tuple(m for key, m in there.items() if key not in here),
+        tuple(m for key, m in here.items() if key not in by_axes),
+        tuple(m for key, m in by_axes.items() if key not in here),
         tuple(differences(run, other)),
         any(_machine(run).get(name) != _machine(other).get(name) for name in _MACHINE),
     )
@@ -111,13 +111,13 @@ def against(run: Run, other: Run) -> Against:
 def _machine(run: Run) -> Mapping[str, object]:
     """The known facts of a run's machine and system software, by name."""
     facts = run.facts.machine
-    told = {} if facts is None else asdict(facts)
-    return {name: told[name] for name in (*_MACHINE, *_SOFTWARE) if told.get(name)}
+    known = {} if facts is None else asdict(facts)
+    return {name: known[name] for name in (*_MACHINE, *_SOFTWARE) if known.get(name)}
 
 
 def _pair(case: Measurement, other: Measurement) -> CasePair:
-    found = speedup_over(case, other)
-    return CasePair(case, other, found.ratio, found.of)
+    speedup = speedup_over(case, other)
+    return CasePair(case, other, speedup.ratio, speedup.of)
 
 
 def differences(run: Run, other: Run) -> Iterator[str]:
@@ -153,41 +153,41 @@ def name(run: Run) -> str:
     return run.facts.id or run.path.name
 
 
-def headline(found: Against) -> str:
+def headline(comparison: Against) -> str:
     """Summarizes a comparison in a sentence or two."""
-    if not found.pairs:
+    if not comparison.pairs:
         return "No case was measured in both runs."
-    counted = found.counted
+    counted = comparison.counted
     faster = sum(pair.decided and pair.ratio.value > 1 for pair in counted)
     slower = sum(pair.decided and pair.ratio.value < 1 for pair in counted)
     parts = [
         f"{faster} faster", f"{slower} slower",
         f"{len(counted) - faster - slower} whose interval holds 1",
     ]  # fmt: skip
-    lost = sum(pair.lost for pair in found.pairs)
-    parts += [f"{lost} that train another model"] if lost else []
-    disturbed = len(found.pairs) - len(counted) - lost
-    parts += [f"{disturbed} disturbed"] if disturbed else []
-    what = "This machine against the other: " if found.machines else ""
-    mean = quantity.number(found.mean_ratio, 0.05, 3)
-    told = f"; {mean}{quantity.TIMES} as fast in the geometric mean" if mean else ""
-    return f"{what}{summary.cases(len(found.pairs))} in both: {', '.join(parts)}{told}."
+    failed = sum(pair.failed for pair in comparison.pairs)
+    parts += [f"{failed} that train another model"] if failed else []
+    interference = len(comparison.pairs) - len(counted) - failed
+    parts += [f"{interference} with interference"] if interference else []
+    what = "This machine against the other: " if comparison.machines else ""
+    mean = quantity.number(comparison.mean_ratio, 0.05, 3)
+    mean_clause = f"; {mean}{quantity.TIMES} as fast in the geometric mean" if mean else ""
+    return f"{what}{summary.cases(len(comparison.pairs))} in both: {', '.join(parts)}{mean_clause}."
 
 
 def markdown(run: Run, others: Sequence[Run]) -> str:
     """Formats a comparison of a run with others as Markdown, for a pull request."""
     if len(others) > 1:
         return _trend(run, others)
-    found = against(run, others[0])
+    comparison = against(run, others[0])
     lines = [
-        f"### stepbench: {escaped(name(run))} against {escaped(name(found.other))}",
+        f"### stepbench: {escaped(name(run))} against {escaped(name(comparison.other))}",
         "",
-        f"**{escaped(headline(found))}**",
+        f"**{escaped(headline(comparison))}**",
         "",
     ]
-    if found.machines:
+    if comparison.machines:
         lines += ["> The machines differ, so this compares machines, and not what was changed.", ""]
-    lines += [f"- {escaped(difference)}" for difference in found.differences] or [
+    lines += [f"- {escaped(difference)}" for difference in comparison.differences] or [
         "Machine, packages and settings are the same."
     ]
     lines.append("")
@@ -197,11 +197,11 @@ def markdown(run: Run, others: Sequence[Run]) -> str:
             quantity.milliseconds(_step(pair.other, pair.of)),
             quantity.milliseconds(_step(pair.case, pair.of)),
             f"~~{quantity.times_range(pair.ratio)}~~"
-            if pair.lost
+            if pair.failed
             else quantity.times_range(pair.ratio),
             _verdict(pair),
         ]
-        for pair in found.pairs
+        for pair in comparison.pairs
     ]
     if rows:
         heads = ["case", "there, ms", "here, ms", "times as fast", ""]
@@ -209,7 +209,7 @@ def markdown(run: Run, others: Sequence[Run]) -> str:
         lines += table.lines
         if table.left_out:
             lines += ["", f"_{table.left_out} more cases do not fit here._"]
-    for side, only in (("this run", found.here), ("the other", found.there)):
+    for side, only in (("this run", comparison.here), ("the other", comparison.there)):
         if only:
             lines += ["", f"Only in {side}: {escaped(_named(only))}."]
     return "\n".join(lines) + "\n"
@@ -220,10 +220,10 @@ def _step(measurement: Measurement, of: str) -> Interval:
 
 
 def _verdict(pair: CasePair) -> str:
-    if pair.lost:
-        return "trains another model"
-    if pair.disturbed:
-        return f"{summary.DISTURBED} disturbed"
+    if pair.failed:
+        return "fails parity"
+    if pair.interference:
+        return f"{summary.INTERFERENCE_MARK} interference"
     if not pair.decided:
         return ""
     return "faster" if pair.ratio.value > 1 else "**slower**"
@@ -231,18 +231,18 @@ def _verdict(pair: CasePair) -> str:
 
 def _named(measurements: Sequence[Measurement]) -> str:
     ids = [m.id for m in measurements]
-    more = f" and {len(ids) - MOST_NAMED} more" if len(ids) > MOST_NAMED else ""
-    return ", ".join(ids[:MOST_NAMED]) + more
+    more = f" and {len(ids) - MAX_NAMED} more" if len(ids) > MAX_NAMED else ""
+    return ", ".join(ids[:MAX_NAMED]) + more
 
 
 def _trend(run: Run, others: Sequence[Run]) -> str:
     """Formats the samples/s of each case over several runs, ordered by their start, as Markdown."""
-    runs = sorted([run, *others], key=lambda each: each.facts.started)
-    found = [{axes_key(m.axes): m for m in each.measured} for each in runs]
-    keys = list(dict.fromkeys(key for cases in found for key in cases))
+    runs = sorted([run, *others], key=lambda measured_run: measured_run.facts.started)
+    cases_by_run = [{axes_key(m.axes): m for m in measured_run.measured} for measured_run in runs]
+    keys = list(dict.fromkeys(key for cases in cases_by_run for key in cases))
     rows = []
     for key in keys:
-        seen = [cases.get(key) for cases in found]
+        seen = [cases.get(key) for cases in cases_by_run]
         first, last = (next((m for m in order if m), None) for order in (seen, seen[::-1]))
         assert first is not None  # noqa: S101  # `key` is from one of the runs
         assert last is not None  # noqa: S101
@@ -254,10 +254,10 @@ def _trend(run: Run, others: Sequence[Run]) -> str:
                 "" if last is first else quantity.times_range(change),
             ]
         )
-    heads = ["case", *(escaped(name(each)) for each in runs), "last against first"]
+    heads = ["case", *(escaped(name(measured_run)) for measured_run in runs), "last against first"]
     table = grid(heads, "l" + "r" * (len(runs) + 1), rows, AGAINST_BYTES)
     lead = [f"### stepbench: a trend of {len(runs)} runs", ""]
-    if any(against(each, runs[0]).machines for each in runs[1:]):
+    if any(against(measured_run, runs[0]).machines for measured_run in runs[1:]):
         lead += ["> The machines differ, so this compares machines as well.", ""]
     left_out = ["", f"_{table.left_out} more cases do not fit here._"] if table.left_out else []
     return (

@@ -16,7 +16,7 @@ from stepbench_reports.schema.files import PROFILES
 from stepbench_reports.wording import naming, quantity
 from stepbench_reports.wording.quantity import micro
 
-MOST_ROWS = 25
+MAX_ROWS = 25
 """The number of operators that a table shows by default."""
 
 
@@ -31,7 +31,9 @@ def find(run: Run, word: str) -> Measurement:
     ids = [m.id for m in run.measurements]
     if not named:
         near = difflib.get_close_matches(word, ids, n=3, cutoff=0.3) or ids[:3]
-        raise ReportError(f"--operators {word}: no case is called so; there is {', '.join(near)}")
+        raise ReportError(
+            f"--operators {word}: there is no such case; the nearest are {', '.join(near)}"
+        )
     if len(named) > 1:
         raise ReportError(
             f"--operators {word}: {len(named)} cases are called so, such as {named[0].id} and "
@@ -66,16 +68,16 @@ def difference(run: Run, a: Measurement, b: Measurement, *, shapes: bool = False
     return between(*(all_rows[all_rows["case"] == m.id] for m in (a, b)), keys=keys)
 
 
-def told(
-    run: Run, a: Measurement, b: Measurement, *, shapes: bool = False, most: int = MOST_ROWS
+def table(
+    run: Run, a: Measurement, b: Measurement, *, shapes: bool = False, max_rows: int = MAX_ROWS
 ) -> Table:
     """Formats the difference of two cases, in µs per step, as a table for a terminal."""
-    found = difference(run, a, b, shapes=shapes)
+    rows = difference(run, a, b, shapes=shapes)
     names = [naming.label(m.axes, varying(run.axis_names, [a, b])) or m.id for m in (a, b)]
-    whole = found[["a_s", "b_s", "difference_s"]].sum()
+    totals = rows[["a_s", "b_s", "difference_s"]].sum()
     table = Table(
         title=Text(
-            f"{names[1]} against {names[0]}: self time by the {found.attrs['clock']}'s clock, "
+            f"{names[1]} against {names[0]}: self time by the {rows.attrs['clock']}'s clock, "
             f"µs a step; {a.profile.steps} and {b.profile.steps} profiled steps"
         ),
         title_justify="left",
@@ -90,15 +92,15 @@ def told(
     for head in heads:
         table.add_column(Text(head), justify="right")
     blank = [""] if shapes else []
-    table.add_row("all", "", *blank, "", *_times(*whole), style="bold")
-    for row in found.head(most).to_dict("records"):
+    table.add_row("all", "", *blank, "", *_times(*totals), style="bold")
+    for row in rows.head(max_rows).to_dict("records"):
         calls = f"{row['calls_a']:g}/{row['calls_b']:g}"
         cells = [str(row["phase"]), str(row["operator"])]
         cells += [str(row["shapes"])] if shapes else []
         table.add_row(
             *map(Text, cells), calls, *_times(row["a_s"], row["b_s"], row["difference_s"])
         )
-    rest = found.iloc[most:]
+    rest = rows.iloc[max_rows:]
     if len(rest):
         sums = rest[["a_s", "b_s", "difference_s"]].sum()
         table.add_row("", f"{len(rest)} others", *blank, "", *_times(*sums), style="dim")

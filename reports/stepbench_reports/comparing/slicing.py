@@ -31,23 +31,23 @@ def where(run: Run, condition: str) -> Run:
     Raises:
         ReportError: The condition is invalid, or no case meets it.
     """
-    found = matching(run, condition)
-    if not found.measurements:
+    selected = matching(run, condition)
+    if not selected.measurements:
         raise ReportError(f"--where {condition}: holds of none of {len(run.measurements)} cases")
-    return found
+    return selected
 
 
 def matching(run: Run, condition: str) -> Run:
     """Selects the cases that meet a condition, as `where` does, but allows that there are none."""
     try:
-        kept = set(run.cases.query(condition)["id"])
+        selected = set(run.cases.query(condition)["id"])
     except Exception as error:
-        told = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200]
         raise ReportError(
-            f"--where {condition}: {told}; give a condition over the columns of cases, such as "
+            f"--where {condition}: {reason}; give a condition over the columns of cases, such as "
             f"'device == \"cpu\" and batch_size >= 32'"
         ) from error
-    return replace(run, measurements=tuple(m for m in run.measurements if m.id in kept))
+    return replace(run, measurements=tuple(m for m in run.measurements if m.id in selected))
 
 
 def by(run: Run, axis: str) -> Grid:
@@ -69,37 +69,37 @@ def by(run: Run, axis: str) -> Grid:
     for row in rows:
         first = row.get(values[0])
         for value, m in row.items():
-            if first is not None and not (m.parity.lost or first.parity.lost):
+            if first is not None and not (m.parity.failed or first.parity.failed):
                 ratios[value].append(_ratio(m, first).value)
         last = _ratio(row.get(values[-1]), first) if len(values) > 1 else UNKNOWN
         rates = [_rate(row[value]) if value in row else quantity.NOTHING for value in values]
         cells.append([_name(row, others), *rates, quantity.times_range(last)])
-    cells.append([f"**{MEAN}**", *(_mean(known) for known in ratios.values()), ""])
+    cells.append([f"**{MEAN}**", *(_mean(column) for column in ratios.values()), ""])
     heads = ["case", *(escaped(naming.setting({axis: value}, [axis])) for value in values)]
     heads.append("last against first")
     return grid(heads, "l" + "r" * (len(heads) - 1), cells, SLICE_BYTES)
 
 
-def baseline(run: Run, told: str) -> Grid:
+def baseline(run: Run, setting: str) -> Grid:
     """Makes a table of speed-ups over the same cases with a reference value on one axis.
 
     Args:
         run: The run.
-        told: The axis and the reference value, such as `compile=off`.
+        setting: The axis and the reference value, such as `compile=off`.
 
     Raises:
         ReportError: The run has no such axis or value.
     """
-    word, equals, wanted = told.partition("=")
+    word, equals, wanted = setting.partition("=")
     if not equals:
-        raise ReportError(f"--baseline {told}: give an axis and its value, such as compile=off")
+        raise ReportError(f"--baseline {setting}: give an axis and its value, such as compile=off")
     axis = _axis(run, "--baseline", word)
     measured = run.measured
     values = list(dict.fromkeys(m.axes.get(axis) for m in measured))
     chosen = [value for value in values if wanted.lower() in _spellings(value)]
     if not chosen:
         raise ReportError(
-            f"--baseline {told}: no case has it; {axis} is "
+            f"--baseline {setting}: no case has it; {axis} is "
             f"{', '.join(_spellings(value)[0] for value in values)}"
         )
     by_axes = {axes_key(m.axes): m for m in measured}
@@ -111,20 +111,20 @@ def baseline(run: Run, told: str) -> Grid:
         base = by_axes.get(axes_key(comparison.with_value(m.axes, axis, chosen[0])))
         ratio = _ratio(m, base)
         shown = quantity.times_range(ratio)
-        lost = m.parity.lost or (base is not None and base.parity.lost)
+        failed = m.parity.failed or (base is not None and base.parity.failed)
         cells.append(
             [
                 _name({None: m}, others),
                 escaped(naming.setting(m.axes, [axis])),
                 "" if base is None else _rate(base),
                 _rate(m),
-                f"~~{shown}~~" if lost and shown else shown,
+                f"~~{shown}~~" if failed and shown else shown,
             ]
         )
-        if not lost:
+        if not failed:
             ratios.append(ratio.value)
     cells.append([f"**{MEAN}**", "", "", "", _mean(ratios)])
-    heads = ["case", axis.replace("_", " "), f"{escaped(told)}, samples/s", "samples/s", "ratio"]
+    heads = ["case", axis.replace("_", " "), f"{escaped(setting)}, samples/s", "samples/s", "ratio"]
     return grid(heads, "llrrr", cells, SLICE_BYTES)
 
 
@@ -151,11 +151,13 @@ def _rows(
     rows: dict[str, dict[AxisValue, Measurement]] = {}
     for m in by_axes.values():
         others = {name: value for name, value in m.axes.items() if name != axis}
-        found = {
+        by_value = {
             value: by_axes.get(axes_key(comparison.with_value(m.axes, axis, value)))
             for value in values
         }
-        rows[axes_key(others)] = {value: each for value, each in found.items() if each is not None}
+        rows[axes_key(others)] = {
+            value: measurement for value, measurement in by_value.items() if measurement is not None
+        }
     together = {m.id for row in rows.values() if len(row) > 1 for m in row.values()}
     return [
         row for row in rows.values() if len(row) > 1 or not {m.id for m in row.values()} & together
@@ -169,7 +171,7 @@ def _name(row: Mapping[AxisValue, Measurement], others: Sequence[str]) -> str:
 
 def _rate(m: Measurement) -> str:
     shown = quantity.rate(m.samples_per_s)
-    return f"~~{shown}~~" if m.parity.lost else shown
+    return f"~~{shown}~~" if m.parity.failed else shown
 
 
 def _ratio(m: Measurement | None, base: Measurement | None) -> Interval:
@@ -180,7 +182,7 @@ def _ratio(m: Measurement | None, base: Measurement | None) -> Interval:
 
 
 def _mean(ratios: Iterable[float]) -> str:
-    known = [ratio for ratio in ratios if ratio > 0]
-    if not known:
+    positive = [ratio for ratio in ratios if ratio > 0]
+    if not positive:
         return quantity.NOTHING
-    return f"{quantity.number(geometric_mean(known), 0.05, 3)}{quantity.TIMES}"
+    return f"{quantity.number(geometric_mean(positive), 0.05, 3)}{quantity.TIMES}"

@@ -16,7 +16,7 @@ from stepbench_reports.figures import (
 from stepbench_reports.figures.style import SETTINGS, Drawing, svg
 from stepbench_reports.read.run import Run
 
-DRAWN: dict[str, Callable[[Run], Drawing | None]] = {
+FIGURES: dict[str, Callable[[Run], Drawing | None]] = {
     "phases": phases.draw,
     "batch-size": scaling.by_batch_size,
     "workers": scaling.by_workers,
@@ -47,7 +47,7 @@ class Picture:
 
 def pictures(run: Run) -> Iterator[Picture]:
     """Draws every figure that the run has data for."""
-    for name, draw in DRAWN.items():
+    for name, draw in FIGURES.items():
         with mpl.rc_context(SETTINGS):
             drawing = draw(run)
         if drawing is not None:

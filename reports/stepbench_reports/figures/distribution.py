@@ -10,21 +10,21 @@ from stepbench_reports.read.run import Run
 from stepbench_reports.schema.phases import STEP
 from stepbench_reports.wording import summary
 
-MOST = 16
+MAX_CASES = 16
 """The maximum number of cases that are drawn."""
 ROW_IN, HEAD_IN, FOOT_IN = 0.5, 0.35, 0.25
-LETTER_IN = 0.075
-"""The approximate width of a letter of a label, inches."""
+CHARACTER_IN = 0.075
+"""The approximate width of a character of a label, inches."""
 BINS = 40
-MOST_DOTS = 1000
-SHOWN = (0.01, 0.99)
+MAX_DOTS = 1000
+SHOWN_QUANTILES = (0.01, 0.99)
 """The quantiles at the ends of a row's scale; single long steps would compress the rest."""
 
 
 def draw(run: Run) -> Drawing | None:
     """Draws a row for each case: a histogram of the steps, and the steps in order of time."""
     measured = run.measured
-    shown = measured[:MOST]
+    shown = measured[:MAX_CASES]
     if not shown:
         return None
     names = [summary.name(run, m) for m in shown]
@@ -34,27 +34,29 @@ def draw(run: Run) -> Drawing | None:
         len(shown), 2, squeeze=False, gridspec_kw={"width_ratios": (1, 1.4), "wspace": 0.12}
     )
     # The constrained layout would take seconds for this many axes.
-    left = min(0.4, (0.1 + LETTER_IN * max(map(len, names))) / WIDTH_IN)
+    left = min(0.4, (0.1 + CHARACTER_IN * max(map(len, names))) / WIDTH_IN)
     figure.subplots_adjust(
         left=left, right=0.99, bottom=FOOT_IN / height, top=1 - HEAD_IN / height, hspace=0.6
     )
     for (histogram, order), m, name in zip(rows, shown, names, strict=True):
         steps = np.asarray(m.laps[m.clock][STEP], dtype=np.float64) * 1e3
         _row(histogram, order, steps, name)
-    for axes, title in zip(rows[0], ("how often, over ms", "in their order"), strict=True):
+    for axes, title in zip(rows[0], ("histogram, ms", "in order of time, ms"), strict=True):
         axes.set_title(title, fontsize=9, fontweight="normal")
-    left_out = f" The first {MOST} of {len(measured)} cases." if len(measured) > MOST else ""
+    left_out = (
+        f" The first {MAX_CASES} of {len(measured)} cases." if len(measured) > MAX_CASES else ""
+    )
     return Drawing(
-        "How steps are distributed",
-        "Each case's lapped steps: on the left how often each duration was seen, from the 1st to "
-        "the 99th percentile, where a second hill is a second mode; on the right one after the "
-        f"other, where a slope is a drift. The line marks the median.{left_out}",
+        "Distribution of steps",
+        "Each case's lapped steps. Left: a histogram of the durations from the 1st to the 99th "
+        "percentile; a second peak is a second mode. Right: the durations in order of time; a "
+        f"slope is a drift. The line marks the median.{left_out}",
         figure,
     )
 
 
 def _row(histogram: Axes, order: Axes, steps: NDArray[np.float64], name: str) -> None:
-    low, high = (float(end) for end in np.quantile(steps, SHOWN))
+    low, high = (float(end) for end in np.quantile(steps, SHOWN_QUANTILES))
     span = (low, high) if high > low else (low * 0.99, low * 1.01)
     median = float(np.median(steps))
     histogram.hist(steps, bins=BINS, range=span, color=colour(0))
@@ -62,7 +64,7 @@ def _row(histogram: Axes, order: Axes, steps: NDArray[np.float64], name: str) ->
     histogram.set_yticks([])
     histogram.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
     histogram.locator_params(axis="x", nbins=4)
-    stride = -(-len(steps) // MOST_DOTS)
+    stride = -(-len(steps) // MAX_DOTS)
     order.plot(range(0, len(steps), stride), steps[::stride], ".", markersize=2, color=colour(0))
     order.axhline(median, color=INK, linewidth=0.8)
     order.set_ylim(span)

@@ -1,9 +1,9 @@
-"""Peak memory against batch size."""
+"""The figure of peak memory by batch size."""
 
 from collections.abc import Callable, Mapping
 
-from stepbench_reports.figures.scaling import MOST, lines, position
-from stepbench_reports.figures.style import FAINT, Drawing, canvas, colour, counts, marker
+from stepbench_reports.figures.scaling import MAX_LINES, lines, position
+from stepbench_reports.figures.style import FAINT, Drawing, canvas, colour, log_ticks, marker
 from stepbench_reports.read import measurement
 from stepbench_reports.read.run import Run
 from stepbench_reports.schema.measurement import Findings
@@ -17,36 +17,36 @@ _PEAKS: Mapping[str, Callable[[Findings], float | None]] = {
 
 def draw(run: Run) -> Drawing | None:
     """Draws the peaks of host and device; `None` without peaks or with one batch size only."""
-    found = list(lines(run, "batch_size").values())
-    if not found:
+    by_axes = list(lines(run, "batch_size").values())
+    if not by_axes:
         return None
     peaks = {
-        kind: of
-        for kind, of in _PEAKS.items()
-        if any(m.value(of) > 0 for line in found for m in line)
+        kind: peak_bytes
+        for kind, peak_bytes in _PEAKS.items()
+        if any(m.value(peak_bytes) > 0 for line in by_axes for m in line)
     }
     if not peaks:
         return None
     figure, panels = canvas(3.8, len(peaks))
-    everywhere = [m for line in found for m in line]
-    varying = [n for n in measurement.varying(run.axis_names, everywhere) if n != "batch_size"]
-    for axes, (kind, of) in zip(panels, peaks.items(), strict=True):
-        for number, line in enumerate(found[:MOST]):
+    all_cases = [m for line in by_axes for m in line]
+    varying = [n for n in measurement.varying(run.axis_names, all_cases) if n != "batch_size"]
+    for axes, (kind, peak_bytes) in zip(panels, peaks.items(), strict=True):
+        for number, line in enumerate(by_axes[:MAX_LINES]):
             axes.plot(
                 [position(m, "batch_size") for m in line],
-                [m.value(of) / 2**20 for m in line],
+                [m.value(peak_bytes) / 2**20 for m in line],
                 color=colour(number), marker=marker(number),
                 label=naming.label(line[0].axes, varying) or line[0].id,
             )  # fmt: skip
-        counts(axes, [position(m, "batch_size") for m in everywhere])
+        log_ticks(axes, [position(m, "batch_size") for m in all_cases])
         axes.set_ylim(bottom=0)
         axes.set_xlabel("batch size")
         axes.set_ylabel(f"{kind} peak, MiB")
         axes.grid(color=FAINT)
     panels[0].legend(fontsize=9, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     return Drawing(
-        "Memory against batch size",
-        "The host's peak is the proportional share (PSS) of the case's whole process tree, loader "
-        "workers included; a device's is what its allocator had given out.",
+        "Peak memory by batch size",
+        "The host's peak is the proportional set size (PSS) of the case's process tree, including "
+        "loader workers. The device's peak is the memory that PyTorch's allocator had allocated.",
         figure,
     )

@@ -6,14 +6,14 @@ from stepbench_reports.figures.style import LINE_IN, PHASE_COLOURS, SERIES, Draw
 from stepbench_reports.read.run import Run
 from stepbench_reports.wording import summary
 
-MOST = 40
+MAX_CASES = 40
 """The maximum number of cases that are drawn; the table has all."""
 
 
 def draw(run: Run) -> Drawing | None:
     """Draws the mean step of each case by phase; `None` if nothing was measured."""
     measured = [m for m in run.measured if math.isfinite(m.mean_step.value)]
-    shown = measured[:MOST]
+    shown = measured[:MAX_CASES]
     if not shown:
         return None
     figure, (axes,) = canvas(1.1 + LINE_IN * len(shown))
@@ -29,7 +29,9 @@ def draw(run: Run) -> Drawing | None:
     axes.grid(axis="x")
     axes.set_axisbelow(True)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=5)
-    left_out = f" The first {MOST} of {len(measured)} cases." if len(measured) > MOST else ""
+    left_out = (
+        f" The first {MAX_CASES} of {len(measured)} cases." if len(measured) > MAX_CASES else ""
+    )
     return Drawing(
         "Where a step's time goes",
         "The mean step of each case, split by its phases' shares of the lapped steps. The table "

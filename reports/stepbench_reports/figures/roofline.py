@@ -13,9 +13,9 @@ from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
 from stepbench_reports.wording import summary
 
-MOST_NAMED = 12
+MAX_NAMED = 12
 """The maximum number of points that a legend names; with more there is no legend."""
-LINES = ("-", "--", ":", "-.")
+LINE_STYLES = ("-", "--", ":", "-.")
 
 
 def draw(run: Run) -> Drawing | None:
@@ -24,7 +24,7 @@ def draw(run: Run) -> Drawing | None:
     roofs = {
         (str(m.axes.get("device")), str(m.axes.get("precision"))): m
         for m in counted
-        if run.ceiling(m.axes.get("device"), m.axes.get("precision")) > 0
+        if run.peak_flops_per_s(m.axes.get("device"), m.axes.get("precision")) > 0
     }
     if not counted or not roofs:
         return None
@@ -33,34 +33,34 @@ def draw(run: Run) -> Drawing | None:
     intensities = [m.intensity for m in counted]
     ridges = [ridge for d, p in roofs if math.isfinite(ridge := run.ridge(d, p))]
     low, high = min([*intensities, *ridges]) / 3, max([*intensities, *ridges]) * 3
-    reach = np.geomspace(low, high, 100)
+    grid = np.geomspace(low, high, 100)
     for number, (device, precision) in enumerate(roofs):
-        top, copied = run.ceiling(device, precision), run.copy_bytes_per_s(device)
-        roof = np.minimum(top, reach * copied) if copied > 0 else np.full_like(reach, top)
-        line = LINES[number % len(LINES)]
-        axes.plot(reach, roof / 1e9, color=INK, linewidth=1, linestyle=line)
-        named = f"{device} {precision}"
-        axes.annotate(named, (high, top / 1e9), ha="right", va="bottom", fontsize=9)
+        peak, bandwidth = run.peak_flops_per_s(device, precision), run.copy_bytes_per_s(device)
+        roof = np.minimum(peak, grid * bandwidth) if bandwidth > 0 else np.full_like(grid, peak)
+        style = LINE_STYLES[number % len(LINE_STYLES)]
+        axes.plot(grid, roof / 1e9, color=INK, linewidth=1, linestyle=style)
+        label = f"{device} {precision}"
+        axes.annotate(label, (high, peak / 1e9), ha="right", va="bottom", fontsize=9)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlabel("operations per byte")
+    axes.set_xlabel("FLOP per byte")
     axes.set_ylabel("GFLOP/s")
     axes.grid(color=FAINT)
-    if len(counted) <= MOST_NAMED:
+    if len(counted) <= MAX_NAMED:
         axes.legend(fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     return Drawing(
         "Roofline",
-        "Operations per second of forward and backward over the whole step, below this "
-        "machine's own ceilings: matrix products on the right, copying memory on the left. Bytes "
-        "are an upper bound, so points may lie further to the right than they are drawn.",
+        "Floating-point operations of forward and backward per second of the whole step. The "
+        "lines are this machine's peak throughput: memory bandwidth on the left, matrix products "
+        "on the right. Bytes are an upper limit, so the true points may lie further to the right.",
         figure,
     )
 
 
 def _points(run: Run, counted: list[Measurement], axes: Axes) -> None:
-    if len(counted) > MOST_NAMED:
-        reached = [(m.intensity, m.flops_per_s / 1e9) for m in counted]
-        axes.plot(*zip(*reached, strict=True), "o", markersize=4, color=colour(0), alpha=0.6)
+    if len(counted) > MAX_NAMED:
+        points = [(m.intensity, m.flops_per_s / 1e9) for m in counted]
+        axes.plot(*zip(*points, strict=True), "o", markersize=4, color=colour(0), alpha=0.6)
         return
     for number, m in enumerate(counted):
         axes.plot(

@@ -10,7 +10,7 @@ from stepbench_reports.figures.style import (
     Drawing,
     canvas,
     colour,
-    counts,
+    log_ticks,
     marker,
     thousands,
     whiskers,
@@ -21,7 +21,7 @@ from stepbench_reports.read.run import Run
 from stepbench_reports.schema.axes import AxisValues
 from stepbench_reports.wording import naming
 
-MOST = 8
+MAX_LINES = 8
 """The maximum number of lines of a plot; more would be hard to distinguish."""
 Line = list[Measurement]
 
@@ -36,10 +36,9 @@ def by_batch_size(run: Run) -> Drawing | None:
         axes.plot([begin, end], [rate, rate * end / begin], ":", color=colour(number), alpha=0.6)
 
     return _draw(
-        run, "batch_size", ideal, "Scaling over batch size",
-        "Samples/s of the mean step with 95 % intervals. Dotted: as much faster as the batch is "
-        "larger, from each line's first point, which is what a step would give that costs the same "
-        "whatever it holds.",
+        run, "batch_size", ideal, "Throughput by batch size",
+        "Samples/s of the mean step with 95 % intervals. Dotted: ideal scaling from each line's "
+        "first point, as if a step took the same time at every batch size.",
     )  # fmt: skip
 
 
@@ -53,22 +52,22 @@ def by_workers(run: Run) -> Drawing | None:
             axes.axhline(max(rates), linestyle=":", color=colour(number), alpha=0.6)
 
     return _draw(
-        run, "num_workers", ideal, "Scaling over loader workers",
-        "Samples/s of the mean step with 95 % intervals. Dotted: what the same step reaches on one "
-        "batch again and again, with nothing to load.",
+        run, "num_workers", ideal, "Throughput by loader workers",
+        "Samples/s of the mean step with 95 % intervals. Dotted: the same step on one reused "
+        "batch, without loading.",
     )  # fmt: skip
 
 
 def _draw(
     run: Run, axis: str, ideal: Callable[[Axes, Line, int], None], title: str, caption: str
 ) -> Drawing | None:
-    found = lines(run, axis)
-    if not found:
+    by_axes = lines(run, axis)
+    if not by_axes:
         return None
-    shown = dict(list(found.items())[:MOST])
+    shown = dict(list(by_axes.items())[:MAX_LINES])
     figure, (axes,) = canvas(4.2)
-    everywhere = [m for line in found.values() for m in line]
-    varying = [n for n in measurement.varying(run.axis_names, everywhere) if n != axis]
+    all_cases = [m for line in by_axes.values() for m in line]
+    varying = [n for n in measurement.varying(run.axis_names, all_cases) if n != axis]
     for number, line in enumerate(shown.values()):
         rates = [m.samples_per_s for m in line]
         axes.errorbar(
@@ -81,9 +80,9 @@ def _draw(
             label=naming.label(line[0].axes, varying) or line[0].id,
         )
         ideal(axes, line, number)
-    values = [position(m, axis) for m in everywhere]
+    values = [position(m, axis) for m in all_cases]
     if min(values) > 0:
-        counts(axes, values)
+        log_ticks(axes, values)
         axes.set_yscale("log")
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
@@ -94,17 +93,19 @@ def _draw(
     axes.set_ylabel("samples/s")
     axes.grid(color=FAINT)
     axes.legend(fontsize=9, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
-    left_out = f" The first {MOST} of {len(found)} lines." if len(found) > MOST else ""
+    left_out = (
+        f" The first {MAX_LINES} of {len(by_axes)} lines." if len(by_axes) > MAX_LINES else ""
+    )
     return Drawing(title, caption + left_out, figure)
 
 
 def lines(run: Run, axis: str) -> Mapping[Hashable, Line]:
     """Groups of two or more measured cases that differ only in `axis`, sorted by it."""
-    found: dict[Hashable, Line] = {}
+    by_axes: dict[Hashable, Line] = {}
     for m in run.measurements:
         if m.ok and isinstance(m.axes.get(axis), int) and m.samples_per_s.value > 0:
-            found.setdefault(_others(m.axes, axis), []).append(m)
-    ordered = {key: sorted(line, key=lambda m: position(m, axis)) for key, line in found.items()}
+            by_axes.setdefault(_other_axes(m.axes, axis), []).append(m)
+    ordered = {key: sorted(line, key=lambda m: position(m, axis)) for key, line in by_axes.items()}
     return {key: line for key, line in ordered.items() if len(line) > 1}
 
 
@@ -113,7 +114,7 @@ def position(case: Measurement, axis: str) -> float:
     return measurement.number(case.axes[axis])
 
 
-def _others(axes: AxisValues, axis: str) -> Hashable:
+def _other_axes(axes: AxisValues, axis: str) -> Hashable:
     """The values on the other axes that have a meaning for every value of `axis`."""
     moot = {axis, *(["prefetch_factor", "persistent_workers"] if axis == "num_workers" else [])}
     return tuple((name, str(value)) for name, value in axes.items() if name not in moot)

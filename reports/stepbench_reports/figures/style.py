@@ -96,10 +96,12 @@ def whiskers(points: Sequence[Interval]) -> list[list[float]]:
     """The lengths of error bars below and above the values; 0 without an interval."""
     below = [point.value - point.low for point in points]
     above = [point.high - point.value for point in points]
-    return [[reach if math.isfinite(reach) else 0.0 for reach in side] for side in (below, above)]
+    return [
+        [length if math.isfinite(length) else 0.0 for length in side] for side in (below, above)
+    ]
 
 
-def counts(axes: Axes, values: Sequence[float]) -> None:
+def log_ticks(axes: Axes, values: Sequence[float]) -> None:
     """Makes the x axis logarithmic, with a tick at each value, labelled in plain notation."""
     axes.set_xscale("log")
     ticks = sorted({*values})

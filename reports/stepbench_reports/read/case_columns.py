@@ -14,14 +14,14 @@ Cell: TypeAlias = str | float | bool | None
 
 
 def figures(
-    measurement: Measurement, speedup: Speedup | None, share_of_ceiling: float
+    measurement: Measurement, speedup: Speedup | None, share_of_peak: float
 ) -> dict[str, Cell]:
     """A case's figures by column, in the order of `Run.cases`, which describes the columns.
 
     Args:
         measurement: The case.
-        speedup: The speed-up over the case's eager twin; `None` if unknown.
-        share_of_ceiling: The case's FLOP/s as a share of the device's peak throughput in the case's
+        speedup: The speed-up over the uncompiled case; `None` if unknown.
+        share_of_peak: The case's FLOP/s as a share of the device's peak throughput in the case's
             precision; NaN if unknown.
     """
     return {
@@ -32,7 +32,7 @@ def figures(
         **_sampling_columns(measurement),
         **_bottleneck_columns(measurement),
         **_work_columns(measurement),
-        "share_of_ceiling": share_of_ceiling,
+        "share_of_peak": share_of_peak,
         **_parity_columns(measurement.parity),
         **_once_columns(measurement),
         **_memory_columns(measurement),
@@ -69,19 +69,19 @@ def _sampling_columns(measurement: Measurement) -> dict[str, Cell]:
     return {
         "stopped": measurement.stopped,
         "lapped_per_bare": measurement.lapped_per_bare,
-        "noise_set_aside": measurement.blocks_set_aside,
+        "noise_discarded": measurement.discarded_blocks,
         "noise_blocks": measurement.watched_blocks,
-        "noise_disturbed": None if findings is None else findings.noise.disturbed,
+        "noise_interference": None if findings is None else findings.noise.interference,
     }
 
 
 def _bottleneck_columns(measurement: Measurement) -> dict[str, Cell]:
-    bound = measurement.bound
+    bottleneck = measurement.bottleneck
     return {
-        "bound": None if bound is None else " and ".join(bound.kinds),
-        "bound_share": math.nan if bound is None else bound.share,
-        "best_step_s": math.nan if bound is None else bound.best_step_s,
-        "fixed_s": measurement.fixed_s,
+        "bottleneck": None if bottleneck is None else " and ".join(bottleneck.kinds),
+        "bottleneck_share": math.nan if bottleneck is None else bottleneck.share,
+        "best_step_s": math.nan if bottleneck is None else bottleneck.best_step_s,
+        "launch_overhead_s": measurement.launch_overhead_s,
     }
 
 
@@ -100,7 +100,7 @@ def _parity_columns(parity: Parity) -> dict[str, Cell]:
         "parity_error": parity.error,
         "training_parity": parity.trained,
         "accuracy": parity.accuracy,
-        "twin_accuracy": parity.twin_accuracy,
+        "eager_fp32_accuracy": parity.eager_fp32_accuracy,
     }
 
 
@@ -112,7 +112,7 @@ def _once_columns(measurement: Measurement) -> dict[str, Cell]:
         "loader_start_s": value(lambda f: f.loader.start_s),
         "loader_restart_s": value(lambda f: f.loader.restart_s),
         "loader_samples_per_s": measurement.loader_samples_per_s,
-        "loader_disturbed": None if findings is None else findings.loader.disturbed,
+        "loader_interference": None if findings is None else findings.loader.interference,
         "first_step_s": value(lambda f: f.first_step_s),
         "warmup_s": value(lambda f: f.warmup.elapsed_s),
         "cold_compile_s": measurement.cold_compile_s,

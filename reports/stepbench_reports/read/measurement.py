@@ -88,14 +88,14 @@ class Measurement:
         return bool(self.axes.get("compile", EAGER) != EAGER)
 
     @property
-    def disturbed(self) -> bool:
-        """True if disturbed blocks count, or over a fifth of all blocks were discarded."""
-        return self.findings is not None and self.findings.noise.disturbed
+    def interference(self) -> bool:
+        """True if blocks with interference count, or over a fifth of all blocks were discarded."""
+        return self.findings is not None and self.findings.noise.interference
 
     @property
-    def loader_disturbed(self) -> bool:
+    def loader_interference(self) -> bool:
         """True if other processes interfered with every try to measure the loader's rate alone."""
-        return self.findings is not None and self.findings.loader.disturbed
+        return self.findings is not None and self.findings.loader.interference
 
     @property
     def watched_blocks(self) -> float:
@@ -103,9 +103,9 @@ class Measurement:
         return self.value(lambda findings: len(findings.noise.blocks))
 
     @property
-    def blocks_set_aside(self) -> float:
+    def discarded_blocks(self) -> float:
         """The number of blocks discarded and measured again; NaN if unknown."""
-        return self.value(lambda findings: findings.noise.set_aside)
+        return self.value(lambda findings: findings.noise.discarded)
 
     @property
     def stopped(self) -> str | None:
@@ -194,7 +194,7 @@ class Measurement:
         Batches are those that a step takes from the loader if recorded (a workload may define a
         step that takes several), else `micro_batches`.
         """
-        a_step = self.value(lambda findings: findings.loader.batches_a_step)
+        a_step = self.value(lambda findings: findings.loader.batches_per_step)
         batches = int(a_step) if a_step > 0 else self.micro_batches
         return int(number(self.axes["batch_size"])) * batches
 
@@ -234,26 +234,28 @@ class Measurement:
         return self.flops / self.bytes if self.bytes > 0 else math.nan
 
     @property
-    def fixed_s(self) -> float:
+    def launch_overhead_s(self) -> float:
         """Launch overhead: seconds of a step's forward and backward with next to no data."""
-        forward_s = self.value(lambda findings: findings.fixed.forward_s)
+        forward_s = self.value(lambda findings: findings.launch_overhead.forward_s)
         learns = Phase.BACKWARD in self.shares
-        backward_s = self.value(lambda findings: findings.fixed.backward_s) if learns else 0.0
+        backward_s = (
+            self.value(lambda findings: findings.launch_overhead.backward_s) if learns else 0.0
+        )
         return (forward_s + backward_s) * self.micro_batches
 
     @cached_property
-    def bound(self) -> bottleneck.Bottleneck | None:
+    def bottleneck(self) -> bottleneck.Bottleneck | None:
         """The bottleneck of the step; `None` if the figures do not show it."""
         if not self.ok:
             return None
         own_rate = self.loader_samples_per_s
         ahead = number(self.axes.get("num_workers")) > 0 and own_rate > 0
-        known = ahead and not self.loader_disturbed
+        loader_rate_known = ahead and not self.loader_interference
         return bottleneck.find(
             self.mean_step.value,
             self.shares,
-            self.fixed_s,
-            self.samples / own_rate if known else math.nan,
+            self.launch_overhead_s,
+            self.samples / own_rate if loader_rate_known else math.nan,
             self.unloaded_step_s,
         )
 
@@ -294,5 +296,7 @@ def varying(axis_names: Iterable[str], measurements: Iterable[Measurement]) -> t
         axis_names: The axes, in order.
         measurements: The cases.
     """
-    known = [m.axes for m in measurements if m.axes]
-    return tuple(name for name in axis_names if len({str(axes.get(name)) for axes in known}) > 1)
+    with_axes = [m.axes for m in measurements if m.axes]
+    return tuple(
+        name for name in axis_names if len({str(axes.get(name)) for axes in with_axes}) > 1
+    )

@@ -30,9 +30,9 @@ def frame(run: Run) -> pd.DataFrame:
 
 def _of_case(measurement: Measurement) -> pd.DataFrame:
     profile = measurement.profile
-    found = per_step(profile.operators, profile.steps)
-    by = "device_self_s" if found["device_self_s"].sum() > 0 else "host_self_s"
-    return found.assign(case=measurement.id, share=found[by] / found[by].sum())
+    frame = per_step(profile.operators, profile.steps)
+    by = "device_self_s" if frame["device_self_s"].sum() > 0 else "host_self_s"
+    return frame.assign(case=measurement.id, share=frame[by] / frame[by].sum())
 
 
 def without_shapes(operators: pd.DataFrame) -> pd.DataFrame:

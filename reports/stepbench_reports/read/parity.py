@@ -55,9 +55,9 @@ class Parity:
         return None if self.judged is None else self.judged.judgement
 
     @property
-    def judged_as(self) -> str:
+    def judged_case(self) -> str:
         """The id of the case judged for all cases with the same numerics; empty if unknown."""
-        return "" if self.judged is None else self.judged.judged_as
+        return "" if self.judged is None else self.judged.judged_case
 
     @property
     def trained(self) -> str | None:
@@ -74,7 +74,7 @@ class Parity:
 
     @property
     def training(self) -> TrainingFacts | None:
-        """The trainings of the case and of its eager twin; `None` if there are none."""
+        """The trainings of the case and of the eager fp32 case; `None` if there are none."""
         return None if self.trainings is None else self.trainings.facts
 
     @property
@@ -84,20 +84,20 @@ class Parity:
         return {} if record is None else record.case.values()
 
     @property
-    def known(self) -> bool:
+    def compared(self) -> bool:
         """True if tensors or trainings of the case were compared."""
         return self.verdict is not None or self.trained is not None
 
     @property
-    def lost(self) -> bool:
+    def failed(self) -> bool:
         """True if the case trains a different model: tensors fail, or accuracies differ."""
         return self.verdict == ParityVerdict.FAIL or self.trained == TrainingVerdict.DIFFERENT
 
     @property
-    def open(self) -> bool:
-        """True if the case was compared without a clear result, and is not `lost`."""
-        doubts = {ParityVerdict.UNDECIDED, NOT_JUDGED, TrainingVerdict.INCONCLUSIVE}
-        return not self.lost and (self.verdict in doubts or self.trained in doubts)
+    def unknown(self) -> bool:
+        """True if the case was compared without a verdict, and is not `failed`."""
+        unclear = {ParityVerdict.UNDECIDED, NOT_JUDGED, TrainingVerdict.INCONCLUSIVE}
+        return not self.failed and (self.verdict in unclear or self.trained in unclear)
 
     @property
     def error(self) -> float:
@@ -122,9 +122,9 @@ class Parity:
         return math.nan if self.training is None else _mean(self.training.accuracies)
 
     @property
-    def twin_accuracy(self) -> float:
-        """The mean test accuracy of the case's eager twin; NaN if the twin was not trained."""
-        return math.nan if self.training is None else _mean(self.training.twin_accuracies)
+    def eager_fp32_accuracy(self) -> float:
+        """The mean test accuracy of the eager fp32 case; NaN if that case was not trained."""
+        return math.nan if self.training is None else _mean(self.training.eager_fp32_accuracies)
 
     @property
     def seeds(self) -> int:
@@ -133,18 +133,21 @@ class Parity:
 
     @property
     def difference(self) -> tuple[float, float, float]:
-        """Mean accuracy, case less eager twin, with its interval's low and high; NaN if unknown."""
+        """The mean accuracy minus that of the eager fp32 case, with its interval; NaN if unknown.
+
+        The three numbers are the difference, and the interval's lower and upper end.
+        """
         facts = self.training
         if facts is None:
             return math.nan, math.nan, math.nan
-        return _known(facts.difference), _known(facts.low), _known(facts.high)
+        return _or_nan(facts.difference), _or_nan(facts.low), _or_nan(facts.high)
 
 
 UNKNOWN = Parity()
 """The parity of a case that was not compared."""
 
 
-def _known(number: float | None) -> float:
+def _or_nan(number: float | None) -> float:
     return math.nan if number is None else number
 
 

@@ -64,48 +64,48 @@ class Run:
     @cached_property
     def phase_names(self) -> tuple[str, ...]:
         """The phases of all cases together, in order, without `step`."""
-        found = {name for m in self.measurements for laps in m.laps.values() for name in laps}
+        names = {name for m in self.measurements for laps in m.laps.values() for name in laps}
         return (
-            *(name for name in PHASES if name in found),
-            *sorted(found - {*PHASES, STEP}),
+            *(name for name in PHASES if name in names),
+            *sorted(names - {*PHASES, STEP}),
         )
 
     @cached_property
     def speedups(self) -> Mapping[str, Speedup]:
-        """Speed-up over the eager twin, by case id, for compiled cases with a measured twin."""
+        """Speed-up over the uncompiled case, by the compiled case's id, if both are measured."""
         by_axes = {axes_key(m.axes): m for m in self.measured}
-        found = {}
+        speedups_by_case = {}
         for measurement in by_axes.values():
-            twin_axes = comparison.eager_twin(measurement.axes)
-            twin = by_axes.get(axes_key(twin_axes)) if twin_axes is not None else None
-            if twin is not None and twin.clock == measurement.clock:
-                found[measurement.id] = speedup_over(measurement, twin)
-        return found
+            eager_axes = comparison.uncompiled(measurement.axes)
+            eager = by_axes.get(axes_key(eager_axes)) if eager_axes is not None else None
+            if eager is not None and eager.clock == measurement.clock:
+                speedups_by_case[measurement.id] = speedup_over(measurement, eager)
+        return speedups_by_case
 
-    def ceilings(self, device: object) -> MachinePeaks | None:
+    def machine_peaks(self, device: object) -> MachinePeaks | None:
         """A device's measured peak throughput, from `run.json`; `None` if unknown."""
-        return self.facts.ceilings.get(str(device))
+        return self.facts.machine_peaks.get(str(device))
 
-    def ceiling(self, device: object, precision: object) -> float:
+    def peak_flops_per_s(self, device: object, precision: object) -> float:
         """A device's peak FLOP/s in a precision, from matrix products; NaN if unknown."""
-        peaks = self.ceilings(device)
+        peaks = self.machine_peaks(device)
         return math.nan if peaks is None else number(peaks.matmul_flops_per_s.get(str(precision)))
 
     def copy_bytes_per_s(self, device: object) -> float:
         """A device's peak memory throughput: bytes/s read and written by a copy; NaN if unknown."""
-        peaks = self.ceilings(device)
+        peaks = self.machine_peaks(device)
         return math.nan if peaks is None else peaks.copy_bytes_per_s
 
     def ridge(self, device: object, precision: object) -> float:
         """FLOPs per byte above which arithmetic limits a case, and below which memory does."""
         copied = self.copy_bytes_per_s(device)
-        return self.ceiling(device, precision) / copied if copied > 0 else math.nan
+        return self.peak_flops_per_s(device, precision) / copied if copied > 0 else math.nan
 
-    def share_of_ceiling(self, measurement: Measurement) -> float:
+    def share_of_peak(self, measurement: Measurement) -> float:
         """A case's FLOP/s as a share of its device's peak in its precision; NaN if unknown."""
         axes = measurement.axes
-        ceiling = self.ceiling(axes.get("device"), axes.get("precision"))
-        return measurement.flops_per_s / ceiling if ceiling > 0 else math.nan
+        peak_flops_per_s = self.peak_flops_per_s(axes.get("device"), axes.get("precision"))
+        return measurement.flops_per_s / peak_flops_per_s if peak_flops_per_s > 0 else math.nan
 
     @cached_property
     def cases(self) -> pd.DataFrame:
@@ -119,25 +119,25 @@ class Run:
         | `mean_step_s` | the mean step over bare blocks, or over lapped ones if there are none |
         | `samples_per_s`, `samples_per_s_low`, `samples_per_s_high` | samples in a step / mean step
           (see `Measurement.samples`), with the 95 % interval from the blocks |
-        | `speedup`, `speedup_low`, `speedup_high`, `speedup_of` | over the eager twin, from
+        | `speedup`, `speedup_low`, `speedup_high`, `speedup_of` | over the uncompiled case, from
           `mean` steps, or from `median` steps if there are too few bare blocks |
         | `stopped`, `lapped_per_bare` | why sampling ended; mean step with laps / without |
-        | `noise_set_aside`, `noise_blocks`, `noise_disturbed` | blocks discarded and measured
-          again; all blocks; true if disturbed ones count, or over a fifth were discarded |
-        | `bound`, `bound_share` | the step's bottleneck (two kinds, joined by `and`, if they are
-          close); the first kind's share of the step |
+        | `noise_discarded`, `noise_blocks`, `noise_interference` | blocks discarded and measured
+          again; all blocks; true if blocks with interference count, or many were discarded |
+        | `bottleneck`, `bottleneck_share` | the step's bottleneck (two kinds, joined by `and`, if
+          they are close); the first kind's share of the step |
         | `best_step_s` | the best mean step without the first bottleneck |
-        | `fixed_s` | launch overhead: forward and backward of a step with next to no data |
+        | `launch_overhead_s` | forward and backward of a step with next to no data |
         | `flops`, `bytes`, `intensity` | floating-point operations of a step's forward and
           backward; bytes that these operators read and write; operations per byte |
-        | `flops_per_s`, `share_of_ceiling` | `flops` / `mean_step_s`, and its share of the measured
+        | `flops_per_s`, `share_of_peak` | `flops` / `mean_step_s`, and its share of the measured
           peak for the device and precision |
         | `parity`, `parity_error` | `pass`, `fail`, `undecided` or `not judged`; the relative error
           of the tensor that comes closest to its tolerance |
-        | `training_parity`, `accuracy`, `twin_accuracy` | `equivalent`, `different`,
-          `inconclusive` or `twin`; mean test accuracies over the seeds |
+        | `training_parity`, `accuracy`, `eager_fp32_accuracy` | `equivalent`, `different`,
+          `inconclusive` or `eager fp32`; mean test accuracies over the seeds |
         | `elapsed_s`, `start_s` | the whole case; the start of the case's process |
-        | `loader_start_s`, `loader_restart_s`, `loader_samples_per_s`, `loader_disturbed` | the
+        | `loader_start_s`, `loader_restart_s`, `loader_samples_per_s`, `loader_interference` | the
           loader with nothing else running; true if interference affected its rate |
         | `first_step_s`, `warmup_s` | the first step; the warm-up |
         | `cold_compile_s`, `warm_compile_s`, `cold_first_step_s` | compiling with an empty (cold)
@@ -163,7 +163,7 @@ class Run:
             **case_columns.figures(
                 measurement,
                 self.speedups.get(measurement.id),
-                self.share_of_ceiling(measurement),
+                self.share_of_peak(measurement),
             ),
         }
 

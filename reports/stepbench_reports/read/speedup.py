@@ -22,12 +22,12 @@ class Speedup:
     of: str
 
 
-def speedup_over(measurement: Measurement, twin: Measurement) -> Speedup:
-    """Computes the speed-up of a case over another case, `twin`.
+def speedup_over(measurement: Measurement, baseline: Measurement) -> Speedup:
+    """Computes the speed-up of a case over another case, `baseline`.
 
     Compares mean steps if both cases have enough bare blocks for an interval, else median steps.
     """
-    step, twin_step = measurement.bare_step, twin.bare_step
-    if math.isnan(step.low) or math.isnan(twin_step.low):
-        return Speedup(comparison.speedup(measurement.step, twin.step), "median")
-    return Speedup(comparison.speedup(step, twin_step), "mean")
+    step, baseline_step = measurement.bare_step, baseline.bare_step
+    if math.isnan(step.low) or math.isnan(baseline_step.low):
+        return Speedup(comparison.speedup(measurement.step, baseline.step), "median")
+    return Speedup(comparison.speedup(step, baseline_step), "mean")

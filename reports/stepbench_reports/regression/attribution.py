@@ -6,11 +6,11 @@ from stepbench_reports.analysis import operators
 from stepbench_reports.regression.records import Check
 from stepbench_reports.schema.check import SIDES, OperatorsFact
 
-MOST_OPERATORS = 5
+MAX_OPERATORS = 5
 """The most operators that are reported for a case."""
-LEAST_SHARE = 0.05
+MIN_SHARE = 0.05
 """An operator is reported if its growth is at least this share of the largest growth."""
-LEAST_S = 1e-6
+MIN_S = 1e-6
 
 
 def grown(check: Check, case: str, phase: str | None) -> pd.DataFrame | None:
@@ -20,19 +20,19 @@ def grown(check: Check, case: str, phase: str | None) -> pd.DataFrame | None:
         Columns `phase`, `operator`, `base_s`, `head_s` and `grown_s`, self seconds per step;
         `None` if a side was not traced.
     """
-    found = {
+    by_side = {
         fact.side: operators.per_step(fact.breakdown.rows, fact.breakdown.steps)
-        for fact in check.found(OperatorsFact)
+        for fact in check.facts_of(OperatorsFact)
         if fact.case == case
     }
-    if set(found) != set(SIDES):
+    if set(by_side) != set(SIDES):
         return None
-    both = operators.between(*(found[side] for side in SIDES), keys=["phase", "operator"])
-    both = both.rename(columns={"a_s": "base_s", "b_s": "head_s", "difference_s": "grown_s"})
-    both = both[both["grown_s"] > LEAST_S]  # already sorted, the largest first
-    own = both[both["phase"] == phase]
-    both = own if len(own) else both
-    if both.empty:
-        return both
-    least_s = LEAST_SHARE * both["grown_s"].iloc[0]
-    return pd.DataFrame(both[both["grown_s"] >= least_s]).head(MOST_OPERATORS)
+    table = operators.between(*(by_side[side] for side in SIDES), keys=["phase", "operator"])
+    table = table.rename(columns={"a_s": "base_s", "b_s": "head_s", "difference_s": "grown_s"})
+    table = table[table["grown_s"] > MIN_S]  # already sorted, the largest first
+    in_phase = table[table["phase"] == phase]
+    table = in_phase if len(in_phase) else table
+    if table.empty:
+        return table
+    min_s = MIN_SHARE * table["grown_s"].iloc[0]
+    return pd.DataFrame(table[table["grown_s"] >= min_s]).head(MAX_OPERATORS)

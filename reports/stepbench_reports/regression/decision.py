@@ -13,7 +13,7 @@ import numpy as np
 from stepbench_reports.analysis.stats import UNKNOWN, Interval, known
 from stepbench_reports.regression import facts
 from stepbench_reports.regression.records import Check
-from stepbench_reports.regression.screening import LEAST_SHARE, SUITE, Row, Screening, phases, share
+from stepbench_reports.regression.screening import MIN_SHARE, SUITE, Row, Screening, phases, share
 from stepbench_reports.regression.statistics import (
     ALPHA,
     Screened,
@@ -84,19 +84,19 @@ class Decision:
     @property
     def regressions(self) -> list[Finding]:
         """Rows that are slower, the worst first."""
-        found = [each for each in self.findings if each.verdict is Verdict.REGRESSION]
-        return sorted(found, key=lambda each: -each.change.value)
+        slower = [f for f in self.findings if f.verdict is Verdict.REGRESSION]
+        return sorted(slower, key=lambda f: -f.change.value)
 
     @property
     def improvements(self) -> list[Finding]:
         """Rows that are faster, the best first."""
-        found = [each for each in self.findings if each.verdict is Verdict.IMPROVEMENT]
-        return sorted(found, key=lambda each: each.change.value)
+        faster = [f for f in self.findings if f.verdict is Verdict.IMPROVEMENT]
+        return sorted(faster, key=lambda f: f.change.value)
 
     @property
     def inconclusive(self) -> list[Finding]:
         """Rows with an inconclusive verdict."""
-        return [each for each in self.findings if each.verdict is Verdict.INCONCLUSIVE]
+        return [f for f in self.findings if f.verdict is Verdict.INCONCLUSIVE]
 
     @property
     def exit_code(self) -> Literal[0, 1, 2]:
@@ -110,40 +110,40 @@ class Decision:
             return REGRESSION
         if self.cut_short:
             return NOT_MEASURED
-        steps = [each for each in self.findings if each.row.what == STEP]
-        decided = any(each.verdict is not Verdict.INCONCLUSIVE for each in steps)
+        steps = [f for f in self.findings if f.row.what == STEP]
+        decided = any(f.verdict is not Verdict.INCONCLUSIVE for f in steps)
         return PASS if decided else NOT_MEASURED
 
     @property
     def cut_short(self) -> bool:
         """True if Ctrl-C ended the check, or a step that looked slower was left unconfirmed."""
-        interrupted = any(fact.why == "interrupted" for fact in self.check.last(EndFact))
-        return interrupted or any(
-            each.row.what == STEP and each.unconfirmed for each in self.findings
+        interrupted = any(
+            fact.why == "interrupted" for fact in self.check.facts_since_begin(EndFact)
         )
+        return interrupted or any(f.row.what == STEP and f.unconfirmed for f in self.findings)
 
-    def blamed(self, case: str) -> Finding | None:
+    def main_phase(self, case: str) -> Finding | None:
         """The phase of a case that grew most; `None` if no row of the case is a regression."""
-        own = [each for each in self.findings if each.row.case == case]
-        if not any(each.verdict is Verdict.REGRESSION for each in own):
+        findings = [f for f in self.findings if f.row.case == case]
+        if not any(f.verdict is Verdict.REGRESSION for f in findings):
             return None
-        of_phases = [each for each in own if each.row.what != STEP]
-        return max(of_phases, key=lambda each: each.change.value, default=None)
+        of_phases = [f for f in findings if f.row.what != STEP]
+        return max(of_phases, key=lambda f: f.change.value, default=None)
 
 
 def decide(check: Check) -> Decision:
     """Decides a check from its records."""
     screening = Screening(check)
-    given_up = [(case, screening.given_up(case)) for case in check.cases]
+    excluded = [(case, screening.exclusion_reason(case)) for case in check.cases]
     failing = facts.failing(check)
+    failing_cases = {fact.case for fact in failing}
     unmeasured = [*check.spec.unmeasured]
-    named = {fact.case for fact in failing}
     unmeasured += [
         CaseReason(case=case, reason=reason)
-        for case, reason in given_up
-        if reason and case not in named
+        for case, reason in excluded
+        if reason and case not in failing_cases
     ]
-    fatal = next((fact.reason for fact in check.last(FatalFact)), None)
+    fatal = next((fact.reason for fact in check.facts_since_begin(FatalFact)), None)
     return Decision(
         check,
         tuple(_findings(screening)),
@@ -166,31 +166,31 @@ def _findings(screening: Screening) -> Iterator[Finding]:
 
 def _p_values(screening: Screening) -> Mapping[Row, float]:
     """Holm's p-values of the rows whose fresh pairs are complete; see `Screening.family`."""
-    found: dict[Row, float] = {}
+    adjusted: dict[Row, float] = {}
     for direction, p_value in ((Screened.SLOWER, p_slower), (Screened.FASTER, p_faster)):
         family = screening.family(direction)
         # A row with too few pairs still counts in its family, with a p-value of 1.
         complete = {
-            row: p_value(screening.confirming(row)) if _complete(screening, row) else 1.0
+            row: p_value(screening.fresh_changes(row)) if _complete(screening, row) else 1.0
             for row in family
         }
-        found |= {row: p for row, p in holm(complete).items() if _complete(screening, row)}
-    return found
+        adjusted |= {row: p for row, p in holm(complete).items() if _complete(screening, row)}
+    return adjusted
 
 
 def _complete(screening: Screening, row: Row) -> bool:
-    return len(screening.confirming(row)) >= screening.to_confirm[row]
+    return len(screening.fresh_changes(row)) >= screening.to_confirm[row]
 
 
 def _finding(screening: Screening, row: Row, p: float | None) -> Finding:
     flagged = screening.screened[row] in {Screened.SLOWER, Screened.FASTER}
     verdict, reason = _flagged(screening, row, p) if flagged else _unflagged(screening, row)
-    confirming = screening.confirming(row) if flagged else []
-    stage = CONFIRM if confirming else SCREEN
-    changes = confirming or screening.changes(row, SCREEN)
+    fresh = screening.fresh_changes(row) if flagged else []
+    stage = CONFIRM if fresh else SCREEN
+    changes = fresh or screening.changes(row, SCREEN)
     slower = screening.screened[row] is Screened.SLOWER
     return replace(
-        _told(screening.check, row, changes, stage),
+        _estimate(screening.check, row, changes, stage),
         verdict=verdict,
         p=p,
         reason=reason,
@@ -200,13 +200,13 @@ def _finding(screening: Screening, row: Row, p: float | None) -> Finding:
 
 def _unflagged(screening: Screening, row: Row) -> tuple[Verdict, str | None]:
     """The verdict on a row that the screen did not flag, with the reason if inconclusive."""
-    taken = len(screening.changes(row, SCREEN))
+    pairs = len(screening.changes(row, SCREEN))
     return {
         Screened.CLEAR: (Verdict.PASS, None),
-        Screened.TOO_NOISY: (Verdict.INCONCLUSIVE, f"too noisy to tell from {taken} pairs"),
+        Screened.TOO_NOISY: (Verdict.INCONCLUSIVE, f"too noisy to decide from {pairs} pairs"),
         Screened.UNDECIDED: (
             Verdict.INCONCLUSIVE,
-            f"not decided after {taken} {'pair' if taken == 1 else 'pairs'}",
+            f"not decided after {pairs} {'pair' if pairs == 1 else 'pairs'}",
         ),
     }[screening.screened[row]]
 
@@ -216,29 +216,30 @@ def _flagged(screening: Screening, row: Row, p: float | None) -> tuple[Verdict, 
     slower = screening.screened[row] is Screened.SLOWER
     looked = f"looked {'slower' if slower else 'faster'}"
     if p is None:
-        got, needed = len(screening.confirming(row)), screening.to_confirm[row]
-        return Verdict.INCONCLUSIVE, f"{looked}, and was measured again in {got} of {needed} pairs"
+        taken, needed = len(screening.fresh_changes(row)), screening.to_confirm[row]
+        reason = f"{looked}, but only {taken} of {needed} pairs to confirm this were measured"
+        return Verdict.INCONCLUSIVE, reason
     if p <= ALPHA:
         return Verdict.REGRESSION if slower else Verdict.IMPROVEMENT, None
-    interval, smallest = centre(screening.confirming(row)), screening.check.smallest
+    interval, smallest = centre(screening.fresh_changes(row)), screening.check.smallest
     if -smallest < interval.low and interval.high < smallest:
         return Verdict.PASS, None
-    return Verdict.INCONCLUSIVE, f"{looked}, and fresh pairs did not confirm it (p {p:.2g})"
+    return Verdict.INCONCLUSIVE, f"{looked}, but fresh pairs did not confirm it (p {p:.2g})"
 
 
 def _small(screening: Screening, case: str) -> Iterator[Finding]:
-    """Findings for phases too small to decide (below `LEAST_SHARE`), without a verdict."""
-    pairs = screening.check.kept(case, SCREEN)
+    """Findings for phases too small to decide (below `MIN_SHARE`), without a verdict."""
+    pairs = screening.check.valid_pairs(case, SCREEN)
     for phase in phases(pairs):
-        if share(pairs, phase) < LEAST_SHARE:
+        if share(pairs, phase) < MIN_SHARE:
             changes = [pair.changes[phase] for pair in pairs]
-            yield _told(screening.check, Row(case, phase), changes, SCREEN)
+            yield _estimate(screening.check, Row(case, phase), changes, SCREEN)
 
 
-def _told(check: Check, row: Row, changes: Sequence[float], stage: Stage) -> Finding:
+def _estimate(check: Check, row: Row, changes: Sequence[float], stage: Stage) -> Finding:
     """A row's figures from some pairs, without a verdict."""
-    kept = [] if row.case == SUITE else check.kept(row.case, stage)
-    pairs = [pair for pair in kept if row.what in pair.changes][: len(changes)]
+    valid = [] if row.case == SUITE else check.valid_pairs(row.case, stage)
+    pairs = [pair for pair in valid if row.what in pair.changes][: len(changes)]
     base_s, head_s = (
         float(np.median([figures[row.what] for figures in side])) if pairs else math.nan
         for side in ([p.base for p in pairs], [p.head for p in pairs])
@@ -260,7 +261,7 @@ def verdict_file(decision: Decision) -> VerdictFile:
     return VerdictFile(
         exit_code=decision.exit_code,
         fatal=decision.fatal,
-        rows=tuple(_verdict_row(each) for each in decision.findings),
+        rows=tuple(_verdict_row(finding) for finding in decision.findings),
         facts=decision.facts,
         unmeasured=decision.unmeasured,
     )

@@ -21,21 +21,21 @@ def render(decision: Decision) -> bytes:
         case = ET.SubElement(suite, "testcase", classname=fact.case, name=fact.what)
         if fact.verdict is Verdict.REGRESSION:
             ET.SubElement(case, "failure", message=fact.sentence)
-    for each in decision.unmeasured:
-        case = ET.SubElement(suite, "testcase", classname=each.case, name="compared")
-        ET.SubElement(case, "skipped", message=each.reason)
+    for unmeasured in decision.unmeasured:
+        case = ET.SubElement(suite, "testcase", classname=unmeasured.case, name="compared")
+        ET.SubElement(case, "skipped", message=unmeasured.reason)
     if decision.exit_code == NOT_MEASURED:
         case = ET.SubElement(suite, "testcase", classname="stepbench", name="check")
         ET.SubElement(case, "error", message=words.headline(decision))
     for kind, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(kind, str(len(suite.findall(f"testcase/{tag}"))))
     suite.set("tests", str(len(suite)))
-    whole = ET.Element("testsuites")
-    whole.append(suite)
-    ET.indent(whole)
-    for element in whole.iter():
+    root = ET.Element("testsuites")
+    root.append(suite)
+    ET.indent(root)
+    for element in root.iter():
         element.attrib.update({k: _printable(v) for k, v in element.attrib.items()})
-    document: bytes = ET.tostring(whole, encoding="utf-8", xml_declaration=True)
+    document: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return document
 
 
@@ -48,10 +48,10 @@ def _add_row(suite: ET.Element, finding: Finding) -> None:
     case = ET.SubElement(
         suite, "testcase", classname=words.name(finding.row.case), name=finding.row.what
     )
-    told = words.change_range(finding.change)
+    change = words.change_range(finding.change)
     if finding.verdict is Verdict.REGRESSION:
-        message = f"{told} of the step slower (p {finding.p:.2g}, {finding.pairs} pairs)"
+        message = f"slower by {change} of the step (p {finding.p:.2g}, {finding.pairs} pairs)"
         ET.SubElement(case, "failure", message=message)
     elif finding.verdict is Verdict.INCONCLUSIVE:
         ET.SubElement(case, "skipped", message=f"inconclusive: {finding.reason}")
-    ET.SubElement(case, "system-out").text = told
+    ET.SubElement(case, "system-out").text = change

@@ -24,11 +24,12 @@ def render(decision: Decision) -> str:
         *_sides(decision),
         "",
     ]
-    steps = [each for each in decision.findings if each.row.what == STEP]
+    steps = [finding for finding in decision.findings if finding.row.what == STEP]
     if steps:
         lines += [*_table(_notable(decision, steps)), ""]
     lines += _facts(decision)
-    lines += [line for name in _slower(decision) for line in _operators(decision, name)]
+    for case in _slower_cases(decision):
+        lines += _operators(decision, case)
     for caveat in words.caveats(decision):
         lines += [f"> {escaped(caveat)}", ""]
     if decision.findings:
@@ -54,11 +55,11 @@ def _notable(decision: Decision, steps: Sequence[Finding]) -> list[Finding]:
     for step in steps:
         shown.append(step)
         shown += [
-            each
-            for each in decision.findings
-            if each.row.case == step.row.case
-            and each.row.what != STEP
-            and each.verdict in differing
+            finding
+            for finding in decision.findings
+            if finding.row.case == step.row.case
+            and finding.row.what != STEP
+            and finding.verdict in differing
         ]
     return shown
 
@@ -66,13 +67,13 @@ def _notable(decision: Decision, steps: Sequence[Finding]) -> list[Finding]:
 def _table(findings: Sequence[Finding]) -> list[str]:
     rows = [
         [
-            escaped(words.name(each.row.case)) if each.row.what == STEP else f"↳ {each.row.what}",
-            quantity.milliseconds(point(each.base_s)),
-            quantity.milliseconds(point(each.head_s)),
-            words.change_range(each.change),
-            _verdict(each),
+            escaped(words.name(f.row.case)) if f.row.what == STEP else f"↳ {f.row.what}",
+            quantity.milliseconds(point(f.base_s)),
+            quantity.milliseconds(point(f.head_s)),
+            words.change_range(f.change),
+            _verdict(f),
         ]
-        for each in findings
+        for f in findings
     ]
     table = grid(
         ["", "base, ms", "head, ms", "change, of the step", "verdict"], "lrrrl", rows, TABLE_BYTES
@@ -95,26 +96,26 @@ def _facts(decision: Decision) -> Iterator[str]:
             f"- {strong}{escaped(fact.what)}{strong}, {escaped(fact.case)}: "
             f"{escaped(fact.sentence)}"
         )
-    for each in decision.unmeasured:
-        yield f"- not compared, {escaped(each.case)}: {escaped(each.reason)}"
+    for case in decision.unmeasured:
+        yield f"- not compared, {escaped(case.case)}: {escaped(case.reason)}"
     if decision.facts or decision.unmeasured:
         yield ""
 
 
-def _slower(decision: Decision) -> list[str]:
-    return list(dict.fromkeys(each.row.case for each in decision.regressions))
+def _slower_cases(decision: Decision) -> list[str]:
+    return list(dict.fromkeys(finding.row.case for finding in decision.regressions))
 
 
 def _operators(decision: Decision, case: str) -> Iterator[str]:
-    blamed = decision.blamed(case)
-    phase = None if blamed is None else blamed.row.what
-    found = attribution.grown(decision.check, case, phase)
-    if found is None:
+    main_phase = decision.main_phase(case)
+    phase = None if main_phase is None else main_phase.row.what
+    operators = attribution.grown(decision.check, case, phase)
+    if operators is None:
         return
-    yield f"What grew in {escaped(case)}, µs a step in traces of both sides:"
+    yield f"Slower operators in {escaped(case)}, µs per step, from a trace of each side:"
     yield ""
-    if found.empty:
-        yield "No operator did: what became slower does not show under the profiler."
+    if operators.empty:
+        yield "None: the slowdown does not show under the profiler."
     else:
         rows = [
             [
@@ -124,7 +125,7 @@ def _operators(decision: Decision, case: str) -> Iterator[str]:
                 f"{row['head_s'] * 1e6:,.0f}",
                 f"{row['grown_s'] * 1e6:+,.0f}",
             ]
-            for row in found.to_dict("records")
+            for row in operators.to_dict("records")
         ]
         yield from grid(["phase", "operator", "base", "head", ""], "llrrr", rows, 4000).lines
     yield ""
@@ -133,14 +134,14 @@ def _operators(decision: Decision, case: str) -> Iterator[str]:
 def _details(findings: Sequence[Finding]) -> list[str]:
     rows = [
         [
-            escaped(words.row_name(each)),
-            words.change_range(each.change),
-            quantity.uncertainty(each.spread),
-            str(each.pairs),
-            "" if each.p is None else f"{each.p:.2g}",
-            "told of only" if each.verdict is None else _verdict(each),
+            escaped(words.row_name(f)),
+            words.change_range(f.change),
+            quantity.uncertainty(f.spread),
+            str(f.pairs),
+            "" if f.p is None else f"{f.p:.2g}",
+            "too small" if f.verdict is None else _verdict(f),
         ]
-        for each in findings
+        for f in findings
     ]
     heads = ["row", "change, of the step", "spread", "pairs", "p", "verdict"]
     return list(grid(heads, "lrrrrl", rows, TABLE_BYTES // 2).lines)
@@ -149,10 +150,10 @@ def _details(findings: Sequence[Finding]) -> list[str]:
 def _method(decision: Decision) -> str:
     check = decision.check
     return (
-        f"Base and head took turns in pairs of processes, forked anew for each pair; a change is "
-        f"head less base as a share of the step, from the faster half of each side's turns; its "
-        f"spread is the standard deviation from pair to pair. Rows were screened for a change of "
-        f"{check.smallest * 100:g} %, those that it flagged were measured again, and p is Holm's "
+        f"Base and head took turns in two processes, forked afresh for each pair. A change is head "
+        f"minus base as a share of the step, from the faster half of each side's turns. Its spread "
+        f"is the standard deviation from pair to pair. Rows were screened for a change of "
+        f"{check.smallest * 100:g} %, and flagged rows were measured again. p is Holm's p-value "
         f"for the exact signed-rank test of these fresh pairs alone. "
         f"Machine: {check.spec.machine.cpu}, {check.spec.machine.usable_cores} cores."
     )

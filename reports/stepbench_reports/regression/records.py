@@ -53,7 +53,7 @@ class Pair:
         stage: `screen` or `confirm`.
         base: Mean seconds of the step and its phases, over the faster half of base's turns.
         head: Mean seconds of the step and its phases, over the faster half of head's turns.
-        disturbed: True if other processes kept the machine too busy for the pair to count.
+        interference: True if other processes kept the machine too busy for the pair to count.
         sides: Facts of each side after its last turn.
     """
 
@@ -62,7 +62,7 @@ class Pair:
     stage: Stage
     base: Figures
     head: Figures
-    disturbed: bool
+    interference: bool
     sides: Mapping[SideName, SideEnd] = field(default_factory=dict)
 
     @property
@@ -84,7 +84,7 @@ class Check:
     Attributes:
         path: The check's directory.
         spec: The specification of the comparison: `check.json`.
-        pairs: The measured pairs in order, including those that do not count (`disturbed`).
+        pairs: The measured pairs in order, including those that do not count (`interference`).
         failures: Pairs in which a side failed.
         facts: The lines of `facts.jsonl`, in order.
         problems: Records that could not be read, a sentence each.
@@ -107,19 +107,19 @@ class Check:
         """The ids of the cases that both sides can run, in order."""
         return self.spec.cases
 
-    def kept(self, case: str, stage: Stage) -> list[Pair]:
-        """A case's pairs of a stage, in order, without the disturbed pairs."""
-        return [p for p in self.pairs if p.case == case and p.stage == stage and not p.disturbed]
+    def valid_pairs(self, case: str, stage: Stage) -> list[Pair]:
+        """A case's pairs of a stage, in order, without those discarded for interference."""
+        return [p for p in self.pairs if p.case == case and p.stage == stage and not p.interference]
 
-    def found(self, kind: type[Line]) -> Iterator[Line]:
+    def facts_of(self, kind: type[Line]) -> Iterator[Line]:
         """The facts of one kind."""
         return (fact for fact in self.facts if isinstance(fact, kind))
 
-    def last(self, kind: type[Line]) -> Iterator[Line]:
+    def facts_since_begin(self, kind: type[Line]) -> Iterator[Line]:
         """The facts of one kind since the check was last begun or resumed."""
-        begun = [n for n, fact in enumerate(self.facts) if isinstance(fact, BeginFact)]
-        since = self.facts[max(begun, default=0) :]
-        return (fact for fact in since if isinstance(fact, kind))
+        begins = [n for n, fact in enumerate(self.facts) if isinstance(fact, BeginFact)]
+        since_begin = self.facts[max(begins, default=0) :]
+        return (fact for fact in since_begin if isinstance(fact, kind))
 
 
 def load(path: Path | str) -> Check:
@@ -128,22 +128,22 @@ def load(path: Path | str) -> Check:
     Raises:
         ReportError: The directory holds no check, or its specification cannot be used.
     """
-    place = Path(path)
-    if not (place / CHECK).exists():
+    directory = Path(path)
+    if not (directory / CHECK).exists():
         raise ReportError(
-            f"{place}: holds no check (it has no {CHECK}); name a directory that "
-            f"stepbench regression made"
+            f"{directory}: holds no check (it has no {CHECK}); give a directory that "
+            f"stepbench regression wrote"
         )
     try:
-        spec = read_record(place / CHECK, CheckSpec, SCHEMA)
+        spec = read_record(directory / CHECK, CheckSpec, SCHEMA)
     except (DamageError, FileNotFoundError) as error:
-        remedy = "" if isinstance(error, DamageError) and error.newer else "; begin a new check"
+        remedy = "" if isinstance(error, DamageError) and error.newer else "; start a new check"
         raise ReportError(f"{error}{remedy}") from None
     problems: list[str] = []
-    lines = [*_lines(place / PAIRS, _pair_line, problems)]
-    facts = tuple(_lines(place / FACTS, _fact, problems))
+    lines = [*_lines(directory / PAIRS, _pair_line, problems)]
+    facts = tuple(_lines(directory / FACTS, _fact, problems))
     return Check(
-        path=place,
+        path=directory,
         spec=spec,
         pairs=tuple(pair(line) for line in lines if isinstance(line, PairLine)),
         failures=tuple(line for line in lines if isinstance(line, FailedPairLine)),
@@ -165,7 +165,7 @@ def _lines(file: Path, parse: Callable[[str, bytes], Line], problems: list[str])
     except FileNotFoundError:
         return
     except DamageError as error:
-        problems.append(f"{file.name} {error.fault}, and counts for nothing.")
+        problems.append(f"{file.name} {error.fault}; the file is ignored.")
         return
     lines = content.split(b"\n")
     for number, line in enumerate(lines, start=1):
@@ -175,7 +175,7 @@ def _lines(file: Path, parse: Callable[[str, bytes], Line], problems: list[str])
             yield parse(f"{file.name}, line {number}", line)
         except DamageError as error:
             if number < len(lines) or not is_cut_off(line):
-                problems.append(f"{error}; the line counts for nothing.")
+                problems.append(f"{error}; the line is ignored.")
 
 
 class _AnyPairLine(Record, frozen=True, kw_only=True):
@@ -201,7 +201,7 @@ def pair(line: PairLine) -> Pair:
         stage=line.stage,
         base=base,
         head=head,
-        disturbed=line.disturbed,
+        interference=line.interference,
         sides=line.sides,
     )
 
@@ -216,11 +216,11 @@ def faster_half(turns: TurnSeries, side: SideName) -> dict[str, float]:
         turns: A pair's turns.
         side: `base` or `head`.
     """
-    own = np.asarray([each == side for each in turns.side])
-    steps = np.asarray(turns.steps, dtype=np.float64)[own]
+    of_side = np.asarray([name == side for name in turns.side])
+    steps = np.asarray(turns.steps, dtype=np.float64)[of_side]
 
     def per_step(values: Sequence[float]) -> NDArray[np.float64]:
-        totals: NDArray[np.float64] = np.asarray(values, dtype=np.float64)[own]
+        totals: NDArray[np.float64] = np.asarray(values, dtype=np.float64)[of_side]
         return np.asarray(totals / steps, dtype=np.float64)
 
     step = per_step(turns.elapsed_s)

@@ -19,9 +19,9 @@ from stepbench_reports.analysis.stats import UNKNOWN, Interval
 Key = TypeVar("Key")
 ERROR = 0.01
 """The approximate error rate of the screen, in each direction."""
-LEAST_PAIRS = 6
+MIN_PAIRS = 6
 """The fewest pairs that a row is screened by: as many as a 95 % interval needs."""
-MOST_PAIRS = 24
+MAX_PAIRS = 24
 """The most pairs that a row is screened by."""
 USUAL_SPREAD, USUAL_PAIRS = 0.015, 4
 """The usual spread of changes on a shared machine, and its weight as a number of pairs. Without
@@ -50,57 +50,60 @@ def spread(changes: ArrayLike) -> float:
     """The standard deviation of changes, shrunk towards `USUAL_SPREAD` if changes are few."""
     values = np.asarray(changes, dtype=np.float64)
     deviations = float(((values - values.mean()) ** 2).sum()) if values.size else 0.0
-    known = USUAL_PAIRS * USUAL_SPREAD**2 + deviations
-    return math.sqrt(known / (USUAL_PAIRS + max(0, values.size - 1)))
+    total = USUAL_PAIRS * USUAL_SPREAD**2 + deviations
+    return math.sqrt(total / (USUAL_PAIRS + max(0, values.size - 1)))
 
 
-def screen(changes: ArrayLike, smallest: float, most: int = MOST_PAIRS) -> Screened:
+def screen(changes: ArrayLike, smallest: float, max_pairs: int = MAX_PAIRS) -> Screened:
     """Screens a row: the first decision that is reached as pairs are added in order.
 
     Args:
         changes: The row's changes, in the order in which the pairs were taken.
         smallest: The smallest effect that the check looks for, a share of the step.
-        most: The most pairs that the row is given.
+        max_pairs: The most pairs that the row is given.
     """
     values = np.asarray(changes, dtype=np.float64)
-    for count in range(LEAST_PAIRS, values.size + 1):
-        found = _after(values[:count], smallest, most)
-        if found is not Screened.UNDECIDED:
-            return found
+    for count in range(MIN_PAIRS, values.size + 1):
+        result = _screen_all(values[:count], smallest, max_pairs)
+        if result is not Screened.UNDECIDED:
+            return result
     return Screened.UNDECIDED
 
 
-def _after(values: NDArray[np.float64], smallest: float, most: int) -> Screened:
+def _screen_all(values: NDArray[np.float64], smallest: float, max_pairs: int) -> Screened:
     """Screens a row by exactly these pairs.
 
     Runs two of Wald's sequential probability ratio tests (Wald, Sequential Analysis, 1947, chapter
     3): no change against a change of the smallest effect, in either direction, with the spread
     estimated so far. Flagged rows are measured again, so errors cost time or power and never cause
     a false alarm. After the last pair, a direction that is likelier than no change is flagged. A
-    row whose spread would need more than `most` pairs is not given more.
+    row whose spread would need more than `max_pairs` pairs is not given more.
     """
     count = values.size
     variance = spread(values) ** 2
-    bound = math.log((1 - ERROR) / ERROR)
-    last, hopeless = count >= most, 2 * bound * variance / smallest**2 > most
+    threshold = math.log((1 - ERROR) / ERROR)
+    last = count >= max_pairs
+    too_noisy = 2 * threshold * variance / smallest**2 > max_pairs
     ratios = {
-        word: smallest / variance * (direction * float(values.sum()) - count * smallest / 2)
-        for word, direction in ((Screened.SLOWER, 1.0), (Screened.FASTER, -1.0))
+        result: smallest / variance * (direction * float(values.sum()) - count * smallest / 2)
+        for result, direction in ((Screened.SLOWER, 1.0), (Screened.FASTER, -1.0))
     }
-    likelier = max(ratios, key=lambda word: ratios[word])
-    if ratios[likelier] > (0.0 if last else bound):
+    likelier = max(ratios, key=lambda result: ratios[result])
+    if ratios[likelier] > (0.0 if last else threshold):
         return likelier
-    if ratios[likelier] <= -bound:
+    if ratios[likelier] <= -threshold:
         return Screened.CLEAR
-    if not (last or hopeless):
+    if not (last or too_noisy):
         return Screened.UNDECIDED
-    seen = centre(values)  # a change of varying size can still be clearly large
-    if seen.low > smallest:
+    interval = centre(values)  # a change of varying size can still be clearly large
+    if interval.low > smallest:
         return Screened.SLOWER
-    return Screened.FASTER if seen.high < -smallest else Screened.TOO_NOISY
+    return Screened.FASTER if interval.high < -smallest else Screened.TOO_NOISY
 
 
-def pairs_to_confirm(changes: ArrayLike, smallest: float, rows: int, most: int = MOST_PAIRS) -> int:
+def pairs_to_confirm(
+    changes: ArrayLike, smallest: float, rows: int, max_pairs: int = MAX_PAIRS
+) -> int:
     """The number of fresh pairs that confirm a flagged row.
 
     The screen's pairs, which are not used again, fix the number before fresh pairs are taken. The
@@ -112,15 +115,16 @@ def pairs_to_confirm(changes: ArrayLike, smallest: float, rows: int, most: int =
         changes: The row's changes in the screen's pairs.
         smallest: The smallest effect that the check looks for, a share of the step.
         rows: The number of rows that are confirmed together.
-        most: The most pairs that the row is given, unless the smallest p-value needs more.
+        max_pairs: The most pairs that the row is given, unless the smallest p-value needs more.
     """
     level = ALPHA / rows
-    least = math.ceil(-math.log2(level)) + 1
-    seen = centre(changes)
-    sure = max(seen.low, -seen.high) if math.isfinite(seen.low) else 0.0
-    wanted = float(special.ndtri(1 - level) + special.ndtri(POWER))
-    needed = (wanted * spread(changes) / (max(smallest, sure) - MARGIN)) ** 2 * math.pi / 3
-    return max(least, min(math.ceil(needed) + 2, most))
+    min_pairs = math.ceil(-math.log2(level)) + 1
+    interval = centre(changes)
+    near_end = max(interval.low, -interval.high) if math.isfinite(interval.low) else 0.0
+    effect = max(smallest, near_end) - MARGIN
+    quantiles = float(special.ndtri(1 - level) + special.ndtri(POWER))
+    needed = (quantiles * spread(changes) / effect) ** 2 * math.pi / 3
+    return max(min_pairs, min(math.ceil(needed) + 2, max_pairs))
 
 
 def p_slower(changes: ArrayLike) -> float:
@@ -131,8 +135,8 @@ def p_slower(changes: ArrayLike) -> float:
     values = np.asarray(changes, dtype=np.float64) - MARGIN
     if not values.size:
         return 1.0
-    found = stats.wilcoxon(values, alternative="greater", method="exact")
-    return float(found.pvalue)
+    result = stats.wilcoxon(values, alternative="greater", method="exact")
+    return float(result.pvalue)
 
 
 def p_faster(changes: ArrayLike) -> float:
@@ -178,9 +182,9 @@ def centre(changes: ArrayLike, confidence: float = 0.95) -> Interval:
 
 def _signed_ranks(count: int) -> NDArray[np.float64]:
     """The probabilities of the signed-rank sums 0, 1, 2, ... of `count` symmetric values."""
-    chances = np.ones(1)
+    probabilities = np.ones(1)
     for rank in range(1, count + 1):
         step = np.zeros(rank + 1)
         step[[0, rank]] = 0.5
-        chances = np.convolve(chances, step)
-    return chances
+        probabilities = np.convolve(probabilities, step)
+    return probabilities

@@ -20,7 +20,7 @@ STYLES = {
     Verdict.INCONCLUSIVE: "yellow",
     None: "dim",
 }
-_ENDINGS = {REGRESSION: "bold red", NOT_MEASURED: "bold yellow", 0: "bold green"}
+_HEADLINE_STYLES = {REGRESSION: "bold red", NOT_MEASURED: "bold yellow", 0: "bold green"}
 
 
 def show(decision: Decision, console: Console) -> None:
@@ -31,7 +31,7 @@ def show(decision: Decision, console: Console) -> None:
         console: The console to print on.
     """
     console.print()
-    headline = Text(words.headline(decision), style=_ENDINGS[decision.exit_code])
+    headline = Text(words.headline(decision), style=_HEADLINE_STYLES[decision.exit_code])
     console.print(headline, soft_wrap=True)
     console.print()
     if decision.findings:
@@ -48,8 +48,9 @@ def _table(decision: Decision) -> Table:
     for head in ("base,\nms", "head,\nms", "change, share of\nthe step", "spread", "pairs"):
         table.add_column(Text(head), justify="right", no_wrap=True)
     table.add_column("verdict")
-    for each in decision.findings:
-        table.add_row(*map(Text, _cells(each, names)), _verdict(each), style=_style(each))
+    for finding in decision.findings:
+        cells = map(Text, _cells(finding, names))
+        table.add_row(*cells, _verdict(finding), style=_style(finding))
     return table
 
 
@@ -69,8 +70,8 @@ def _style(finding: Finding) -> str:
 
 def _verdict(finding: Finding) -> Text:
     word = words.SIGNS[finding.verdict]
-    told = word if finding.reason is None else f"{word}: {finding.reason}"
-    return Text(told, style=STYLES[finding.verdict])
+    text = word if finding.reason is None else f"{word}: {finding.reason}"
+    return Text(text, style=STYLES[finding.verdict])
 
 
 def _lines(decision: Decision) -> Iterator[Text]:
@@ -78,22 +79,24 @@ def _lines(decision: Decision) -> Iterator[Text]:
         yield Text.assemble(
             f"{fact.case}: ", (fact.what, STYLES[fact.verdict]), f": {fact.sentence}"
         )
-    for each in decision.unmeasured:
-        yield Text.assemble(f"{each.case}: ", ("not compared", "yellow"), f": {each.reason}")
-    for case in dict.fromkeys(each.row.case for each in decision.regressions):
+    for unmeasured in decision.unmeasured:
+        yield Text.assemble(
+            f"{unmeasured.case}: ", ("not compared", "yellow"), f": {unmeasured.reason}"
+        )
+    for case in dict.fromkeys(finding.row.case for finding in decision.regressions):
         yield from _operators(decision, case)
     for caveat in words.caveats(decision):
         yield Text(caveat, style="dim")
 
 
 def _operators(decision: Decision, case: str) -> Iterator[Text]:
-    blamed = decision.blamed(case)
-    phase = None if blamed is None else blamed.row.what
-    found = attribution.grown(decision.check, case, phase)
-    if found is None or found.empty:
+    main_phase = decision.main_phase(case)
+    phase = None if main_phase is None else main_phase.row.what
+    operators = attribution.grown(decision.check, case, phase)
+    if operators is None or operators.empty:
         return
-    yield Text(f"what grew in {case}, µs a step:")
-    for row in found.to_dict("records"):
+    yield Text(f"slower operators in {case}, µs per step:")
+    for row in operators.to_dict("records"):
         yield Text(
             f"  {row['phase']}  {row['operator']}  {row['base_s'] * 1e6:,.0f} to "
             f"{row['head_s'] * 1e6:,.0f} ({row['grown_s'] * 1e6:+,.0f})"

@@ -29,10 +29,10 @@ def change(share: float) -> str:
 
 def change_range(interval: Interval) -> str:
     """Formats a change with its interval: `+4.8 % (+4.1 to +5.6)`."""
-    told = change(interval.value)
-    if not told or not math.isfinite(interval.low):
-        return told
-    return f"{told} ({interval.low * 100:+.1f} to {interval.high * 100:+.1f})"
+    text = change(interval.value)
+    if not text or not math.isfinite(interval.low):
+        return text
+    return f"{text} ({interval.low * 100:+.1f} to {interval.high * 100:+.1f})"
 
 
 def name(case: str) -> str:
@@ -47,26 +47,29 @@ class Names:
     Attributes:
         common: The parts that all names share, with a `*` for each part that differs:
             `convnet-cpu-*-w0-off-fp32`; empty for one case, or names of unequally many parts.
-        own: By case, the parts of its name that differ: `b4`; empty if `common` is.
+        differing: By case, the parts of its name that differ: `b4`; empty if `common` is.
     """
 
     common: str
-    own: Mapping[str, str]
+    differing: Mapping[str, str]
 
     def __getitem__(self, case: str) -> str:
         """A case's short name for the column, or the suite's name."""
-        return self.own.get(case) or name(case)
+        return self.differing.get(case) or name(case)
 
 
 def names(cases: Sequence[str]) -> Names:
     """Splits cases' names into common and differing parts, for a table's column."""
     parts = [case.split("-") for case in cases]
-    if len(cases) < 2 or len({len(each) for each in parts}) > 1:
+    if len(cases) < 2 or len({len(name_parts) for name_parts in parts}) > 1:
         return Names("", {})
-    differ = [len(set(each)) > 1 for each in zip(*parts, strict=True)]
+    differ = [len(set(values)) > 1 for values in zip(*parts, strict=True)]
     common = "-".join("*" if d else part for d, part in zip(differ, parts[0], strict=True))
-    own = ("-".join(part for d, part in zip(differ, each, strict=True) if d) for each in parts)
-    return Names(common, dict(zip(cases, own, strict=True)))
+    differing = (
+        "-".join(part for d, part in zip(differ, name_parts, strict=True) if d)
+        for name_parts in parts
+    )
+    return Names(common, dict(zip(cases, differing, strict=True)))
 
 
 def row_name(finding: Finding) -> str:
@@ -83,32 +86,32 @@ def headline(decision: Decision) -> str:
     if code == REGRESSION:
         return f"Regression: {'; '.join(_regressions(decision))}."
     if code == NOT_MEASURED:
-        return f"Could not tell: {_why_nothing(decision)}."
-    better = [each for each in decision.improvements if each.row.what == STEP]
+        return f"Could not tell: {_why_undecided(decision)}."
+    faster = [f for f in decision.improvements if f.row.what == STEP]
     start = "No regression"
-    if better:
-        best = better[0]
-        start += f", and {count(len(better), 'step')} faster ({name(best.row.case)} by "
+    if faster:
+        best = faster[0]
+        start += f", and {count(len(faster), 'step')} faster ({name(best.row.case)} by "
         start += f"{change(-best.change.value).lstrip('+')})"
     return f"{start}: {tally(decision)}."
 
 
 def _regressions(decision: Decision) -> Iterator[str]:
-    found = decision.regressions
-    steps = [each for each in found if each.row.what == STEP]
-    shown = steps or found
+    findings = decision.regressions
+    steps = [finding for finding in findings if finding.row.what == STEP]
+    shown = steps or findings
     if shown:
         worst = shown[0]
-        told = f"{name(worst.row.case)} is {change_range(worst.change)} slower"
+        text = f"{name(worst.row.case)} is {change_range(worst.change)} slower"
         if worst.row.what != STEP:
-            told = f"{worst.row.what} of {name(worst.row.case)} takes {change_range(worst.change)}"
-            told += " of the step more"
-        blamed = decision.blamed(worst.row.case)
-        if blamed is not None and worst.row.what == STEP:
-            told += f", most of it in {blamed.row.what}"
-        yield told.replace("+", "", 1)
-    told_of = {SUITE, shown[0].row.case if shown else SUITE}
-    others = len({each.row.case for each in found} - told_of)
+            text = f"{worst.row.what} of {name(worst.row.case)} is slower by "
+            text += f"{change_range(worst.change)} of the step"
+        main_phase = decision.main_phase(worst.row.case)
+        if main_phase is not None and worst.row.what == STEP:
+            text += f", most of it in {main_phase.row.what}"
+        yield text.replace("+", "", 1)
+    named_cases = {SUITE, shown[0].row.case if shown else SUITE}
+    others = len({finding.row.case for finding in findings} - named_cases)
     if others > 0:
         yield f"{others} more {'case is' if others == 1 else 'cases are'} slower"
     exact = [fact for fact in decision.facts if fact.verdict is Verdict.REGRESSION]
@@ -117,26 +120,25 @@ def _regressions(decision: Decision) -> Iterator[str]:
         yield f"{exact[0].case}: {exact[0].sentence}{more}"
 
 
-def _why_nothing(decision: Decision) -> str:
-    open_ = [each for each in decision.findings if each.unconfirmed and each.row.what == STEP]
-    if open_:
-        worst = max(open_, key=lambda each: each.change.value)
+def _why_undecided(decision: Decision) -> str:
+    unconfirmed = [f for f in decision.findings if f.unconfirmed and f.row.what == STEP]
+    if unconfirmed:
+        worst = max(unconfirmed, key=lambda f: f.change.value)
         return f"{name(worst.row.case)} {worst.reason}"
-    if any(fact.why == "interrupted" for fact in decision.check.last(EndFact)):
+    if any(fact.why == "interrupted" for fact in decision.check.facts_since_begin(EndFact)):
         return f"interrupted ({tally(decision)})"
     if decision.unmeasured and not decision.findings:
         return f"{decision.unmeasured[0].case}: {decision.unmeasured[0].reason}"
-    reasons = [each.reason for each in decision.findings if each.row.what == STEP and each.reason]
+    reasons = [f.reason for f in decision.findings if f.row.what == STEP and f.reason]
     return reasons[0] if reasons else "no pair was measured"
 
 
 def tally(decision: Decision) -> str:
     """The number of cases, of rows by verdict, and of cases that were not compared."""
-    cases = {each.row.case for each in decision.findings if each.row.case != SUITE}
-    judged = [each for each in decision.findings if each.verdict is not None]
+    cases = {finding.row.case for finding in decision.findings if finding.row.case != SUITE}
     parts = [count(len(cases), "case")]
     for verdict in Verdict:
-        number = sum(each.verdict is verdict for each in judged)
+        number = sum(finding.verdict is verdict for finding in decision.findings)
         if number:
             parts.append(f"{count(number, 'row')} {SIGNS[verdict]}")
     if decision.unmeasured:
@@ -156,36 +158,35 @@ def caveats(decision: Decision) -> Iterator[str]:
     yield from check.problems
     if check.spec.environments:
         yield (
-            "The sides ran in two environments, each of whose processes had a parent of its own: "
-            "where the libraries lie in memory is not the same for both sides of a pair, which "
-            "raises the spread from pair to pair."
+            "The sides ran in two environments, so libraries are at different memory addresses in "
+            "base and head. This raises the spread from pair to pair."
         )
-    ended = list(check.last(EndFact))
-    if ended and ended[-1].why == "budget":
+    ends = list(check.facts_since_begin(EndFact))
+    if ends and ends[-1].why == "budget":
         yield (
-            f"The time was up ({ended[-1].budget_s:g} s): {undecided(decision)}; "
-            f"go on with --resume, or give it more by --budget."
+            f"The time limit was reached ({ends[-1].budget_s:g} s): {undecided(decision)}. "
+            f"Continue with --resume, and with a larger --budget if needed."
         )
-    if any(True for _ in check.found(ScreenedFact)):
+    if any(True for _ in check.facts_of(ScreenedFact)):
         yield (
-            "Screening was ended for want of time, so that what it had flagged could be confirmed; "
-            "a new check with more --budget decides about the rest."
+            "Screening ended early, to leave time to confirm the rows that it had flagged. For the "
+            "other rows, start a new check with a larger --budget."
         )
     if decision.inconclusive:
         yield (
-            "What is too noisy to tell may be told with a longer --pair-time or a larger "
-            "--min-effect, and on a machine that does nothing else."
+            "To decide rows that are too noisy, use a longer --pair-time, a larger --min-effect, "
+            "or a machine that does nothing else."
         )
-    for fact in check.found(ParityFact):
+    for fact in check.facts_of(ParityFact):
         if fact.head not in {"pass", "fail"}:
-            yield f"{fact.cases[0]}: its parity was not told: {fact.reason}"
-    if ended and ended[-1].why == "interrupted":
-        yield f"The check was interrupted: {undecided(decision)}; go on with --resume."
-    disturbed = sum(pair.disturbed for pair in check.pairs)
-    if disturbed:
+            yield f"{fact.cases[0]}: parity is unknown: {fact.reason}"
+    if ends and ends[-1].why == "interrupted":
+        yield f"The check was interrupted: {undecided(decision)}. Continue with --resume."
+    discarded = sum(pair.interference for pair in check.pairs)
+    if discarded:
         yield (
-            f"{disturbed} of {count(len(check.pairs), 'pair')} set aside: others on the machine "
-            f"disturbed them, by a rule that does not know how they came out."
+            f"{discarded} of {count(len(check.pairs), 'pair')} discarded, because other processes "
+            f"used the machine meanwhile. A pair's result plays no part in this."
         )
 
 

@@ -19,23 +19,23 @@ def write(check: Check) -> Decision:
     Raises:
         ReportError: A file cannot be written.
     """
-    found = decision.decide(check)
-    with _report_errors(check.path / VERDICT) as place:
-        write_record(place, decision.verdict_file(found), indented=True)
-    with _report_errors(check.path / REPORT) as place, atomic_write(place) as beside:
-        beside.write_bytes(markdown.render(found).encode())
-    with _report_errors(check.path / JUNIT) as place, atomic_write(place) as beside:
-        beside.write_bytes(junit.render(found))
-    return found
+    decided = decision.decide(check)
+    with _report_errors(check.path / VERDICT) as path:
+        write_record(path, decision.verdict_file(decided), indented=True)
+    with _report_errors(check.path / REPORT) as path, atomic_write(path) as temporary:
+        temporary.write_bytes(markdown.render(decided).encode())
+    with _report_errors(check.path / JUNIT) as path, atomic_write(path) as temporary:
+        temporary.write_bytes(junit.render(decided))
+    return decided
 
 
 @contextmanager
-def _report_errors(place: Path) -> Iterator[Path]:
+def _report_errors(path: Path) -> Iterator[Path]:
     """Converts an `OSError` from writing a file into a `ReportError` with the remedy."""
     try:
-        yield place
+        yield path
     except OSError as error:
         raise ReportError(
-            f"{place}: cannot be written ({error.strerror}); make room, or copy the run to a "
-            f"directory that can be written"
+            f"{path}: cannot be written ({error.strerror}); free disk space, or copy the check to "
+            f"a directory that can be written"
         ) from error

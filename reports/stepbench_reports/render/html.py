@@ -16,8 +16,10 @@ from stepbench_reports import figures
 from stepbench_reports.figures import Picture
 from stepbench_reports.read.run import Run
 from stepbench_reports.render.markdown import TEMPLATES, content
+from stepbench_reports.render.term_links import linked
 from stepbench_reports.sections import tables
 from stepbench_reports.wording import summary
+from stepbench_reports.wording.glossary import GLOSSARY
 
 CASES_BYTES = 2_000_000
 """The maximum size of the rows of the table of cases, bytes: more than a thousand rows."""
@@ -26,18 +28,18 @@ _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable(["table", "striketh
 
 def render(
     run: Run,
-    told: Mapping[str, Any] | None = None,
+    variables: Mapping[str, Any] | None = None,
     pictures: Iterable[Picture] | None = None,
 ) -> str:
     """Renders a run as an HTML page.
 
     Args:
         run: The run.
-        told: The run's `render.markdown.content`; computed if `None`.
+        variables: The run's `render.markdown.content`; computed if `None`.
         pictures: The run's figures; drawn if `None`.
     """
-    told = content(run) if told is None else told
-    whole = None if told["cases"] is None else tables.cases(run, CASES_BYTES)
+    variables = content(run) if variables is None else variables
+    all_cases = None if variables["cases"] is None else tables.cases(run, CASES_BYTES)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -45,10 +47,13 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"block": block, "inline": inline, "table": table, "data": data}
+    environment.filters |= {
+        "block": block, "inline": inline, "table": table, "data_url": data_url, "linked": linked,
+    }  # fmt: skip
     return environment.get_template("report.html.j2").render(
-        {**told, "cases": whole},
+        {**variables, "cases": all_cases},
         plain_title=summary.title(run),
+        glossary=GLOSSARY,
         pictures=list(figures.pictures(run) if pictures is None else pictures),
     )
 
@@ -63,16 +68,16 @@ def inline(markdown: str) -> Markup:
     return Markup(_MARKDOWN.renderInline(markdown))  # noqa: S704  # markdown-it escapes raw HTML
 
 
-def table(lines: Sequence[str], kind: str) -> Markup:
+def table(lines: Sequence[str], css_class: str) -> Markup:
     """Converts a Markdown table to HTML, with classes instead of inline styles."""
-    made = _MARKDOWN.render("\n".join(lines))
-    made = made.replace('<th style="text-align:right">', '<th class="right" scope="col">')
-    made = made.replace('<th style="text-align:left">', '<th scope="col">')
-    made = made.replace('<td style="text-align:right">', '<td class="right">')
-    made = made.replace('<td style="text-align:left">', "<td>")
-    return Markup(made.replace("<table>", f'<table class="{kind}">', 1))  # noqa: S704  # see `block`
+    html = _MARKDOWN.render("\n".join(lines))
+    html = html.replace('<th style="text-align:right">', '<th class="right" scope="col">')
+    html = html.replace('<th style="text-align:left">', '<th scope="col">')
+    html = html.replace('<td style="text-align:right">', '<td class="right">')
+    html = html.replace('<td style="text-align:left">', "<td>")
+    return Markup(html.replace("<table>", f'<table class="{css_class}">', 1))  # noqa: S704  # see `block`
 
 
-def data(picture: Picture) -> str:
+def data_url(picture: Picture) -> str:
     """A picture as a `data:` URL."""
     return "data:image/svg+xml;base64," + base64.b64encode(picture.svg.encode()).decode()

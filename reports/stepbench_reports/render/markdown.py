@@ -32,12 +32,12 @@ HEADLINE_CHARACTERS = 1_600
 """The maximum length of the headline."""
 
 
-def render(run: Run, told: Mapping[str, Any] | None = None) -> str:
+def render(run: Run, variables: Mapping[str, Any] | None = None) -> str:
     """Renders a run as Markdown, with fewer than 65,000 characters.
 
     Args:
         run: The run.
-        told: The run's `content`; computed if `None`.
+        variables: The run's `content`; computed if `None`.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -46,7 +46,9 @@ def render(run: Run, told: Mapping[str, Any] | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    text = environment.get_template("report.md.j2").render(content(run) if told is None else told)
+    text = environment.get_template("report.md.j2").render(
+        content(run) if variables is None else variables
+    )
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
@@ -54,7 +56,7 @@ def content(run: Run) -> dict[str, Any]:
     """Makes the variables of the templates: pieces of Markdown with untrusted text escaped."""
     measured = run.measured
     failed = summary.failed(run)
-    reasons, untold = within(FAILURES_BYTES, [_failure(m) for m in failed])
+    reasons, omitted = within(FAILURES_BYTES, [_failure(m) for m in failed])
     return {
         "title": escaped(summary.title(run)),
         "headline": escaped(headline(run), HEADLINE_CHARACTERS),
@@ -65,41 +67,41 @@ def content(run: Run) -> dict[str, Any]:
         "cases": tables.cases(run) if any(m.axes for m in run.measurements) else None,
         "medians": summary.MEDIANS,
         "speedups": bool(run.speedups),
-        "bounds": any(m.bound is not None for m in measured),
+        "bottlenecks": any(m.bottleneck is not None for m in measured),
         "notes": [escaped(note) for note in caveats.caveats(run)],
         "failed": reasons,
-        "untold": untold,
+        "omitted": omitted,
         "outputs": _outputs(failed),
         "sections": sections.collect(run),
         "clocks": {m.clock for m in measured},
         "isolated": any(m.isolated for m in measured),
-        "overhead": _overhead([m for m in measured if not m.isolated]),
+        "lap_cost": _lap_cost([m for m in measured if not m.isolated]),
         "facts": [(name, escaped(value)) for name, value in _facts(run) if value],
         "command": code(run.facts.command),
     }
 
 
 def _failure(measurement: Measurement) -> str:
-    reason = escaped(measurement.reason or "no reason is recorded")
+    reason = escaped(measurement.reason or "reason not recorded")
     return f"- {code(measurement.id)} **{escaped(summary.status(measurement.status))}**: {reason}"
 
 
 def _outputs(failed: Sequence[Measurement]) -> list[tuple[str, str]]:
     """The id and the end of the output of each failed case, as many as fit."""
-    told, room = [], DETAIL_CHARACTERS
+    outputs, remaining = [], DETAIL_CHARACTERS
     for measurement in failed:
         detail = (measurement.detail or "").strip()
         if not detail:
             continue
-        end = detail[-DETAIL_CHARACTERS // 2 :]
-        room -= len(end)
-        if room < 0:
+        tail = detail[-DETAIL_CHARACTERS // 2 :]
+        remaining -= len(tail)
+        if remaining < 0:
             break
-        told.append((html.escape(measurement.id), fenced(end)))
-    return told
+        outputs.append((html.escape(measurement.id), fenced(tail)))
+    return outputs
 
 
-def _overhead(measured: Sequence[Measurement]) -> str:
+def _lap_cost(measured: Sequence[Measurement]) -> str:
     """The range of the ratios of steps with laps to steps without, in words; empty if unknown."""
     ratios = [m.lapped_per_bare for m in measured if math.isfinite(m.lapped_per_bare)]
     if not ratios:
@@ -111,26 +113,26 @@ def _overhead(measured: Sequence[Measurement]) -> str:
 def _facts(run: Run) -> Iterator[tuple[str, str]]:
     """Yields the names and texts of further facts of the run."""
     facts = run.facts
-    yield "run", f"{facts.id}, started {facts.started or 'at a time that is not recorded'}"
+    yield "run", f"{facts.id}, started {facts.started or 'at an unknown time'}"
     yield "stepbench", facts.stepbench
     system = None if facts.machine is None else facts.machine.system
     yield "machine", f"{summary.machine(run)}, {system or 'system not recorded'}"
-    yield "packages", _spoken(facts.packages)
-    # These options do not apply to pytest-benchmark, which samples by rules of its own.
-    yield "sampling", _spoken(asdict(facts.sampling)) if facts.stepbench else ""
+    yield "packages", _in_words(facts.packages)
+    # These options do not apply to pytest-benchmark, which has its own rules for sampling.
+    yield "sampling", _in_words(asdict(facts.sampling)) if facts.stepbench else ""
     measured = [m.findings for m in run.measured if m.findings is not None]
-    yield "model", _different(findings.model for findings in measured)
-    yield "settings", _different(findings.settings for findings in measured)
-    yield "clock", _different(findings.clock for findings in measured)
+    yield "model", _distinct(findings.model for findings in measured)
+    yield "settings", _distinct(findings.settings for findings in measured)
+    yield "clock", _distinct(findings.clock for findings in measured)
 
 
-def _different(records: Iterable[Record]) -> str:
-    """The distinct facts of cases in words, at most `MOST_NAMED` of them."""
-    different = dict.fromkeys(_spoken(asdict(record)) for record in records)
-    return "; or ".join(filter(None, list(different)[: summary.MOST_NAMED]))
+def _distinct(records: Iterable[Record]) -> str:
+    """The distinct facts of cases in words, at most `MAX_NAMED` of them."""
+    texts = dict.fromkeys(_in_words(asdict(record)) for record in records)
+    return "; or ".join(filter(None, list(texts)[: summary.MAX_NAMED]))
 
 
-def _spoken(facts: Mapping[str, object]) -> str:
+def _in_words(facts: Mapping[str, object]) -> str:
     """Formats facts on one line: `threads 2, seed 0`; durations get the unit `s`."""
     return ", ".join(
         f"{name.removesuffix('_s').replace('_', ' ')} {_plain(value)}{' s' * name.endswith('_s')}"

@@ -14,19 +14,20 @@ from stepbench_reports.schema.status import Status
 from stepbench_reports.wording import bottleneck, caveats, parity, quantity, summary
 from stepbench_reports.wording.headline import headline
 
-MOST_FAILURES = 20
+MAX_FAILURES = 20
 """The maximum number of failed cases that are explained; `report.md` has more."""
-BROKEN: Mapping[str, str] = {
+BOTTLENECK = "bottleneck"
+"""The head of the column that is left out if the table does not fit."""
+SPLIT_HEADS: Mapping[str, str] = {
     Phase.DATALOAD: "data-\nload",
     Phase.TRANSFER: "trans-\nfer",
     Phase.BACKWARD: "back-\nward",
     Phase.OPTIMIZER: "opti-\nmizer",
     "samples/s": "samples\n/s",
     "speed-up": "speed-\nup",
+    BOTTLENECK: "bottle-\nneck",
 }
 """Column heads on two lines, used if single-line heads do not fit."""
-BOUND = "bound"
-"""The head of the column that is left out if the table does not fit."""
 _ASCII = str.maketrans({quantity.TIMES: "x", quantity.DASH: "-", "±": "+/-"})
 
 
@@ -50,35 +51,35 @@ class _Report:
     run: Run
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
-        write = _in_ascii if options.ascii_only else str
-        for part in self._paragraphs(write, options.max_width):
+        encode = _in_ascii if options.ascii_only else str
+        for part in self._paragraphs(encode, options.max_width):
             yield Text()
             yield from part
 
     def _paragraphs(
-        self, write: Callable[[str], str], width: int
+        self, encode: Callable[[str], str], width: int
     ) -> Iterator[list[RenderableType]]:
         run = self.run
-        where = f"{summary.machine(run)}; {summary.packages(run)}"
-        yield [Text(write(summary.title(run)), style="bold"), Text(write(where), style="dim")]
+        machine = f"{summary.machine(run)}; {summary.packages(run)}"
+        yield [Text(encode(summary.title(run)), style="bold"), Text(encode(machine), style="dim")]
         tried = [m for m in run.measurements if m.axes]
         if tried:
-            yield [Text(f"{summary.MEDIANS}:", style="dim"), _table(run, tried, write, width)]
-        failures = _failures(run, write)
+            yield [Text(f"{summary.MEDIANS}:", style="dim"), _table(run, tried, encode, width)]
+        failures = _failures(run, encode)
         if failures:
             yield failures
-        remarks = [Text(write(note), style="dim") for note in caveats.caveats(run)]
-        unmeasured = summary.missing(run)
-        if unmeasured is not None:
-            remarks.insert(
-                0, Text(write(f"{unmeasured}; go on by: {summary.resume(run)}"), "yellow")
+        notes = [Text(encode(note), style="dim") for note in caveats.caveats(run)]
+        missing = summary.missing(run)
+        if missing is not None:
+            notes.insert(
+                0, Text(encode(f"{missing}; measure them with: {summary.resume(run)}"), "yellow")
             )
-        if remarks:
-            yield list(remarks)
-        yield [Text(write(headline(run)), style="bold")]
+        if notes:
+            yield list(notes)
+        yield [Text(encode(headline(run)), style="bold")]
         profiled = summary.profiled(run)
         if profiled is not None:
-            yield [Text(write(profiled), style="dim")]
+            yield [Text(encode(profiled), style="dim")]
 
 
 def _in_ascii(text: str) -> str:
@@ -86,10 +87,10 @@ def _in_ascii(text: str) -> str:
 
 
 def _table(
-    run: Run, tried: list[Measurement], write: Callable[[str], str], width: int
+    run: Run, tried: list[Measurement], encode: Callable[[str], str], width: int
 ) -> RenderableType:
-    marks = [f" {summary.DISTURBED}" if m.disturbed else "" for m in tried]
-    labels = [write(summary.name(run, m) + mark) for m, mark in zip(tried, marks, strict=True)]
+    marks = [f" {summary.INTERFERENCE_MARK}" if m.interference else "" for m in tried]
+    labels = [encode(summary.name(run, m) + mark) for m, mark in zip(tried, marks, strict=True)]
     columns = {
         phase: quantity.aligned([_median(m, phase) for m in tried])
         for phase in (*run.phase_names, STEP)
@@ -99,28 +100,26 @@ def _table(
     ]
     if run.speedups:
         columns["speed-up"] = [
-            quantity.NOTHING if m.parity.lost else summary.speedup(run, m) for m in tried
+            quantity.NOTHING if m.parity.failed else summary.speedup(run, m) for m in tried
         ]
-    if any(m.parity.known for m in tried):
+    if any(m.parity.compared for m in tried):
         columns["parity"] = [parity.short(m.parity) for m in tried]
-
-    if any(m.bound is not None for m in tried):
-        columns[BOUND] = [bottleneck.short(m) for m in tried]
-
+    if any(m.bottleneck is not None for m in tried):
+        columns[BOTTLENECK] = [bottleneck.short(m) for m in tried]
     heads, gap = _layout(columns, width - max(map(len, labels)))
     columns = {name: columns[name] for name in heads}
     table = Table(box=None, padding=(0, 0, 0, gap), pad_edge=False, header_style="bold")
     table.add_column("case", overflow="fold", vertical="bottom")
     for name, cells in columns.items():
-        least = _width(heads[name], cells)
+        min_width = _width(heads[name], cells)
         # rich strips trailing spaces, which align the decimal points, unless the cells are as wide
         # as the column.
-        columns[name] = [write(cell.rjust(least)) for cell in cells]
-        head = Text(write(heads[name]), justify="right")
-        table.add_column(head, no_wrap=True, min_width=least, vertical="bottom")
+        columns[name] = [encode(cell.rjust(min_width)) for cell in cells]
+        head = Text(encode(heads[name]), justify="right")
+        table.add_column(head, no_wrap=True, min_width=min_width, vertical="bottom")
     for row, measurement in enumerate(tried):
         style = "" if measurement.ok else "yellow" if _unsupported(measurement) else "red"
-        style = "red" if measurement.parity.lost else style
+        style = "red" if measurement.parity.failed else style
         figures = (Text(cells[row]) for cells in columns.values())
         table.add_row(Text(labels[row]), *figures, style=style)
     return table
@@ -133,10 +132,10 @@ def _layout(columns: dict[str, list[str]], width: int) -> tuple[dict[str, str], 
     the narrowest is returned.
     """
     layouts = []
-    for names in (list(columns), [name for name in columns if name != BOUND]):
-        whole = {name: name for name in names}
-        broken = {name: BROKEN.get(name, name) for name in names}
-        layouts += [(whole, 2), (whole, 1), (broken, 2), (broken, 1)]
+    for names in (list(columns), [name for name in columns if name != BOTTLENECK]):
+        unsplit = {name: name for name in names}
+        split = {name: SPLIT_HEADS.get(name, name) for name in names}
+        layouts += [(unsplit, 2), (unsplit, 1), (split, 2), (split, 1)]
     for heads, gap in layouts:
         if sum(gap + _width(head, columns[name]) for name, head in heads.items()) <= width:
             return heads, gap
@@ -156,15 +155,15 @@ def _unsupported(measurement: Measurement) -> bool:
     return measurement.status == Status.UNSUPPORTED
 
 
-def _failures(run: Run, write: Callable[[str], str]) -> list[RenderableType]:
+def _failures(run: Run, encode: Callable[[str], str]) -> list[RenderableType]:
     failed = summary.failed(run)
-    told: list[RenderableType] = []
-    for measurement in failed[:MOST_FAILURES]:
+    lines: list[RenderableType] = []
+    for measurement in failed[:MAX_FAILURES]:
         line = Text.assemble(
             (summary.status(measurement.status), "yellow" if _unsupported(measurement) else "red"),
-            write(f"  {measurement.id}: {measurement.reason or 'no reason is recorded'}"),
+            encode(f"  {measurement.id}: {measurement.reason or 'reason not recorded'}"),
         )
-        told.append(line)
-    if len(failed) > MOST_FAILURES:
-        told.append(Text(f"{len(failed) - MOST_FAILURES} more failed: see report.md"))
-    return told
+        lines.append(line)
+    if len(failed) > MAX_FAILURES:
+        lines.append(Text(f"{len(failed) - MAX_FAILURES} more failed: see report.md"))
+    return lines

@@ -37,34 +37,34 @@ def write(run: Run) -> list[Path]:
     Raises:
         ReportError: A file cannot be written.
     """
-    told, drawn = markdown.content(run), list(figures.pictures(run))
+    variables, pictures = markdown.content(run), list(figures.pictures(run))
     texts = {
-        PAGE: html.render(run, told, drawn),
-        **{f"{FIGURES}/{picture.name}.svg": picture.svg for picture in drawn},
-        REPORT: markdown.render(run, told),
+        PAGE: html.render(run, variables, pictures),
+        **{f"{FIGURES}/{picture.name}.svg": picture.svg for picture in pictures},
+        REPORT: markdown.render(run, variables),
         PHASES: run.phases.to_csv(index=False, lineterminator="\n"),
     }
-    called = operators.frame(run)
-    if not called.empty:
-        texts[OPERATORS] = called.to_csv(index=False, lineterminator="\n")
+    operator_table = operators.frame(run)
+    if not operator_table.empty:
+        texts[OPERATORS] = operator_table.to_csv(index=False, lineterminator="\n")
     _remove_older(run.path, texts)
     written = [write_file(run.path / name, text.encode()) for name, text in texts.items()]
     return [*written, write_file(run.path / SAMPLES, _parquet(run))]
 
 
-def _remove_older(place: Path, texts: Mapping[str, str]) -> None:
+def _remove_older(directory: Path, texts: Mapping[str, str]) -> None:
     """Removes files of earlier reports that are not among `texts`: figures and `operators.csv`."""
-    older = [place / OPERATORS, *(place / FIGURES).glob("*.svg")]
-    for file in older:
-        if file.relative_to(place).as_posix() not in texts:
+    candidates = [directory / OPERATORS, *(directory / FIGURES).glob("*.svg")]
+    for file in candidates:
+        if file.relative_to(directory).as_posix() not in texts:
             file.unlink(missing_ok=True)
 
 
 def _parquet(run: Run) -> bytes:
     """`Run.samples` (every step of every case) in the Parquet format."""
-    file = io.BytesIO()
-    run.samples.to_parquet(file, index=False)
-    return file.getvalue()
+    buffer = io.BytesIO()
+    run.samples.to_parquet(buffer, index=False)
+    return buffer.getvalue()
 
 
 def write_file(path: Path, content: bytes) -> Path:
@@ -74,11 +74,11 @@ def write_file(path: Path, content: bytes) -> Path:
         ReportError: The file cannot be written.
     """
     try:
-        with atomic_write(path) as beside:
-            beside.write_bytes(content)
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(content)
     except OSError as error:
         raise ReportError(
-            f"{path}: cannot be written ({error.strerror}); make room, or copy the run to a "
-            f"directory that can be written"
+            f"{path}: cannot be written ({error.strerror}); free disk space, or copy the run to "
+            f"a writable directory"
         ) from error
     return path

@@ -113,7 +113,7 @@ class AxisInfo:
         short: Formats a value in the short words of an id.
         words: Formats a value in plain words.
         label: Formats a value's part of a case id; empty if the id omits the value.
-        said: True if reports also name the axis's default.
+        names_default: True if reports also name the axis's default.
         need: The condition under which the axis has a meaning; `None` if it always has one.
     """
 
@@ -121,16 +121,16 @@ class AxisInfo:
     short: Callable[[Any], str] = _plain
     words: Callable[[Any], str] = _plain
     label: Callable[[Any], str]
-    said: bool = True
+    names_default: bool = True
     need: Need | None = None
 
 
 def workload_label(spec: str) -> str:
     """Returns a workload's short name: `net` for `path/to/net.py:make` or `package.net:make`."""
-    place, colon, attribute = spec.rpartition(":")
+    module, colon, attribute = spec.rpartition(":")
     if not colon:
         return spec
-    stem = PurePath(place).stem if place.endswith(".py") else place.rpartition(".")[2]
+    stem = PurePath(module).stem if module.endswith(".py") else module.rpartition(".")[2]
     return stem if attribute == "make" else f"{stem}.{attribute}"
 
 
@@ -149,7 +149,7 @@ def _switch(name: str, words: str, heading: str, need: Need | None = None) -> Ax
         short=lambda value: name if value else f"no-{name}",
         words=lambda value: words if value else f"no {words}",
         label=lambda value: name if value else "",
-        said=False,
+        names_default=False,
         need=need,
     )
 
@@ -188,7 +188,7 @@ INFO: Mapping[str, AxisInfo] = {
         heading="loop",
         words=_one_of({"train": "training", "eval": "evaluation"}),
         label=lambda value: "" if value == "train" else str(value),
-        said=False,
+        names_default=False,
     ),
     "device": AxisInfo(heading="device", label=lambda value: str(value).replace(":", "")),
     "batch_size": AxisInfo(
@@ -199,7 +199,7 @@ INFO: Mapping[str, AxisInfo] = {
         short=_after("acc"),
         words=lambda value: "1 batch a step" if value == 1 else f"{value} batches a step",
         label=lambda value: "" if value == 1 else f"acc{value}",
-        said=False,
+        names_default=False,
         need=_TRAINS,
     ),
     "num_workers": AxisInfo(
@@ -213,7 +213,7 @@ INFO: Mapping[str, AxisInfo] = {
         short=_after("pf"),
         words=_after("prefetch factor "),
         label=lambda value: "" if value == 2 else f"pf{value}",
-        said=False,
+        names_default=False,
         need=_WORKERS,
     ),
     "persistent_workers": _switch("persistent", "persistent workers", "persistent", _WORKERS),
@@ -232,7 +232,7 @@ INFO: Mapping[str, AxisInfo] = {
             "dynamic {}",
         ),
         label=_one_of({"auto": "", "on": "dynamic", "off": "static"}),
-        said=False,
+        names_default=False,
         need=_COMPILES,
     ),
     "precision": AxisInfo(heading="precision", label=str),
@@ -241,7 +241,7 @@ INFO: Mapping[str, AxisInfo] = {
         heading="optimizer",
         words=_one_of({"own": "the workload's own optimizer"}, "{} optimizer"),
         label=lambda value: "" if value == "own" else str(value),
-        said=False,
+        names_default=False,
         need=_TRAINS,
     ),
 }
@@ -253,7 +253,7 @@ DEFAULTS: AxisValues = {
 """The default of each axis that has one."""
 
 if tuple(INFO) != Axes.__struct_fields__:  # pragma: no cover
-    raise AssertionError("the axes and what is known of them have come apart")
+    raise AssertionError("INFO does not describe the fields of Axes, in their order")
 
 
 def moot(axes: AxisValues) -> tuple[str, ...]:

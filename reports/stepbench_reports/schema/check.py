@@ -19,7 +19,7 @@ from stepbench_reports.schema.record import (
 )
 from stepbench_reports.schema.run import Settings
 
-SCHEMA = 1
+SCHEMA = 2
 """The format version of these files, increased when the meaning of their fields changes."""
 SideName: TypeAlias = Literal["base", "head"]
 SIDES: tuple[SideName, SideName] = ("base", "head")
@@ -54,13 +54,13 @@ class TurnOptions(Record, frozen=True, kw_only=True):
         steps: The minimum number of steps in a turn.
         total_s: The total length of all turns of a pair, seconds. The remaining noise is within
             pairs, not between them: doubling this length lowers the spread by a factor of 1.4.
-        least_rounds: The minimum number of rounds of four turns.
+        min_rounds: The minimum number of rounds of four turns.
     """
 
     seconds: Seconds = 0.03
     steps: Positive = 2
     total_s: Seconds = 2.0
-    least_rounds: Positive = 4
+    min_rounds: Positive = 4
 
 
 class CaseReason(Record, frozen=True, kw_only=True):
@@ -184,8 +184,8 @@ class PairLine(Record, frozen=True, kw_only=True):
         stage: `screen` or `confirm`.
         turns: The turns.
         sides: Facts of each side, taken after its last turn.
-        disturbance: The machine's state while the pair was measured.
-        disturbed: True if other processes kept the machine too busy for the pair to count.
+        machine_use: The machine's state while the pair was measured.
+        interference: True if other processes kept the machine too busy for the pair to count.
         elapsed_s: The duration of the pair, seconds, including building and warm-up.
     """
 
@@ -194,8 +194,8 @@ class PairLine(Record, frozen=True, kw_only=True):
     stage: Stage
     turns: TurnSeries
     sides: dict[SideName, SideEnd] = field(default_factory=dict)
-    disturbance: MachineUse | None = None
-    disturbed: bool
+    machine_use: MachineUse | None = None
+    interference: bool
     elapsed_s: Seconds = 0.0
 
 

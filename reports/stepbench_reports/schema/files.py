@@ -193,23 +193,23 @@ def write_record(file: Path, record: Record, *, indented: bool = False) -> None:
     content = encode(record)
     if indented:
         content = msgspec.json.format(content, indent=1)
-    with atomic_write(file) as beside, beside.open("wb") as handle:
+    with atomic_write(file) as temporary, temporary.open("wb") as handle:
         handle.write(content)
         handle.flush()
         os.fsync(handle.fileno())
 
 
 @contextmanager
-def atomic_write(place: Path) -> Iterator[Path]:
-    """Yields a temporary path in the same directory; moves the file to `place` on success.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yields a temporary path in the same directory; moves the file to `path` on success.
 
     Args:
-        place: The final path; missing parent directories are created.
+        path: The final path; missing parent directories are created.
     """
-    place.parent.mkdir(parents=True, exist_ok=True)
-    beside = place.with_name(f".{place.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        yield beside
-        beside.replace(place)
+        yield temporary
+        temporary.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from stepbench_reports.schema.record import (
     Share,
 )
 
-SCHEMA = 2
+SCHEMA = 3
 """The format version of `run.json` and `cases/<id>.json`; increased when a meaning changes."""
 
 
@@ -140,16 +140,17 @@ class Noise(Record, frozen=True, kw_only=True):
     """Interference while the case was sampled.
 
     Attributes:
-        disturbed: True if disturbed blocks count because the limit on repetitions was reached, or
-            if more than a fifth of all blocks were discarded (fewer than ten blocks count as ten).
-        set_aside: The number of blocks that were discarded and measured again; their laps are not
+        interference: True if blocks with interference count because the limit on repetitions was
+            reached, or if more than a fifth of all blocks were discarded (fewer than ten blocks
+            count as ten).
+        discarded: The number of blocks that were discarded and measured again; their laps are not
             kept.
         limits: The limits above which a block is discarded.
         blocks: Every block, including the discarded ones.
     """
 
-    disturbed: bool
-    set_aside: Count
+    interference: bool
+    discarded: Count
     limits: NoiseLimits
     blocks: tuple[BlockNoise, ...] = ()
 
@@ -160,13 +161,13 @@ class WarmUpFacts(Record, frozen=True, kw_only=True):
     Attributes:
         steps: The number of warm-up steps.
         elapsed_s: The duration of the warm-up, seconds.
-        settled: True if the warm-up ended because steps no longer became faster.
+        steady: True if the warm-up ended because steps no longer became faster.
         step_s: The mean duration of a step in the last window of the warm-up, seconds.
     """
 
     steps: Count
     elapsed_s: Seconds
-    settled: bool
+    steady: bool
     step_s: Seconds
 
 
@@ -178,9 +179,9 @@ class LoaderFacts(Record, frozen=True, kw_only=True):
         restart_s: The same time at the end of an epoch, seconds; includes stopping the old workers.
         samples_per_s: The loader's throughput, samples per second.
         batches: The number of batches over which the throughput was measured.
-        disturbed: True if other processes kept the machine busy at every try.
+        interference: True if other processes kept the machine busy at every try.
         ready: The number of batches that the workers prefetch.
-        batches_a_step: The number of batches that a training step takes from the loader.
+        batches_per_step: The number of batches that a training step takes from the loader.
         unloaded_step_s: The duration of a training step that reuses one batch and loads nothing,
             seconds; `None` if other processes kept the machine busy.
     """
@@ -189,9 +190,9 @@ class LoaderFacts(Record, frozen=True, kw_only=True):
     restart_s: Seconds
     samples_per_s: float
     batches: Count
-    disturbed: bool
+    interference: bool
     ready: Count
-    batches_a_step: Count = 0
+    batches_per_step: Count = 0
     unloaded_step_s: Seconds | None = None
 
 
@@ -335,7 +336,7 @@ class Findings(Record, frozen=True, kw_only=True):
         compile: The compilation; `None` for eager cases.
         memory: Peak memory.
         work: The operations of one step.
-        fixed: The launch overhead of one step.
+        launch_overhead: The launch overhead of one step.
         host: The machine that measured the case; `None` if it is the machine of the run.
         ranks: The measurement of each rank; empty if the case runs in one process.
         turns: The case's turns with other players; empty if the case was measured alone.
@@ -358,7 +359,7 @@ class Findings(Record, frozen=True, kw_only=True):
     compile: Compilation | None = None
     memory: MemoryFacts
     work: Operations
-    fixed: LaunchOverhead
+    launch_overhead: LaunchOverhead
     host: str | None = None
     ranks: tuple[RankTrack, ...] = ()
     turns: tuple[TurnFacts, ...] = ()

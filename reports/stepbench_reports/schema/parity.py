@@ -6,7 +6,7 @@ from msgspec import field
 
 from stepbench_reports.schema.record import Count, Positive, Record, Seconds
 
-SCHEMA = 1
+SCHEMA = 2
 """The format version of these files and of `profiles/<id>.json`."""
 
 
@@ -20,13 +20,13 @@ class ParityVerdict(StrEnum):
 
 
 class TrainingVerdict(StrEnum):
-    """A verdict on the accuracy to which a case trains, compared with its twin."""
+    """A verdict on a case's trained accuracy, compared with that of the eager fp32 case."""
 
     EQUIVALENT = "equivalent"
     DIFFERENT = "different"
     INCONCLUSIVE = "inconclusive"
-    TWIN = "twin"
-    """The case is itself the twin with which other cases are compared."""
+    EAGER_FP32 = "eager fp32"
+    """The case is itself the eager fp32 case, with which other cases are compared."""
 
 
 class TensorKind(StrEnum):
@@ -49,8 +49,8 @@ class TensorError(Record, frozen=True, kw_only=True):
         error: The tensor's relative error; `None` if the error is not finite or the tensor is
             missing.
         allowed: The tolerance; `None` if the tolerance is not finite.
-        own: The tensor's relative error in eager execution with the same precision; `None` if the
-            error is not finite.
+        eager_error: The tensor's relative error in eager execution with the same precision; `None`
+            if the error is not finite.
     """
 
     step: Count
@@ -58,7 +58,7 @@ class TensorError(Record, frozen=True, kw_only=True):
     name: str
     error: float | None
     allowed: float | None
-    own: float | None
+    eager_error: float | None
 
 
 class ReferenceFacts(Record, frozen=True, kw_only=True):
@@ -69,16 +69,16 @@ class ReferenceFacts(Record, frozen=True, kw_only=True):
         batch_size: The number of samples in each compared batch.
         cut: The reason for fewer steps or smaller batches than requested; `None` if neither is
             reduced.
-        asked_steps: The number of steps that were requested.
-        asked_batch_size: The case's batch size.
+        requested_steps: The number of steps that were requested.
+        requested_batch_size: The case's batch size.
         seed: The seed of weights and batches.
     """
 
     steps: Count
     batch_size: Positive
     cut: str | None
-    asked_steps: Positive
-    asked_batch_size: Positive
+    requested_steps: Positive
+    requested_batch_size: Positive
     seed: Count
 
 
@@ -99,11 +99,12 @@ class Blame(Record, frozen=True, kw_only=True):
 
     Attributes:
         compile: The different value: `off` or `backend:aot_eager`.
-        found: `departs` (some tensor is out of tolerance), `agrees`, or the reason for a failure.
+        outcome: `mismatch` (some tensor is out of tolerance), `agrees`, or the reason why the case
+            failed.
     """
 
     compile: str
-    found: str
+    outcome: str
 
 
 class ReloadFacts(Record, frozen=True, kw_only=True):
@@ -130,7 +131,7 @@ class Judgement(Record, frozen=True, kw_only=True):
         rule: The rule for the tolerance.
         worst: By kind of tensor, the tensor closest to its tolerance, or furthest beyond it.
         first: The first tensor out of tolerance, in the order of computation.
-        departed: The number of tensors out of tolerance.
+        mismatches: The number of tensors out of tolerance.
         compared: The number of tensors that were compared.
         starts: The number of initial states from which the case was run. Above 1, a mismatch was
             checked again, and each error is the smallest over all starts.
@@ -146,7 +147,7 @@ class Judgement(Record, frozen=True, kw_only=True):
     rule: Rule
     worst: dict[TensorKind, TensorError] = field(default_factory=dict)
     first: TensorError | None = None
-    departed: Count = 0
+    mismatches: Count = 0
     compared: Count = 0
     starts: Positive = 1
     blame: Blame | None = None
@@ -161,27 +162,28 @@ class TrainParityOptions(Record, frozen=True, kw_only=True):
         steps: The number of steps of each training.
         margin: The largest difference in test accuracy that still counts as equivalent.
         budget_s: The time budget for all trainings of a case, seconds.
-        least_seeds: The minimum number of seeds.
-        most_seeds: The maximum number of seeds.
+        min_seeds: The minimum number of seeds.
+        max_seeds: The maximum number of seeds.
     """
 
     steps: Positive = 8000
     margin: float = 0.01
     budget_s: Seconds = 600.0
-    least_seeds: Positive = 3
-    most_seeds: Positive = 12
+    min_seeds: Positive = 3
+    max_seeds: Positive = 12
 
 
 class TrainingFacts(Record, frozen=True, kw_only=True):
-    """The comparison of a case's trainings with those of its twin (eager fp32, same device).
+    """The comparison of a case's trainings with those of the eager fp32 case on the same device.
 
     Attributes:
         verdict: The verdict; `None` if a training failed.
-        twin: The id of the twin.
-        asked: The options of the comparison.
+        eager_fp32: The id of the eager fp32 case.
+        options: The options of the comparison.
         accuracies: The case's test accuracy for each seed; `None` if the metric is not finite.
-        twin_accuracies: The twin's test accuracy for each seed; `None` if the metric is not finite.
-        difference: The mean of the case's accuracy minus the twin's accuracy.
+        eager_fp32_accuracies: The test accuracy of the eager fp32 case for each seed; `None` if the
+            metric is not finite.
+        difference: The mean of the case's accuracy minus that of the eager fp32 case.
         low: The lower end of the confidence interval of `difference`; `None` if there are too few
             seeds.
         high: The upper end of the confidence interval of `difference`; `None` if there are too few
@@ -191,10 +193,10 @@ class TrainingFacts(Record, frozen=True, kw_only=True):
     """
 
     verdict: TrainingVerdict | None = None
-    twin: str
-    asked: TrainParityOptions
+    eager_fp32: str
+    options: TrainParityOptions
     accuracies: tuple[float | None, ...] = ()
-    twin_accuracies: tuple[float | None, ...] = ()
+    eager_fp32_accuracies: tuple[float | None, ...] = ()
     difference: float | None = None
     low: float | None = None
     high: float | None = None

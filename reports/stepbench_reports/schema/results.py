@@ -66,22 +66,22 @@ class ParityRecord(CaseRecord, frozen=True, kw_only=True):
     """`parity/<id>.json`: the comparison of a case's tensors with the reference.
 
     Attributes:
-        judged_as: The id of the case that was judged for all cases with the same numerics.
+        judged_case: The id of the case that was judged for all cases with the same numerics.
         elapsed_s: The duration of the comparison, seconds, including the start of its process.
         judgement: The judgement; `None` if the comparison did not finish.
     """
 
     schema: int = parity.SCHEMA
-    judged_as: str
+    judged_case: str
     elapsed_s: Seconds = 0.0
     judgement: Judgement | None = None
 
 
 class TrainingParityRecord(CaseRecord, frozen=True, kw_only=True):
-    """`train-parity/<id>.json`: the comparison of a case's trained models with its twin's.
+    """`train-parity/<id>.json`: a case's trained models compared with the eager fp32 case's.
 
     Attributes:
-        facts: The trainings of the case and of its twin.
+        facts: The trainings of the case and of the eager fp32 case.
     """
 
     schema: int = parity.SCHEMA

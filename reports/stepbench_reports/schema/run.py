@@ -111,7 +111,7 @@ class RunFacts(Record, frozen=True, kw_only=True):
         cold: True if each compiled case has a separate, empty compile cache.
         data_dir: The directory of real data; `None` for data that stepbench generates.
         machine: The machine on which the run ran.
-        ceilings: This machine's peak throughput, by device.
+        machine_peaks: This machine's peak throughput, by device.
         packages: Versions of the installed packages that affect the measurements, by name.
         server: The fork server.
     """
@@ -133,6 +133,6 @@ class RunFacts(Record, frozen=True, kw_only=True):
     cold: bool = False
     data_dir: str | None = None
     machine: MachineFacts | None = None
-    ceilings: dict[str, MachinePeaks] = field(default_factory=dict)
+    machine_peaks: dict[str, MachinePeaks] = field(default_factory=dict)
     packages: Packages = field(default_factory=dict)
     server: ServerFacts = ServerFacts()

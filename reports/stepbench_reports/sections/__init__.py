@@ -14,7 +14,7 @@ from stepbench_reports.sections import (
     loader,
     loader_workers,
     micro_batches,
-    once,
+    one_time_costs,
     operators,
     parity,
     quantiles,
@@ -32,7 +32,7 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
     roofline.section,
     clocks.section,
     micro_batches.section,
-    once.section,
+    one_time_costs.section,
     operators.section,
     traces.section,
     loader_workers.section,
@@ -42,4 +42,4 @@ SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
 
 def collect(run: Run) -> list[Section]:
     """Makes the sections that the run has figures for, in the order of `SECTIONS`."""
-    return [found for section in SECTIONS if (found := section(run)) is not None]
+    return [result for section in SECTIONS if (result := section(run)) is not None]

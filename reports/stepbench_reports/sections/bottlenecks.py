@@ -5,29 +5,32 @@ from stepbench_reports.sections.section import CASE_FILES, Section
 from stepbench_reports.wording import bottleneck, summary
 from stepbench_reports.wording.markup import escaped, within
 
-SENTENCES_BYTES = 6_000
+LIST_BYTES = 6_000
+SENTENCES_CHARACTERS = 1_000
+"""The maximum length of a case's sentences."""
 
 
 def section(run: Run) -> Section | None:
     """Each case's bottleneck, in sentences."""
-    told = [
-        f"- **{escaped(summary.name(run, m))}**: {escaped(sentences)}"
+    descriptions = [
+        f"- **{escaped(summary.name(run, m))}**: {escaped(sentences, SENTENCES_CHARACTERS)}"
         for m in run.measured
-        if (sentences := bottleneck.sentences(m, run.share_of_ceiling(m)))
+        if (sentences := bottleneck.sentences(m, run.share_of_peak(m)))
     ]
-    if not told:
+    if not descriptions:
         return None
-    lines, left_out = within(SENTENCES_BYTES, told)
+    lines, left_out = within(LIST_BYTES, descriptions)
     lead = (
         "The mean step is split by its phases' shares; forward and backward are split into launch "
-        "overhead (what they take with next to no data) and computing. The longest part is the "
-        "bound, with the next where it is close. What a step could be at best is what remains "
-        "without that part, and without data what it took on one batch again and again: a limit, "
-        "not a promise."
+        "overhead (their time with next to no data) and compute. The longest part is the "
+        "bottleneck; the second longest is named, too, if it is close. The best possible step is "
+        "what remains without that part; without waiting for data, it is the step that reuses one "
+        "batch. It is a limit, not a promise."
     )
     if any(m.clock == "device" for m in run.measured):
         lead += (
-            " By the device's clock `dataload` is starvation: the device had nothing to do. By the "
-            "host's it is how long Python waited, which may be behind the device's own work."
+            " On the device's clock, `dataload` is starvation: the device has nothing to do. On "
+            "the host's clock, it is the time that Python waits, possibly for earlier work of the "
+            "device."
         )
-    return Section("What bounds each case", lead, None, CASE_FILES, tuple(lines), left_out)
+    return Section("Bottlenecks", lead, None, CASE_FILES, tuple(lines), left_out)

@@ -13,27 +13,27 @@ TABLE_BYTES = 1_500
 
 def section(run: Run) -> Section | None:
     """A row for each case with laps by both clocks: the medians of every phase, host / device."""
-    both = [m for m in run.measured if set(CLOCKS) <= m.laps.keys()]
-    if not both:
+    cases = [m for m in run.measured if set(CLOCKS) <= m.laps.keys()]
+    if not cases:
         return None
     columns = {phase: _both_clocks(phase) for phase in (*run.phase_names, STEP)}
     lead = (
-        "Medians in ms, host / device. The host's clock tells how long Python spent in a phase; "
-        "the device's, how long its stream did. Python runs ahead and waits somewhere: a long lap "
-        "of the host alone is that wait."
+        "Medians in ms, host / device: the time that Python spent in a phase, and the time that "
+        "the device's stream spent. Python runs ahead of the device and waits for it at some "
+        "point. A lap that is long on the host alone is such a wait."
     )
-    table = tables.filled(run, both, columns, TABLE_BYTES)
+    table = tables.case_table(run, cases, columns, TABLE_BYTES)
     return Section("Host and device", lead, table, PHASES_CSV)
 
 
 def _both_clocks(phase: str) -> tables.Column:
     def column(measurement: Measurement) -> str:
-        found = [measurement.laps[clock].get(phase) for clock in CLOCKS]
-        if all(laps is None for laps in found):
+        by_clock = [measurement.laps[clock].get(phase) for clock in CLOCKS]
+        if all(laps is None for laps in by_clock):
             return quantity.NOTHING
         return " / ".join(
             quantity.DASH if laps is None else quantity.milliseconds(median_interval(laps))
-            for laps in found
+            for laps in by_clock
         )
 
     return column

@@ -13,27 +13,29 @@ TABLE_BYTES = 2_500
 
 def section(run: Run) -> Section | None:
     """A row for each case whose loader was measured alone."""
-    known = [m for m in run.measured if m.findings is not None]
-    if not known:
+    measured = [m for m in run.measured if m.findings is not None]
+    if not measured:
         return None
     columns: dict[str, tables.Column] = {
         "samples/s": lambda m: quantity.rate(point(m.loader_samples_per_s)),
-        "over batches": lambda m: tables.count(m.value(lambda f: f.loader.batches)),
+        "batches": lambda m: tables.count(m.value(lambda f: f.loader.batches)),
         "start": lambda m: quantity.seconds(m.value(lambda f: f.loader.start_s)),
         "restart": lambda m: quantity.seconds(m.value(lambda f: f.loader.restart_s)),
-        "kept ready": lambda m: tables.count(m.value(lambda f: f.loader.ready)),
-        "noise": tables.noise(lambda m: m.loader_disturbed),
-        "waited a step, ms": lambda m: _mean_ms(m, "host"),
-        "starved a step, ms": lambda m: _mean_ms(m, "device"),
+        "prefetched": lambda m: tables.count(m.value(lambda f: f.loader.ready)),
+        "noise": tables.noise(lambda m: m.loader_interference),
+        "wait, ms/step": lambda m: _mean_ms(m, "host"),
+        "starved, ms/step": lambda m: _mean_ms(m, "device"),
     }
-    starved = " (and, starved, for how long the device had nothing to do)"
     lead = (
-        "With nothing else running: its own rate; from making its iterator to the first batch; the "
-        "same at an epoch's end, the old workers' end included; how many batches workers keep "
-        "ready. Waited is the mean `dataload` seen in training"
-        f"{starved if any(m.clock == 'device' for m in known) else ''}."
+        "Measured with nothing else running. Start: the time from creating the iterator to the "
+        "first batch. Restart: the same at the end of an epoch, which includes stopping the old "
+        "workers. Prefetched: the number of batches that workers prepare ahead. Wait: the mean "
+        "`dataload` in training."
     )
-    return Section("The loader by itself", lead, tables.filled(run, known, columns, TABLE_BYTES))
+    if any(m.clock == "device" for m in measured):
+        lead += " Starved: the same on the device's clock, when the device has nothing to do."
+    table = tables.case_table(run, measured, columns, TABLE_BYTES)
+    return Section("The loader alone", lead, table)
 
 
 def _mean_ms(measurement: Measurement, clock: str) -> str:

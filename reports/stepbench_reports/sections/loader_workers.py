@@ -12,12 +12,12 @@ TABLE_BYTES = 2_500
 
 def section(run: Run) -> Section | None:
     """A row for each loader worker of a profiled case."""
-    watched = [m for m in run.profiled if m.profile.workers]
-    if not watched:
+    cases = [m for m in run.profiled if m.profile.workers]
+    if not cases:
         return None
     parts = list(
         dict.fromkeys(
-            name for m in watched for worker in m.profile.workers for name in worker.seconds
+            name for m in cases for worker in m.profile.workers for name in worker.seconds
         )
     )
     heads, alignment = tables.case_columns(run, [m for m in run.measurements if m.axes])
@@ -29,22 +29,23 @@ def section(run: Run) -> Section | None:
             quantity.micro(worker.elapsed_s / worker.samples),
             *(_part(worker, name) for name in parts),
         ]
-        for m in watched
+        for m in cases
         for worker in m.profile.workers
     ]
-    columns = ["worker", "samples", "µs a sample", *(escaped(name) for name in parts)]
+    columns = ["worker", "samples", "µs/sample", *(escaped(name) for name in parts)]
     table = grid([*heads, *columns], f"{alignment}{'r' * len(columns)}", rows, TABLE_BYTES)
     lead = (
-        "Nothing else was running. Read is what the data set does apart from its transforms, "
-        "collate makes a batch of the items, and hand over is the rest: passing the batch to the "
-        "training process, and waiting for it to ask. In brackets the share of the worker's time."
+        "Measured with nothing else running. Read: the data set without its transforms. Collate: "
+        "making a batch of the samples. Hand over: the rest, which is passing the batch to the "
+        "training process and waiting for its next request. In brackets: the share of the worker's "
+        "time."
     )
-    return Section("Loader workers: where a sample's time goes, in µs", lead, table, PROFILES)
+    return Section("Loader workers: time per sample, µs", lead, table, PROFILES)
 
 
 def _part(worker: WorkerFacts, name: str) -> str:
-    took_s = worker.seconds.get(name)
-    if took_s is None or took_s < 0:
+    part_s = worker.seconds.get(name)
+    if part_s is None or part_s < 0:
         return quantity.NOTHING
-    share = quantity.percent(took_s / worker.elapsed_s)
-    return f"{quantity.micro(took_s / worker.samples) or 0} ({share})"
+    share = quantity.percent(part_s / worker.elapsed_s)
+    return f"{quantity.micro(part_s / worker.samples) or 0} ({share})"

@@ -11,28 +11,28 @@ from stepbench_reports.wording import quantity
 from stepbench_reports.wording.markup import grid
 
 TABLE_BYTES = 1_500
-MOST_POSITIONS = 8
+MAX_POSITIONS = 8
 """The number of positions that have a column each; later positions share one column."""
 
 
 def section(run: Run) -> Section | None:
     """A row for each case and phase with laps per micro-batch."""
-    several = [m for m in run.measured if m.micro_laps]
-    if not several:
+    cases = [m for m in run.measured if m.micro_laps]
+    if not cases:
         return None
-    most = max(laps.shape[1] for m in several for laps in m.micro_laps.values())
-    shown = min(most, MOST_POSITIONS)
+    micro_batches = max(laps.shape[1] for m in cases for laps in m.micro_laps.values())
+    shown = min(micro_batches, MAX_POSITIONS)
     heads, alignment = tables.case_columns(run, [m for m in run.measurements if m.axes])
-    later = [f"{shown + 1} and later"] if most > shown else []
+    later = [f"{shown + 1} and later"] if micro_batches > shown else []
     rows = [
         [*tables.case_cells(run, m), phase, *_positions(laps, shown, later=bool(later))]
-        for m in several
+        for m in cases
         for phase, laps in m.micro_laps.items()
     ]
     positions = [*(str(position) for position in range(1, shown + 1)), *later]
     lead = (
-        "Medians in ms by the micro-batch's place in its step. The first backward of a step "
-        "creates gradients, later ones add to them."
+        "Medians in ms by the position of the micro-batch in its step. The first backward pass of "
+        "a step allocates the gradients; later ones add to them."
     )
     table = grid(
         [*heads, "phase", *positions],

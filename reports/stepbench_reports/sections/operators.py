@@ -8,22 +8,22 @@ from stepbench_reports.wording import quantity
 from stepbench_reports.wording.markup import code, escaped, grid
 
 TABLE_BYTES = 6_000
-TOP = 8
-"""The number of operators that are shown for each case."""
+MAX_OPERATORS = 8
+"""The maximum number of operators that are shown for each case."""
 OPERATORS_CSV = "`operators.csv`"
 
 
 def section(run: Run) -> Section | None:
     """A row for each of the longest operators, by case, phase and operator."""
-    found = without_shapes(frame(run))
-    if found.empty:
+    operators = without_shapes(frame(run))
+    if operators.empty:
         return None
-    on_device = bool((found["device_self_s"] > 0).any())
+    on_device = bool((operators["device_self_s"] > 0).any())
     heads, alignment = tables.case_columns(run, run.profiled)
     rows = []
     for measurement in run.profiled:
-        mine = found[found["case"] == measurement.id].head(TOP)
-        for row in mine.to_dict("records"):
+        longest = operators[operators["case"] == measurement.id].head(MAX_OPERATORS)
+        for row in longest.to_dict("records"):
             device = [quantity.micro(row["device_self_s"])] if on_device else []
             rows.append(
                 [
@@ -40,13 +40,13 @@ def section(run: Run) -> Section | None:
     device_head = ["device, µs"] if on_device else []
     columns = ["phase", "operator", "calls", "host, µs", *device_head, "allocated, MiB", "share"]
     table = grid([*heads, *columns], f"{alignment}ll{'r' * (len(columns) - 2)}", rows, TABLE_BYTES)
+    device_note = ", including the device work that it started" if on_device else ""
     lead = (
-        f"The {TOP} longest of each case, by self time in a profiled step: without the operators "
-        f"that each called, "
-        f"{'work on a device with the one that asked for it' if on_device else 'on the host'}. "
-        f"Profiling slows every operator, small ones most, so read these as proportions. "
-        f"{escaped('(outside operators)')} is Python, and waiting. "
-        f"{code('stepbench compare RUN --operators A B')} tells which operators account for the "
+        f"The {MAX_OPERATORS} longest operators of each case by self time in a profiled step: the "
+        f"time of an operator without the operators that it called{device_note}. "
+        f"Profiling slows every operator, short ones most: read the times as proportions. "
+        f"{escaped('(outside operators)')} is Python code and waiting. "
+        f"{code('stepbench compare RUN --operators A B')} shows which operators account for the "
         f"difference between two cases."
     )
     return Section("Operators", lead, table, OPERATORS_CSV)

@@ -17,7 +17,7 @@ def section(run: Run) -> Section | None:
     """A row for each case and phase, by the case's main clock (`Measurement.clock`)."""
     if not run.measured:
         return None
-    return Section("Every phase: quantiles in ms", "", _table(run), PHASES_CSV)
+    return Section("Quantiles of every phase, ms", "", _table(run), PHASES_CSV)
 
 
 def _table(run: Run) -> Grid:

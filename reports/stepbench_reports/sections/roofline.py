@@ -1,4 +1,4 @@
-"""The section on work: a step's FLOPs and bytes, compared with the machine's peak throughput."""
+"""The section on operations: a step's FLOPs and bytes, and the machine's peak throughput."""
 
 from collections.abc import Iterator
 
@@ -15,11 +15,11 @@ REASONS_BYTES = 1_250
 
 
 def section(run: Run) -> Section | None:
-    """A row for each case whose work was counted, compared with the device's peak throughput."""
+    """A row for each case whose operations were counted, beside the device's peak throughput."""
     columns: dict[str, tables.Column] = {
-        "GFLOP a step": lambda m: quantity.giga(m.flops),
+        "GFLOP/step": lambda m: quantity.giga(m.flops),
         "GFLOP/s": lambda m: quantity.giga(m.flops_per_s),
-        "of the ceiling": lambda m: quantity.percent(run.share_of_ceiling(m)),
+        "of peak": lambda m: quantity.percent(run.share_of_peak(m)),
         "FLOP/B": lambda m: quantity.number(m.intensity),
         "ridge, FLOP/B": lambda m: quantity.number(
             run.ridge(m.axes.get("device"), m.axes.get("precision"))
@@ -33,14 +33,14 @@ def section(run: Run) -> Section | None:
         return None
     lead = (
         "Floating-point operations of forward and backward (2 for a multiply-add), and the bytes "
-        "that their operators read and write, counted on the eager model in a pass of its own; per "
-        "second of the mean step, with the optimizer and every wait in it. Below the ridge, memory "
-        "is the ceiling and not arithmetic. Saved is what autograd keeps of one forward pass. "
-        f"{_ceilings(run)}"
+        "that their operators read and write, counted on the eager model in a separate pass. "
+        "GFLOP/s are per second of the mean step, which includes the optimizer and all waiting. "
+        "Memory limits cases below the ridge, compute limits those above it. Saved: the tensors "
+        f"that autograd saves in one forward pass. {_peaks(run)}"
     )
     lines, left_out = within(REASONS_BYTES, reasons)
-    table = tables.filled(run, counted, columns, TABLE_BYTES) if counted else None
-    return Section("Work and the roofline", lead, table, CASE_FILES, tuple(lines), left_out)
+    table = tables.case_table(run, counted, columns, TABLE_BYTES) if counted else None
+    return Section("Operations and roofline", lead, table, CASE_FILES, tuple(lines), left_out)
 
 
 def _saved_bytes(measurement: Measurement) -> float:
@@ -49,39 +49,41 @@ def _saved_bytes(measurement: Measurement) -> float:
 
 
 def _uncounted(run: Run) -> Iterator[str]:
-    """A line for each reason why work could not be counted, with the cases concerned."""
+    """A line for each reason why operations could not be counted, with the cases concerned."""
     by_reason: dict[str, list[Measurement]] = {}
     for m in run.measured:
         reason = None if m.findings is None else m.findings.work.reason
         if reason:
             by_reason.setdefault(reason, []).append(m)
-    for reason, found in by_reason.items():
-        yield f"- not counted in {escaped(summary.names(run, found))}: {escaped(reason)}"
+    for reason, cases in by_reason.items():
+        yield f"- not counted in {escaped(summary.names(run, cases))}: {escaped(reason)}"
 
 
-def _ceilings(run: Run) -> str:
+def _peaks(run: Run) -> str:
     """The peak throughput of each device, in words."""
     devices = dict.fromkeys(str(m.axes.get("device")) for m in run.measured)
-    told = [text for device in devices if (text := _ceiling(run, device))]
+    sentences = [text for device in devices if (text := _peak(run, device))]
     return (
-        " ".join(told) or "The machine's ceilings were not measured, so there is no share of them."
+        " ".join(sentences)
+        or "The machine's peak throughput was not measured, so shares of it are unknown."
     )
 
 
-def _ceiling(run: Run, device: str) -> str:
-    peaks = run.ceilings(device)
+def _peak(run: Run, device: str) -> str:
+    peaks = run.machine_peaks(device)
     if peaks is None:
         return ""
     parts = [
-        f"{quantity.giga(flops)} GFLOP/s in matrix products of {precision}"
+        f"{quantity.giga(flops)} GFLOP/s in {precision} matrix products"
         for precision, flops in peaks.matmul_flops_per_s.items()
         if flops is not None and flops > 0
     ]
-    copied = quantity.giga(peaks.copy_bytes_per_s)
-    if copied:
-        parts.append(f"{copied} GB/s of memory read and written")
-    decoded = number(peaks.decoded_images_per_s)
-    if decoded > 0:
-        parts.append(f"{quantity.rate(point(decoded))} JPEG files/s decoded by one core")
-    how = f" with {peaks.threads} threads" if peaks.threads > 0 else ""
-    return escaped(f"{device} reaches at best{how}: {', '.join(parts)}.") if parts else ""
+    bandwidth = quantity.giga(peaks.copy_bytes_per_s)
+    if bandwidth:
+        parts.append(f"{bandwidth} GB/s of memory read and written")
+    images_per_s = number(peaks.decoded_images_per_s)
+    if images_per_s > 0:
+        parts.append(f"{quantity.rate(point(images_per_s))} JPEG files/s decoded by one core")
+    threads = f" with {peaks.threads} threads" if peaks.threads > 0 else ""
+    text = f"Peak throughput of {device}{threads}: {', '.join(parts)}."
+    return escaped(text) if parts else ""

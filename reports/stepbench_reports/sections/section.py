@@ -17,7 +17,7 @@ class Section:
         title: The text that is visible while the part is folded.
         lead: Explains the figures, in Markdown.
         grid: The table; `None` for a section without one.
-        where: The file or directory with the rows and lines that do not fit, in Markdown.
+        source: The file or directory with the rows and lines that do not fit, in Markdown.
         lines: A list below the table, in Markdown.
         left_out: The number of lines that do not fit.
     """
@@ -25,6 +25,6 @@ class Section:
     title: str
     lead: str
     grid: Grid | None
-    where: str = CASE_FILES
+    source: str = CASE_FILES
     lines: tuple[str, ...] = ()
     left_out: int = 0

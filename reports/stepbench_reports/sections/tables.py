@@ -35,17 +35,17 @@ def cases(run: Run, size_bytes: int = CASES_BYTES) -> Grid:
     }
     if run.speedups:
         columns["speed-up"] = lambda m: _speedup(run, m)
-    if any(m.parity.known for m in tried):
+    if any(m.parity.compared for m in tried):
         columns["parity"] = lambda m: parity.cell(m.parity)
-    if any(m.bound is not None for m in tried):
-        columns["bound"] = bottleneck.cell
-    if any(m.disturbed for m in tried):
-        columns["noise"] = noise(lambda m: m.disturbed)
+    if any(m.bottleneck is not None for m in tried):
+        columns["bottleneck"] = bottleneck.cell
+    if any(m.interference for m in tried):
+        columns["noise"] = noise(lambda m: m.interference)
     rows = [[*case_cells(run, m), *(column(m) for column in columns.values())] for m in tried]
     return grid([*heads, *columns], alignment + "r" * len(columns), rows, size_bytes)
 
 
-def filled(
+def case_table(
     run: Run, measured: Sequence[Measurement], columns: Mapping[str, Column], size_bytes: int
 ) -> Grid:
     """Makes a table of cases, without the columns that are empty in every row.
@@ -76,8 +76,8 @@ def case_columns(run: Run, cases: Sequence[Measurement]) -> tuple[list[str], str
     names = summary.varying(run)
     if not names:
         return ["case"], "l"
-    numeric = [all(_is_count(m.axes.get(name)) for m in cases) for name in names]
-    return [naming.head(name) for name in names], "".join("r" if n else "l" for n in numeric)
+    is_numeric = [all(_is_count(m.axes.get(name)) for m in cases) for name in names]
+    return [naming.head(name) for name in names], "".join("r" if n else "l" for n in is_numeric)
 
 
 def case_cells(run: Run, measurement: Measurement) -> list[str]:
@@ -98,9 +98,11 @@ def ratio(number: float) -> str:
     return f"{number:.3f}" if math.isfinite(number) else quantity.NOTHING
 
 
-def noise(disturbed: Callable[[Measurement], bool]) -> Column:
-    """A column that marks figures that other work on the machine disturbed."""
-    return lambda measurement: f"{summary.DISTURBED} disturbed" if disturbed(measurement) else ""
+def noise(interference: Callable[[Measurement], bool]) -> Column:
+    """A column that marks figures that were measured under interference."""
+    return lambda measurement: (
+        f"{summary.INTERFERENCE_MARK} interference" if interference(measurement) else ""
+    )
 
 
 def _is_count(value: object) -> bool:
@@ -121,8 +123,8 @@ def _median_and_share(phase: str) -> Column:
 
 
 def _speedup(run: Run, measurement: Measurement) -> str:
-    found = run.speedups.get(measurement.id)
-    if found is None:
+    speedup = run.speedups.get(measurement.id)
+    if speedup is None:
         return summary.speedup(run, measurement)
-    ratio = quantity.times_range(found.ratio)
-    return f"~~{ratio}~~" if measurement.parity.lost else ratio
+    ratio = quantity.times_range(speedup.ratio)
+    return f"~~{ratio}~~" if measurement.parity.failed else ratio

@@ -20,12 +20,12 @@ def section(run: Run) -> Section | None:
         "trace, KiB": lambda m: _kibibytes(m.profile.trace_bytes),
         "events": lambda m: tables.count(m.profile.trace_events),
         "TensorBoard, KiB": lambda m: _kibibytes(m.profile.board_bytes),
-        "profiled step, ms": lambda m: quantity.number(m.profile.step_s * 1e3, most=3),
-        "allocated at once, MiB": _memory_peak,
+        "profiled step, ms": lambda m: quantity.number(m.profile.step_s * 1e3, max_digits=3),
+        "peak memory, MiB": _memory_peak,
         "device idle": lambda m: quantity.percent(m.profile.device_idle),
         "memory snapshot, KiB": lambda m: _kibibytes(m.profile.snapshot_bytes),
     }
-    told = [
+    reasons = [
         f"- {code(m.id)}: {escaped(m.profile.reason or str(m.profile.status))}"
         for m in run.profiled
         if m.profile.status != Status.OK
@@ -34,15 +34,15 @@ def section(run: Run) -> Section | None:
         for m in run.profiled
         for tab, reason in m.profile.left_out.items()
     ]
-    lines, left_out = within(REASONS_BYTES, told)
+    lines, left_out = within(REASONS_BYTES, reasons)
     lead = (
         f"{code('stepbench tensorboard RUN')} (or {code('tensorboard --logdir RUN/tb')}) opens all "
-        f"of them, with curves, settings against results, graph, embeddings and more. The traces "
-        f"as the profiler wrote them, for ui.perfetto.dev, are in {code('traces/')} of the run "
-        f"directory; those in {code('tb/')} are rewritten so that TensorBoard's profiler reads "
-        f"them right."
+        f"traces, with training curves, settings and results, graph, embeddings and more. The "
+        f"directory {code('traces/')} of the run holds the traces as the profiler wrote them, for "
+        f"ui.perfetto.dev. Those in {code('tb/')} are rewritten so that TensorBoard's profiler tab "
+        f"shows them correctly."
     )
-    table = tables.filled(run, run.profiled, columns, TABLE_BYTES)
+    table = tables.case_table(run, run.profiled, columns, TABLE_BYTES)
     return Section("Traces", lead, table, PROFILES, tuple(lines), left_out)
 
 
@@ -52,8 +52,8 @@ def _kibibytes(size_bytes: float) -> str:
 
 def _memory_peak(measurement: Measurement) -> str:
     peaks = measurement.profile.memory_peak_bytes
-    several = len(peaks) > 1
+    several_devices = len(peaks) > 1
     return ", ".join(
-        f"{device} {quantity.mebibytes_fine(peak)}" if several else quantity.mebibytes_fine(peak)
+        f"{device} " * several_devices + quantity.mebibytes_fine(peak)
         for device, peak in peaks.items()
     )

@@ -7,12 +7,13 @@ from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
 from stepbench_reports.wording import parity, quantity, summary
 
-LAPS_COST = 0.02
+MAX_LAP_COST = 0.02
 """The largest relative difference of steps with and without laps that needs no caveat."""
-BURSTY = 0.10
+MAX_MEAN_OFFSET = 0.10
 """The largest relative difference of mean and median step that needs no caveat."""
 
-_Who = Callable[[Sequence[Measurement]], str]
+_InCases = Callable[[Sequence[Measurement]], str]
+"""Names cases at the end of a sentence: `in b4, b32`."""
 
 
 def caveats(run: Run) -> list[str]:
@@ -20,132 +21,138 @@ def caveats(run: Run) -> list[str]:
     measured = run.measured
     names = summary.varying(run)
 
-    def who(found: Sequence[Measurement]) -> str:
-        if len(found) > summary.MOST_NAMED or not names:
-            return f"in {summary.cases(len(found))}"
-        return "in " + ", ".join(summary.name(run, m) for m in found)
+    def in_cases(cases: Sequence[Measurement]) -> str:
+        if len(cases) > summary.MAX_NAMED or not names:
+            return f"in {summary.cases(len(cases))}"
+        return "in " + ", ".join(summary.name(run, m) for m in cases)
 
     return [
         *_parity(run),
-        *_precision(run, measured, who),
-        *_noise(measured, who),
-        *_laps(measured, who),
-        *_means(run, measured, who),
-        *_ceilings(run, measured, who),
+        *_precision(run, measured, in_cases),
+        *_noise(measured, in_cases),
+        *_laps(measured, in_cases),
+        *_means(run, measured, in_cases),
+        *_peaks(run, measured, in_cases),
     ]
 
 
 def _parity(run: Run) -> Iterator[str]:
     """Cases that failed parity, or whose parity is unknown: one sentence for each finding."""
-    found: dict[str, list[Measurement]] = {}
+    by_sentence: dict[str, list[Measurement]] = {}
     for m in run.measurements:
-        if m.parity.lost or m.parity.open:
-            found.setdefault(parity.sentence(m.parity), []).append(m)
-    for said, cases in found.items():
+        if m.parity.failed or m.parity.unknown:
+            by_sentence.setdefault(parity.sentence(m.parity), []).append(m)
+    for sentence, cases in by_sentence.items():
         names = [summary.name(run, m) for m in cases]
-        who = ", ".join(names) if len(names) <= summary.MOST_NAMED else summary.cases(len(names))
-        yield f"Parity of {who}: {said}."
+        named = ", ".join(names) if len(names) <= summary.MAX_NAMED else summary.cases(len(names))
+        yield f"Parity of {named}: {sentence}."
 
 
-def _precision(run: Run, measured: Sequence[Measurement], who: _Who) -> Iterator[str]:
+def _precision(run: Run, measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
     """Cases whose sampling or warm-up ended too early: at the time limit, or with too few steps."""
     target = run.facts.sampling.rel_error
-    short = [m for m in measured if m.stopped == "time" and m.step.relative_half_width > target]
-    if short:
-        worst = quantity.uncertainty(max(m.step.relative_half_width for m in short))
+    imprecise = [m for m in measured if m.stopped == "time" and m.step.relative_half_width > target]
+    if imprecise:
+        worst = quantity.uncertainty(max(m.step.relative_half_width for m in imprecise))
         yield (
-            f"Less precise than the ±{quantity.asked(target)} asked for {who(short)} "
-            f"(±{worst} at worst): the time was up; give --max-time more."
+            f"Less precise than the target of ±{quantity.exact_percent(target)} "
+            f"{in_cases(imprecise)} (±{worst} at worst): the time limit was reached; raise "
+            f"--max-time."
         )
-    few = [m for m in measured if math.isnan(m.step.low)]
-    if few:
-        yield f"No interval {who(few)}: fewer than 6 steps; give --steps or --max-time more."
-    restless = [m for m in measured if m.findings is not None and not m.findings.warmup.settled]
-    if restless:
-        yield f"Warm-up had not settled {who(restless)}: steps may still have become faster."
+    too_short = [m for m in measured if math.isnan(m.step.low)]
+    if too_short:
+        yield f"No interval {in_cases(too_short)}: fewer than 6 steps; raise --steps or --max-time."
+    unsteady = [m for m in measured if m.findings is not None and not m.findings.warmup.steady]
+    if unsteady:
+        yield (
+            f"No steady state after warm-up {in_cases(unsteady)}: steps may still have become "
+            f"faster."
+        )
 
 
-def _noise(measured: Sequence[Measurement], who: _Who) -> Iterator[str]:
+def _noise(measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
     """Interference from other work on the machine."""
     watched = [m for m in measured if m.watched_blocks > 0]
-    set_aside = sum(m.blocks_set_aside for m in watched)
-    if set_aside:
+    discarded = sum(m.discarded_blocks for m in watched)
+    if discarded:
         blocks = sum(m.watched_blocks for m in watched)
         yield (
-            f"{set_aside:,.0f} of {blocks:,.0f} blocks were set aside, as others disturbed them, "
+            f"{discarded:,.0f} of {blocks:,.0f} blocks were discarded because of interference "
             f"and measured again."
         )
-    disturbed = [m for m in measured if m.disturbed]
-    if disturbed:
+    noisy = [m for m in measured if m.interference]
+    if noisy:
         yield (
-            f"{summary.DISTURBED} Disturbed {who(disturbed)}: others were at work around more than "
-            f"a fifth of the blocks, or so long that disturbed ones count{_by_what(disturbed)}. Go "
-            f"by these figures only after measuring them again on a quieter machine."
+            f"{summary.INTERFERENCE_MARK} Interference {in_cases(noisy)}: more than a fifth of the "
+            f"blocks were discarded, or blocks with interference had to be counted{_causes(noisy)}"
+            f". Measure again on a quieter machine before you rely on these figures."
         )
 
 
-def _by_what(disturbed: Sequence[Measurement]) -> str:
+def _causes(noisy: Sequence[Measurement]) -> str:
     """The worst interference in the blocks that count: its causes and their shares of the cores."""
-    kept = [
+    blocks = [
         block
-        for m in disturbed
+        for m in noisy
         if m.findings is not None
         for block in m.findings.noise.blocks
         if block.kept
     ]
-    told = []
-    for what, shares in {
-        "others' work": [block.others for block in kept],
-        "the machine's host": [block.steal for block in kept],
+    causes = []
+    for source, shares in {
+        "other processes": [block.others for block in blocks],
+        "the hypervisor": [block.steal for block in blocks],
     }.items():
         worst = max((share for share in shares if share is not None), default=0.0)
         if worst > 0:
-            told.append(f"{what} took up to {quantity.percent(worst)} of the cores")
-    reasons = dict.fromkeys(block.throttled for block in kept if block.throttled)
+            causes.append(f"{source} took up to {quantity.percent(worst)} of the cores")
+    reasons = dict.fromkeys(block.throttled for block in blocks if block.throttled)
     if reasons:
-        told.append(f"the device was throttled by {', '.join(reasons)}")
-    return f" ({'; '.join(told)})" if told else ""
+        causes.append(f"the device was throttled by {', '.join(reasons)}")
+    return f" ({'; '.join(causes)})" if causes else ""
 
 
-def _laps(measured: Sequence[Measurement], who: _Who) -> Iterator[str]:
+def _laps(measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
     """The cost of taking laps."""
     isolated = [m for m in measured if m.isolated]
     if isolated:
         ratios = [m.lapped_per_bare for m in isolated if not math.isnan(m.lapped_per_bare)]
-        price = f" (steps took up to {max(ratios):.2f} times as long for it)" if ratios else ""
+        cost = f" (steps took up to {max(ratios):.2f} times as long)" if ratios else ""
         yield (
-            f"With --sync-phases the device was waited for at every lap {who(isolated)}: laps are "
-            f"each phase's cost by itself, lapped / bare is the price of the waiting{price}, and "
-            f"samples/s is taken without."
+            f"--sync-phases synchronizes with the device at every lap {in_cases(isolated)}: a lap "
+            f"is a phase's cost in isolation, and lapped / bare shows the cost of synchronizing"
+            f"{cost}. samples/s comes from steps without it."
         )
-    costly = [m for m in measured if abs(m.lapped_per_bare - 1) > LAPS_COST and not m.isolated]
-    if costly:
-        worst = max(costly, key=lambda m: abs(m.lapped_per_bare - 1))
+    slowed = [m for m in measured if abs(m.lapped_per_bare - 1) > MAX_LAP_COST and not m.isolated]
+    if slowed:
+        worst = max(slowed, key=lambda m: abs(m.lapped_per_bare - 1))
         yield (
-            f"Steps with and without laps are more than {LAPS_COST * 100:.0f} % apart "
-            f"{who(costly)} (with / without {worst.lapped_per_bare:.3f} at worst): phases are "
-            f"that uncertain; samples/s is taken without laps."
+            f"Steps with and without laps differ by more than {MAX_LAP_COST * 100:.0f} % "
+            f"{in_cases(slowed)} (with / without {worst.lapped_per_bare:.3f} at worst): phases are "
+            f"uncertain by as much. samples/s comes from steps without laps."
         )
 
 
-def _means(run: Run, measured: Sequence[Measurement], who: _Who) -> Iterator[str]:
+def _means(run: Run, measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
     """Cases whose mean and median differ, and the kind or lack of speed-ups."""
-    bursty = [m for m in measured if not m.isolated and abs(_mean_per_median(m) - 1) > BURSTY]
+    bursty = [
+        m for m in measured if not m.isolated and abs(_mean_per_median(m) - 1) > MAX_MEAN_OFFSET
+    ]
     if bursty:
         yield (
-            f"Mean and median step are more than {BURSTY * 100:.0f} % apart {who(bursty)}, as some "
-            f"steps wait: samples/s and speed-ups go by the mean, which counts every step; the "
-            f"step's column is the median."
+            f"Mean and median step differ by more than {MAX_MEAN_OFFSET * 100:.0f} % "
+            f"{in_cases(bursty)}, since some steps wait. samples/s and speed-ups use the mean, "
+            f"which counts every step; the column `step` is the median."
         )
     by_median = [m for m in measured if m.id in run.speedups and run.speedups[m.id].of == "median"]
     if by_median:
         yield (
-            f"The speed-up is that of median steps {who(by_median)}: with fewer than 3 bare blocks "
-            f"means have no interval; give --max-time more."
+            f"The speed-up compares median steps {in_cases(by_median)}: with fewer than 3 bare "
+            f"blocks, means have no interval; raise --max-time."
         )
-    alone = [m for m in measured if m.compiled and m.id not in run.speedups]
-    if alone:
-        yield f"No speed-up {who(alone)}: the eager twin was not measured."
+    without_speedup = [m for m in measured if m.compiled and m.id not in run.speedups]
+    if without_speedup:
+        yield f"No speed-up {in_cases(without_speedup)}: the uncompiled case was not measured."
 
 
 def _mean_per_median(measurement: Measurement) -> float:
@@ -155,12 +162,12 @@ def _mean_per_median(measurement: Measurement) -> float:
     return measurement.mean_step.value / measurement.step.value
 
 
-def _ceilings(run: Run, measured: Sequence[Measurement], who: _Who) -> Iterator[str]:
+def _peaks(run: Run, measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
     """Cases that exceed the device's measured peak throughput."""
-    above = [m for m in measured if run.share_of_ceiling(m) > 1]
+    above = [m for m in measured if run.share_of_peak(m) > 1]
     if above:
-        worst = quantity.percent(max(run.share_of_ceiling(m) for m in above))
+        worst = quantity.percent(max(run.share_of_peak(m) for m in above))
         yield (
-            f"More arithmetic than this machine's ceiling {who(above)} ({worst} of it at most): "
-            f"the ceiling was measured too low, and shares of it are too high."
+            f"More than this machine's peak throughput {in_cases(above)} (up to {worst} of it): "
+            f"the peak was measured too low, so shares of it are too high."
         )

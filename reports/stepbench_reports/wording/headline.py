@@ -10,22 +10,22 @@ from stepbench_reports.read.run import Run
 from stepbench_reports.schema.axes import workload_label
 from stepbench_reports.wording import bottleneck, naming, quantity, summary
 
-ON_A_PAR = 0.02
+MIN_DIFFERENCE = 0.02
 """The relative difference below which throughputs count as equal, whatever their intervals."""
 _LOOPS = {"train": "in training", "eval": "in evaluation"}
 
 
 def headline(run: Run) -> str:
     """Names the fastest case, its lead, its bottleneck, and the speed-up by compiling."""
-    tried = run.measured
-    if not tried:
-        return "No case was measured."
-    measured = [m for m in tried if not m.parity.lost]
+    measured = run.measured
     if not measured:
-        return "Every case that was measured trains another model: see its parity."
+        return "No case was measured."
+    compared = [m for m in measured if not m.parity.failed]
+    if not compared:
+        return "Every measured case fails parity: none trains the same model as eager execution."
     # Samples/s are comparable only within one workload, data set and loop (training or evaluation).
     groups: dict[tuple[str, str, str], list[Measurement]] = {}
-    for measurement in measured:
+    for measurement in compared:
         key = (
             str(measurement.axes.get("workload")),
             str(measurement.axes.get("dataset")),
@@ -33,23 +33,23 @@ def headline(run: Run) -> str:
         )
         groups.setdefault(key, []).append(measurement)
     sentences = [
-        _fastest(group, summary.varying(run), _name(key, list(groups)))
-        for key, group in list(groups.items())[: summary.MOST_NAMED]
+        _fastest(cases, summary.varying(run), _name(key, list(groups)))
+        for key, cases in list(groups.items())[: summary.MAX_NAMED]
     ]
-    if len(groups) > summary.MOST_NAMED:
-        sentences.append(f"{len(groups) - summary.MOST_NAMED} more workloads are in the table.")
-    return " ".join([*sentences, *_compiling(run), *_lost(run, tried)])
+    if len(groups) > summary.MAX_NAMED:
+        sentences.append(f"{len(groups) - summary.MAX_NAMED} more workloads are in the table.")
+    return " ".join([*sentences, *_compiling(run), *_failing(run, measured)])
 
 
-def _lost(run: Run, tried: Sequence[Measurement]) -> list[str]:
+def _failing(run: Run, measured: Sequence[Measurement]) -> list[str]:
     """The cases that the comparison leaves out because they failed parity."""
-    lost = [m for m in tried if m.parity.lost]
-    if not lost:
+    failed = [m for m in measured if m.parity.failed]
+    if not failed:
         return []
-    if len(lost) > summary.MOST_NAMED:
-        return [f"{len(lost)} cases lost parity and do not count."]
-    names = ", ".join(summary.name(run, m) for m in lost)
-    return [f"Lost parity, and does not count: {names}."]
+    if len(failed) > summary.MAX_NAMED:
+        return [f"{len(failed)} cases fail parity and are left out."]
+    names = ", ".join(summary.name(run, m) for m in failed)
+    return [f"Left out because parity fails: {names}."]
 
 
 def _loop(measurement: Measurement) -> str:
@@ -69,49 +69,50 @@ def _name(key: tuple[str, str, str], keys: list[tuple[str, str, str]]) -> str:
     return " ".join(parts)
 
 
-def _fastest(group: list[Measurement], names: Sequence[str], name: str) -> str:
-    names = [n for n in names if n not in {"workload", "dataset", "loop"}]
-    ranked = sorted(group, key=lambda m: m.samples_per_s.value, reverse=True)
+def _fastest(cases: list[Measurement], axes: Sequence[str], group_name: str) -> str:
+    """Names a group's fastest case, by the axes that vary, and compares it with the others."""
+    names = [n for n in axes if n not in {"workload", "dataset", "loop"}]
+    ranked = sorted(cases, key=lambda m: m.samples_per_s.value, reverse=True)
     best, worst = ranked[0], ranked[-1]
-    bound = bottleneck.clause(best)
+    clause = bottleneck.clause(best)
     if best is worst:
-        return f"{_alone(best, name)} {bound}".rstrip()
-    peers = [m for m in ranked[1:] if not _told_apart(best, m)]
-    doubt = ", though others disturbed it" if best.disturbed else ""
+        return f"{_single(best, group_name)} {clause}".rstrip()
+    peers = [m for m in ranked[1:] if not _clearly_faster(best, m)]
+    doubt = ", despite interference" if best.interference else ""
     speed = f"{quantity.rate(best.samples_per_s)} samples/s{doubt}"
-    who = f" {name}" if name.startswith(("in ", "on ")) else f" for {name}" if name else ""
-    opening = f"Fastest{who}: {naming.setting(best.axes, names)} ({speed})"
+    preposition = "" if group_name.startswith(("in ", "on ")) else "for "
+    group_text = f" {preposition}{group_name}" if group_name else ""
+    opening = f"Fastest{group_text}: {naming.setting(best.axes, names)} ({speed})"
     if len(peers) == len(ranked) - 1:
-        return (
-            f"{opening}, but none of {len(ranked)} cases stands out beyond its uncertainty. {bound}"
-        ).rstrip()
-    if len(peers) >= summary.MOST_NAMED:
+        return f"{opening}, but the {len(ranked)} cases do not clearly differ. {clause}".rstrip()
+    if len(peers) >= summary.MAX_NAMED:
         opening += f", on a par with {len(peers)} others"
     elif peers:
-        known = " and with ".join(naming.setting(m.axes, names) for m in peers)
-        opening += f", on a par with {known}"
+        others = " and with ".join(naming.setting(m.axes, names) for m in peers)
+        opening += f", on a par with {others}"
     ratio = best.samples_per_s.value / worst.samples_per_s.value
     return (
-        f"{opening}; {quantity.times(_exact(ratio))} as many as the slowest: "
-        f"{naming.setting(worst.axes, names)} ({quantity.rate(worst.samples_per_s)}). {bound}"
+        f"{opening}; {quantity.times(_exact(ratio))} as fast as the slowest: "
+        f"{naming.setting(worst.axes, names)} ({quantity.rate(worst.samples_per_s)}). {clause}"
     ).rstrip()
 
 
-def _alone(only: Measurement, name: str) -> str:
+def _single(case: Measurement, group_name: str) -> str:
     """Describes the only case of a group."""
-    width = quantity.uncertainty(only.step.relative_half_width)
+    width = quantity.uncertainty(case.step.relative_half_width)
     precision = f" (±{width})" if width else ""
-    step = f"a step in {quantity.milliseconds(only.step)} ms{precision}"
-    longest = max(only.shares, key=lambda phase: only.shares[phase], default=None)
-    rest = f", {quantity.percent(only.shares[longest])} of it {longest}" if longest else ""
-    doubt = ", though others disturbed it" if only.disturbed else ""
-    said = f"{name}: {quantity.rate(only.samples_per_s)} samples/s, {step}{rest}{doubt}."
-    return said.removeprefix(": ")
+    step = f"a step takes {quantity.milliseconds(case.step)} ms{precision}"
+    longest = max(case.shares, key=lambda phase: case.shares[phase], default=None)
+    share = f", {quantity.percent(case.shares[longest])} of it in {longest}" if longest else ""
+    doubt = ", despite interference" if case.interference else ""
+    throughput = f"{quantity.rate(case.samples_per_s)} samples/s{doubt}"
+    sentence = f"{group_name}: {throughput}; {step}{share}."
+    return sentence.removeprefix(": ")
 
 
-def _told_apart(fast: Measurement, slow: Measurement) -> bool:
+def _clearly_faster(fast: Measurement, slow: Measurement) -> bool:
     ratio = ratio_interval(_speed(fast), _speed(slow))
-    return ratio.low > 1 and ratio.value * (1 - ON_A_PAR) > 1
+    return ratio.low > 1 and ratio.value * (1 - MIN_DIFFERENCE) > 1
 
 
 def _speed(measurement: Measurement) -> Interval:
@@ -130,24 +131,24 @@ def _compiling(run: Run) -> list[str]:
     modes: dict[tuple[str, str], list[Interval]] = {}
     for measurement in run.measurements:
         speedup = run.speedups.get(measurement.id)
-        if speedup is not None and not measurement.parity.lost:
+        if speedup is not None and not measurement.parity.failed:
             key = (str(measurement.axes["compile"]), _loop(measurement))
             modes.setdefault(key, []).append(speedup.ratio)
-    several = len({loop for _, loop in modes}) > 1
+    several_loops = len({loop for _, loop in modes}) > 1
     return [
-        _compiled(mode, f" {_LOOPS.get(loop, loop)}" if several else "", speedups)
+        _compiled(mode, f" {_LOOPS.get(loop, loop)}" if several_loops else "", speedups)
         for (mode, loop), speedups in modes.items()
     ]
 
 
-def _compiled(mode: str, where: str, speedups: list[Interval]) -> str:
+def _compiled(mode: str, in_loop: str, speedups: list[Interval]) -> str:
     if len(speedups) == 1:
-        how = quantity.times_range(speedups[0])
-        return f"With torch.compile {mode} the step{where} is {how} as fast as eager."
+        times = quantity.times_range(speedups[0])
+        return f"With torch.compile {mode} the step{in_loop} is {times} as fast as eager."
     ordered = sorted(speedups, key=lambda ratio: ratio.value)
     mean = quantity.times(_exact(geometric_mean([ratio.value for ratio in speedups])))
     return (
-        f"With torch.compile {mode} the step{where} is {mean} as fast as eager in the geometric "
+        f"With torch.compile {mode} the step{in_loop} is {mean} as fast as eager in the geometric "
         f"mean of {len(speedups)} cases ({quantity.times(ordered[0])} to "
         f"{quantity.times(ordered[-1])})."
     )

@@ -56,28 +56,28 @@ def grid(
         rows: The cells; untrusted text must be escaped already.
         size_bytes: The maximum size of the rows, bytes in UTF-8.
     """
-    rule = [":---" if side == "l" else "---:" for side in alignment]
+    delimiters = [":---" if align == "l" else "---:" for align in alignment]
     lines = [
-        _line(
-            cell if side == "l" else cell.replace(" ", "\N{NO-BREAK SPACE}")
-            for cell, side in zip(row, alignment, strict=True)
+        _row(
+            cell if align == "l" else cell.replace(" ", "\N{NO-BREAK SPACE}")
+            for cell, align in zip(row, alignment, strict=True)
         )
         for row in rows
     ]
-    kept, left_out = within(size_bytes, lines)
-    return Grid((_line(heads), _line(rule), *kept), left_out)
+    shown, left_out = within(size_bytes, lines)
+    return Grid((_row(heads), _row(delimiters), *shown), left_out)
 
 
 def within(size_bytes: int, lines: Sequence[str]) -> tuple[list[str], int]:
     """The first lines that fit into `size_bytes` of UTF-8, and the number of those left out."""
-    kept: list[str] = []
+    shown: list[str] = []
     for line in lines:
         size_bytes -= len(line.encode()) + 1
         if size_bytes < 0:
             break
-        kept.append(line)
-    return kept, len(lines) - len(kept)
+        shown.append(line)
+    return shown, len(lines) - len(shown)
 
 
-def _line(cells: Iterable[str]) -> str:
+def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"

@@ -1,7 +1,7 @@
 """Names of cases: as in their ids, in the cells of a column, and in plain words.
 
-A name omits some axes at their defaults (those with `AxisInfo.said` false), unless it would be
-empty without them.
+A name omits some axes at their defaults (those with `AxisInfo.names_default` false), unless it
+would be empty without them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,25 +19,25 @@ def _info(name: str) -> AxisInfo:
 
 def label(axes: AxisValues, names: Sequence[str]) -> str:
     """A case's values on some axes, in the words of its id: `b32 w2 default`."""
-    return " ".join(_info(name).short(axes[name]) for name in _said(axes, names))
+    return " ".join(_info(name).short(axes[name]) for name in _axes_to_name(axes, names))
 
 
 def setting(axes: AxisValues, names: Sequence[str]) -> str:
     """A case's values on some axes: `batch size 32, 2 workers, torch.compile default`."""
-    return ", ".join(_info(name).words(axes[name]) for name in _said(axes, names))
+    return ", ".join(_info(name).words(axes[name]) for name in _axes_to_name(axes, names))
 
 
-def beyond_default(axes: AxisValues, names: Iterable[str]) -> list[str]:
+def named_axes(axes: AxisValues, names: Iterable[str]) -> list[str]:
     """The axes among `names` that a case's name includes: all but those at an omitted default."""
     return [
         name
         for name in names
-        if name in axes and (_info(name).said or axes[name] != DEFAULTS[name])
+        if name in axes and (_info(name).names_default or axes[name] != DEFAULTS[name])
     ]
 
 
-def _said(axes: AxisValues, names: Sequence[str]) -> list[str]:
-    return beyond_default(axes, names) or [name for name in names if name in axes]
+def _axes_to_name(axes: AxisValues, names: Sequence[str]) -> list[str]:
+    return named_axes(axes, names) or [name for name in names if name in axes]
 
 
 def cell(axes: AxisValues, name: str) -> str:

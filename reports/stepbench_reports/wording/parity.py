@@ -1,32 +1,24 @@
 """Describes a case's parity in words."""
 
 import math
-from collections.abc import Mapping
 
 from stepbench_reports.read.parity import NOT_JUDGED, Parity
 from stepbench_reports.schema.parity import ParityVerdict, TrainingVerdict
 from stepbench_reports.wording import quantity
 
-_VERDICTS: Mapping[str, str] = {
-    ParityVerdict.FAIL: "departs",
-    ParityVerdict.UNDECIDED: "undecided",
-}
-
 
 def short(parity: Parity) -> str:
-    """The parity for a narrow column: `ok`, `LOST`, `?`; empty if the case was not compared."""
-    if not parity.known:
+    """The parity in a word: `pass`, `FAIL`, `unknown`; empty if the case was not compared."""
+    if not parity.compared:
         return quantity.NOTHING
-    if parity.lost:
-        return "LOST"
-    return "?" if parity.open else "ok"
+    if parity.failed:
+        return "FAIL"
+    return "unknown" if parity.unknown else "pass"
 
 
 def cell(parity: Parity) -> str:
-    """The verdict and the worst relative error: `pass 3e-07`, `**lost** 0.001`."""
-    if not parity.known:
-        return quantity.NOTHING
-    word = "**lost**" if parity.lost else "open" if parity.open else ParityVerdict.PASS
+    """The parity and the worst relative error: `pass 3e-07`, `**FAIL** 1e-03`, `unknown`."""
+    word = f"**{short(parity)}**" if parity.failed else short(parity)
     error = relative(parity.error)
     return f"{word} {error}" if error else word
 
@@ -40,17 +32,16 @@ def relative(error: float) -> str:
 
 def sentence(parity: Parity) -> str:
     """States why a case's parity failed or is unknown; empty if it passed."""
-    said = []
+    sentences = []
     if parity.verdict not in {None, ParityVerdict.PASS}:
-        word = _VERDICTS.get(str(parity.verdict), NOT_JUDGED)
-        said.append(f"{word}: {parity.reason or 'no reason is recorded'}")
+        sentences.append(f"{parity.verdict}: {parity.reason or 'no reason is recorded'}")
     elif _reload_reason(parity):
-        said.append(f"saving and reloading could not be compared: {_reload_reason(parity)}")
+        sentences.append(f"saving and reloading could not be compared: {_reload_reason(parity)}")
     if parity.trained in {TrainingVerdict.DIFFERENT, TrainingVerdict.INCONCLUSIVE}:
-        said.append(f"its trainings are {parity.trained} ({points(parity)})")
+        sentences.append(f"test accuracy is {parity.trained} ({points(parity)})")
     elif parity.trained == NOT_JUDGED:
-        said.append(f"its trainings came to no end: {parity.trained_reason}")
-    return "; ".join(said)
+        sentences.append(f"training parity was {NOT_JUDGED}: {parity.trained_reason}")
+    return "; ".join(sentences)
 
 
 def _reload_reason(parity: Parity) -> str:
@@ -62,7 +53,7 @@ def points(parity: Parity) -> str:
     """The difference in test accuracy with its interval, in percentage points."""
     difference, low, high = (100 * x for x in parity.difference)
     if math.isnan(difference):
-        return "too few came to an end"
+        return "too few trainings finished"
     interval = "" if math.isnan(low) else f", {low:+.2f} to {high:+.2f}"
     return f"{difference:+.2f} points{interval}, over {parity.seeds} seeds"
 
@@ -73,6 +64,6 @@ def shortened(parity: Parity) -> str:
     if reference is None or not reference.cut:
         return quantity.NOTHING
     return (
-        f"compared over {reference.steps} of {reference.asked_steps} steps at batch size "
-        f"{reference.batch_size} instead of {reference.asked_batch_size}, {reference.cut}"
+        f"compared over {reference.steps} of {reference.requested_steps} steps at batch size "
+        f"{reference.batch_size} instead of {reference.requested_batch_size}, {reference.cut}"
     )

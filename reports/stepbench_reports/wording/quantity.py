@@ -12,13 +12,13 @@ def micro(seconds: float) -> str:
     return f"{seconds * 1e6:,.0f}" if seconds >= 1e-5 else f"{seconds * 1e6:.1f}"
 
 
-MOST_DIGITS = 4
+MAX_DIGITS = 4
 """The maximum number of significant digits."""
-MOST_DOUBT = 5
+MAX_HALF_WIDTH = 5
 """The maximum half width of the interval, in units of the last digit shown."""
-DIGITS_UNKNOWN = 2
+DIGITS_WITHOUT_INTERVAL = 2
 """The significant digits of a figure without an interval (it has too few samples)."""
-DIGITS_RATE = 3
+MAX_RATE_DIGITS = 3
 """The maximum number of significant digits of samples/s, also used without an interval."""
 NOTHING = ""
 """The text for a figure that was not measured."""
@@ -27,27 +27,27 @@ DASH = "\N{EN DASH}"
 """Separates the ends of a range; also stands for the reference of a comparison."""
 
 
-def place(value: float, half_width: float, most: int = MOST_DIGITS) -> int:
+def last_digit(value: float, half_width: float, max_digits: int = MAX_DIGITS) -> int:
     """The power of ten of the last digit to show.
 
     The last digit shown is the finest of which the half width is at most 5 units: 53.12 ± 0.4 is
     shown to tenths, as 53.1, and 53.12 ± 0.9 to units, as 53. The rounding error therefore does not
-    exceed the half width. The leading digit is always shown, and at most `most` digits are.
+    exceed the half width. The leading digit is always shown, and at most `max_digits` digits are.
 
     Args:
         value: A finite figure.
         half_width: Half the interval's width, in the figure's unit; NaN if there is no interval.
-        most: The maximum number of significant digits.
+        max_digits: The maximum number of significant digits.
     """
     if value == 0:
         return 0
-    leading = _leading(value, most)
-    finest = leading - most + 1
+    leading = _leading(value, max_digits)
+    finest = leading - max_digits + 1
     if math.isnan(half_width):
-        return max(leading - DIGITS_UNKNOWN + 1, finest)
+        return max(leading - DIGITS_WITHOUT_INTERVAL + 1, finest)
     if half_width <= 0:
         return finest
-    return min(max(math.ceil(math.log10(half_width) - math.log10(MOST_DOUBT)), finest), leading)
+    return min(max(math.ceil(math.log10(half_width) - math.log10(MAX_HALF_WIDTH)), finest), leading)
 
 
 def _leading(value: float, digits: int) -> int:
@@ -55,17 +55,17 @@ def _leading(value: float, digits: int) -> int:
     return int(f"{value:.{digits - 1}e}".partition("e")[2])
 
 
-def number(value: float, half_width: float = math.nan, most: int = MOST_DIGITS) -> str:
+def number(value: float, half_width: float = math.nan, max_digits: int = MAX_DIGITS) -> str:
     """Formats a figure with the digits that its interval supports; empty if it is not finite.
 
     Args:
         value: The figure.
         half_width: Half the interval's width, in the figure's unit; NaN if there is no interval.
-        most: The maximum number of significant digits.
+        max_digits: The maximum number of significant digits.
     """
     if not math.isfinite(value):
         return NOTHING
-    decimals = -place(value, half_width, most)
+    decimals = -last_digit(value, half_width, max_digits)
     return f"{round(value, decimals):,.{max(decimals, 0)}f}"
 
 
@@ -80,8 +80,8 @@ def rate(samples_per_s: Interval) -> str:
     if not math.isfinite(value) or value <= 0:
         return NOTHING
     if math.isnan(half_width):
-        half_width = 10.0 ** (_leading(value, DIGITS_RATE) - DIGITS_RATE + 1)
-    return number(value, half_width, DIGITS_RATE)
+        half_width = 10.0 ** (_leading(value, MAX_RATE_DIGITS) - MAX_RATE_DIGITS + 1)
+    return number(value, half_width, MAX_RATE_DIGITS)
 
 
 def times(ratio: Interval) -> str:
@@ -95,7 +95,7 @@ def times_range(ratio: Interval) -> str:
     """A ratio followed by × and, in brackets, its interval if it has one."""
     if math.isnan(ratio.low) or math.isnan(ratio.high):
         return times(ratio)
-    decimals = max(0, -place(ratio.value, max(ratio.half_width, 0.01), 3))
+    decimals = max(0, -last_digit(ratio.value, max(ratio.half_width, 0.01), 3))
     return f"{times(ratio)} ({ratio.low:.{decimals}f}{DASH}{ratio.high:.{decimals}f})"
 
 
@@ -117,8 +117,8 @@ def uncertainty(relative: float) -> str:
     return f"{relative * 100:.1f} %" if relative < 0.0995 else f"{relative * 100:.0f} %"
 
 
-def asked(relative: float) -> str:
-    """A requested relative error in percents: `1 %`, `0.5 %`."""
+def exact_percent(relative: float) -> str:
+    """A requested relative error in percents, unrounded: `1 %`, `0.5 %`."""
     return f"{relative * 100:g} %" if math.isfinite(relative) else NOTHING
 
 
@@ -136,7 +136,7 @@ def mebibytes(size_bytes: float) -> str:
 
 def mebibytes_fine(size_bytes: float) -> str:
     """A size in MiB to two significant digits, without the unit; empty unless positive."""
-    return number(size_bytes / 2**20, most=3) if size_bytes > 0 else NOTHING
+    return number(size_bytes / 2**20, max_digits=3) if size_bytes > 0 else NOTHING
 
 
 def giga(per_second: float) -> str:
@@ -149,8 +149,8 @@ def giga(per_second: float) -> str:
 
 def aligned(column: list[str]) -> list[str]:
     """Pads a column's figures on the right so that their decimal points line up."""
-    tails = [len(text) - text.find(".") if "." in text else 0 for text in column]
+    decimals = [len(text) - text.find(".") if "." in text else 0 for text in column]
     return [
-        text + " " * (max(tails, default=0) - tail)
-        for text, tail in zip(column, tails, strict=True)
+        text + " " * (max(decimals, default=0) - count)
+        for text, count in zip(column, decimals, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""A real run with a profile, and a real TensorBoard that shows it."""
+"""Fixtures: a real run with profiles, and a real TensorBoard that shows it."""
 
 import os
 import re
@@ -17,34 +17,34 @@ from support import gpu_trace
 from support.board import Board
 from support.warm import WarmCommands
 
-LOADED_S = 300
+TIMEOUT_S = 300
 GPU_RUN = "gpu/profile"
-"""The viewer's name of a trace from a GPU that lies beside the real ones."""
+"""TensorBoard's name of a generated trace from a GPU."""
 
 
 @pytest.fixture(scope="session")
 def profiled_run(
     tmp_path_factory: pytest.TempPathFactory, cache: Path, commands: WarmCommands
 ) -> Path:
-    """Two cases of the lesson, profiled with all there is."""
-    place = tmp_path_factory.mktemp("profiled")
+    """A run of two cases of the lesson, with every kind of profile."""
+    directory = tmp_path_factory.mktemp("profiled")
     done = commands.run(
         [
             sys.executable, "-m", "stepbench", "run", "--batch-size", "4", "--num-workers", "0",
             "--precision", "fp32", "bf16", "--compile", "off", "--steps", "12", "--no-parity",
             "--threads", "1", "--profile", "--profile-workers", "--output", "out",
         ],
-        cwd=place, env={**os.environ, "STEPBENCH_CACHE_DIR": str(cache)},
+        cwd=directory, env={**os.environ, "STEPBENCH_CACHE_DIR": str(cache)},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    return place / "out"
+    return directory / "out"
 
 
 @pytest.fixture(scope="session")
 def board(profiled_run: Path) -> Iterator[Board]:
-    """TensorBoard on the run, and on a trace from a GPU beside its cases."""
-    place = profiled_run / "tb" / Path(GPU_RUN) / f"cuda.1{TRACE_SUFFIX}"
-    chrome_trace.write(chrome_trace.for_tensorboard(gpu_trace.content()), place)
+    """TensorBoard for the run, with a trace from a GPU beside the run's cases."""
+    trace = profiled_run / "tb" / Path(GPU_RUN) / f"cuda.1{TRACE_SUFFIX}"
+    chrome_trace.write(chrome_trace.for_tensorboard(gpu_trace.content()), trace)
     with subprocess.Popen(
         [
             sys.executable, "-m", "stepbench", "tensorboard", str(profiled_run),
@@ -58,28 +58,28 @@ def board(profiled_run: Path) -> Iterator[Board]:
             (child,) = psutil.Process(process.pid).children()
             process.terminate()
             process.wait(timeout=120)
-            assert not child.is_running()  # TensorBoard itself ends with it
+            assert not child.is_running()  # TensorBoard ends with its parent
 
 
 def _wait(process: subprocess.Popen[str], run: Path) -> Board:
-    """Until it listens and has read all there is."""
+    """Waits until TensorBoard accepts requests and has loaded all data."""
     assert process.stdout is not None
     for line in process.stdout:
-        if found := re.search(r"(http://127\.0\.0\.1:\d+)/", line):
+        if match := re.search(r"(http://127\.0\.0\.1:\d+)/", line):
             break
     else:
         raise AssertionError("TensorBoard ended")
-    board, until = Board(run, found[1]), time.monotonic() + LOADED_S
-    wanted = {"scalars", "hparams", "images", "graphs", "projector", "pr_curves",
-              "pytorch_profiler"}  # fmt: skip
-    while time.monotonic() < until:
+    board, deadline = Board(run, match[1]), time.monotonic() + TIMEOUT_S
+    plugins = {"scalars", "hparams", "images", "graphs", "projector", "pr_curves",
+               "pytorch_profiler"}  # fmt: skip
+    while time.monotonic() < deadline:
         listed = board.get("plugins_listing")
         runs = board.get("plugin/pytorch_profiler/runs")
         if (
-            wanted <= {name for name, facts in listed.items() if facts["enabled"]}
+            plugins <= {name for name, facts in listed.items() if facts["enabled"]}
             and len(runs["runs"]) == 3
             and not runs["loading"]
         ):
             return board
         time.sleep(0.5)
-    raise AssertionError(f"not all is there after {LOADED_S} s: {listed} {runs}")
+    raise AssertionError(f"not all data is loaded after {TIMEOUT_S} s: {listed} {runs}")

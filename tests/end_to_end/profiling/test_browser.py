@@ -1,7 +1,7 @@
-"""What a person sees in TensorBoard, in a real browser.
+"""The pages of TensorBoard in a real browser.
 
-The profiler's page loads two scripts from public hosts. Here they are answered by stand-ins of our
-own, `charts.js` and `web_components.js`, so that no network is needed.
+The profiler's page loads two scripts from public hosts. Here `charts.js` and `web_components.js`
+replace them, so that no network is needed.
 """
 
 import re
@@ -30,9 +30,9 @@ const titles = threads.flatMap((thread) => thread.sliceGroup.slices.map((slice) 
 DRAWN = """() => {
   const canvases = [];
   const walk = (node) => {
-    for (const each of [...(node.shadowRoot?.children ?? []), ...node.children]) {
-      if (each.localName === "canvas" && each.width && each.height > 50) canvases.push(each);
-      walk(each);
+    for (const child of [...(node.shadowRoot?.children ?? []), ...node.children]) {
+      if (child.localName === "canvas" && child.width && child.height > 50) canvases.push(child);
+      walk(child);
     }
   };
   walk(document.body);
@@ -45,7 +45,7 @@ DRAWN = """() => {
 }"""
 
 
-def answer(script: str, route: Any) -> None:
+def fulfill(script: str, route: Any) -> None:
     """Answers a request for a script."""
     route.fulfill(body=script, content_type="text/javascript")
 
@@ -65,7 +65,7 @@ def page() -> Iterator[Any]:
             (r"gstatic\.com/charts/loader\.js", "charts.js"),
             (r"webcomponents\.min\.js", "web_components.js"),
         ):
-            page.route(re.compile(pattern), partial(answer, (HERE / name).read_text()))
+            page.route(re.compile(pattern), partial(fulfill, (HERE / name).read_text()))
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         yield page
@@ -75,7 +75,7 @@ def page() -> Iterator[Any]:
 
 @pytest.fixture
 def keep(page: Any, tmp_path: Path) -> Any:
-    """Keeps a picture of the page."""
+    """Saves a screenshot of the page."""
     return lambda name: browsing.keep(page, name, tmp_path)
 
 
@@ -95,19 +95,19 @@ def test_the_table_of_settings_can_be_sorted(board: Board, page: Any, keep: Any)
     rows.filter(has_text="result/samples_per_s").first.wait_for()
     for text in ("fp32", "bf16", "precision", "num_workers", "compile", "result/step_ms"):
         cells = rows.filter(has_text=re.compile(f"^\\s*{text}\\s*$"))
-        cells.first.wait_for(state="attached")  # rows are drawn after the head that was waited for
+        cells.first.wait_for(state="attached")  # rows appear after the head
         assert cells.count() >= 1
     keep("hparams")
 
 
 def profiler(board: Board, page: Any, view: str) -> Any:
-    """The profiler's tab, with a case and a view chosen as a person does it."""
+    """Opens the profiler's tab, and selects a case and a view."""
     page.goto(f"{board.url}/#pytorch_profiler")
     frame = page.frame_locator("iframe").first
     frame.get_by_text("Step Time Breakdown").wait_for()
-    for chosen, wanted in (("convnet/", f"{NAME}/profile"), ("Overview", view)):
-        frame.get_by_role("button").filter(has_text=chosen).first.click()
-        frame.get_by_role("option", name=wanted, exact=True).click()
+    for selected, option in (("convnet/", f"{NAME}/profile"), ("Overview", view)):
+        frame.get_by_role("button").filter(has_text=selected).first.click()
+        frame.get_by_role("option", name=option, exact=True).click()
     return frame
 
 

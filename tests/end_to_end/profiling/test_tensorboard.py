@@ -1,4 +1,4 @@
-"""A real TensorBoard shows a real run, and what it shows is what stepbench reports."""
+"""A real TensorBoard shows the same figures of a real run as stepbench's reports."""
 
 import gzip
 import io
@@ -26,54 +26,56 @@ def rows(board: Board, case: str, **query: Any) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in table}
 
 
-def test_runs_are_called_by_workload_and_case(board: Board) -> None:
-    found = set(board.get("plugin/pytorch_profiler/runs")["runs"])
-    assert found == {f"{name}/profile" for name in CASES.values()} | {"gpu/profile"}
+def test_runs_are_named_by_workload_and_case(board: Board) -> None:
+    runs = set(board.get("plugin/pytorch_profiler/runs")["runs"])
+    assert runs == {f"{name}/profile" for name in CASES.values()} | {"gpu/profile"}
     assert set(board.get("plugin/scalars/tags")) == set(CASES.values())
     views = board.get("plugin/pytorch_profiler/views", run=PROFILE)
     assert {"Overview", "Operator", "Trace", "Memory"} <= set(views)
 
 
 def test_the_overview_has_the_steps_and_the_dataloaders_time(board: Board) -> None:
-    found = board.profiled(CASE)["breakdown"]
+    breakdown = board.profiled(CASE)["breakdown"]
     overview = board.profile("overview", PROFILE)
     steps = overview["steps"]
     heads = [column["name"] for column in steps["columns"] if column["type"] == "number"]
     numbers = [[cell for cell in row if isinstance(cell, float)] for row in steps["rows"]]
-    assert len(numbers) == found["steps"]
+    assert len(numbers) == breakdown["steps"]
     loading_us = [row[heads.index("DataLoader")] for row in numbers]
     assert all(time > 0 for time in loading_us)
-    mine_s = sum(
+    expected_s = sum(
         row["host_self_s"]
-        for row in found["rows"]
+        for row in breakdown["rows"]
         if row["phase"] == "dataload" and row["operator"] != "(outside operators)"
     )
-    assert sum(loading_us) == pytest.approx(mine_s * 1e6, rel=1e-3, abs=2)
-    assert sum(map(sum, numbers)) == pytest.approx(found["step_s"] * 1e6, rel=1e-3)
+    assert sum(loading_us) == pytest.approx(expected_s * 1e6, rel=1e-3, abs=2)
+    assert sum(map(sum, numbers)) == pytest.approx(breakdown["step_s"] * 1e6, rel=1e-3)
     children = overview["performance"][0]["children"]
     assert any(child["name"] == "DataLoader" and child["value"] > 0 for child in children)
 
 
 def test_the_operators_are_those_of_the_report(board: Board) -> None:
-    found = board.profiled(CASE)["breakdown"]
+    breakdown = board.profiled(CASE)["breakdown"]
     shown = rows(board, PROFILE)
     for phase in PHASES:
-        total_us = found["phase_s"][phase] * 1e6
-        assert shown[phase]["calls"] == found["steps"]
+        total_us = breakdown["phase_s"][phase] * 1e6
+        assert shown[phase]["calls"] == breakdown["steps"]
         assert shown[phase]["host_total_duration"] == pytest.approx(total_us, abs=2)
         (outside,) = [
             row["host_self_s"]
-            for row in found["rows"]
+            for row in breakdown["rows"]
             if (row["phase"], row["operator"]) == (phase, "(outside operators)")
         ]
         assert shown[phase]["host_self_duration"] == pytest.approx(outside * 1e6, abs=2)
-    mine: dict[str, list[float]] = {}
-    for row in found["rows"]:
-        mine.setdefault(row["operator"], []).append(row["host_self_s"] * 1e6)
-    compared = [name for name in mine if name.startswith("aten::") and name in shown]
+    self_us: dict[str, list[float]] = {}
+    for row in breakdown["rows"]:
+        self_us.setdefault(row["operator"], []).append(row["host_self_s"] * 1e6)
+    compared = [name for name in self_us if name.startswith("aten::") and name in shown]
     assert len(compared) > 20
     for name in compared:
-        assert shown[name]["host_self_duration"] == pytest.approx(sum(mine[name]), rel=0.02, abs=3)
+        assert shown[name]["host_self_duration"] == pytest.approx(
+            sum(self_us[name]), rel=0.02, abs=3
+        )
 
 
 def test_the_memorys_peak_is_that_of_the_report(board: Board) -> None:
@@ -89,8 +91,8 @@ def test_the_trace_has_the_phases_and_the_original_is_kept(board: Board) -> None
     )
     names = [event["name"] for event in shown["traceEvents"] if event.get("cat") == "cpu_op"]
     assert {name: names.count(name) for name in PHASES} == dict.fromkeys(PHASES, 3)
-    kept = board.run / "traces" / f"{CASE}.pt.trace.json.gz"
-    original = json.loads(gzip.decompress(kept.read_bytes()))
+    stored = board.run / "traces" / f"{CASE}.pt.trace.json.gz"
+    original = json.loads(gzip.decompress(stored.read_bytes()))
     assert len(original["traceEvents"]) == len(shown["traceEvents"])
     marks = {e["name"] for e in original["traceEvents"] if e.get("cat") == "user_annotation"}
     assert set(PHASES) <= marks
@@ -112,12 +114,12 @@ def test_a_gpus_times_are_shown_per_operator(board: Board) -> None:
 
 
 def scalars(board: Board, run: str, tag: str) -> list[tuple[int, float]]:
-    found = board.get("plugin/scalars/scalars", run=run, tag=tag)
-    return [(step, value) for _, step, value in found]
+    points = board.get("plugin/scalars/scalars", run=run, tag=tag)
+    return [(step, value) for _, step, value in points]
 
 
 @pytest.mark.parametrize(("case", "run"), CASES.items())
-def test_the_scalars_are_what_was_measured(board: Board, case: str, run: str) -> None:
+def test_the_scalars_are_the_measured_ones(board: Board, case: str, run: str) -> None:
     measured, profile = board.case(case), board.profiled(case)
     for phase in (*PHASES, "step"):
         laps = measured["laps"]["host"][phase]
@@ -129,7 +131,7 @@ def test_the_scalars_are_what_was_measured(board: Board, case: str, run: str) ->
     shown = scalars(board, run, "samples_per_s/block")
     assert [value for _, value in shown] == pytest.approx(rates)
     losses = profile["curves"]["loss"]
-    assert 1 < len(losses) <= 2000  # as many as the machine had time for
+    assert 1 < len(losses) <= 2000  # the number depends on the machine
     shown = scalars(board, run, "training/loss")
     assert [step for step, _ in shown] == list(range(0, len(losses), -(-len(losses) // 500)))
     assert [value for _, value in shown] == pytest.approx([losses[step] for step, _ in shown])
@@ -157,14 +159,14 @@ def test_the_table_of_settings_has_a_row_for_each_case(board: Board) -> None:
             "startIndex": 0, "sliceSize": 100,
         },
     )  # fmt: skip
-    found = {}
+    results = {}
     for group in sessions["sessionGroups"]:
         values = {value["name"]["tag"]: value["value"] for value in group["metricValues"]}
-        found[group["hparams"]["precision"]] = values
+        results[group["hparams"]["precision"]] = values
     run = stepbench_reports.load(board.run)
-    assert set(found) == {"fp32", "bf16"}
+    assert set(results) == {"fp32", "bf16"}
     for measurement in run.measurements:
-        values = found[measurement.axes["precision"]]
+        values = results[measurement.axes["precision"]]
         assert values["result/samples_per_s"] == pytest.approx(measurement.samples_per_s.value)
         assert values["result/step_ms"] == pytest.approx(measurement.step.value * 1e3)
         for phase in PHASES:
@@ -172,7 +174,7 @@ def test_the_table_of_settings_has_a_row_for_each_case(board: Board) -> None:
             assert values[f"result/{phase}_ms"] == pytest.approx(median_ms)
 
 
-def test_the_other_tabs_have_what_belongs_there(board: Board) -> None:
+def test_the_other_tabs_show_the_run(board: Board) -> None:
     assert board.profiled(CASE)["board"]["left_out"] == {}
     images = board.get("plugin/images/tags")[NAME]
     assert set(images) == {"batch"}
@@ -185,7 +187,7 @@ def test_the_other_tabs_have_what_belongs_there(board: Board) -> None:
     assert all(layer in graph for layer in ("conv1", "conv2", "fc1", "fc2", "fc3"))
 
     (embedding,) = board.get("plugin/projector/info", run=NAME)["embeddings"]
-    assert embedding["tensorShape"] == [256, 84]  # what the last layer is given
+    assert embedding["tensorShape"] == [256, 84]  # the input of the last layer
     assert embedding["sprite"]["singleImageDim"] == [32, 32]
     query = {"run": NAME, "name": embedding["tensorName"]}
     labels = board.raw("plugin/projector/metadata", **query).decode().splitlines()
@@ -201,12 +203,12 @@ def test_the_other_tabs_have_what_belongs_there(board: Board) -> None:
 def test_two_runs_side_by_side_do_not_mix(board: Board, tmp_path: Any) -> None:
     from stepbench import tensorboard
 
-    twin = tmp_path / "another"
-    (twin / "tb" / "convnet").mkdir(parents=True)
-    (twin / "run.json").write_text("{}")
+    other = tmp_path / "another"
+    (other / "tb" / "convnet").mkdir(parents=True)
+    (other / "run.json").write_text("{}")
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    laid = tensorboard.lay_out([board.run, twin], scratch)
-    assert {place.name for place in laid.iterdir()} == {board.run.name, "another"}
-    assert (laid / board.run.name / NAME / "profile").is_dir()
-    assert tensorboard.lay_out([twin], scratch) == twin / "tb"
+    logs = tensorboard.link_runs([board.run, other], scratch)
+    assert {path.name for path in logs.iterdir()} == {board.run.name, "another"}
+    assert (logs / board.run.name / NAME / "profile").is_dir()
+    assert tensorboard.link_runs([other], scratch) == other / "tb"

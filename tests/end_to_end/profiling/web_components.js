@@ -2,15 +2,15 @@
 // in torch-tb-profiler needs them. Written for the tests; no part of the original.
 (() => {
   "use strict";
-  const known = new Map();
+  const prototypes = new Map();
   const upgraded = new WeakSet();
   const attached = new WeakSet();
 
   const upgrade = (element) => {
-    const found = known.get(element.getAttribute("is") ?? element.localName);
-    if (!found || upgraded.has(element)) return;
+    const prototype = prototypes.get(element.getAttribute("is") ?? element.localName);
+    if (!prototype || upgraded.has(element)) return;
     upgraded.add(element);
-    Object.setPrototypeOf(element, found);
+    Object.setPrototypeOf(element, prototype);
     element.createdCallback?.();
     if (element.isConnected) attach(element);
   };
@@ -24,21 +24,21 @@
     attached.delete(element);
     element.detachedCallback?.();
   };
-  const each = (root, visit) => {
+  const visitAll = (root, visit) => {
     if (root.nodeType === Node.ELEMENT_NODE) visit(root);
     for (const element of root.querySelectorAll?.("*") ?? []) visit(element);
   };
-  const restyle = (element) => { // to what these selectors are called today
+  const restyle = (element) => { // replaces outdated selectors by current ones
     if (element.localName !== "style" || !element.textContent.includes("::content")) return;
     const { textContent } = element;
     element.textContent = textContent.replaceAll(/::content\s*>?\s*([\w#.*-]+)/g, "::slotted($1)");
   };
   const watcher = new MutationObserver((changes) => {
     for (const { addedNodes, removedNodes } of changes) {
-      for (const node of removedNodes) if (!node.isConnected) each(node, detach);
+      for (const node of removedNodes) if (!node.isConnected) visitAll(node, detach);
       for (const node of addedNodes) {
-        each(node, upgrade);
-        if (node.isConnected) each(node, attach);
+        visitAll(node, upgrade);
+        if (node.isConnected) visitAll(node, attach);
       }
     }
   });
@@ -47,17 +47,17 @@
 
   const create = Document.prototype.createElement;
   Document.prototype.createElement = function (name, type) {
-    const element = create.call(this, name === "content" ? "slot" : name); // as it is called today
+    const element = create.call(this, name === "content" ? "slot" : name); // its current name
     if (typeof type === "string") element.setAttribute("is", type);
     upgrade(element);
     return element;
   };
   for (const [owner, method] of [[Document, "importNode"], [Node, "cloneNode"]]) {
     const copy = owner.prototype[method];
-    owner.prototype[method] = function (...given) {
-      const made = copy.apply(this, given);
-      // What a template holds stays as it is until it is imported.
-      if (made.ownerDocument === document) each(made, upgrade);
+    owner.prototype[method] = function (...args) {
+      const made = copy.apply(this, args);
+      // The content of a template is upgraded only when it is imported.
+      if (made.ownerDocument === document) visitAll(made, upgrade);
       return made;
     };
   }
@@ -70,22 +70,22 @@
     };
   }
   Element.prototype.createShadowRoot = function () {
-    if (!this.localName.includes("-")) return this; // today only these, and a few, may have one
+    if (!this.localName.includes("-")) return this; // browsers now allow few other elements
     const root = this.attachShadow({ mode: "open" });
     root.appendChild = (node) => {
-      each(node, restyle);
+      visitAll(node, restyle);
       return Node.prototype.appendChild.call(root, node);
     };
     watch(root);
     return root;
   };
   document.registerElement = (name, { prototype, extends: base } = {}) => {
-    known.set(name, prototype ?? Object.create(HTMLElement.prototype));
+    prototypes.set(name, prototype ?? Object.create(HTMLElement.prototype));
     for (const element of document.querySelectorAll(`${name}, [is="${name}"]`)) upgrade(element);
     const make = function () {
       return base ? document.createElement(base, name) : document.createElement(name);
     };
-    make.prototype = known.get(name);
+    make.prototype = prototypes.get(name);
     return make;
   };
 

@@ -8,11 +8,11 @@ from stepbench_reports.schema.axes import Axes
 from stepbench_reports.schema.measurement import Block
 
 
-def test_the_eager_twin_differs_in_compile_alone() -> None:
+def test_the_uncompiled_case_differs_in_compile_alone() -> None:
     axes = Axes(workload="convnet", compile="max-autotune", precision="bf16")
     eager = axes.changed(compile="off").values()
-    assert comparison.eager_twin(axes.values()) == eager
-    assert comparison.eager_twin(eager) is None
+    assert comparison.uncompiled(axes.values()) == eager
+    assert comparison.uncompiled(eager) is None
 
 
 def test_the_speedup_is_eager_over_compiled() -> None:
@@ -20,10 +20,10 @@ def test_the_speedup_is_eager_over_compiled() -> None:
     assert (ratio.value, ratio.low, ratio.high) == (1.25, 1.25, 1.25)
 
 
-def test_an_eager_twin_has_no_setting_of_the_compiler() -> None:
+def test_the_uncompiled_case_has_no_setting_of_the_compiler() -> None:
     axes = {"compile": "default", "dynamic": "on", "precision": "fp32"}
-    twin = {"compile": "off", "dynamic": "auto", "precision": "fp32"}
-    assert comparison.eager_twin(axes) == twin
+    uncompiled = {"compile": "off", "dynamic": "auto", "precision": "fp32"}
+    assert comparison.uncompiled(axes) == uncompiled
 
 
 def test_the_mean_step_is_all_time_over_all_steps_of_one_kind() -> None:
@@ -55,9 +55,9 @@ def test_throughput_is_the_inverse_of_the_mean_step() -> None:
         (Interval(0.9, 0.8, 0.99), (math.inf,)),
     ],
 )
-def test_after_how_many_steps_compiling_is_repaid(
+def test_after_how_many_steps_compiling_pays_off(
     speedup: Interval, steps: tuple[float, ...]
 ) -> None:
-    found = comparison.repaid_steps(2.0, 0.008, speedup)
-    for value, wanted in zip((found.value, found.low, found.high), steps, strict=False):
-        assert value == pytest.approx(wanted, nan_ok=True)
+    result = comparison.break_even_steps(2.0, 0.008, speedup)
+    for value, expected in zip((result.value, result.low, result.high), steps, strict=False):
+        assert value == pytest.approx(expected, nan_ok=True)

@@ -73,4 +73,4 @@ def test_a_case_that_trains_another_model_is_not_faster(tmp_path: Path) -> None:
     found = against(here, there)
     assert len(found.counted) == 1
     assert "1 faster, 0 slower, 0 whose interval holds 1, 1 that train another" in headline(found)
-    assert "| trains another model |" in markdown(here, [there])
+    assert "| fails parity |" in markdown(here, [there])

@@ -33,14 +33,14 @@ def test_on_a_device_it_is_the_devices_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "told"),
+    ("word", "table"),
     [
         ("b4", "2 cases are called so"),
-        ("b8-w0", "no case is called so; there is convnet-cpu-b4-w0"),
+        ("b8-w0", "there is no such case; the nearest are convnet-cpu-b4-w0"),
     ],
 )
-def test_a_name_that_is_not_one_cases_is_refused(word: str, told: str, run: Run) -> None:
-    with pytest.raises(ReportError, match=told):
+def test_a_name_that_is_not_one_cases_is_refused(word: str, table: str, run: Run) -> None:
+    with pytest.raises(ReportError, match=table):
         find(run, word)
 
 

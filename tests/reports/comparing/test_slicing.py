@@ -11,7 +11,7 @@ from support import synthetic
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return load(synthetic.write_run(tmp_path / "run", synthetic.believable_files()))
+    return load(synthetic.write_run(tmp_path / "run", synthetic.eight_cases()))
 
 
 @pytest.fixture

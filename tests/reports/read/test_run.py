@@ -36,7 +36,7 @@ def test_figures_by_hand(tmp_path: Path) -> None:
 
 
 def test_frames_are_tidy(tmp_path: Path) -> None:
-    files = synthetic.believable_files()
+    files = synthetic.eight_cases()
     run = load(synthetic.write_run(tmp_path / "run", files))
     assert run.cases["id"].tolist() == [file["id"] for file in files]
     assert run.cases["status"].tolist() == ["ok"] * 7 + ["crashed"]
@@ -74,16 +74,16 @@ def test_a_step_of_several_batches_counts_all_their_samples(tmp_path: Path) -> N
     assert cases["flops"].tolist() == [4 * 124190000] * 2
     assert cases["flops_per_s"].tolist() == pytest.approx([4 * 12.419e9, 4 * 15.52375e9])
     assert cases["bytes"].tolist() == [4 * 31457280] * 2
-    assert cases["fixed_s"].tolist()[0] == pytest.approx(4 * 0.0011)
+    assert cases["launch_overhead_s"].tolist()[0] == pytest.approx(4 * 0.0011)
 
 
 def test_the_new_columns_by_hand(tmp_path: Path) -> None:
     def busy(file: dict[str, Any]) -> None:
-        file["noise"] = synthetic.noise(file["blocks"], set_aside=2)
+        file["noise"] = synthetic.noise(file["blocks"], discarded=2)
 
     run = load(synthetic.write_run(tmp_path / "run", synthetic.two_cases(busy)))
     eager, compiled = run.cases.to_dict("records")
-    noise = [eager[f"noise_{name}"] for name in ("set_aside", "blocks", "disturbed")]
+    noise = [eager[f"noise_{name}"] for name in ("discarded", "blocks", "interference")]
     assert noise == [2, 10, False]
     loader = [eager[f"loader_{name}"] for name in ("start_s", "restart_s", "samples_per_s")]
     assert loader == [0.031, 0.045, 7412.0]
@@ -94,15 +94,15 @@ def test_the_new_columns_by_hand(tmp_path: Path) -> None:
     assert eager["saved_bytes"] == 2457600
     assert eager["intensity"] == pytest.approx(124190000 / 31457280)
     assert eager["flops_per_s"] == pytest.approx(124190000 / 0.010)
-    assert eager["share_of_ceiling"] == pytest.approx(124190000 / 0.010 / 1.8e11)
+    assert eager["share_of_peak"] == pytest.approx(124190000 / 0.010 / 1.8e11)
     # Eager: 8 ms of forward and backward, of which 1.1 ms are fixed.
-    assert eager["fixed_s"] == pytest.approx(0.0011)
-    assert eager["bound"] == "compute"
-    assert eager["bound_share"] == pytest.approx(0.69)
+    assert eager["launch_overhead_s"] == pytest.approx(0.0011)
+    assert eager["bottleneck"] == "compute"
+    assert eager["bottleneck_share"] == pytest.approx(0.69)
     assert eager["best_step_s"] == pytest.approx(0.010 - 0.0069)
     # Compiled: 6 ms of 8, with the fixed cost unknown.
-    assert math.isnan(compiled["fixed_s"])
-    assert compiled["bound"] == "compute or launch overhead"
+    assert math.isnan(compiled["launch_overhead_s"])
+    assert compiled["bottleneck"] == "compute or launch overhead"
     assert compiled["best_step_s"] == pytest.approx(0.002)
 
 
@@ -151,7 +151,7 @@ def test_training_is_no_twin_of_evaluation(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "ceilings",
+    "machine_peaks",
     [
         {},
         {"cpu": synthetic.peaks(matmul_flops_per_s={})},
@@ -159,10 +159,10 @@ def test_training_is_no_twin_of_evaluation(tmp_path: Path) -> None:
         {"cuda": synthetic.peaks()},
     ],
 )
-def test_without_a_ceiling_there_is_no_share_of_it(tmp_path: Path, ceilings: Any) -> None:
-    path = synthetic.write_run(tmp_path / "run", synthetic.two_cases(), ceilings=ceilings)
+def test_without_a_ceiling_there_is_no_share_of_it(tmp_path: Path, machine_peaks: Any) -> None:
+    path = synthetic.write_run(tmp_path / "run", synthetic.two_cases(), machine_peaks=machine_peaks)
     run = load(path)
-    assert run.cases["share_of_ceiling"].isna().all()
+    assert run.cases["share_of_peak"].isna().all()
     assert math.isnan(run.ridge("cpu", "fp32"))
     assert run.cases["flops_per_s"].notna().all()
 
@@ -192,7 +192,7 @@ def test_few_steps_have_no_interval(tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_cut_off(tmp_path: Path) -> None:
-    files = synthetic.believable_files()
+    files = synthetic.eight_cases()
     every = [file["id"] for file in files]
     run = load(synthetic.write_run(tmp_path / "run", files[:5], cases=every))
     assert run.cases["id"].tolist() == every

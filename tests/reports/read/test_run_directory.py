@@ -28,7 +28,7 @@ EAGER, COMPILED = "convnet-cpu-b4-w0-off-fp32", "convnet-cpu-b4-w0-default-fp32"
         ),
         (lambda text: text.replace('"forward": [0.003', '"forward": ["x"'), "laps.host"),
         (lambda text: text.replace('"forward": [0.003', '"forward": [1e999'), "out of range"),
-        (lambda text: text.replace('"schema": 2', '"schema": 1'), "schema: is 1"),
+        (lambda text: text.replace('"schema": 3', '"schema": 2'), "schema: is 2"),
         (lambda text: text.replace('"accumulate": 1', '"accumulate": 0'), "case.accumulate"),
         (lambda text: text.replace('"elapsed_s": 0.05', '"elapsed_s": 1e999'), "out of range"),
         (lambda text: text.replace('"batch_size": 4', '"batch_size": null'), "case.batch_size"),
@@ -63,9 +63,9 @@ def test_a_damaged_case_is_named_and_the_rest_is_reported(
 def test_a_file_of_a_later_stepbench_is_named_with_what_reads_it(tmp_path: Path) -> None:
     path = synthetic.write_run(tmp_path / "run", synthetic.two_cases())
     file = path / "cases" / f"{EAGER}.json"
-    file.write_text(file.read_text().replace('"schema": 2', '"schema": 3'))
+    file.write_text(file.read_text().replace('"schema": 3', '"schema": 4'))
     (problem,) = load(path).problems
-    assert "schema: is 3, and this stepbench reads up to 2" in problem
+    assert "schema: is 4, and this stepbench reads up to 3" in problem
     assert "--resume" not in problem
 
 
@@ -75,14 +75,14 @@ def test_a_damaged_file_beside_a_case_counts_as_none_and_is_named(
 ) -> None:
     path = synthetic.write_run(tmp_path / "run", synthetic.two_cases())
     (path / folder).mkdir()
-    (path / folder / f"{EAGER}.json").write_text('{"schema": 1, "id": 3}')
+    (path / folder / f"{EAGER}.json").write_text('{"schema": 2, "id": 3}')
     run = load(path)
     (problem,) = run.problems
     assert problem.startswith(f"{folder}/{EAGER}.json: ")
     assert f"--resume {path}" in problem
     assert [m.ok for m in run.measurements] == [True, True]
     assert not run.profiled
-    assert not any(m.parity.known for m in run.measurements)
+    assert not any(m.parity.compared for m in run.measurements)
 
 
 def test_no_run_here(tmp_path: Path) -> None:
@@ -100,9 +100,9 @@ def test_a_damaged_run(tmp_path: Path, text: str) -> None:
 
 
 def test_a_newer_schema_is_refused_with_the_version_to_use(tmp_path: Path) -> None:
-    path = synthetic.write_run(tmp_path / "run", [], schema=3, stepbench="3.1.4")
+    path = synthetic.write_run(tmp_path / "run", [], schema=4, stepbench="3.1.4")
     with pytest.raises(
-        stepbench_reports.ReportError, match=r"schema: is 3.*up to 2.*stepbench 3\.1\.4"
+        stepbench_reports.ReportError, match=r"schema: is 4.*up to 3.*stepbench 3\.1\.4"
     ):
         load(path)
 
@@ -110,7 +110,7 @@ def test_a_newer_schema_is_refused_with_the_version_to_use(tmp_path: Path) -> No
 def test_an_unknown_schema_is_refused(tmp_path: Path) -> None:
     path = synthetic.write_run(tmp_path / "run", [], schema=1)
     with pytest.raises(
-        stepbench_reports.ReportError, match=r"schema: is 1.*reads 2.*begin a new run"
+        stepbench_reports.ReportError, match=r"schema: is 1.*reads 3.*begin a new run"
     ):
         load(path)
 

@@ -17,24 +17,24 @@ from support import synthetic_check as made
 GIB = 2**30
 
 
-def exact(path: Path, pairs: list[PairLine], told: list[Fact]) -> list[Difference]:
-    return list(facts.exact(made.write(path, pairs, told), (made.CASE,)))
+def exact(path: Path, pairs: list[PairLine], recorded: list[Fact]) -> list[Difference]:
+    return list(facts.exact(made.write(path, pairs, recorded), (made.CASE,)))
 
 
-def grown(path: Path, pairs: list[PairLine], told: list[Fact]) -> list[Difference]:
-    return list(facts.grown(made.write(path, pairs, told), (made.CASE,)))
+def grown(path: Path, pairs: list[PairLine], recorded: list[Fact]) -> list[Difference]:
+    return list(facts.grown(made.write(path, pairs, recorded), (made.CASE,)))
 
 
 def parity(head: str, base: str | None = None) -> ParityFact:
     return ParityFact(cases=(made.CASE,), head=head, reason="loss is off", base=base)
 
 
-def test_parity_is_lost_only_where_base_had_it(tmp_path: Path) -> None:
-    (found,) = exact(tmp_path, [], [parity("fail", "pass")])
-    assert found.verdict is Verdict.REGRESSION
-    assert "loss is off" in found.sentence
-    for told in (parity("fail", "fail"), parity("pass"), parity("undecided", "pass")):
-        assert not exact(tmp_path, [], [told])
+def test_failing_parity_is_a_regression_only_if_base_passes(tmp_path: Path) -> None:
+    (difference,) = exact(tmp_path, [], [parity("fail", "pass")])
+    assert difference.verdict is Verdict.REGRESSION
+    assert "loss is off" in difference.sentence
+    for fact in (parity("fail", "fail"), parity("pass"), parity("undecided", "pass")):
+        assert not exact(tmp_path, [], [fact])
 
 
 def compiled(**counts: int) -> SideEnd:
@@ -47,14 +47,15 @@ def test_more_graph_breaks_and_recompilations_are_counted_exactly(tmp_path: Path
         for n in range(1, 7)
     ]
     breaks, recompiles = exact(tmp_path, pairs, [])
-    assert "1 graph breaks, where base has 0" in breaks.sentence
+    assert "graph breaks rose from 0 to 1" in breaks.sentence
     assert recompiles.verdict is Verdict.REGRESSION
 
 
 def test_fewer_graph_breaks_are_an_improvement(tmp_path: Path) -> None:
     pairs = [made.entry(n, base=compiled(graph_breaks=2), head=compiled()) for n in range(1, 7)]
-    (found,) = exact(tmp_path, pairs, [])
-    assert found.verdict is Verdict.IMPROVEMENT
+    (difference,) = exact(tmp_path, pairs, [])
+    assert difference.verdict is Verdict.IMPROVEMENT
+    assert difference.sentence == "graph breaks fell from 2 to 0"
 
 
 def test_counts_that_differ_from_pair_to_pair_are_no_facts(tmp_path: Path) -> None:
@@ -62,12 +63,12 @@ def test_counts_that_differ_from_pair_to_pair_are_no_facts(tmp_path: Path) -> No
     assert not exact(tmp_path, pairs, [])
 
 
-def test_memory_has_grown_where_every_pair_says_so(tmp_path: Path) -> None:
+def test_memory_has_grown_if_it_grew_in_every_pair(tmp_path: Path) -> None:
     small, large = made.end(host_peak_bytes=GIB), made.end(host_peak_bytes=1.2 * GIB)
     pairs = [made.entry(n, base=small, head=large) for n in range(1, 7)]
-    (found,) = grown(tmp_path, pairs, [])
-    assert found.verdict is Verdict.REGRESSION
-    assert "1,024 to 1,229 MiB" in found.sentence
+    (difference,) = grown(tmp_path, pairs, [])
+    assert difference.verdict is Verdict.REGRESSION
+    assert "rose from 1,024 to 1,229 MiB, in all 6 pairs" in difference.sentence
     assert not grown(tmp_path, [*pairs, made.entry(7, base=small, head=small)], [])
     assert not grown(tmp_path, pairs[:5], [])  # too few
 
@@ -82,43 +83,43 @@ def test_memory_within_the_margin_has_not_grown(tmp_path: Path, head: float) -> 
     assert not grown(tmp_path, pairs, [])
 
 
-def test_a_device_s_memory_counts_likewise(tmp_path: Path) -> None:
+def test_the_memory_of_a_device_is_compared(tmp_path: Path) -> None:
     base, head = made.end(device_peak_bytes=GIB), made.end(device_peak_bytes=2 * GIB)
     pairs = [made.entry(n, base=base, head=head) for n in range(1, 7)]
-    (found,) = grown(tmp_path, pairs, [])
-    assert found.what == "peak memory of the device"
+    (difference,) = grown(tmp_path, pairs, [])
+    assert difference.what == "peak memory of the device"
 
 
-def test_compiling_takes_longer_where_three_pairs_say_so(tmp_path: Path) -> None:
+def test_compile_time_has_grown_if_it_grew_in_three_pairs(tmp_path: Path) -> None:
     def compiling(*seconds: tuple[float, float]) -> CompileFact:
         return CompileFact(case=made.CASE, seconds=seconds)
 
-    (found,) = grown(tmp_path, [], [compiling((10, 15), (11, 16), (10, 14))])
-    assert found.verdict is Verdict.REGRESSION
-    assert "10.0 s to 15.0 s" in found.sentence
-    few, apart, short = [(10, 15)], [(10, 15), (11, 16), (10, 11)], [(1.0, 1.5)] * 3
-    for seconds in (few, apart, short):
+    (difference,) = grown(tmp_path, [], [compiling((10, 15), (11, 16), (10, 14))])
+    assert difference.verdict is Verdict.REGRESSION
+    assert "rose from 10.0 s to 15.0 s" in difference.sentence
+    few, varying, short = [(10, 15)], [(10, 15), (11, 16), (10, 11)], [(1.0, 1.5)] * 3
+    for seconds in (few, varying, short):
         assert not grown(tmp_path, [], [compiling(*seconds)])
-    assert facts.agreed_so_far([[10, 15]])
-    assert not facts.agreed_so_far([[10, 10.5]])
+    assert facts.compile_times_differ([[10, 15]])
+    assert not facts.compile_times_differ([[10, 10.5]])
 
 
-def test_a_case_whose_pairs_fail_twice_has_each_side_tried_alone(tmp_path: Path) -> None:
+def test_each_side_is_run_alone_in_a_case_that_failed_twice(tmp_path: Path) -> None:
     assert facts.failed_in_pairs(made.write(tmp_path, [made.failed("head")])) == ()
-    found = made.write(tmp_path, [made.failed("head"), made.failed("base")])
-    assert facts.failed_in_pairs(found) == (made.CASE,)
+    check = made.write(tmp_path, [made.failed("head"), made.failed("base")])
+    assert facts.failed_in_pairs(check) == (made.CASE,)
 
 
 @pytest.mark.parametrize(
     ("base", "head", "regression"),
     [(None, "it raised x", True), (None, None, False), ("it raised x", "it raised x", False)],
 )
-def test_only_what_head_alone_cannot_run_is_head_s_regression(
+def test_a_case_that_only_head_cannot_run_is_a_regression(
     tmp_path: Path, base: str | None, head: str | None, regression: bool
 ) -> None:
     alone = AloneFact(case=made.CASE, base=base, head=head)
-    found = facts.failing(made.write(tmp_path, [made.failed("head")] * 2, [alone]))
-    assert bool(found) is regression
+    failing = facts.failing(made.write(tmp_path, [made.failed("head")] * 2, [alone]))
+    assert bool(failing) is regression
 
 
 def test_counts_from_few_pairs_are_no_facts(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from stepbench_reports import ReportError, regression
 from stepbench_reports.regression.records import faster_half, pair
-from stepbench_reports.schema.check import SideName, TurnSeries
+from stepbench_reports.schema.check import SCHEMA, SideName, TurnSeries
 from stepbench_reports.schema.phases import STEP
 from support import synthetic_check as made
 
@@ -32,8 +32,8 @@ def turns(base: list[float], head: list[float]) -> TurnSeries:
 
 @given(seconds, seconds)
 def test_phases_add_up_to_the_step(base: list[float], head: list[float]) -> None:
-    found = faster_half(turns(base, head), "head")
-    assert found["forward"] + found["backward"] == pytest.approx(found[STEP])
+    means = faster_half(turns(base, head), "head")
+    assert means["forward"] + means["backward"] == pytest.approx(means[STEP])
 
 
 def test_the_slower_half_does_not_count() -> None:
@@ -51,24 +51,24 @@ def test_swapping_the_sides_changes_the_sign_alone(base: list[float], head: list
     def changes(one: list[float], other: list[float]) -> dict[str, float]:
         return pair(replace(made.entry(1), turns=turns(one, other))).changes
 
-    there, back = changes(base, head), changes(head, base)
-    assert there == pytest.approx({row: -change for row, change in back.items()})
+    swapped = changes(head, base)
+    assert changes(base, head) == pytest.approx({row: -c for row, c in swapped.items()})
 
 
 def test_a_change_is_a_share_of_the_step() -> None:
-    found = pair(made.entry(1, {"forward": 0.10})).changes
-    assert found["forward"] == pytest.approx(0.10 / 1.1**0.5)
-    assert found[STEP] == pytest.approx(found["forward"])
-    assert found["backward"] == 0
+    changes = pair(made.entry(1, {"forward": 0.10})).changes
+    assert changes["forward"] == pytest.approx(0.10 / 1.1**0.5)
+    assert changes[STEP] == pytest.approx(changes["forward"])
+    assert changes["backward"] == 0
 
 
-def test_a_line_that_a_kill_cut_off_is_passed_over(tmp_path: Path) -> None:
+def test_a_line_that_a_kill_cut_off_is_skipped(tmp_path: Path) -> None:
     made.write(tmp_path, made.entries(3))
     with (tmp_path / "pairs.jsonl").open("a") as file:
         file.write('{"case": "conv')
-    found = regression.load(tmp_path)
-    assert len(found.pairs) == 3
-    assert found.problems == ()
+    check = regression.load(tmp_path)
+    assert len(check.pairs) == 3
+    assert check.problems == ()
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_a_line_that_a_kill_cut_off_is_passed_over(tmp_path: Path) -> None:
         ("1" * 30, "the whole: "),
     ],
 )
-def test_other_lines_that_cannot_be_used_are_named(tmp_path: Path, line: str, fault: str) -> None:
+def test_other_damaged_lines_are_named(tmp_path: Path, line: str, fault: str) -> None:
     made.write(tmp_path, made.entries(3))
     with (tmp_path / "pairs.jsonl").open("a") as file:
         file.write(line)
-    found = regression.load(tmp_path)
-    assert len(found.pairs) == 3
-    (problem,) = found.problems
+    check = regression.load(tmp_path)
+    assert len(check.pairs) == 3
+    (problem,) = check.problems
     assert problem.startswith(f"pairs.jsonl, line 4: {fault}")
 
 
@@ -104,12 +104,12 @@ def test_a_turn_that_took_no_time_is_refused(tmp_path: Path) -> None:
     first, second = file.read_text().splitlines()
     zero = re.sub(r'"elapsed_s":\[[^,]*', '"elapsed_s":[0', first)
     file.write_text(f"{zero}\n{second}\n")
-    found = regression.load(tmp_path)
-    assert len(found.pairs) == 1
-    assert "line 1: turns.elapsed_s[0]: expected `float` > 0.0" in found.problems[0]
+    check = regression.load(tmp_path)
+    assert len(check.pairs) == 1
+    assert "line 1: turns.elapsed_s[0]: expected `float` > 0.0" in check.problems[0]
 
 
-def test_pairs_that_failed_are_told_apart(tmp_path: Path) -> None:
+def test_failed_pairs_are_separate(tmp_path: Path) -> None:
     failed = made.failed("head", "it raised ValueError: x")
     check = made.write(tmp_path, [failed, *made.entries(2)])
     assert check.failures == (failed,)
@@ -122,22 +122,25 @@ def test_a_directory_without_a_check_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ('{"schema": 7, "stepbench": "9.1"}', "schema: is 7, .* with stepbench 9.1 or later$"),
-        ('{"schema": 0}', "schema: is 0, and this stepbench reads 1; begin a new check$"),
-        ('{"schema": 1', "is no JSON .*; begin a new check$"),
-        ("[" * 100_000, "the whole: expected `object`.*; begin a new check$"),
-        ('{"schema": 1, "cases": ' + "[" * 100_000, "is nested too deep; begin a new check$"),
-        ('{"schema": 1, "id": 3}', "id: expected `str`, got `int`; begin a new check$"),
+        ('{"schema": 0}', f"schema: is 0, and this stepbench reads {SCHEMA}; start a new check$"),
+        ('{"schema": 1', "is no JSON .*; start a new check$"),
+        ("[" * 100_000, "the whole: expected `object`.*; start a new check$"),
+        (
+            f'{{"schema": {SCHEMA}, "cases": ' + "[" * 100_000,
+            "is nested too deep; start a new check$",
+        ),
+        (f'{{"schema": {SCHEMA}, "id": 3}}', "id: expected `str`, got `int`; start a new check$"),
     ],
     ids=["newer", "older", "cut off", "an array", "deep", "another type"],
 )
 def test_a_specification_that_cannot_be_used_is_named(
-    tmp_path: Path, content: str, said: str
+    tmp_path: Path, content: str, message: str
 ) -> None:
     (tmp_path / "check.json").write_text(content)
-    with pytest.raises(ReportError, match=rf"check\.json: {said}"):
+    with pytest.raises(ReportError, match=rf"check\.json: {message}"):
         regression.load(tmp_path)
 
 

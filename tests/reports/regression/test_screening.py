@@ -19,38 +19,38 @@ def screening(
 
 
 def test_it_begins_with_a_pair_of_each_case(tmp_path: Path) -> None:
-    wanted = screening(tmp_path, [], (made.CASE, made.OTHER)).wanted
-    assert wanted is not None
-    assert (wanted.stage, wanted.cases) == ("screen", (made.CASE, made.OTHER))
+    next_pairs = screening(tmp_path, [], (made.CASE, made.OTHER)).next_pairs
+    assert next_pairs is not None
+    assert (next_pairs.stage, next_pairs.cases) == ("screen", (made.CASE, made.OTHER))
 
 
-def test_identical_sides_are_done_with_after_the_least_number_of_pairs(tmp_path: Path) -> None:
-    assert screening(tmp_path, made.entries(5)).wanted is not None
-    found = screening(tmp_path, made.entries(6))
-    assert found.wanted is None
-    assert set(found.screened.values()) == {Screened.CLEAR}
+def test_identical_sides_need_the_minimum_number_of_pairs(tmp_path: Path) -> None:
+    assert screening(tmp_path, made.entries(5)).next_pairs is not None
+    state = screening(tmp_path, made.entries(6))
+    assert state.next_pairs is None
+    assert set(state.screened.values()) == {Screened.CLEAR}
 
 
-def test_a_tiny_phase_is_not_decided_about(tmp_path: Path) -> None:
+def test_a_tiny_phase_is_not_decided(tmp_path: Path) -> None:
     rows = {row.what for row in screening(tmp_path, made.entries(6)).rows}
     assert rows == {STEP, "dataload", "forward", "backward"}  # the optimizer takes 1 %
 
 
-def test_a_phase_that_was_tiny_and_has_grown_is(tmp_path: Path) -> None:
-    found = screening(tmp_path, made.entries(6, 0.05, phase="optimizer"))
-    assert found.screened[Row(made.CASE, "optimizer")] is Screened.SLOWER
+def test_a_tiny_phase_that_has_grown_is_decided(tmp_path: Path) -> None:
+    state = screening(tmp_path, made.entries(6, 0.05, phase="optimizer"))
+    assert state.screened[Row(made.CASE, "optimizer")] is Screened.SLOWER
 
 
-def test_what_is_flagged_is_measured_again(tmp_path: Path) -> None:
+def test_flagged_rows_are_measured_again(tmp_path: Path) -> None:
     slow = made.entries(6, 0.06)
-    found = screening(tmp_path, slow)
-    assert found.family(Screened.SLOWER) == (STEP_ROW, Row(made.CASE, "forward"))
-    assert found.wanted is not None
-    assert found.wanted.stage == "confirm"
-    needed = found.to_confirm[STEP_ROW]
+    state = screening(tmp_path, slow)
+    assert state.family(Screened.SLOWER) == (STEP_ROW, Row(made.CASE, "forward"))
+    assert state.next_pairs is not None
+    assert state.next_pairs.stage == "confirm"
+    needed = state.to_confirm[STEP_ROW]
     again = made.entries(needed, 0.06, first=7, stage="confirm")
-    assert screening(tmp_path, [*slow, *again[:-1]]).wanted is not None
-    assert screening(tmp_path, [*slow, *again]).wanted is None
+    assert screening(tmp_path, [*slow, *again[:-1]]).next_pairs is not None
+    assert screening(tmp_path, [*slow, *again]).next_pairs is None
 
 
 def test_how_many_fresh_pairs_is_fixed_before_they_are_taken(tmp_path: Path) -> None:
@@ -59,54 +59,54 @@ def test_how_many_fresh_pairs_is_fixed_before_they_are_taken(tmp_path: Path) -> 
     fresh = made.entries(20, -0.25, first=7, stage="confirm")
     after = screening(tmp_path, [*slow, *fresh])
     assert after.to_confirm == before
-    assert len(after.confirming(STEP_ROW)) == before[STEP_ROW]
+    assert len(after.fresh_changes(STEP_ROW)) == before[STEP_ROW]
 
 
-def test_disturbed_pairs_do_not_count(tmp_path: Path) -> None:
-    pairs = [*made.entries(5), *made.entries(3, 0.5, first=6, disturbed=True)]
-    found = screening(tmp_path, pairs)
-    assert len(found.changes(STEP_ROW, "screen")) == 5
-    assert found.wanted is not None
+def test_pairs_with_interference_do_not_count(tmp_path: Path) -> None:
+    pairs = [*made.entries(5), *made.entries(3, 0.5, first=6, interference=True)]
+    state = screening(tmp_path, pairs)
+    assert len(state.changes(STEP_ROW, "screen")) == 5
+    assert state.next_pairs is not None
 
 
-def test_a_case_whose_pairs_are_all_disturbed_is_given_up(tmp_path: Path) -> None:
-    found = screening(tmp_path, made.entries(13, disturbed=True))
-    assert found.cases == ()
-    assert found.wanted is None
-    assert "13 of 13 pairs" in (found.given_up(made.CASE) or "")
+def test_a_case_with_interference_in_all_pairs_is_excluded(tmp_path: Path) -> None:
+    state = screening(tmp_path, made.entries(13, interference=True))
+    assert state.cases == ()
+    assert state.next_pairs is None
+    assert "13 of 13 pairs" in (state.exclusion_reason(made.CASE) or "")
 
 
-def test_a_case_that_fails_twice_is_given_up(tmp_path: Path) -> None:
+def test_a_case_that_fails_twice_is_excluded(tmp_path: Path) -> None:
     failed = made.failed("base", "it raised ValueError")
-    assert screening(tmp_path, [failed]).given_up(made.CASE) is None
-    told = screening(tmp_path, [failed, failed]).given_up(made.CASE)
-    assert told == "base: it raised ValueError"
+    assert screening(tmp_path, [failed]).exclusion_reason(made.CASE) is None
+    reason = screening(tmp_path, [failed, failed]).exclusion_reason(made.CASE)
+    assert reason == "base: it raised ValueError"
     alone = AloneFact(case=made.CASE, base=None, head=None)
     both = Screening(made.write(tmp_path, [failed, failed], [alone]))
-    assert "both at once cannot" in (both.given_up(made.CASE) or "")
+    assert "but not both at once" in (both.exclusion_reason(made.CASE) or "")
 
 
-def test_the_screen_can_be_ended_for_time_to_confirm(tmp_path: Path) -> None:
+def test_screening_can_end_early_to_leave_time_to_confirm(tmp_path: Path) -> None:
     slow = made.entries(6, 0.2)
     begun = made.entries(2, case=made.OTHER)
     cases = [made.CASE, made.OTHER]
-    found = Screening(made.write(tmp_path, [*slow, *begun], cases=cases))
-    assert found.to_close
-    assert found.wanted is not None
-    assert found.wanted.stage == "screen"
+    state = Screening(made.write(tmp_path, [*slow, *begun], cases=cases))
+    assert state.confirmation_waits
+    assert state.next_pairs is not None
+    assert state.next_pairs.stage == "screen"
     closed = ScreenedFact(pairs=8)
-    found = Screening(made.write(tmp_path, [*slow, *begun], [closed], cases=cases))
-    assert found.wanted is not None
-    assert (found.wanted.stage, found.wanted.cases) == ("confirm", (made.CASE,))
+    state = Screening(made.write(tmp_path, [*slow, *begun], [closed], cases=cases))
+    assert state.next_pairs is not None
+    assert (state.next_pairs.stage, state.next_pairs.cases) == ("confirm", (made.CASE,))
     nothing = Screening(made.write(tmp_path, [*made.entries(2), *begun], cases=cases))
-    assert not nothing.to_close
+    assert not nothing.confirmation_waits
 
 
 def test_the_suite_is_decided_from_rounds_that_have_all_cases(tmp_path: Path) -> None:
     both = [*made.entries(6, 0.02), *made.entries(6, 0.02, case=made.OTHER)]
     lone = made.entries(4, 0.9, first=7)
-    found = screening(tmp_path, [*both, *lone], (made.CASE, made.OTHER))
-    changes = found.changes(SUITE_ROW, "screen")
+    state = screening(tmp_path, [*both, *lone], (made.CASE, made.OTHER))
+    changes = state.changes(SUITE_ROW, "screen")
     assert len(changes) == 6
     assert max(changes) < 0.05
 
@@ -116,11 +116,11 @@ def test_a_single_case_has_no_row_of_the_suite(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("which", [made.CASE, made.OTHER])
-def test_only_cases_that_are_undecided_go_on(tmp_path: Path, which: str) -> None:
+def test_the_suite_is_confirmed_with_all_of_its_cases(tmp_path: Path, which: str) -> None:
     clear = made.OTHER if which == made.CASE else made.CASE
     pairs = [*made.entries(7, 0.2, case=which), *made.entries(6, case=clear)]
-    wanted = screening(tmp_path, pairs, (made.CASE, made.OTHER)).wanted
-    assert wanted is not None
+    next_pairs = screening(tmp_path, pairs, (made.CASE, made.OTHER)).next_pairs
+    assert next_pairs is not None
     # The suite is slower with it, and needs all of its cases.
-    assert wanted.cases == (made.CASE, made.OTHER)
-    assert wanted.stage == "confirm"
+    assert next_pairs.cases == (made.CASE, made.OTHER)
+    assert next_pairs.stage == "confirm"

@@ -9,9 +9,9 @@ from scipy import stats
 
 from stepbench_reports.regression.statistics import (
     ALPHA,
-    LEAST_PAIRS,
     MARGIN,
-    MOST_PAIRS,
+    MAX_PAIRS,
+    MIN_PAIRS,
     Screened,
     centre,
     holm,
@@ -33,14 +33,14 @@ def normal(mean: float, deviation: float, count: int, seed: int = 0) -> list[flo
 
 
 def test_nothing_is_screened_from_fewer_pairs_than_an_interval_needs() -> None:
-    assert screen([0.5] * (LEAST_PAIRS - 1), SMALLEST) is Screened.UNDECIDED
-    assert screen([0.5] * LEAST_PAIRS, SMALLEST) is Screened.SLOWER
-    assert screen([-0.5] * LEAST_PAIRS, SMALLEST) is Screened.FASTER
-    assert screen([0.0] * LEAST_PAIRS, SMALLEST) is Screened.CLEAR
+    assert screen([0.5] * (MIN_PAIRS - 1), SMALLEST) is Screened.UNDECIDED
+    assert screen([0.5] * MIN_PAIRS, SMALLEST) is Screened.SLOWER
+    assert screen([-0.5] * MIN_PAIRS, SMALLEST) is Screened.FASTER
+    assert screen([0.0] * MIN_PAIRS, SMALLEST) is Screened.CLEAR
 
 
 @given(few, st.lists(st.floats(-0.2, 0.2, allow_nan=False), max_size=20))
-def test_what_was_decided_first_stands(begun: list[float], later: list[float]) -> None:
+def test_the_first_decision_stands(begun: list[float], later: list[float]) -> None:
     first = screen(begun, SMALLEST)
     if first is not Screened.UNDECIDED:
         assert screen([*begun, *later], SMALLEST) is first
@@ -49,14 +49,14 @@ def test_what_was_decided_first_stands(begun: list[float], later: list[float]) -
 @given(st.lists(st.floats(-0.2, 0.2, allow_nan=False), min_size=6, max_size=30))
 def test_swapping_the_sides_swaps_slower_and_faster(changes: list[float]) -> None:
     swapped = {Screened.SLOWER: Screened.FASTER, Screened.FASTER: Screened.SLOWER}
-    found, other = screen(changes, SMALLEST), screen([-c for c in changes], SMALLEST)
-    assert other is swapped.get(found, found)
+    result, negated = screen(changes, SMALLEST), screen([-c for c in changes], SMALLEST)
+    assert negated is swapped.get(result, result)
 
 
 def test_the_screen_s_errors_are_about_what_they_should_be() -> None:
-    alike = [screen(normal(0, 0.015, MOST_PAIRS, seed), SMALLEST) for seed in range(400)]
-    slower = [screen(normal(SMALLEST, 0.015, MOST_PAIRS, seed), SMALLEST) for seed in range(400)]
-    assert alike.count(Screened.CLEAR) >= 0.97 * 400
+    identical = [screen(normal(0, 0.015, MAX_PAIRS, seed), SMALLEST) for seed in range(400)]
+    slower = [screen(normal(SMALLEST, 0.015, MAX_PAIRS, seed), SMALLEST) for seed in range(400)]
+    assert identical.count(Screened.CLEAR) >= 0.97 * 400
     assert slower.count(Screened.SLOWER) >= 0.97 * 400
 
 
@@ -72,7 +72,7 @@ def test_a_huge_change_is_flagged_whatever_its_spread() -> None:
     assert screen([-change for change in changes], SMALLEST) is Screened.FASTER
 
 
-def test_a_row_that_is_given_fewer_pairs_is_given_up_sooner() -> None:
+def test_a_row_with_a_lower_limit_of_pairs_is_too_noisy_sooner() -> None:
     changes = [0.04, -0.04] * 4
     assert screen(changes, SMALLEST, 12) is Screened.TOO_NOISY
     assert screen(changes, SMALLEST, 24) is Screened.UNDECIDED
@@ -80,12 +80,12 @@ def test_a_row_that_is_given_fewer_pairs_is_given_up_sooner() -> None:
     assert pairs_to_confirm(normal(0.03, 0.04, 8), SMALLEST, 500, 12) > 12  # or it could not pass
 
 
-def test_a_row_near_half_the_smallest_effect_is_decided_one_way_or_the_other_in_the_end() -> None:
-    changes = normal(SMALLEST / 2, 0.01, MOST_PAIRS)
+def test_a_row_near_half_the_smallest_effect_is_decided_in_the_end() -> None:
+    changes = normal(SMALLEST / 2, 0.01, MAX_PAIRS)
     assert screen(changes, SMALLEST) is not Screened.UNDECIDED
 
 
-def test_a_handful_of_pairs_that_agree_prove_no_precision() -> None:
+def test_a_few_pairs_that_agree_do_not_prove_precision() -> None:
     assert spread([0.01] * 6) > 0.008
     assert spread([]) == pytest.approx(0.015)
     many = normal(0, 0.05, 500)
@@ -102,7 +102,7 @@ def test_a_confirmation_can_pass_with_the_pairs_that_it_is_given() -> None:
 def test_a_large_slowdown_needs_no_more_pairs_than_the_test_does() -> None:
     large, small = normal(0.3, 0.03, 8), normal(0.03, 0.03, 8)
     assert pairs_to_confirm(large, SMALLEST, 1) < pairs_to_confirm(small, SMALLEST, 1)
-    assert pairs_to_confirm(normal(0.03, 0.2, 8), SMALLEST, 1) == MOST_PAIRS
+    assert pairs_to_confirm(normal(0.03, 0.2, 8), SMALLEST, 1) == MAX_PAIRS
 
 
 def test_a_confirmation_sees_the_smallest_effect_most_often() -> None:
@@ -128,7 +128,7 @@ def test_the_p_value_is_the_share_of_sign_patterns_at_least_as_extreme(
         sum(rank for rank, sign in zip(ranks, signs, strict=True) if sign)
         for signs in itertools.product((0, 1), repeat=len(ranks))
     ]
-    assert p_slower(changes) == pytest.approx(np.mean([each >= observed for each in sums]))
+    assert p_slower(changes) == pytest.approx(np.mean([total >= observed for total in sums]))
 
 
 def test_faster_is_slower_with_the_sides_swapped() -> None:
@@ -139,15 +139,15 @@ def test_faster_is_slower_with_the_sides_swapped() -> None:
 
 @given(st.dictionaries(st.text(max_size=3), st.floats(0, 1, allow_nan=False), max_size=8))
 def test_holm_agrees_with_its_definition(p_values: dict[str, float]) -> None:
-    found = holm(p_values)
-    assert found.keys() == p_values.keys()
+    adjusted = holm(p_values)
+    assert adjusted.keys() == p_values.keys()
     ordered = sorted(p_values, key=lambda row: p_values[row])
     rejected = 0
     for rank, row in enumerate(ordered):
         if p_values[row] > ALPHA / (len(ordered) - rank):
             break
         rejected += 1
-    assert sum(p <= ALPHA for p in found.values()) == pytest.approx(rejected, abs=1e-9)
+    assert sum(p <= ALPHA for p in adjusted.values()) == pytest.approx(rejected, abs=1e-9)
 
 
 def test_the_centre_is_hodges_and_lehmann_s() -> None:
@@ -158,22 +158,22 @@ def test_the_centre_is_hodges_and_lehmann_s() -> None:
 
 def test_the_centre_s_interval_is_the_test_s() -> None:
     changes = normal(0.02, 0.01, 12)
-    found = centre(changes)
-    for shift, inside in ((found.low + 1e-6, True), (found.low - 1e-6, False)):
+    interval = centre(changes)
+    for shift, inside in ((interval.low + 1e-6, True), (interval.low - 1e-6, False)):
         p = stats.wilcoxon(np.array(changes) - shift, alternative="greater", method="exact").pvalue
         assert bool(p > 0.025) is inside
 
 
 def test_the_interval_covers_as_often_as_it_says() -> None:
-    held = 0
+    covered = 0
     for seed in range(400):
-        found = centre(normal(0.01, 0.02, 8, seed))
-        held += found.low <= 0.01 <= found.high
-    assert held >= 0.93 * 400
+        interval = centre(normal(0.01, 0.02, 8, seed))
+        covered += interval.low <= 0.01 <= interval.high
+    assert covered >= 0.93 * 400
 
 
 def test_too_few_changes_have_no_interval() -> None:
-    found = centre([0.01, 0.02, 0.03, 0.04, 0.05])
-    assert math.isnan(found.low)
-    assert found.value == pytest.approx(0.03)
+    interval = centre([0.01, 0.02, 0.03, 0.04, 0.05])
+    assert math.isnan(interval.low)
+    assert interval.value == pytest.approx(0.03)
     assert math.isnan(centre([]).value)

@@ -32,24 +32,24 @@ def shown(path: Path) -> str:
 
 
 def test_the_verdict_is_a_line(tmp_path: Path) -> None:
-    told = headline(tmp_path, SLOWED)
+    line = headline(tmp_path, SLOWED)
     assert re.fullmatch(
         rf"Regression: {made.CASE} is [45]\.\d % \(\+[45]\.\d to \+[5]\.\d\) slower, most of it in "
         r"forward\.",
-        told,
+        line,
     )
 
 
-def test_without_a_regression_it_says_what_was_looked_at(tmp_path: Path) -> None:
+def test_without_a_regression_it_counts_cases_and_rows(tmp_path: Path) -> None:
     assert headline(tmp_path, made.entries(6)) == "No regression: 1 case, 4 rows pass."
 
 
-def test_an_improvement_is_told(tmp_path: Path) -> None:
+def test_an_improvement_is_reported(tmp_path: Path) -> None:
     faster = [*made.entries(6, -0.05), *made.entries(24, -0.05, first=7, stage="confirm")]
     assert "1 step faster (convnet-cpu-b32-w0-off-fp32 by 5." in headline(tmp_path, faster)
 
 
-def test_what_could_not_be_told_says_why(tmp_path: Path) -> None:
+def test_a_check_that_could_not_tell_says_why(tmp_path: Path) -> None:
     assert "not decided after 3 pairs" in headline(tmp_path, made.entries(3))
     new = (CaseReason(case=made.CASE, reason="base: there is no file x.py"),)
     assert "base: there is no file x.py" in headline(tmp_path, [], cases=[], unmeasured=new)
@@ -57,8 +57,8 @@ def test_what_could_not_be_told_says_why(tmp_path: Path) -> None:
 
 def test_a_fact_alone_is_a_regression(tmp_path: Path) -> None:
     failing = (CaseReason(case=made.OTHER, reason="it raised ImportError: y"),)
-    told = headline(tmp_path, made.entries(6), failing=failing)
-    assert told.startswith(f"Regression: {made.OTHER}: works in base and fails in head")
+    line = headline(tmp_path, made.entries(6), failing=failing)
+    assert line.startswith(f"Regression: {made.OTHER}: works in base and fails in head")
 
 
 def test_all_files_are_written_and_say_the_same(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_the_report_is_markdown_with_the_table_first(tmp_path: Path) -> None:
     assert r"differs \| so" in report
 
 
-def test_others_words_do_no_harm(tmp_path: Path) -> None:
+def test_text_of_others_is_escaped(tmp_path: Path) -> None:
     failing = (CaseReason(case="<script>|`", reason="<img src=x> | `y`\n\n# heading"),)
     made.write(tmp_path, made.entries(6), failing=failing)
     regression.write(tmp_path)
@@ -103,22 +103,25 @@ def test_others_words_do_no_harm(tmp_path: Path) -> None:
 
 def test_the_terminal_shows_the_verdict_first_then_rows_and_operators(tmp_path: Path) -> None:
     made.write(tmp_path, SLOWED, made.traces())
-    told = shown(tmp_path)
-    assert "aten::mm  1,000 to 1,200 (+200)" in told
-    assert told.strip().splitlines()[0].startswith("Regression: ")
+    text = shown(tmp_path)
+    assert "aten::mm  1,000 to 1,200 (+200)" in text
+    assert text.strip().splitlines()[0].startswith("Regression: ")
 
 
 @pytest.mark.parametrize(
-    ("why", "said"),
+    ("why", "caveat"),
     [
-        ("budget", "The time was up (600 s): 4 rows inconclusive"),
-        ("interrupted", "The check was interrupted: 4 rows inconclusive; go on with --resume"),
+        (
+            "budget",
+            "The time limit was reached (600 s): 4 rows inconclusive. Continue with --resume",
+        ),
+        ("interrupted", "The check was interrupted: 4 rows inconclusive. Continue with --resume."),
     ],
 )
-def test_an_early_end_is_told(tmp_path: Path, why: str, said: str) -> None:
+def test_an_early_end_is_reported(tmp_path: Path, why: str, caveat: str) -> None:
     end = EndFact(why=why, elapsed_s=600.0, budget_s=600.0)
     made.write(tmp_path, made.entries(3), [end])
-    assert said in shown(tmp_path)
+    assert caveat in shown(tmp_path)
 
 
 def test_colours_in_a_reason_leave_junit_readable(tmp_path: Path) -> None:
@@ -128,22 +131,22 @@ def test_colours_in_a_reason_leave_junit_readable(tmp_path: Path) -> None:
     assert ET.parse(tmp_path / "junit.xml").getroot() is not None  # noqa: S314  # our own
 
 
-def test_parity_that_was_not_told_is_said(tmp_path: Path) -> None:
+def test_unknown_parity_is_reported(tmp_path: Path) -> None:
     fact = ParityFact(cases=(made.CASE,), head="undecided", reason="it draws")
     made.write(tmp_path, made.entries(6), [fact])
-    assert "its parity was not told: it draws" in shown(tmp_path)
+    assert "parity is unknown: it draws" in shown(tmp_path)
 
 
-def test_pairs_that_were_set_aside_are_told(tmp_path: Path) -> None:
-    made.write(tmp_path, [*made.entries(6), *made.entries(1, first=7, disturbed=True)])
-    assert "1 of 7 pairs set aside" in shown(tmp_path)
+def test_discarded_pairs_are_reported(tmp_path: Path) -> None:
+    made.write(tmp_path, [*made.entries(6), *made.entries(1, first=7, interference=True)])
+    assert "1 of 7 pairs discarded" in shown(tmp_path)
 
 
-def test_lines_that_cannot_be_used_are_caveats(tmp_path: Path) -> None:
+def test_damaged_lines_are_caveats(tmp_path: Path) -> None:
     made.write(tmp_path, made.entries(6))
     with (tmp_path / "facts.jsonl").open("a") as file:
         file.write('{"kind": "fatal"}\n')
     regression.write(tmp_path)
-    said = "facts.jsonl, line 1: the whole: object missing required field `reason`"
-    assert said in " ".join(shown(tmp_path).split())
-    assert said in (tmp_path / "report.md").read_text().replace("\\", "")
+    problem = "facts.jsonl, line 1: the whole: object missing required field `reason`"
+    assert problem in " ".join(shown(tmp_path).split())
+    assert problem in (tmp_path / "report.md").read_text().replace("\\", "")

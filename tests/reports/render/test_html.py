@@ -1,4 +1,4 @@
-"""`report.html`: says what the others say, and works in a real browser."""
+"""`report.html` agrees with the other reports, and works in a real browser."""
 
 import io
 import re
@@ -11,7 +11,6 @@ import pytest
 from rich.console import Console
 
 from stepbench_reports.figures import pictures
-from stepbench_reports.figures.compile_break_even import break_even_steps
 from stepbench_reports.read.run import Run
 from stepbench_reports.read.run_directory import load
 from stepbench_reports.render import html, writing
@@ -22,7 +21,7 @@ from support.browsing import BROWSER, keep, needs_browser
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return load(synthetic.write_run(tmp_path / "run", synthetic.believable_files()))
+    return load(synthetic.write_run(tmp_path / "run", synthetic.eight_cases()))
 
 
 def test_the_table_agrees_with_markdown_csv_and_terminal(run: Run) -> None:
@@ -34,7 +33,7 @@ def test_the_table_agrees_with_markdown_csv_and_terminal(run: Run) -> None:
     heads = [cell.strip() for cell in lines[begin - 1].strip("|").split("|")]
     assert [str(head) for head in table.columns] == heads
     measured = [m for m in run.measurements if m.ok]
-    told = [str(value).replace("\xa0", " ") for value in table["samples/s"]]
+    html_rates = [str(value).replace("\xa0", " ") for value in table["samples/s"]]
     csv = pd.read_csv(run.path / "phases.csv")
     terminal = Console(file=io.StringIO(), width=200)
     show(run, terminal)
@@ -42,7 +41,10 @@ def test_the_table_agrees_with_markdown_csv_and_terminal(run: Run) -> None:
     for number, m in enumerate(run.measurements):
         cells = [cell.strip() for cell in lines[begin + 1 + number].strip("|").split("|")]
         shown = cells[heads.index("samples/s")].replace("**", "")
-        assert shown.replace(",", "") in {told[number].replace(",", ""), told[number] + ".0"}
+        assert shown.replace(",", "") in {
+            html_rates[number].replace(",", ""),
+            html_rates[number] + ".0",
+        }
         if m.ok:
             row = csv[(csv["case"] == m.id) & (csv["phase"] == "step")].iloc[0]
             assert float(shown.replace(",", "")) == pytest.approx(row["samples_per_s"], rel=0.06)
@@ -53,8 +55,8 @@ def test_the_table_agrees_with_markdown_csv_and_terminal(run: Run) -> None:
 
 def test_every_step_is_in_the_parquet(run: Run) -> None:
     writing.write(run)
-    found = pd.read_parquet(run.path / "samples.parquet")
-    pd.testing.assert_frame_equal(found, run.samples)
+    samples = pd.read_parquet(run.path / "samples.parquet")
+    pd.testing.assert_frame_equal(samples, run.samples)
 
 
 def test_each_figure_is_a_file_and_in_the_page(run: Run) -> None:
@@ -67,7 +69,7 @@ def test_each_figure_is_a_file_and_in_the_page(run: Run) -> None:
     page = (run.path / "report.html").read_text()
     for picture in pictures(run):
         assert (run.path / "figures" / f"{picture.name}.svg").read_text() == picture.svg
-        assert html.data(picture) in page
+        assert html.data_url(picture) in page
         assert "prefers-color-scheme: dark" in picture.svg
 
 
@@ -80,14 +82,7 @@ def test_a_run_without_figures_has_a_page_too(tmp_path: Path) -> None:
     assert "<img" not in page
 
 
-def test_compiling_pays_once_what_it_saved_is_what_it_took(tmp_path: Path) -> None:
-    run = load(synthetic.write_run(tmp_path / "run", synthetic.two_cases()))
-    eager, compiled = run.measurements
-    assert break_even_steps(run, compiled) == 3800  # 7.6 s of compiling, 2 ms a step
-    assert break_even_steps(run, eager) != break_even_steps(run, eager)  # NaN
-
-
-def test_the_page_needs_nothing_from_elsewhere(run: Run) -> None:
+def test_the_page_needs_no_network(run: Run) -> None:
     page = html.render(run)
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#)[^"']+""", page)
     assert "@import" not in page
@@ -104,7 +99,10 @@ def page(run: Run) -> Iterator[Any]:
         page = browser.new_page(viewport={"width": 1200, "height": 900})
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda told: errors.append(told.text) if told.type == "error" else None)
+        page.on(
+            "console",
+            lambda message: errors.append(message.text) if message.type == "error" else None,
+        )
         page.goto((run.path / "report.html").resolve().as_uri())
         yield page
         browser.close()
@@ -130,7 +128,7 @@ def test_rows_can_be_sorted_and_filtered(page: Any) -> None:
     head.click()
     assert rates(page) == sorted(rates(page))
     assert page.locator("#cases th[aria-sort=ascending]").count() == 1
-    head.press("Enter")  # the keyboard will do
+    head.press("Enter")  # the keyboard works, too
     assert rates(page) == sorted(rates(page), reverse=True)
     page.get_by_label("Show only rows with").fill("32 default")
     assert set(column(page, "batch size")) == {"32"}
@@ -145,11 +143,11 @@ def test_it_can_be_read_by_everyone(page: Any, scheme: str, width: int, tmp_path
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 900})
     for details in page.locator("details").all():
-        details.evaluate("(each) => { each.open = true; }")
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
+        details.evaluate("(element) => { element.open = true; }")
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
     overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-    assert overflow <= 0  # wide tables scroll by themselves
+    assert overflow <= 0  # wide tables scroll in their own box
     for image in page.locator("img").all():
-        assert image.evaluate("(each) => each.complete && each.naturalWidth > 100")
+        assert image.evaluate("(element) => element.complete && element.naturalWidth > 100")
     keep(page, f"report-{scheme}-{width}", tmp_path, full_page=True)

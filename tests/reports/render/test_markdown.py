@@ -1,4 +1,4 @@
-"""`report.md`, and that the terminal says the same."""
+"""`report.md`, and that the terminal report agrees with it."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from support import synthetic
 from support.reading import flowing, printed, table
 
 
-def test_a_crashed_case_is_a_row_with_its_reason_beneath(believable: Run) -> None:
+def test_a_crashed_case_is_a_row_with_its_reason_below(believable: Run) -> None:
     text = printed(believable)
     (row,) = [line for line in text.splitlines() if line.startswith("b32 w2 default")]
     assert row.split() == ["b32", "w2", "default", "crashed"]
@@ -34,13 +34,13 @@ def test_every_report_gives_the_same_figures(believable: Run) -> None:
         assert cells[:3] == [f"b{row['batch size']}", f"w{row['workers']}", row["compile"]]
         phases = [row[name].partition(" ")[0] for name in believable.phase_names]
         speedup = row["speed-up"].partition(" ")[0]
-        bound = row["bound"].partition(" ")[0]
-        assert cells[3:] == [*phases, row["step"].strip("*"), row["samples/s"], speedup, bound]
+        bottleneck = row["bottleneck"].partition(" ")[0]
+        assert cells[3:] == [*phases, row["step"].strip("*"), row["samples/s"], speedup, bottleneck]
 
     stepbench_reports.write(believable)
     written = pd.read_csv(believable.path / "phases.csv", keep_default_na=True)
     steps = written[written["phase"] == "step"].set_index("case")
-    shares = believable.cases.set_index("id")["bound_share"]
+    shares = believable.cases.set_index("id")["bottleneck_share"]
     for measurement, row in zip(believable.measurements[:7], rows, strict=False):
         figures = steps.loc[measurement.id]
         median_ms = float(row["step"].strip("*"))
@@ -49,12 +49,12 @@ def test_every_report_gives_the_same_figures(believable: Run) -> None:
         samples_per_s = float(row["samples/s"].replace(",", ""))
         assert samples_per_s == pytest.approx(figures["samples_per_s"], rel=0.005)
         assert figures["samples_per_s_low"] <= figures["samples_per_s_high"]
-        assert row["bound"].endswith(f" {shares[measurement.id] * 100:.0f} %")
+        assert row["bottleneck"].endswith(f" {shares[measurement.id] * 100:.0f} %")
         share = written[(written["case"] == measurement.id) & (written["phase"] == "forward")]
         assert f"({share['share'].item() * 100:.0f} %)" in row["forward"]
 
 
-def test_a_run_without_figures_is_reported_all_the_same(tmp_path: Path) -> None:
+def test_a_run_without_figures_has_a_report(tmp_path: Path) -> None:
     axes = {name: values[0] for name, values in synthetic.AXES.items()}
     file = synthetic.failed_file(axes, "oom", "more than the memory there is; lower --batch-size")
     run = load(synthetic.write_run(tmp_path / "run", [file]))
@@ -80,20 +80,20 @@ def test_switches_are_columns_of_on_and_off(tmp_path: Path) -> None:
     assert all(any(line.startswith(f"{label}  ") for line in lines) for label in labels)
 
 
-def test_a_disturbed_case_is_marked_and_not_plainly_the_fastest(tmp_path: Path) -> None:
-    def disturb(file: dict[str, Any]) -> None:
+def test_a_case_with_interference_is_marked_in_table_and_headline(tmp_path: Path) -> None:
+    def add_interference(file: dict[str, Any]) -> None:
         if file["case"]["compile"] != "off":
-            file["noise"] = synthetic.noise(file["blocks"], disturbed=True)
+            file["noise"] = synthetic.noise(file["blocks"], interference=True)
 
-    run = load(synthetic.write_run(tmp_path / "run", synthetic.two_cases(disturb)))
+    run = load(synthetic.write_run(tmp_path / "run", synthetic.two_cases(add_interference)))
     text = printed(run)
     assert "\ndefault ! " in text
     assert "\noff  " in text
-    assert "torch.compile default (500 samples/s, though others disturbed it)" in flowing(text)
-    assert [row["noise"] for row in table(render(run))] == ["", "! disturbed"]
+    assert "torch.compile default (500 samples/s, despite interference)" in flowing(text)
+    assert [row["noise"] for row in table(render(run))] == ["", "! interference"]
 
 
-def test_the_words_of_others_do_not_break_the_render(tmp_path: Path) -> None:
+def test_untrusted_text_does_not_break_the_report(tmp_path: Path) -> None:
     axes = {name: values[0] for name, values in synthetic.AXES.items()}
     reason = "a|b\n| --- |\n</details> <script> *x* `y` [z](w) " + "long " * 400
     detail = "````\n</details>\n| a |"
@@ -130,7 +130,7 @@ def test_a_report_of_a_thousand_cases_fits_a_comment(tmp_path: Path) -> None:
     assert text.count("<details>") == text.count("</details>")
 
 
-def test_a_report_with_all_there_is_fits_a_comment(tmp_path: Path) -> None:
+def test_a_report_with_every_section_fits_a_comment(tmp_path: Path) -> None:
     axes = {
         **synthetic.AXES, "workload": ["convnet", "resnet18"], "loop": ["train", "eval"],
         "device": ["cuda"], "batch_size": list(range(1, 9)), "accumulate": [1, 16],
@@ -146,7 +146,7 @@ def test_a_report_with_all_there_is_fits_a_comment(tmp_path: Path) -> None:
             files.append(synthetic.failed_file(case, "oom", reason, detail="|`" * 9000))
             continue
         file = synthetic.case_file(case, host, device)
-        file["noise"] = synthetic.noise(file["blocks"], 3, disturbed=True)
+        file["noise"] = synthetic.noise(file["blocks"], 3, interference=True)
         file["noise"]["blocks"][0]["throttled"] = "heat" * 500
         file["micro_laps"] = {"backward": [[0.001] * 16] * 12}
         file["work"]["reason"] = f"reason {next(times)} " + "ж" * 2000
@@ -154,13 +154,20 @@ def test_a_report_with_all_there_is_fits_a_comment(tmp_path: Path) -> None:
             word = f"{'ж' * 900}{next(times)}"
             file["compile"]["breaks"] = [{"reason": word, "where": word, "count": 2}]
         file["sampling"]["stopped"] = "time"
-        file["warmup"]["settled"] = False
+        file["warmup"]["steady"] = False
         file["blocks"] = synthetic.blocks(12, 0.006, 0.004)
         files.append(file)
     text = render(load(synthetic.write_run(tmp_path / "run", files, axes, command="c " * 2000)))
     assert len(text) < 65_000
     assert len(text.encode()) < 65_536
     assert len(table(text)) > 60
-    for title in ("What bounds", "The loader", "Compilation", "Work", "Host and", "Micro-batches"):
+    for title in (
+        "Bottlenecks",
+        "The loader",
+        "Compilation",
+        "Operations",
+        "Host and",
+        "Micro-batches",
+    ):
         assert text.count(f"<summary>{title}") == 1
     assert text.count("<details>") == text.count("</details>")

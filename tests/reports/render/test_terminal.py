@@ -20,15 +20,15 @@ def test_the_table_reads_like_this(tmp_path: Path) -> None:
         "Intel(R) Xeon(R) Processor, 2 cores, 23 GiB; torch 2.15.0, Python 3.11.7",
         "",
         "medians in ms:",
-        "         data-           back-  opti-          samples  speed-",
-        "case      load  forward   ward  mizer    step       /s      up         bound",
+        "         data-           back-  opti-          samples  speed-       bottle-",
+        "case      load  forward   ward  mizer    step       /s      up          neck",
         "off      1.000    3.000  5.000  1.000  10.00       400       –       compute",
         "default  1.000    2.000  4.000  1.000   8.000      500   1.25×  comp./launch",
         "",
-        "Fastest: torch.compile default (500 samples/s); 1.25× as many as the slowest:",
-        "eager (400). It is bound by compute or launch overhead (75 % of its step): at",
-        "best 4.0× as fast without that. With torch.compile default the step is 1.25×",
-        "(1.25–1.25) as fast as eager.",
+        "Fastest: torch.compile default (500 samples/s); 1.25× as fast as the slowest:",
+        "eager (400). Its bottleneck is compute or launch overhead (75 % of the step): at",
+        "best 4.0× as fast without forward and backward. With torch.compile default the",
+        "step is 1.25× (1.25–1.25) as fast as eager.",
     ]
 
 
@@ -50,8 +50,8 @@ def test_a_wide_matrix_with_transfers_fits_80_columns(tmp_path: Path) -> None:
     files = []
     for seed, case in enumerate(synthetic.product(axes)):
         phases = {"dataload": 120.0, "transfer": 0.2, "forward": 800.0, "backward": 1900.0}
-        drawn = synthetic.laps(seed, 30, **phases, optimizer=30.0)
-        files.append(synthetic.case_file(case, drawn, drawn if case["device"] != "cpu" else None))
+        laps = synthetic.laps(seed, 30, **phases, optimizer=30.0)
+        files.append(synthetic.case_file(case, laps, laps if case["device"] != "cpu" else None))
     run = load(synthetic.write_run(tmp_path / "run", files, axes))
     lines = printed(run).splitlines()
     assert max(map(len, lines)) <= NARROW
@@ -74,17 +74,17 @@ def test_ascii_where_there_is_no_utf8(believable: Run) -> None:
     assert "?" not in text
 
 
-def test_bounds_are_dropped_where_there_is_no_room(believable: Run) -> None:
-    assert "bound" in printed(believable, NARROW).split("medians in ms:")[1].split("b4 w0")[0]
+def test_bottlenecks_are_dropped_where_there_is_no_room(believable: Run) -> None:
+    assert "bottle-" in printed(believable, NARROW).split("medians in ms:")[1].split("b4 w0")[0]
     narrow = printed(believable, 66)
-    assert "bound" not in narrow.split("medians in ms:")[1].split("b4 w0")[0]
+    assert "bottle" not in narrow.split("medians in ms:")[1].split("b4 w0")[0]
     assert max(map(len, narrow.splitlines())) <= 66
 
 
-def test_it_says_where_profiles_are_opened(tmp_path: Path) -> None:
+def test_the_command_that_opens_profiles_is_shown(tmp_path: Path) -> None:
     run = load(synthetic_profile.write_run(tmp_path / "run"))
-    shown = printed(run, 400)
-    assert "2 cases profiled: see operators.csv" in shown
-    assert f"stepbench tensorboard {run.path}" in shown
+    text = printed(run, 400)
+    assert "2 cases profiled: see operators.csv" in text
+    assert f"stepbench tensorboard {run.path}" in text
     plain = load(synthetic.write_run(tmp_path / "plain", synthetic.two_cases()))
     assert "profiled" not in printed(plain)

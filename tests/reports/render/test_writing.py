@@ -21,7 +21,7 @@ def test_the_csv_s_columns(believable: Run) -> None:
     assert {row["samples_per_s"] == "" for row in rows if row["phase"] != "step"} == {True}
 
 
-def test_reports_are_written_whole_and_over_older_ones(believable: Run) -> None:
+def test_reports_are_written_atomically_and_replace_older_ones(believable: Run) -> None:
     (believable.path / "report.md").write_text("older")
     paths = stepbench_reports.write(believable.path)
     names = [path.name for path in paths]
@@ -35,7 +35,7 @@ def test_reports_are_written_whole_and_over_older_ones(believable: Run) -> None:
 def test_a_report_that_cannot_be_written_says_what_to_do(believable: Run) -> None:
     (believable.path / "report.md").mkdir()
     with pytest.raises(
-        stepbench_reports.ReportError, match=r"report.md: cannot be written \(.*\); make room"
+        stepbench_reports.ReportError, match=r"report.md: cannot be written \(.*\); free disk space"
     ):
         stepbench_reports.write(believable)
     assert not [path for path in believable.path.iterdir() if path.name.startswith(".")]

@@ -64,12 +64,20 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for file in (run / "cases").glob("*.json"):
         axes = json.loads(file.read_text())["case"]
         (run / "parity").mkdir(exist_ok=True)
-        tensor = {"step": 1, "kind": "output", "name": "", "error": 1e-7, "allowed": 1e-5, "own": 0}
+        tensor = {
+            "step": 1,
+            "kind": "output",
+            "name": "",
+            "error": 1e-7,
+            "allowed": 1e-5,
+            "eager_error": 0,
+        }
         content = synthetic.parity_file(axes, "pass", worst={"output": tensor}, compared=3)
         (run / "parity" / file.name).write_text(json.dumps(content))
         facts = TrainingFacts(
-            verdict=TrainingVerdict.EQUIVALENT, twin=file.stem, asked=TrainParityOptions(),
-            accuracies=(0.5, 0.6), twin_accuracies=(0.5, 0.6), difference=0.0, low=-0.1, high=0.1,
+            verdict=TrainingVerdict.EQUIVALENT, eager_fp32=file.stem, options=TrainParityOptions(),
+            accuracies=(0.5, 0.6), eager_fp32_accuracies=(0.5, 0.6), difference=0.0, low=-0.1,
+            high=0.1,
         )  # fmt: skip
         record = TrainingParityRecord(
             id=file.stem, case=Axes(**axes), status=Status.OK, facts=facts
@@ -110,7 +118,7 @@ def test_a_damaged_field_is_a_sentence(recorded: Path, data: st.DataObject) -> N
         assert file.stem in problem
 
 
-NESTED = b'{"schema": 2, "id": ' + b"[" * 5000 + b"]" * 5000 + b"}"
+NESTED = b'{"schema": 3, "id": ' + b"[" * 5000 + b"]" * 5000 + b"}"
 
 
 @pytest.mark.parametrize(

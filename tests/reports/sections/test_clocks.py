@@ -9,5 +9,5 @@ def test_both_clocks_side_by_side(tmp_path: Path) -> None:
     figures = {"dataload": "4.000 / 1.000", "transfer": "– / 1.000", "forward": "1.000 / 3.000"}
     assert row == {"case": run.measurements[0].id, **figures, "step": "5.000 / 5.000"}
     (loader,) = rows(titled(run, "The loader"))
-    assert (loader["waited a step, ms"], loader["starved a step, ms"]) == ("4.0", "1.0")
-    assert "starvation" in titled(run, "What bounds").lead
+    assert (loader["wait, ms/step"], loader["starved, ms/step"]) == ("4.0", "1.0")
+    assert "starvation" in titled(run, "Bottlenecks").lead

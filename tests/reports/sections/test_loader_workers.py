@@ -12,7 +12,7 @@ def test_where_a_workers_time_goes(tmp_path: Path) -> None:
     }  # fmt: skip
     run = load(synthetic_profile.write_run(tmp_path / "run", workers=[worker]))
     assert rows(titled(run, "Loader workers"))[0] == {
-        "compile": "off", "worker": "1", "samples": "100", "µs a sample": "10,000",
+        "compile": "off", "worker": "1", "samples": "100", "µs/sample": "10,000",
         "read": "5,000 (50 %)", "ToTensor": "2,500 (25 %)", "collate": "500 (5 %)",
         "hand over": "2,000 (20 %)",
     }  # fmt: skip

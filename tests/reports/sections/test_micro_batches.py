@@ -7,7 +7,7 @@ from stepbench_reports import sections
 from support.reading import on_a_device, rows, titled, two_cases
 
 
-def test_micro_batches_by_their_place(tmp_path: Path) -> None:
+def test_micro_batches_by_position(tmp_path: Path) -> None:
     forward, backward = rows(titled(on_a_device(tmp_path, accumulate=12), "Micro-batches"))
     assert (forward["phase"], backward["phase"]) == ("forward", "backward")
     assert [backward[str(i)] for i in range(1, 5)] == ["3.0", "1.0", "2.0", ""]

@@ -4,13 +4,13 @@ from stepbench_reports import sections
 from support.reading import two_cases
 
 
-def test_a_part_without_figures_is_not_there(tmp_path: Path) -> None:
+def test_sections_without_figures_are_left_out(tmp_path: Path) -> None:
     run = two_cases(tmp_path, lambda file: file.update(compile=None))
     titles = [section.title for section in sections.collect(run)]
     assert titles == [
-        "What bounds each case",
-        "Every phase: quantiles in ms",
-        "The loader by itself",
-        "Work and the roofline",
-        "What happens once: start, first step, warm-up; peak memory",
+        "Bottlenecks",
+        "Quantiles of every phase, ms",
+        "The loader alone",
+        "Operations and roofline",
+        "One-time costs and peak memory",
     ]

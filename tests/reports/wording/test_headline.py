@@ -12,40 +12,40 @@ def test_a_single_case_is_not_compared(tmp_path: Path) -> None:
     run = load(synthetic.write_run(tmp_path / "run", synthetic.two_cases()[:1]))
     text = flowing(printed(run))
     assert text.endswith(
-        "400 samples/s, a step in 10.00 ms (±<0.1 %), 50 % of it backward. It is bound by compute "
-        "(69 % of its step): at best 3.2× as fast without that."
+        "400 samples/s; a step takes 10.00 ms (±<0.1 %), 50 % of it in backward. Its bottleneck is "
+        "compute (69 % of the step): at best 3.2× as fast without compute."
     )
     assert "speed-up" not in text
     assert "convnet-cpu-b4-w0-off-fp32 1.000" in text
 
 
-def test_cases_that_cannot_be_told_apart_are_not_ranked(tmp_path: Path) -> None:
+def test_cases_that_do_not_clearly_differ_are_not_ranked(tmp_path: Path) -> None:
     axes = {**synthetic.AXES, "batch_size": [4], "compile": ["off"]}
     files = [
         synthetic.case_file(case, synthetic.laps(1, 50, forward=2 + 0.01 * case["num_workers"]))
         for case in synthetic.product(axes)
     ]
     run = load(synthetic.write_run(tmp_path / "run", files, axes))
-    assert "none of 2 cases stands out" in flowing(printed(run))
+    assert "the 2 cases do not clearly differ" in flowing(printed(run))
 
 
 @pytest.mark.parametrize(
-    ("slow_s", "apart"),
+    ("slow_s", "differ"),
     [
         ([0.20, 0.21, 0.22, 0.21], True),
-        # A mean of twice the time that 4 blocks do not tell from the other's.
+        # The mean is twice as long, but the interval of 4 blocks is too wide.
         ([0.05, 0.05, 0.05, 0.65], False),
         ([0.101, 0.101, 0.101, 0.101], False),
     ],
 )
-def test_cases_are_ranked_by_what_their_blocks_tell(
-    tmp_path: Path, slow_s: list[float], apart: bool
+def test_cases_are_ranked_by_the_intervals_of_their_blocks(
+    tmp_path: Path, slow_s: list[float], differ: bool
 ) -> None:
     files = synthetic.two_cases()
     for file, bare_s in zip(files, ([0.10, 0.10, 0.10, 0.10], slow_s), strict=True):
         file["blocks"] = [{"kind": "bare", "steps": 10, "elapsed_s": s} for s in bare_s]
     text = flowing(printed(load(synthetic.write_run(tmp_path / "run", files))))
-    assert ("none of 2 cases stands out" in text) is not apart
+    assert ("the 2 cases do not clearly differ" in text) is not differ
 
 
 def test_workloads_are_not_compared_with_each_other(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_workloads_are_not_compared_with_each_other(tmp_path: Path) -> None:
     text = flowing(printed(run))
     assert "Fastest for convnet: 0 workers" in text
     assert "Fastest for net: 0 workers" in text
-    assert text.count("× as many as the slowest: 2 workers") == 2
+    assert text.count("× as fast as the slowest: 2 workers") == 2
 
 
 def test_evaluation_is_not_compared_with_training(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_evaluation_is_not_compared_with_training(tmp_path: Path) -> None:
     text = flowing(printed(run))
     assert "Fastest in training: 0 workers" in text
     assert "Fastest in evaluation: 0 workers" in text
-    assert text.count("as many as the slowest: 2 workers") == 2
+    assert text.count("as fast as the slowest: 2 workers") == 2
     assert "the step in training is 1.00× as fast as eager in the geometric mean of 2" in text
     assert "the step in evaluation is 1.00× as fast as eager in the geometric mean of 2" in text
     assert [line.split()[0] for line in printed(run).splitlines() if " w0 off" in line] == ["eval"]

@@ -27,7 +27,7 @@ def test_a_case_in_the_words_of_its_id() -> None:
     )
 
 
-def test_a_case_as_one_would_say_it() -> None:
+def test_a_case_in_plain_words() -> None:
     assert naming.setting(PLAIN, list(PLAIN)[3:]) == "cpu, batch size 32, 2 workers, eager, fp32"
     assert naming.setting(SET, list(SET)[2:]) == (
         "evaluation, cpu, batch size 32, 4 batches a step, 2 workers, prefetch factor 4, "
@@ -49,11 +49,11 @@ def test_a_case_as_one_would_say_it() -> None:
         ("channels_last", "no-channels_last", "no channels last"),
     ],
 )
-def test_a_default_is_said_where_nothing_else_is(axis: str, short: str, long: str) -> None:
+def test_a_default_is_named_if_the_name_would_be_empty(axis: str, short: str, long: str) -> None:
     assert naming.label(PLAIN, [axis]) == short
     assert naming.setting(PLAIN, [axis]) == long
     assert naming.label(PLAIN, [axis, "batch_size"]) == "b32"
-    assert naming.beyond_default(PLAIN, [axis]) == []
+    assert naming.named_axes(PLAIN, [axis]) == []
 
 
 def test_static_shapes() -> None:
@@ -73,7 +73,7 @@ def test_cells_and_heads() -> None:
     ]  # fmt: skip
 
 
-def test_an_axis_of_a_later_stepbench_is_named_as_it_is() -> None:
+def test_an_unknown_axis_has_its_own_name() -> None:
     assert naming.label({"flavour": "vanilla"}, ["flavour"]) == "vanilla"
     assert naming.setting({"flavour": "vanilla"}, ["flavour"]) == "flavour vanilla"
 

@@ -32,31 +32,29 @@ widths = st.floats(1e-7, 1e9)
         (math.inf, 1.0, ""),
     ],
 )
-def test_digits_end_where_the_interval_leaves_them_in_doubt(
+def test_a_figure_has_the_digits_that_its_interval_supports(
     value: float, half_width: float, text: str
 ) -> None:
     assert quantity.number(value, half_width) == text
 
 
 @given(figures, widths)
-def test_rounding_takes_away_no_more_than_the_interval_leaves_open(
-    value: float, half_width: float
-) -> None:
-    place = quantity.place(value, half_width)
+def test_rounding_errors_do_not_exceed_the_half_width(value: float, half_width: float) -> None:
+    digit = quantity.last_digit(value, half_width)
     error = abs(float(quantity.number(value, half_width).replace(",", "")) - value)
-    assert error <= 10.0**place / 2 * (1 + 1e-9)
+    assert error <= 10.0**digit / 2 * (1 + 1e-9)
     four_digits = 10.0 ** (math.floor(math.log10(value)) - 3)
     assert error <= max(half_width, four_digits) * (1 + 1e-9)
 
 
 @given(figures, widths)
-def test_no_digit_is_shown_that_is_in_doubt_by_more_than_five(
+def test_the_half_width_is_at_most_five_units_of_the_last_digit(
     value: float, half_width: float
 ) -> None:
-    place = quantity.place(value, half_width)
+    digit = quantity.last_digit(value, half_width)
     leading = math.floor(math.log10(float(f"{value:.3e}")) + 1e-12)
-    assume(place < leading)  # the leading digit is always shown
-    assert half_width <= 5 * 10.0**place * (1 + 1e-9)
+    assume(digit < leading)  # the leading digit is always shown
+    assert half_width <= 5 * 10.0**digit * (1 + 1e-9)
 
 
 @given(figures, st.floats(0, 1e9))
@@ -105,11 +103,11 @@ def test_ratios() -> None:
 def test_percents() -> None:
     shares = [0, 0.004, 0.005, 0.243, 1, NAN]
     assert [quantity.percent(s) for s in shares] == ["0 %", "<1 %", "0 %", "24 %", "100 %", ""]
-    doubts = [0, 0.0004, 0.0123, 0.0994, 0.0996, 0.5, NAN]
-    assert [quantity.uncertainty(d) for d in doubts] == [
+    widths = [0, 0.0004, 0.0123, 0.0994, 0.0996, 0.5, NAN]
+    assert [quantity.uncertainty(d) for d in widths] == [
         "<0.1 %", "<0.1 %", "1.2 %", "9.9 %", "10 %", "50 %", "",
     ]  # fmt: skip
-    assert [quantity.asked(a) for a in (0.01, 0.005, NAN)] == ["1 %", "0.5 %", ""]
+    assert [quantity.exact_percent(a) for a in (0.01, 0.005, NAN)] == ["1 %", "0.5 %", ""]
 
 
 def test_seconds_and_sizes() -> None:
@@ -121,6 +119,6 @@ def test_seconds_and_sizes() -> None:
     assert quantity.mebibytes(NAN) == ""
 
 
-def test_a_column_s_decimal_points_stand_in_line() -> None:
+def test_a_column_s_decimal_points_are_aligned() -> None:
     assert quantity.aligned(["1.25", "12", "", "0.5"]) == ["1.25", "12   ", "   ", "0.5 "]
     assert quantity.aligned([]) == []

@@ -7,7 +7,7 @@ from stepbench.benchmarks.benchmark_replay import LapClock
 
 
 class Recorder:
-    """Stands for pytest-benchmark's fixture: reads the clock around each round."""
+    """Replaces pytest-benchmark's fixture: reads the clock before and after each round."""
 
     def __init__(self, clock: LapClock) -> None:
         self.clock = clock
@@ -26,7 +26,7 @@ class Recorder:
 
 
 @given(st.lists(st.floats(min_value=0, max_value=1e6), min_size=1))
-def test_laps_are_seen_bit_for_bit(laps: list[float]) -> None:
+def test_laps_are_replayed_bit_for_bit(laps: list[float]) -> None:
     clock = LapClock()
     recorder = Recorder(clock)
     clock.replay(laps, recorder)

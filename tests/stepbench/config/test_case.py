@@ -5,23 +5,23 @@ from hypothesis import strategies as st
 from stepbench.config.axes import AXES, AXIS
 from stepbench.config.case import Case
 from stepbench.config.matrix import Matrix, default_matrix
-from stepbench.errors import UsageError, near
+from stepbench.errors import UsageError, suggestion
 from stepbench_reports.schema.axes import workload_label
 
 
-def test_the_id_is_readable_and_leaves_the_own_data_set_out() -> None:
+def test_the_id_is_readable_and_omits_the_default_data_set() -> None:
     case = Case(workload="convnet", batch_size=32, num_workers=2, compile="default")
     assert case.id == "convnet-cpu-b32-w2-default-fp32"
 
 
-def test_the_id_names_another_data_set_device_index_and_backend_fit_for_a_file_name() -> None:
+def test_an_id_with_data_set_device_index_and_backend_is_safe_in_file_names() -> None:
     case = Case(
         workload="lib/my_bench.py:small", dataset="jpeg", device="cuda:1", compile="backend:eager"
     )
     assert case.id == "my_bench.small-jpeg-cuda1-b4-w0-backend.eager-fp32"
 
 
-def test_the_default_matrix_shows_every_axis_of_the_mission() -> None:
+def test_the_default_matrix_has_two_values_on_each_main_axis() -> None:
     cases = default_matrix().on(("cpu", "cuda")).cases
     assert len(cases) == 16
     for axis in ("device", "batch_size", "num_workers", "compile"):
@@ -29,7 +29,7 @@ def test_the_default_matrix_shows_every_axis_of_the_mission() -> None:
 
 
 @pytest.mark.parametrize(
-    ("axis", "word", "told"),
+    ("axis", "word", "message"),
     [
         ("batch_size", "0", "--batch-size 0: a batch holds at least one sample"),
         ("batch_size", "9" * 20, "is too large"),
@@ -37,28 +37,28 @@ def test_the_default_matrix_shows_every_axis_of_the_mission() -> None:
         ("batch_size", "many", "--batch-size many"),
         ("num_workers", "-1", "--num-workers -1"),
         ("compile", "defalt", "did you mean default?"),
-        ("compile", "backend:", "is no mode of torch.compile"),
+        ("compile", "backend:", "is not a mode of torch.compile"),
         ("precision", "fp64", "did you mean fp"),
         ("device", "gpu!", "a device is written cpu, cuda"),
         ("dataset", "cifar", "did you mean cifar10?"),
-        ("workload", "file.py", "say which function of the file makes the workload"),
+        ("workload", "file.py", "name the function that makes the workload"),
         ("workload", ":make", "give a shipped name"),
     ],
 )
-def test_a_wrong_value_names_the_option_the_value_and_the_remedy(
-    axis: str, word: str, told: str
+def test_an_error_names_the_option_the_value_and_the_remedy(
+    axis: str, word: str, message: str
 ) -> None:
     with pytest.raises(UsageError, match=r"^--") as raised:
         AXIS[axis].read([word])
-    assert told in str(raised.value)
+    assert message in str(raised.value)
     assert str(raised.value).startswith(f"{AXIS[axis].flag} {word}:")
 
 
-def test_values_may_be_given_as_words_or_with_commas_and_count_once() -> None:
+def test_values_are_separate_words_or_comma_separated_and_unique() -> None:
     assert AXIS["batch_size"].read(["4,32", "4", "128"]) == (4, 32, 128)
 
 
-def test_exclude_takes_cases_away_and_include_adds_to_the_product() -> None:
+def test_exclude_removes_cases_and_include_adds_cases() -> None:
     matrix = Matrix(
         {**default_matrix().axes, "device": ("cpu",)},
         include=({"batch_size": 256},),
@@ -88,8 +88,8 @@ def test_labels_of_workloads() -> None:
     assert workload_label("package.module:make") == "module"
 
 
-def test_near_falls_back_to_all_there_is() -> None:
-    assert near("zzz", ["a", "b"]) == "choose from a, b"
+def test_a_suggestion_without_a_match_lists_all_choices() -> None:
+    assert suggestion("zzz", ["a", "b"]) == "choose from a, b"
 
 
 CHOICES: dict[str, list[object]] = {
@@ -118,23 +118,23 @@ def cases() -> st.SearchStrategy[Case]:
     ).map(lambda values: Case(**values))  # type: ignore[arg-type]  # sampled per axis
 
 
-def test_every_axis_is_tried() -> None:
+def test_choices_cover_every_axis() -> None:
     assert [axis.name for axis in AXES] == list(CHOICES)
 
 
 @given(cases(), cases())
-def test_every_case_has_an_id_of_its_own(one: Case, other: Case) -> None:
-    assert (one.id == other.id) == (one == other)
+def test_different_cases_have_different_ids(first: Case, second: Case) -> None:
+    assert (first.id == second.id) == (first == second)
 
 
 @given(cases())
-def test_settling_again_changes_nothing_and_neither_does_compiling_as(case: Case) -> None:
-    settled = case.normalized()
-    assert settled.normalized() == settled
-    assert settled.compile_key.compile_key == settled.compile_key
+def test_normalization_and_compile_keys_are_idempotent(case: Case) -> None:
+    normalized = case.normalized()
+    assert normalized.normalized() == normalized
+    assert normalized.compile_key.compile_key == normalized.compile_key
 
 
-def test_an_axis_without_meaning_in_a_case_makes_no_second_one() -> None:
+def test_values_of_an_axis_without_meaning_make_one_case() -> None:
     axes = {**default_matrix().axes, "device": ("cpu",), "batch_size": (4,), "compile": ("off",)}
     matrix = Matrix({**axes, "num_workers": (0, 2), "prefetch_factor": (2, 8)})
     assert [case.id for case in matrix.cases] == [
@@ -145,7 +145,7 @@ def test_an_axis_without_meaning_in_a_case_makes_no_second_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("axes", "told"),
+    ("axes", "message"),
     [
         ({"prefetch_factor": (8,), "num_workers": (0,)}, "--prefetch-factor 8: needs loader"),
         ({"pin_memory": (True,)}, "--pin-memory on: is of use only to transfers"),
@@ -153,38 +153,38 @@ def test_an_axis_without_meaning_in_a_case_makes_no_second_one() -> None:
         ({"accumulate": (1, 4), "loop": ("eval",)}, "--accumulate 4: is for training"),
     ],
 )
-def test_a_value_that_no_case_could_have_is_refused(
-    axes: dict[str, tuple[object, ...]], told: str
+def test_a_value_without_meaning_in_any_case_is_refused(
+    axes: dict[str, tuple[object, ...]], message: str
 ) -> None:
     matrix = Matrix({**default_matrix().axes, "device": ("cpu",), **axes})
     with pytest.raises(UsageError) as raised:
         _ = matrix.cases
-    assert told in str(raised.value)
+    assert message in str(raised.value)
 
 
-def test_cases_that_differ_in_loading_alone_compile_as_one() -> None:
-    one = Case(workload="convnet", compile="default", num_workers=2, accumulate=4)
-    assert one.compile_key == Case(workload="convnet", compile="default")
-    assert one.compile_key != Case(workload="convnet", compile="default", batch_size=8).compile_key
-    assert one.has_compile_cache
+def test_cases_that_differ_only_in_loading_have_one_compile_key() -> None:
+    case = Case(workload="convnet", compile="default", num_workers=2, accumulate=4)
+    assert case.compile_key == Case(workload="convnet", compile="default")
+    assert case.compile_key != Case(workload="convnet", compile="default", batch_size=8).compile_key
+    assert case.has_compile_cache
     assert not Case(workload="convnet", compile="backend:aot_eager").has_compile_cache
-    assert not one.changed(compile="off").has_compile_cache
+    assert not case.changed(compile="off").has_compile_cache
 
 
 def test_a_switch_is_on_or_off() -> None:
     assert AXIS["pin_memory"].read(["on", "off", "true"]) == (True, False)
-    with pytest.raises(UsageError, match="--pin-memory maybe: give on, off, or both"):
+    with pytest.raises(UsageError, match="--pin-memory maybe: give on, off or both"):
         AXIS["pin_memory"].read(["maybe"])
 
 
-def test_cases_that_differ_in_loading_alone_compute_the_same() -> None:
+def test_cases_that_differ_only_in_loading_have_one_numerics_key() -> None:
     case = Case(workload="net", batch_size=8, num_workers=2, prefetch_factor=4, compile="default")
     assert case.numerics_key == Case(workload="net", batch_size=8, compile="default")
     assert case.changed(num_workers=0, prefetch_factor=2).numerics_key == case.numerics_key
     assert case.changed(optimizer="fused").numerics_key != case.numerics_key
 
 
-def test_what_a_case_is_compared_with() -> None:
+def test_the_cases_that_a_case_is_compared_with() -> None:
     case = Case(
         workload="convnet", device="cuda", compile="default", precision="bf16", num_workers=2,
         channels_last=True, optimizer="fused", accumulate=2,
@@ -192,6 +192,6 @@ def test_what_a_case_is_compared_with() -> None:
     plain = Case(workload="convnet", accumulate=2)
     assert case.reference == plain
     assert case.eager_same_precision == plain.changed(device="cuda", precision="bf16")
-    assert case.twin == plain.changed(device="cuda")
+    assert case.eager_fp32 == plain.changed(device="cuda")
     # In fp32 the measure is the CPU's rounding, whatever the device does.
     assert case.changed(precision="fp32").eager_same_precision == plain

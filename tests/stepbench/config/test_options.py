@@ -14,61 +14,62 @@ def options(directory: Path, **given: Any) -> Options:
     return read({f"stepbench_{name}": value for name, value in given.items()}, directory)
 
 
-def test_nothing_given_is_the_default_matrix(tmp_path: Path) -> None:
-    read_back = options(tmp_path)
-    assert read_back.matrix.axes["batch_size"] == (4, 32)
-    assert read_back.sampling.steps is None
-    assert read_back.named == frozenset()
+def test_without_options_the_matrix_is_the_default(tmp_path: Path) -> None:
+    run_options = options(tmp_path)
+    assert run_options.matrix.axes["batch_size"] == (4, 32)
+    assert run_options.sampling.steps is None
+    assert run_options.named == frozenset()
 
 
-def test_what_is_given_replaces_an_axis_and_is_remembered(tmp_path: Path) -> None:
-    read_back = options(tmp_path, batch_size=["8"], max_time="2.5", memory_limit="2GiB")
-    assert read_back.matrix.axes["batch_size"] == (8,)
-    assert read_back.sampling.max_time_s == 2.5
-    assert read_back.memory_limit_bytes == 2 * 2**30
-    assert read_back.named == {"batch_size", "max_time", "memory_limit"}
+def test_an_option_replaces_its_axis_and_is_named(tmp_path: Path) -> None:
+    run_options = options(tmp_path, batch_size=["8"], max_time="2.5", memory_limit="2GiB")
+    assert run_options.matrix.axes["batch_size"] == (8,)
+    assert run_options.sampling.max_time_s == 2.5
+    assert run_options.memory_limit_bytes == 2 * 2**30
+    assert run_options.named == {"batch_size", "max_time", "memory_limit"}
 
 
-def test_settings_are_read_and_remembered(tmp_path: Path) -> None:
-    read_back = options(
+def test_settings_are_parsed_and_named(tmp_path: Path) -> None:
+    run_options = options(
         tmp_path, threads="1", seed="7", deterministic=True, cudnn_benchmark=False,
         allocator="expandable_segments:True,max_split_size_mb:64", sync_phases=True,
     )  # fmt: skip
-    assert read_back.settings == Settings(
+    assert run_options.settings == Settings(
         threads=1, seed=7, deterministic=True,
         allocator="expandable_segments:True,max_split_size_mb:64",
     )  # fmt: skip
-    assert read_back.sampling.sync_phases
-    assert read_back.named == {"threads", "seed", "deterministic", "allocator", "sync_phases"}
+    assert run_options.sampling.sync_phases
+    assert run_options.named == {"threads", "seed", "deterministic", "allocator", "sync_phases"}
 
 
-def test_tensors_are_compared_unless_told_otherwise_and_trainings_only_if_asked(
-    tmp_path: Path,
-) -> None:
+def test_tensors_are_compared_by_default_and_trainings_on_request(tmp_path: Path) -> None:
     assert options(tmp_path).parity == ParityOptions()
     assert options(tmp_path).train_parity is None
     assert options(tmp_path, no_parity=True).parity is None
-    told = options(tmp_path, parity_steps="7", parity_budget="90")
-    assert told.parity == ParityOptions(steps=7, budget_s=90)
+    given = options(tmp_path, parity_steps="7", parity_budget="90")
+    assert given.parity == ParityOptions(steps=7, budget_s=90)
     trained = options(tmp_path, train_parity=True, train_steps="50", train_margin="0.02")
     assert trained.train_parity == TrainParityOptions(steps=50, margin=0.02)
 
 
-def test_nothing_is_profiled_unless_it_is_asked_for(tmp_path: Path) -> None:
+def test_profiling_is_off_by_default(tmp_path: Path) -> None:
     assert options(tmp_path).profiling is None
     assert options(tmp_path, profile=True).profiling == ProfilingOptions()
-    told = options(tmp_path, profile=True, profile_steps="5", profile_stack=True)
-    assert told.profiling == ProfilingOptions(steps=5, stack=True)
+    given = options(tmp_path, profile=True, profile_steps="5", profile_stack=True)
+    assert given.profiling == ProfilingOptions(steps=5, stack=True)
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
-        ({"profile_steps": "5"}, "--profile-steps 5: is for profiling; add --profile"),
-        ({"profile_workers": True}, "--profile-workers: is for profiling"),
+        ({"profile_steps": "5"}, "--profile-steps 5: takes effect only with --profile; add"),
+        ({"profile_workers": True}, "--profile-workers: takes effect only with --profile"),
         ({"profile": True, "profile_steps": "none"}, "--profile-steps none: give a whole number"),
-        ({"no_parity": True, "parity_steps": "3"}, "--no-parity: leave it out"),
-        ({"train_steps": "9"}, "--train-steps 9: is for trainings; add --train-parity"),
+        (
+            {"no_parity": True, "parity_steps": "3"},
+            "--no-parity: cannot be combined with --parity-steps",
+        ),
+        ({"train_steps": "9"}, "--train-steps 9: takes effect only with --train-parity; add"),
         ({"train_parity": True, "train_margin": "0"}, "--train-margin 0: give a share above 0"),
         ({"optimizer": ["fusd"]}, "did you mean fused"),
         ({"steps": "0"}, "--steps 0: give a whole number"),
@@ -83,18 +84,18 @@ def test_nothing_is_profiled_unless_it_is_asked_for(tmp_path: Path) -> None:
         ({"allocator": "fast"}, "--allocator fast: give name:value pairs"),
         ({"device": ["cpu"], "non_blocking": ["on"]}, "--non-blocking on: is of use only"),
         ({"workload": ["absent.py:make"]}, "--workload absent.py:make: there is no file absent.py"),
-        ({"data_dir": "/nowhere/at/all"}, "--data-dir /nowhere/at/all: is no directory"),
+        ({"data_dir": "/nowhere/at/all"}, "--data-dir /nowhere/at/all: is not a directory"),
         ({"output": "a", "resume": "b"}, "--output and --resume"),
         ({"matrix": "small"}, "--matrix small: there is no pyproject.toml"),
     ],
 )
-def test_bad_input_is_told_without_torch(tmp_path: Path, given: dict[str, Any], told: str) -> None:
+def test_wrong_values_are_refused(tmp_path: Path, given: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as raised:
         options(tmp_path, **given)
-    assert told in str(raised.value)
+    assert message in str(raised.value)
 
 
-def test_a_misspelled_workload_file_is_met_with_the_one_beside_it(tmp_path: Path) -> None:
+def test_a_misspelled_workload_file_gets_a_suggestion(tmp_path: Path) -> None:
     (tmp_path / "my_bench.py").touch()
     with pytest.raises(UsageError, match=r"did you mean my_bench\.py\?"):
         options(tmp_path, workload=["my_bnch.py:make"])
@@ -129,7 +130,7 @@ def test_a_named_matrix_is_read_and_options_replace_its_axes(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("[tool.other]", "has no such matrix; add [tool.stepbench.matrix.NAME]"),
         ("[tool.stepbench.matrix.smal]", "did you mean smal?"),
@@ -139,23 +140,23 @@ def test_a_named_matrix_is_read_and_options_replace_its_axes(tmp_path: Path) -> 
         ("[tool.stepbench.matrix.small]\ninclude = [3]", "lists of tables"),
     ],
 )
-def test_a_wrong_matrix_is_told(tmp_path: Path, text: str, told: str) -> None:
+def test_a_wrong_matrix_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UsageError) as raised:
         options(project(tmp_path, text), matrix="small")
-    assert told in str(raised.value)
+    assert message in str(raised.value)
 
 
-def test_broken_toml_is_told(tmp_path: Path) -> None:
+def test_invalid_toml_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool")
     with pytest.raises(UsageError, match="is not valid TOML"):
         options(tmp_path, matrix="small")
 
 
-def test_a_request_carries_the_options_of_the_run(tmp_path: Path) -> None:
-    chosen = options(tmp_path, batch_size=["8"], num_workers=["2"], threads="1", max_time="2")
-    case = chosen.matrix.cases[0]
-    request = chosen.request(case, tmp_path / "cache")
+def test_a_request_contains_the_options_of_the_run(tmp_path: Path) -> None:
+    run_options = options(tmp_path, batch_size=["8"], num_workers=["2"], threads="1", max_time="2")
+    case = run_options.matrix.cases[0]
+    request = run_options.request(case, tmp_path / "cache")
     assert (request.case.batch_size, request.case.num_workers) == (8, 2)
-    assert request.sampling == chosen.sampling
-    assert request.settings == chosen.settings
+    assert request.sampling == run_options.sampling
+    assert request.settings == run_options.settings
     assert request.compile_cache == tmp_path / "cache"

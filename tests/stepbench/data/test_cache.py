@@ -11,14 +11,14 @@ from stepbench.errors import UsageError
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    return tmp_path / "cache" / "drawn-v1"
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / "generated-v1"
 
 
 def writes(content: str) -> Callable[[Path], None]:
-    def make(directory: Path) -> None:
-        (directory / "inner").mkdir()
-        (directory / "inner" / "file").write_text(content)
+    def make(unfinished: Path) -> None:
+        (unfinished / "inner").mkdir()
+        (unfinished / "inner" / "file").write_text(content)
 
     return make
 
@@ -27,101 +27,101 @@ def never(directory: Path) -> None:
     raise AssertionError(f"{directory} was made again")
 
 
-def content(place: Path) -> str:
-    return (place / "inner" / "file").read_text()
+def content(directory: Path) -> str:
+    return (directory / "inner" / "file").read_text()
 
 
-def test_what_is_kept_is_made_once(place: Path) -> None:
-    assert not cache.intact(place)
-    cache.keep(place, writes("first"))
-    cache.keep(place, never)
-    assert content(place) == "first"
-    assert list(cache.digests(place)) == ["inner/file"]
+def test_an_intact_directory_is_made_once(directory: Path) -> None:
+    assert not cache.intact(directory)
+    cache.ensure(directory, writes("first"))
+    cache.ensure(directory, never)
+    assert content(directory) == "first"
+    assert list(cache.digests(directory)) == ["inner/file"]
 
 
-def truncate(place: Path) -> None:
-    os.truncate(place / "inner" / "file", 2)
+def truncate(directory: Path) -> None:
+    os.truncate(directory / "inner" / "file", 2)
 
 
-def remove(place: Path) -> None:
-    (place / "inner" / "file").unlink()
+def remove(directory: Path) -> None:
+    (directory / "inner" / "file").unlink()
 
 
-def truncate_manifest(place: Path) -> None:
-    os.truncate(place / cache.MANIFEST, 10)
+def truncate_manifest(directory: Path) -> None:
+    os.truncate(directory / cache.MANIFEST, 10)
 
 
 @pytest.mark.parametrize("damage", [truncate, remove, truncate_manifest])
-def test_what_is_damaged_is_made_anew(place: Path, damage: Callable[[Path], None]) -> None:
-    cache.keep(place, writes("first"))
-    damage(place)
-    assert not cache.intact(place)
-    cache.keep(place, writes("second"))
-    assert cache.intact(place)
-    assert content(place) == "second"
-    assert list(place.parent.iterdir()) == [place]
+def test_a_damaged_directory_is_made_again(directory: Path, damage: Callable[[Path], None]) -> None:
+    cache.ensure(directory, writes("first"))
+    damage(directory)
+    assert not cache.intact(directory)
+    cache.ensure(directory, writes("second"))
+    assert cache.intact(directory)
+    assert content(directory) == "second"
+    assert list(directory.parent.iterdir()) == [directory]
 
 
-def test_what_fails_half_way_leaves_nothing(place: Path) -> None:
-    def fails(directory: Path) -> None:
-        writes("half")(directory)
+def test_a_failure_leaves_no_files(directory: Path) -> None:
+    def fails(unfinished: Path) -> None:
+        writes("half")(unfinished)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        cache.keep(place, fails)
-    assert list(place.parent.iterdir()) == []
+        cache.ensure(directory, fails)
+    assert list(directory.parent.iterdir()) == []
 
 
-def test_the_quicker_of_two_is_kept(place: Path) -> None:
-    def slower(directory: Path) -> None:
-        writes("slower")(directory)
-        cache.keep(place, writes("quicker"))
+def test_of_two_concurrent_makers_the_first_wins(directory: Path) -> None:
+    def slower(unfinished: Path) -> None:
+        writes("slower")(unfinished)
+        cache.ensure(directory, writes("faster"))
 
-    cache.keep(place, slower)
-    assert content(place) == "quicker"
-    assert list(place.parent.iterdir()) == [place]
+    cache.ensure(directory, slower)
+    assert content(directory) == "faster"
+    assert list(directory.parent.iterdir()) == [directory]
 
 
-def test_many_repair_the_same_damage_at_once(place: Path) -> None:
-    cache.keep(place, writes("first"))
-    truncate(place)
-    together = threading.Barrier(4)
+def test_concurrent_repairs_leave_one_directory(directory: Path) -> None:
+    cache.ensure(directory, writes("first"))
+    truncate(directory)
+    barrier = threading.Barrier(4)
 
-    def repair(directory: Path) -> None:
-        writes("repaired")(directory)
-        together.wait()
+    def repair(unfinished: Path) -> None:
+        writes("repaired")(unfinished)
+        barrier.wait()
 
-    threads = [threading.Thread(target=cache.keep, args=(place, repair)) for _ in range(4)]
+    threads = [threading.Thread(target=cache.ensure, args=(directory, repair)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert cache.intact(place)
-    assert content(place) == "repaired"
-    assert list(place.parent.iterdir()) == [place]
+    assert cache.intact(directory)
+    assert content(directory) == "repaired"
+    assert list(directory.parent.iterdir()) == [directory]
 
 
-def test_what_a_killed_process_left_is_swept_after_an_hour(place: Path) -> None:
-    abandoned, at_work = (place.parent / f".unfinished-{name}" for name in ("old", "new"))
-    for scratch in (abandoned, at_work):
-        (scratch / place.name).mkdir(parents=True)
+def test_unfinished_directories_are_removed_after_an_hour(directory: Path) -> None:
+    abandoned, active = (directory.parent / f".unfinished-{name}" for name in ("old", "new"))
+    for scratch in (abandoned, active):
+        (scratch / directory.name).mkdir(parents=True)
     os.utime(abandoned, (0, 0))
-    cache.keep(place, writes("first"))
-    assert sorted(place.parent.iterdir()) == [at_work, place]
+    cache.ensure(directory, writes("first"))
+    assert sorted(directory.parent.iterdir()) == [active, directory]
 
 
-def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    place = tmp_path / "file" / "drawn-v1"
+    directory = tmp_path / "file" / "generated-v1"
     with pytest.raises(UsageError, match=r"STEPBENCH_CACHE_DIR=.*file: .*set STEPBENCH_CACHE_DIR"):
-        cache.keep(place, writes("first"))
+        cache.ensure(directory, writes("first"))
 
 
-def test_the_cache_is_the_users_unless_the_environment_says_otherwise(
+def test_the_environment_variable_sets_the_cache_directory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("STEPBENCH_CACHE_DIR", str(tmp_path))
     assert cache.location() == tmp_path
     monkeypatch.delenv("STEPBENCH_CACHE_DIR")
-    users = platformdirs.user_cache_path("stepbench", appauthor=False)
-    assert cache.location() == users
+    user_cache = platformdirs.user_cache_path("stepbench", appauthor=False)
+    assert cache.location() == user_cache

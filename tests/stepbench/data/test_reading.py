@@ -26,14 +26,14 @@ def md5(content: bytes) -> str:
 
 
 def files() -> dict[str, bytes]:
-    """The published files in small: three images in each batch."""
+    """The content of each file of CIFAR-10, with three images in each batch."""
     rng = np.random.default_rng(0)
-    made = {}
+    contents = {}
     for name in (*BATCHES, "test_batch"):
         pixels = rng.integers(0, 256, size=(3, 3072), dtype=np.uint8)
-        made[name] = pickle.dumps({"data": pixels, "labels": [0, 1, 2]})
-    made["batches.meta"] = pickle.dumps({"label_names": list(sources.CIFAR10_CLASSES)})
-    return made
+        contents[name] = pickle.dumps({"data": pixels, "labels": [0, 1, 2]})
+    contents["batches.meta"] = pickle.dumps({"label_names": list(sources.CIFAR10_CLASSES)})
+    return contents
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -43,23 +43,23 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A server on this machine with an archive like CIFAR-10's, and torchvision led to it."""
-    served = tmp_path / "served"
-    served.mkdir()
-    made = files()
-    archive = served / "small.tar.gz"
+    """The path of an archive that torchvision downloads from a server on this machine."""
+    directory = tmp_path / "directory"
+    directory.mkdir()
+    contents = files()
+    archive = directory / "small.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
-        for name, content in made.items():
+        for name, content in contents.items():
             member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-    meta = {**CIFAR10.meta, "md5": md5(made["batches.meta"])}
-    monkeypatch.setattr(CIFAR10, "train_list", [[name, md5(made[name])] for name in BATCHES])
-    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", md5(made["test_batch"])]])
+    meta = {**CIFAR10.meta, "md5": md5(contents["batches.meta"])}
+    monkeypatch.setattr(CIFAR10, "train_list", [[name, md5(contents[name])] for name in BATCHES])
+    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", md5(contents["test_batch"])]])
     monkeypatch.setattr(CIFAR10, "meta", meta)
     monkeypatch.setattr(CIFAR10, "tgz_md5", md5(archive.read_bytes()))
     monkeypatch.setenv("no_proxy", "*")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=served))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=directory))
     monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{server.server_port}/small.tar.gz")
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -69,7 +69,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     server.server_close()
 
 
-def test_cifar10_is_fetched_once_and_read(published: Path, tmp_path: Path) -> None:
+def test_cifar10_is_downloaded_once_and_read(published: Path, tmp_path: Path) -> None:
     source = sources.source("cifar10", data_dir=tmp_path / "new", download=True)
     assert (source.name, source.origin) == ("CIFAR-10", "real")
     assert source.classes == sources.CIFAR10_CLASSES
@@ -83,36 +83,34 @@ def test_cifar10_is_fetched_once_and_read(published: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("published")
-def test_cifar10_is_fetched_into_the_cache_where_no_directory_is_named(
+def test_cifar10_is_downloaded_into_the_cache_by_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STEPBENCH_CACHE_DIR", str(tmp_path / "cache"))
-    words: list[str] = []
-    sources.source("cifar10", download=True).prepare(words.append)
-    assert "CIFAR-10" in words[0]
+    messages: list[str] = []
+    sources.source("cifar10", download=True).prepare(messages.append)
+    assert "CIFAR-10" in messages[0]
     assert (tmp_path / "cache" / "published" / "cifar-10-batches-py" / "test_batch").is_file()
 
 
 @pytest.mark.usefixtures("published")
-def test_damage_is_told_and_mended_by_a_download(tmp_path: Path) -> None:
-    sources.source("cifar10", data_dir=tmp_path, download=True).prepare(sources.unheard)
+def test_a_download_repairs_a_damaged_file(tmp_path: Path) -> None:
+    sources.source("cifar10", data_dir=tmp_path, download=True).prepare(sources.ignore_report)
     os.truncate(tmp_path / "cifar-10-batches-py" / "data_batch_3", 10)
     with pytest.raises(UsageError, match=r"--data-dir .*damaged; add --download"):
         sources.source("cifar10", data_dir=tmp_path).train()
-    mended: Any = sources.source("cifar10", data_dir=tmp_path, download=True).train()
-    assert len(mended) == 15
+    repaired: Any = sources.source("cifar10", data_dir=tmp_path, download=True).train()
+    assert len(repaired) == 15
 
 
-def test_an_archive_that_is_not_the_published_one_is_refused(
-    published: Path, tmp_path: Path
-) -> None:
+def test_an_archive_with_a_wrong_md5_is_refused(published: Path, tmp_path: Path) -> None:
     os.truncate(published, 100)
     with pytest.raises(UsageError, match=r"--download: http.*leave out --download"):
         sources.source("cifar10", data_dir=tmp_path, download=True).train()
     assert not (tmp_path / "cifar-10-batches-py").exists()
 
 
-def test_without_a_network_the_remedy_is_told(
+def test_a_download_without_a_network_names_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as closed:

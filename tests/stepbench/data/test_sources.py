@@ -19,7 +19,7 @@ from stepbench.errors import UsageError
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A user's own images: two classes, two of each in each part."""
+    """A user's images: two classes, with two images in each part."""
     for part in ("train", "val"):
         for name in ("cat", "dog"):
             (tmp_path / "pets" / part / name).mkdir(parents=True)
@@ -29,13 +29,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "pets"
 
 
-def test_names_cost_no_heavy_import() -> None:
+def test_importing_sources_imports_no_large_package() -> None:
     code = "import sys, stepbench.data.sources; print({'torch', 'numpy', 'PIL'} & {*sys.modules})"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "set()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
-def test_generated_cifar10_is_read_as_the_published_one() -> None:
+def test_generated_cifar10_has_the_published_format() -> None:
     source = data.source("cifar10")
     assert (source.name, source.origin) == ("CIFAR-10 format", "generated")
     assert source.classes == CLASSES
@@ -77,17 +77,19 @@ def test_generated_jpegs_are_decoded_and_cropped() -> None:
 
 
 @pytest.mark.parametrize("name", axes.DATASETS)
-def test_preparing_speaks_once(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preparing_reports_once(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEPBENCH_CACHE_DIR", str(tmp_path))
-    words: list[str] = []
-    data.source(name).prepare(words.append)
-    assert len(words) == 1
-    assert words[0].startswith("drawing 1")
-    data.source(name).prepare(words.append)
-    assert len(words) == 1
+    messages: list[str] = []
+    data.source(name).prepare(messages.append)
+    assert len(messages) == 1
+    assert messages[0].startswith("generating 1")
+    data.source(name).prepare(messages.append)
+    assert len(messages) == 1
 
 
-def test_a_damaged_batch_is_drawn_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_batch_is_generated_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("STEPBENCH_CACHE_DIR", str(tmp_path))
     source = data.source("cifar10")
     first: Any = source.test()
@@ -97,26 +99,26 @@ def test_a_damaged_batch_is_drawn_anew(tmp_path: Path, monkeypatch: pytest.Monke
     assert (again.data == first.data).all()
 
 
-def test_a_file_that_was_damaged_since_the_check_is_not_read() -> None:
+def test_a_file_damaged_after_the_check_is_not_read() -> None:
     from stepbench.data.reading import GeneratedCIFAR10
 
-    place = cache.location() / f"cifar10-v{cache.VERSION}"
-    data.source("cifar10").prepare(data.unheard)
-    batch = next(place.glob("*/data_batch_1"))
-    whole = batch.read_bytes()
-    batch.write_bytes(whole[:-1] + b"?")
+    directory = cache.location() / f"cifar10-v{cache.VERSION}"
+    data.source("cifar10").prepare(data.ignore_report)
+    batch = next(directory.glob("*/data_batch_1"))
+    content = batch.read_bytes()
+    batch.write_bytes(content[:-1] + b"?")
     try:
         with pytest.raises(RuntimeError, match="corrupted"):
-            GeneratedCIFAR10(place, train=True)
+            GeneratedCIFAR10(directory, train=True)
     finally:
-        batch.write_bytes(whole)
+        batch.write_bytes(content)
 
 
-def test_sources_and_data_sets_reach_spawned_workers() -> None:
+def test_sources_and_data_sets_can_be_pickled() -> None:
     sources = pickle.loads(pickle.dumps([data.source(name) for name in axes.DATASETS]))  # noqa: S301  # our own
-    few: Any = ConcatDataset([Subset(source.test(), range(2)) for source in sources])
-    loader = DataLoader(few, batch_size=None, num_workers=1, multiprocessing_context="spawn")
-    assert [target for _, target in loader] == [few[index][1] for index in range(4)]
+    items: Any = ConcatDataset([Subset(source.test(), range(2)) for source in sources])
+    loader = DataLoader(items, batch_size=None, num_workers=1, multiprocessing_context="spawn")
+    assert [target for _, target in loader] == [items[index][1] for index in range(4)]
 
 
 def test_a_users_folder_of_images(folder: Path) -> None:
@@ -142,12 +144,12 @@ def test_test_is_preferred_to_val(folder: Path) -> None:
         ("cifar", {}, r"--dataset cifar: .*did you mean cifar10\?"),
         ("mnist", {}, r"--dataset mnist: .*choose from cifar10, jpeg"),
         ("cifar10", {"data_dir": "nowhere"}, r"--data-dir .*nowhere: there is no such directory"),
-        ("cifar10", {"data_dir": "pets"}, r"pets: there is no cifar-10-batches-py in it.*download"),
-        ("jpeg", {"download": True}, r"--download: only CIFAR-10 can be fetched"),
+        ("cifar10", {"data_dir": "pets"}, r"pets: does not contain cifar-10-batches-py.*download"),
+        ("jpeg", {"download": True}, r"--download: only CIFAR-10 can be downloaded"),
         ("jpeg", {"data_dir": "pets/train"}, r"pets/train: lacks train/"),
     ],
 )
-def test_what_cannot_be_had_is_told_with_a_remedy(
+def test_unusable_options_are_an_error_with_a_remedy(
     folder: Path, name: str, arguments: dict[str, Any], message: str
 ) -> None:
     if "data_dir" in arguments:
@@ -156,33 +158,33 @@ def test_what_cannot_be_had_is_told_with_a_remedy(
         data.source(name, **arguments)
 
 
-def test_the_batches_folder_itself_is_told_apart(tmp_path: Path) -> None:
+def test_the_batches_folder_itself_gets_a_suggestion(tmp_path: Path) -> None:
     batches = tmp_path / "cifar-10-batches-py"
     batches.mkdir()
-    with pytest.raises(UsageError, match=f"name the directory that it lies in: {tmp_path};"):
+    with pytest.raises(UsageError, match=f"name its parent directory: {tmp_path};"):
         data.source("cifar10", data_dir=batches)
 
 
-def test_a_part_that_is_missing_is_told(folder: Path) -> None:
+def test_a_missing_part_is_refused(folder: Path) -> None:
     (folder / "val").rename(folder / "valid")
     with pytest.raises(UsageError, match=r"lacks test/ or val/"):
         data.source("jpeg", data_dir=folder)
 
 
-def test_parts_with_other_classes_are_refused(folder: Path) -> None:
+def test_parts_with_different_classes_are_refused(folder: Path) -> None:
     (folder / "val" / "cow").mkdir()
-    with pytest.raises(UsageError, match=r"'cow' is in one of train/ and val/ only"):
+    with pytest.raises(UsageError, match=r"'cow' is in only one of train/ and val/"):
         data.source("jpeg", data_dir=folder)
 
 
-def test_an_empty_image_folder_is_told(tmp_path: Path) -> None:
+def test_an_empty_image_folder_is_refused(tmp_path: Path) -> None:
     for part in ("train", "test"):
         (tmp_path / part).mkdir()
-    with pytest.raises(UsageError, match=r"there is nothing in train/"):
+    with pytest.raises(UsageError, match=r"train/ is empty"):
         data.source("jpeg", data_dir=tmp_path)
 
 
-def test_a_class_without_images_is_told(folder: Path) -> None:
+def test_a_class_without_images_is_refused(folder: Path) -> None:
     for image in (folder / "train" / "cat").iterdir():
         image.unlink()
     with pytest.raises(UsageError, match=r"--data-dir .*pets: .*cat.*give it images"):

@@ -1,4 +1,4 @@
-"""The kinds of devices, as far as a machine without them can tell."""
+"""The kinds of devices, tested on a machine without accelerators."""
 
 import platform
 import shutil
@@ -30,18 +30,18 @@ def without_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
 
 
-def test_the_table_has_each_kind_under_its_own_name() -> None:
+def test_the_table_has_each_kind_under_its_name() -> None:
     assert {name: kind.name for name, kind in kinds.KINDS.items()} == {
         name: name for name in ("cpu", "cuda", "mps", "xpu")
     }
 
 
-def test_an_index_makes_no_other_kind() -> None:
+def test_the_kind_ignores_the_index() -> None:
     assert kinds.kind_of("cuda:1") is kinds.kind_of("cuda")
     assert kinds.kind_of("cpu") is kinds.KINDS["cpu"]
 
 
-def test_where_there_is_no_accelerator_there_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_accelerator_only_the_cpu_is_present(monkeypatch: pytest.MonkeyPatch) -> None:
     without_accelerator(monkeypatch)
     assert kinds.present() == {"cpu": machine.cpu_name()}
     kinds.check("cpu")
@@ -52,12 +52,15 @@ def test_where_there_is_no_accelerator_there_is_the_cpu(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("device", "message"),
     [
-        ("mps", r"--device mps: this machine has no such device; there is cpu$"),
-        ("cuda", r"there is cpu; the installed torch is built without CUDA$"),
-        ("cpu:1", r"--device cpu:1: there are 1 of the kind, counted from 0; give cpu:0 or less$"),
+        ("mps", r"--device mps: this machine has no such device; choose from cpu$"),
+        ("cuda", r"choose from cpu; the installed torch is built without CUDA$"),
+        (
+            "cpu:1",
+            r"--device cpu:1: this machine has no such device; choose from cpu:0$",
+        ),
     ],
 )
-def test_a_device_that_is_not_there_is_refused(
+def test_an_absent_device_is_refused(
     monkeypatch: pytest.MonkeyPatch, device: str, message: str
 ) -> None:
     without_accelerator(monkeypatch)
@@ -67,12 +70,12 @@ def test_a_device_that_is_not_there_is_refused(
 
 
 @pytest.mark.usefixtures("tpu")
-def test_an_accelerator_of_an_unknown_kind_is_used_as_torch_knows_any(
+def test_an_accelerator_of_an_unknown_kind_is_used_through_torch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert list(kinds.present().items())[1:] == [("tpu", "TPU")]
     kinds.check("tpu:1")
-    with pytest.raises(UsageError, match="give tpu:1 or less"):
+    with pytest.raises(UsageError, match="choose from tpu:0 to tpu:1"):
         kinds.check("tpu:2")
     selected: list[int] = []
     monkeypatch.setattr(torch.accelerator, "set_device_index", selected.append)
@@ -98,7 +101,7 @@ def test_each_kind_has_its_clock() -> None:
 
 
 class FakeModule:
-    """Torch's module of a kind, which notes what it is called with."""
+    """Replaces torch's module of a device type; records its calls."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
@@ -112,7 +115,7 @@ class FakeModule:
 
 
 @pytest.mark.parametrize(("device", "given"), [("cuda:1", (torch.device("cuda:1"),)), ("mps", ())])
-def test_a_device_is_waited_for_by_its_module(
+def test_a_clock_synchronizes_through_the_module_of_its_device(
     monkeypatch: pytest.MonkeyPatch, device: str, given: tuple[Any, ...]
 ) -> None:
     module = FakeModule()
@@ -122,7 +125,9 @@ def test_a_device_is_waited_for_by_its_module(
 
 
 @pytest.mark.parametrize("device", ["cuda:1", "xpu"])
-def test_peak_memory_is_the_allocator_s(monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+def test_peak_memory_is_read_from_the_allocator(
+    monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
     module = FakeModule()
     monkeypatch.setattr(torch, "get_device_module", lambda _: module)
     kind = kinds.kind_of(device)
@@ -130,16 +135,16 @@ def test_peak_memory_is_the_allocator_s(monkeypatch: pytest.MonkeyPatch, device:
     assert kind.peak_memory(device) == DevicePeak(
         device_peak_allocated_bytes=2, device_peak_reserved_bytes=3
     )
-    place = torch.device(device)
+    torch_device = torch.device(device)
     assert module.calls == [
-        ("reset_peak_memory_stats", place),
-        ("max_memory_allocated", place),
-        ("max_memory_reserved", place),
+        ("reset_peak_memory_stats", torch_device),
+        ("max_memory_allocated", torch_device),
+        ("max_memory_reserved", torch_device),
     ]
 
 
 @pytest.mark.parametrize("device", ["cpu", "mps"])
-def test_where_no_peak_is_kept_none_is_told(device: str) -> None:
+def test_devices_without_memory_statistics_have_no_peak(device: str) -> None:
     kinds.kind_of(device).reset_peak_memory(device)
     assert kinds.kind_of(device).peak_memory(device) == DevicePeak()
 
@@ -151,11 +156,11 @@ def test_only_nvidia_devices_have_a_gauge() -> None:
 
 
 @pytest.mark.parametrize("device", ["cpu", "mps", "xpu"])
-def test_tf32_is_nvidia_s(device: str) -> None:
+def test_only_nvidia_devices_support_tf32(device: str) -> None:
     kind = kinds.kind_of(device)
     for precision in ("fp32", "bf16", "fp16"):
         kind.require_precision(precision, device)
-    with pytest.raises(UnsupportedError, match=f"{device} has no TF32") as raised:
+    with pytest.raises(UnsupportedError, match=f"{device} does not support TF32") as raised:
         kind.require_precision("tf32", device)
     assert raised.value.axis == "precision"
 
@@ -165,9 +170,9 @@ def test_an_older_nvidia_gpu_lacks_tf32_and_bfloat16(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
     cuda = kinds.kind_of("cuda")
     cuda.require_precision("fp16", "cuda")
-    with pytest.raises(UnsupportedError, match="cuda has no TF32"):
+    with pytest.raises(UnsupportedError, match="cuda does not support TF32"):
         cuda.require_precision("tf32", "cuda")
-    with pytest.raises(UnsupportedError, match="cuda has no bfloat16 of its own; use --prec"):
+    with pytest.raises(UnsupportedError, match="cuda does not support bfloat16; use --prec"):
         cuda.require_precision("bf16", "cuda")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
     cuda.require_precision("tf32", "cuda")
@@ -183,8 +188,8 @@ def test_a_gpu_without_triton_cannot_compile(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_profiler_records_devices_that_it_knows() -> None:
     from torch.profiler import ProfilerActivity
 
-    found = {name: kind.profiler_activity() for name, kind in kinds.KINDS.items()}
-    assert found == {
+    activities = {name: kind.profiler_activity() for name, kind in kinds.KINDS.items()}
+    assert activities == {
         "cpu": None, "cuda": ProfilerActivity.CUDA, "mps": None, "xpu": ProfilerActivity.XPU,
     }  # fmt: skip
 
@@ -194,7 +199,7 @@ def test_only_cuda_records_allocations() -> None:
 
 
 @pytest.mark.parametrize(
-    ("listing", "code", "found"),
+    ("listing", "code", "devices"),
     [
         ("GPU 0: NVIDIA H200 (UUID: GPU-1)", 0, ("cpu", "cuda")),
         ("No devices were found", 0, ("cpu",)),
@@ -202,13 +207,13 @@ def test_only_cuda_records_allocations() -> None:
     ],
 )
 def test_nvidia_s_gpus_are_listed_without_torch(
-    monkeypatch: pytest.MonkeyPatch, listing: str, code: int, found: tuple[str, ...]
+    monkeypatch: pytest.MonkeyPatch, listing: str, code: int, devices: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/nvidia-smi")
     done = subprocess.CompletedProcess(["nvidia-smi", "-L"], code, stdout=listing)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
-    assert kinds.listed_without_torch() == found
+    assert kinds.listed_without_torch() == devices
 
 
 def test_a_mac_s_gpu_is_listed_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What disturbs a block is told from what the case does itself, in real processes."""
+"""Interference is separated from the work of the case, in real processes."""
 
 import os
 import subprocess
@@ -11,13 +11,14 @@ import psutil
 import pytest
 
 from stepbench.interference.watch import (
-    MOST_OTHERS,
-    MOST_STEAL,
-    MOST_TRIES,
-    Disturbance,
+    MAX_OTHERS,
+    MAX_STEAL,
+    MAX_TRIES,
     MachineWatch,
-    undisturbed,
+    interferes,
+    until_quiet,
 )
+from stepbench_reports.schema.measurement import MachineUse
 
 BURN = "while True: pass"
 
@@ -33,32 +34,34 @@ def burning(count: int) -> Iterator[list[int]]:
             process.wait()
 
 
-def watched(watch: MachineWatch, seconds: float) -> Disturbance:
+def watched(watch: MachineWatch, seconds: float) -> MachineUse:
     watch.begin()
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
         pass
     return watch.end()
 
 
-def test_a_neighbour_that_burns_every_core_is_noticed() -> None:
-    watch = MachineWatch()  # made before the neighbours, as a case's is, so they are not its own
+def test_a_process_that_uses_every_core_is_interference() -> None:
+    watch = (
+        MachineWatch()
+    )  # made before the neighbours, as a case's is, so they do not belong to it
     cores = len(os.sched_getaffinity(0))
     with burning(cores):
-        found = watched(watch, 1.0)
-    assert found.others is not None
-    assert found.others > MOST_OTHERS
-    assert found.disturbed
+        use = watched(watch, 1.0)
+    assert use.others is not None
+    assert use.others > MAX_OTHERS
+    assert interferes(use)
 
 
-def test_what_the_process_tree_burns_itself_is_its_own() -> None:
+def test_the_cpu_time_of_the_process_tree_counts_as_the_case_s() -> None:
     with burning(1) as (pid,):
         watch = MachineWatch()
         before = psutil.Process(pid).cpu_times().user
-        found = watched(watch, 1.0)
+        use = watched(watch, 1.0)
         burned_s = psutil.Process(pid).cpu_times().user - before
-    # The child's time is counted with the parent's own, exactly.
-    assert found.cpu_per_wall > burned_s * 0.9
+    # The child's time is counted with the parent's, exactly.
+    assert use.cpu_per_wall > burned_s * 0.9
 
 
 def test_a_process_of_the_tree_that_ends_is_no_error() -> None:
@@ -68,41 +71,41 @@ def test_a_process_of_the_tree_that_ends_is_no_error() -> None:
 
 
 class FakeWatch:
-    def __init__(self, *calm: bool) -> None:
-        self.calm = iter(calm)
+    def __init__(self, *quiet: bool) -> None:
+        self.quiet = iter(quiet)
 
     def begin(self) -> None:
         pass
 
-    def end(self) -> Disturbance:
-        return disturbance(others=0.0 if next(self.calm) else 1.0)
+    def end(self) -> MachineUse:
+        return machine_use(others=0.0 if next(self.quiet) else 1.0)
 
 
-def test_what_is_short_is_measured_again_until_it_went_undisturbed() -> None:
+def test_a_short_measurement_is_repeated_until_the_machine_is_quiet() -> None:
     tries = iter(range(10))
-    assert undisturbed(FakeWatch(False, False, True), lambda: next(tries)) == (2, True)
+    assert until_quiet(FakeWatch(False, False, True), lambda: next(tries)) == (2, True)
     tries = iter(range(10))
     noisy = FakeWatch(*[False] * 10)
-    assert undisturbed(noisy, lambda: next(tries)) == (MOST_TRIES - 1, False)
+    assert until_quiet(noisy, lambda: next(tries)) == (MAX_TRIES - 1, False)
 
 
-def disturbance(**values: object) -> Disturbance:
-    calm = {
+def machine_use(**values: object) -> MachineUse:
+    quiet = {
         "others": 0.0, "steal": 0.0, "pressure": 0.9, "cpu_per_wall": 2.0,
         "involuntary_switches": 500, "clock_hz": None, "throttled": None,
     }  # fmt: skip
-    return Disturbance(**{**calm, **values})  # type: ignore[arg-type]
+    return MachineUse(**{**quiet, **values})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("values", "disturbed"),
+    ("values", "interference"),
     [
-        ({}, False),  # its own workers raise pressure and switches
-        ({"others": None, "steal": None}, False),  # a system that does not tell
-        ({"others": MOST_OTHERS * 1.01}, True),
-        ({"steal": MOST_STEAL * 1.01}, True),
+        ({}, False),  # the case's workers raise pressure and switches
+        ({"others": None, "steal": None}, False),  # the system does not report them
+        ({"others": MAX_OTHERS * 1.01}, True),
+        ({"steal": MAX_STEAL * 1.01}, True),
         ({"throttled": "heat"}, True),
     ],
 )
-def test_the_rule_looks_at_what_others_did(values: dict[str, object], disturbed: bool) -> None:
-    assert disturbance(**values).disturbed is disturbed
+def test_the_rule_uses_the_work_of_others(values: dict[str, object], interference: bool) -> None:
+    assert interferes(machine_use(**values)) is interference

@@ -1,4 +1,4 @@
-"""Laps, read back exactly: time passes only when a test says so."""
+"""Laps of exact durations, by a fake clock."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
@@ -20,7 +20,7 @@ from stepbench_reports.schema.phases import Phase
 
 
 class FakeClock:
-    """Nanoseconds that pass only when something says that they do."""
+    """A clock that only `advance` moves, in nanoseconds."""
 
     def __init__(self) -> None:
         self.now_ns = 0
@@ -28,12 +28,12 @@ class FakeClock:
     def __call__(self) -> int:
         return self.now_ns
 
-    def passes(self, duration_ns: int) -> None:
+    def advance(self, duration_ns: int) -> None:
         self.now_ns += duration_ns
 
 
-class Ticking(HostClock):
-    """A host whose clock is a fake one."""
+class FakeHostClock(HostClock):
+    """A host with a fake clock."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.now_ns = clock
@@ -43,7 +43,7 @@ DURATIONS = {Phase.DATALOAD: 7, Phase.FORWARD: 31, Phase.BACKWARD: 53, Phase.OPT
 
 
 class Spin(torch.autograd.Function):
-    """Passes its input on; takes known times forward and backward."""
+    """Returns its input; takes known times in forward and backward."""
 
     @staticmethod
     def forward(
@@ -64,29 +64,29 @@ def spinning(clock: FakeClock, step: int) -> tuple[Training, Iterator[Any]]:
     model = nn.Linear(2, 1)
     number = 0
 
-    def takes(phase: Phase) -> Callable[[], None]:
-        return lambda: clock.passes(DURATIONS[phase] * number)
+    def advance(phase: Phase) -> Callable[[], None]:
+        return lambda: clock.advance(DURATIONS[phase] * number)
 
     def batches() -> Iterator[Any]:
         nonlocal number
         for _ in range(step):
             number += 1
-            takes(Phase.DATALOAD)()
+            advance(Phase.DATALOAD)()
             yield torch.ones(3, 2), torch.zeros(3, 1)
 
     def forward(inputs: Tensor) -> Any:
-        return Spin.apply(model(inputs), takes(Phase.FORWARD), takes(Phase.BACKWARD))
+        return Spin.apply(model(inputs), advance(Phase.FORWARD), advance(Phase.BACKWARD))
 
     class Optimizer(torch.optim.SGD):
         def step(self, closure: Any = None) -> Any:
-            takes(Phase.OPTIMIZER)()
+            advance(Phase.OPTIMIZER)()
             return super().step(closure)
 
     training = Training(
         model=forward,
         loss=nn.MSELoss(),
         updates={"optimizer": Update(Optimizer(model.parameters(), lr=0.1))},
-        placement=DeviceTransfer(torch.device("cpu")),
+        transfer=DeviceTransfer(torch.device("cpu")),
         autocast=nullcontext,
     )
     return training, batches()
@@ -95,7 +95,7 @@ def spinning(clock: FakeClock, step: int) -> tuple[Training, Iterator[Any]]:
 def test_each_lap_is_read_back_exactly_and_they_add_up_to_the_step() -> None:
     clock = FakeClock()
     training, stream = spinning(clock, 4)
-    timer = LapTimer(Ticking(clock))
+    timer = LapTimer(FakeHostClock(clock))
     timer.begin()
     train(training, stream, 4, timer.lap, timer.end_step)
     laps = timer.read().host
@@ -106,13 +106,13 @@ def test_each_lap_is_read_back_exactly_and_they_add_up_to_the_step() -> None:
     assert set(laps) == {*DURATIONS, "step"}
 
 
-def test_time_that_no_phase_is_charged_with_shows_as_a_gap() -> None:
+def test_time_of_no_phase_is_a_gap() -> None:
     clock = FakeClock()
-    timer = LapTimer(Ticking(clock))
+    timer = LapTimer(FakeHostClock(clock))
     timer.begin()
-    clock.passes(5)
+    clock.advance(5)
     timer.lap(Phase.FORWARD)
-    clock.passes(3)  # nobody ends this lap
+    clock.advance(3)  # nothing ends this lap
     timer.end_step()
     laps = timer.read().host
     assert clock.now_ns / 1e9 - laps["step"].sum() == pytest.approx(3e-9)
@@ -120,10 +120,10 @@ def test_time_that_no_phase_is_charged_with_shows_as_a_gap() -> None:
 
 def test_a_phase_may_have_several_laps_in_a_step() -> None:
     clock = FakeClock()
-    timer = LapTimer(Ticking(clock))
+    timer = LapTimer(FakeHostClock(clock))
     timer.begin()
     for phase, duration in [(Phase.FORWARD, 2), (Phase.BACKWARD, 3), (Phase.FORWARD, 4)]:
-        clock.passes(duration)
+        clock.advance(duration)
         timer.lap(phase)
     timer.end_step()
     laps = timer.read().host
@@ -131,10 +131,10 @@ def test_a_phase_may_have_several_laps_in_a_step() -> None:
     assert laps["backward"].tolist() == pytest.approx([3e-9])
 
 
-def test_laps_of_micro_batches_are_told_by_themselves() -> None:
+def test_micro_batches_have_single_laps() -> None:
     clock = FakeClock()
     training, stream = spinning(clock, 6)
-    timer = LapTimer(Ticking(clock))
+    timer = LapTimer(FakeHostClock(clock))
     timer.begin()
     train(replace(training, accumulate=3), stream, 2, timer.lap, timer.end_step)
     laps = timer.read()
@@ -149,7 +149,7 @@ def test_laps_of_micro_batches_are_told_by_themselves() -> None:
 
 
 class FakeQueue:
-    """An asynchronous device: queued work has times of its own, and overlaps with the host."""
+    """An asynchronous device, whose queued work overlaps with the host's."""
 
     asynchronous = True
     clock_name = "fake events"
@@ -165,8 +165,8 @@ class FakeQueue:
     def now_ns(self) -> int:
         return self._clock()
 
-    def release(self, marks: Iterable[object]) -> None:
-        self.released += len(list(marks))
+    def release(self, events: Iterable[object]) -> None:
+        self.released += len(list(events))
 
     def record(self) -> object:
         return max(self.free_ns, self._clock.now_ns)
@@ -180,16 +180,16 @@ class FakeQueue:
         return (end - begin) / 1e9
 
 
-def test_an_asynchronous_device_is_timed_by_its_own_clock_without_waiting_for_it() -> None:
+def test_an_asynchronous_device_is_timed_by_the_device_s_clock_without_waiting() -> None:
     clock = FakeClock()
     queue = FakeQueue(clock)
     timer = LapTimer(queue)
     timer.begin()
     for _ in range(3):
-        clock.passes(1)
+        clock.advance(1)
         timer.lap(Phase.DATALOAD)
         for phase, duration in [(Phase.FORWARD, 100), (Phase.BACKWARD, 200)]:
-            clock.passes(2)
+            clock.advance(2)
             queue.queue(duration)
             timer.lap(phase)
         timer.end_step()
@@ -203,16 +203,16 @@ def test_an_asynchronous_device_is_timed_by_its_own_clock_without_waiting_for_it
     assert laps.device["step"].sum() == pytest.approx(queue.free_ns / 1e9)
 
 
-def test_a_device_that_is_waited_for_shows_each_phase_by_itself() -> None:
+def test_a_synchronized_device_shows_the_duration_of_each_phase() -> None:
     clock = FakeClock()
     queue = FakeQueue(clock)
     timer = LapTimer(SynchronizedClock(queue))
     timer.begin()
     for _ in range(2):
-        clock.passes(1)
+        clock.advance(1)
         timer.lap(Phase.DATALOAD)
         for phase, duration in [(Phase.FORWARD, 100), (Phase.BACKWARD, 200)]:
-            clock.passes(2)
+            clock.advance(2)
             queue.queue(duration)
             timer.lap(phase)
         timer.end_step()
@@ -223,7 +223,7 @@ def test_a_device_that_is_waited_for_shows_each_phase_by_itself() -> None:
     np.testing.assert_allclose(laps.host["backward"], [202e-9] * 2)
 
 
-def test_marks_are_given_back_once_they_are_read() -> None:
+def test_events_are_released_once_they_are_read() -> None:
     clock = FakeClock()
     queue = FakeQueue(clock)
     timer = LapTimer(queue)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from stepbench.devices.clock import HostClock
 from stepbench.measurement.launch_overhead import launch_overhead
-from stepbench.measurement.subject import Repeated, Subject
+from stepbench.measurement.timed_loop import RepeatedBatch, TimedLoop
 from stepbench.training.batch import cut
 from stepbench.training.device_transfer import DeviceTransfer
 from stepbench.training.loop import train
@@ -16,7 +16,7 @@ from stepbench.training.update import Update
 
 
 class FakeHost(HostClock):
-    """A host whose clock passes when it is told to."""
+    """A host whose clock a test sets."""
 
     def __init__(self) -> None:
         self.now = 0
@@ -24,61 +24,61 @@ class FakeHost(HostClock):
 
 
 class Model(nn.Module):
-    """Takes 1,000 ns, and 10 ns for each sample; refuses fewer than it is told to."""
+    """Takes 1,000 ns, and 10 ns for each sample; refuses fewer than `min_samples`."""
 
-    def __init__(self, host: FakeHost, least: int = 1) -> None:
+    def __init__(self, host: FakeHost, min_samples: int = 1) -> None:
         super().__init__()
         self.linear = nn.Linear(2, 1)
         self.host = host
-        self.least = least
+        self.min_samples = min_samples
 
     def forward(self, inputs: Tensor) -> Any:
-        if len(inputs) < self.least:
+        if len(inputs) < self.min_samples:
             raise ValueError("Expected more than 1 value per channel when training")
         self.host.now += 1_000 + 10 * len(inputs)
         return self.linear(inputs)
 
 
-def subject(host: FakeHost, model: nn.Module) -> Subject:
+def timed_loop(host: FakeHost, model: nn.Module) -> TimedLoop:
     training = Training(
         model=model,
         loss=nn.MSELoss(),
         updates={"optimizer": Update(torch.optim.SGD(model.parameters(), lr=0.0))},
-        placement=DeviceTransfer(torch.device("cpu")),
+        transfer=DeviceTransfer(torch.device("cpu")),
         autocast=nullcontext,
     )
-    return Subject(train, training, Repeated(None), host)
+    return TimedLoop(train, training, RepeatedBatch(None), host)
 
 
 BATCH = (torch.ones(32, 2), torch.zeros(32, 1))
 
 
-@pytest.mark.parametrize(("least", "size"), [(1, 1), (2, 2), (3, 4)])
-def test_what_a_sample_costs_is_taken_off(least: int, size: int) -> None:
+@pytest.mark.parametrize(("min_samples", "size"), [(1, 1), (2, 2), (3, 4)])
+def test_the_cost_of_a_sample_is_subtracted(min_samples: int, size: int) -> None:
     host = FakeHost()
     laps = {"forward": (1_000 + 10 * 32) / 1e9, "backward": 0.0}
-    found = launch_overhead(subject(host, Model(host, least)), BATCH, 32, laps)
-    assert found.batch_size == size
-    assert found.forward_s == pytest.approx(1_000 / 1e9)
-    assert found.backward_s == 0
-    assert found.reason is None
+    overhead = launch_overhead(timed_loop(host, Model(host, min_samples)), BATCH, 32, laps)
+    assert overhead.batch_size == size
+    assert overhead.forward_s == pytest.approx(1_000 / 1e9)
+    assert overhead.backward_s == 0
+    assert overhead.reason is None
 
 
-def test_a_model_that_takes_no_small_batch_has_no_figure_and_a_reason() -> None:
+def test_a_model_that_accepts_no_small_batch_has_a_reason_and_no_figure() -> None:
     host = FakeHost()
-    found = launch_overhead(
-        subject(host, Model(host, 8)), BATCH, 32, {"forward": 1.0, "backward": 1.0}
+    overhead = launch_overhead(
+        timed_loop(host, Model(host, 8)), BATCH, 32, {"forward": 1.0, "backward": 1.0}
     )
-    assert found.forward_s is None
-    assert "refuses 4 of 32 samples: Expected more than 1 value" in (found.reason or "")
+    assert overhead.forward_s is None
+    assert "does not accept a batch of 4: Expected more than 1 value" in (overhead.reason or "")
 
 
 def test_a_batch_that_cannot_be_cut_has_a_reason() -> None:
     host = FakeHost()
-    whole = subject(host, Model(host))
-    assert "batch of 1" in (launch_overhead(whole, BATCH, 1, {}).reason or "")
+    loop = timed_loop(host, Model(host))
+    assert "batch size is already 1" in (launch_overhead(loop, BATCH, 1, {}).reason or "")
     odd = (torch.ones(5, 2), torch.zeros(5, 1))
-    assert "first dimension" in (launch_overhead(whole, odd, 32, {}).reason or "")
+    assert "first dimension" in (launch_overhead(loop, odd, 32, {}).reason or "")
 
 
 def test_cutting_reaches_into_mappings_and_sequences() -> None:

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from stepbench.measurement.loader import READY_TIMES, LoaderSource, Rate
+from stepbench.measurement.loader import READY_FACTOR, LoaderSource, Rate
 
 
-class Named(Dataset[Any]):
-    """Items that say which process made them."""
+class ProcessIds(Dataset[Any]):
+    """Items with the id of the process that made them."""
 
     def __len__(self) -> int:
         return 10_000
@@ -24,17 +24,17 @@ def processes(source: LoaderSource, batches: int = 8) -> set[int]:
 
 
 def loader(**options: Any) -> DataLoader[Any]:
-    return DataLoader(Named(), batch_size=2, **options)
+    return DataLoader(ProcessIds(), batch_size=2, **options)
 
 
-def test_a_start_leaves_the_first_batch_to_be_taken() -> None:
+def test_a_start_leaves_the_first_batch_in_the_stream() -> None:
     source = LoaderSource(loader())
     assert source.start() > 0
     assert next(source.batches)[0].tolist() == [0, 1]
     assert next(source.batches)[0].tolist() == [2, 3]
 
 
-def test_a_restart_begins_anew_with_workers_of_its_own() -> None:
+def test_a_restart_begins_again_with_new_workers() -> None:
     source = LoaderSource(loader(num_workers=2))
     source.start()
     first = processes(source)
@@ -42,7 +42,7 @@ def test_a_restart_begins_anew_with_workers_of_its_own() -> None:
     assert next(source.batches)[0].tolist() == [0, 1]
     assert len(first) == 2
     assert not first & processes(source)
-    assert all(_gone(pid) for pid in first)
+    assert all(_ended(pid) for pid in first)
 
 
 def test_persistent_workers_outlive_a_restart() -> None:
@@ -54,7 +54,7 @@ def test_persistent_workers_outlive_a_restart() -> None:
     assert processes(source) == first
 
 
-def _gone(pid: int) -> bool:
+def _ended(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -62,13 +62,13 @@ def _gone(pid: int) -> bool:
     return False
 
 
-def test_ready_is_what_the_workers_keep_prepared() -> None:
+def test_ready_counts_prefetched_batches() -> None:
     assert LoaderSource(loader()).ready == 0
     assert LoaderSource(loader(num_workers=2, prefetch_factor=3)).ready == 6
 
 
 class Clock:
-    """Seconds that pass as batches are made, each taking its own."""
+    """A clock that each batch advances by its duration, seconds."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -87,17 +87,17 @@ def test_the_rate_counts_whole_rounds_and_not_what_was_ready(
     source = LoaderSource(loader(num_workers=workers, prefetch_factor=2))
 
     def durations() -> Iterator[float]:
-        yield from [0.0] * source.ready  # those are there at once
+        yield from [0.0] * source.ready  # these are ready
         while True:  # then the workers finish together, one round after the other
             yield 0.02
             yield from [0.0] * (workers - 1)
 
     source.batches = clock.batches(durations())
     monkeypatch.setattr("stepbench.measurement.loader.time.perf_counter", lambda: clock.now_s)
-    rate = source.own_rate()
+    rate = source.measure_rate()
     assert rate.batches % workers == 0
     assert rate.batches_per_s == pytest.approx(workers / 0.02)
-    assert rate.batches >= READY_TIMES * source.ready
+    assert rate.batches >= READY_FACTOR * source.ready
 
 
 def test_a_slow_loader_is_not_waited_for_longer_than_needed(
@@ -107,7 +107,7 @@ def test_a_slow_loader_is_not_waited_for_longer_than_needed(
     source = LoaderSource(loader(num_workers=2))
     source.batches = clock.batches(iter([5.0] * 100))
     monkeypatch.setattr("stepbench.measurement.loader.time.perf_counter", lambda: clock.now_s)
-    assert source.own_rate() == Rate(batches=2, elapsed_s=10.0)
+    assert source.measure_rate() == Rate(batches=2, elapsed_s=10.0)
 
 
 def test_batches_are_what_the_data_set_holds() -> None:

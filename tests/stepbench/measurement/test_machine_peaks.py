@@ -7,37 +7,39 @@ from typing import Any
 
 import pytest
 import torch
+from msgspec import structs
 from PIL import Image
 
 from stepbench import machine
 from stepbench.errors import UsageError
-from stepbench.interference.watch import Disturbance, MachineWatch
+from stepbench.interference.watch import MachineWatch
 from stepbench.measurement import machine_peaks
 from stepbench_reports.schema.machine import MachinePeaks
+from stepbench_reports.schema.measurement import MachineUse
 
-QUIET = Disturbance(
+QUIET = MachineUse(
     others=0.0, steal=0.0, pressure=0.0, cpu_per_wall=1.0, involuntary_switches=0,
     clock_hz=None, throttled=None,
 )  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of the test's own, on a machine that is quiet."""
+def cache_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A separate cache, on a quiet machine."""
     monkeypatch.setenv("STEPBENCH_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(MachineWatch, "end", lambda _: QUIET)
-    return tmp_path / "cache" / "ceilings"
+    return tmp_path / "cache" / "machine-peaks"
 
 
 @pytest.fixture(autouse=True)
-def own_threads() -> Iterator[None]:
+def restored_threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
 
 
-class Measuring:
-    """Stands for the measuring: gives a rate that is one higher each time."""
+class FakeMeasurement:
+    """Replaces the measurement; the rate is one higher each time."""
 
     def __init__(self) -> None:
         self.times = 0
@@ -55,29 +57,29 @@ class Measuring:
 
 
 @pytest.fixture
-def measuring(monkeypatch: pytest.MonkeyPatch) -> Measuring:
-    stands = Measuring()
-    monkeypatch.setattr(machine_peaks, "_measured", stands)
-    return stands
+def measurement(monkeypatch: pytest.MonkeyPatch) -> FakeMeasurement:
+    fake = FakeMeasurement()
+    monkeypatch.setattr(machine_peaks, "_measure", fake)
+    return fake
 
 
-def silent(_: str) -> None:
+def ignore(_: str) -> None:
     pass
 
 
 def cpu(threads: int | None = None) -> MachinePeaks:
-    return machine_peaks.machine_peaks(silent, ("cpu",), threads)["cpu"]
+    return machine_peaks.machine_peaks(ignore, ("cpu",), threads)["cpu"]
 
 
-def only_file(place: Path) -> Path:
-    (path,) = place.iterdir()
+def only_file(cache_directory: Path) -> Path:
+    (path,) = cache_directory.iterdir()
     return path
 
 
-def test_what_is_measured_is_plausible_kept_and_given_again(place: Path) -> None:
-    said: list[str] = []
+def test_measured_peaks_are_plausible_and_cached(cache_directory: Path) -> None:
+    messages: list[str] = []
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    first = machine_peaks.machine_peaks(said.append, ("cpu",), None)
+    first = machine_peaks.machine_peaks(messages.append, ("cpu",), None)
     assert list(first) == ["cpu"]
     facts = first["cpu"]
     products = dict(facts.matmul_flops_per_s)
@@ -88,27 +90,27 @@ def test_what_is_measured_is_plausible_kept_and_given_again(place: Path) -> None
         assert 0 < rate < math.inf
     assert facts.threads == torch.get_num_threads()
     assert datetime.fromisoformat(facts.measured).utcoffset() == timedelta(0)
-    assert any("bf16" in words for words in said)
+    assert any("bf16" in message for message in messages)
     assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == before
 
-    said.clear()
-    assert only_file(place).name.endswith(".json")
-    assert machine_peaks.machine_peaks(said.append, ("cpu",), None) == first
-    assert not said
+    messages.clear()
+    assert only_file(cache_directory).name.endswith(".json")
+    assert machine_peaks.machine_peaks(messages.append, ("cpu",), None) == first
+    assert not messages
 
 
-def test_what_the_file_says_is_adopted(place: Path, measuring: Measuring) -> None:
+def test_peaks_are_read_from_the_file(cache_directory: Path, measurement: FakeMeasurement) -> None:
     assert cpu().matmul_flops_per_s["fp32"] == 1
-    path = only_file(place)
+    path = only_file(cache_directory)
     content = json.loads(path.read_text())
-    content["ceilings"]["copy_bytes_per_s"] = 12345.0
+    content["peaks"]["copy_bytes_per_s"] = 12345.0
     path.write_text(json.dumps(content))
     assert cpu().copy_bytes_per_s == 12345.0
-    assert measuring.times == 1
+    assert measurement.times == 1
 
 
 def changed(**fields: Any) -> Callable[[dict[str, Any]], Any]:
-    return lambda content: {**content, "ceilings": {**content["ceilings"], **fields}}
+    return lambda content: {**content, "peaks": {**content["peaks"], **fields}}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,7 @@ def changed(**fields: Any) -> Callable[[dict[str, Any]], Any]:
         lambda _: None,
         lambda _: [],
         lambda _: {},
-        lambda content: {**content, "ceilings": None},
+        lambda content: {**content, "peaks": None},
         lambda content: {**content, "key": {**content["key"], "torch": "1.0"}},
         changed(copy_bytes_per_s=0),
         changed(copy_bytes_per_s=-1.0),
@@ -129,82 +131,88 @@ def changed(**fields: Any) -> Callable[[dict[str, Any]], Any]:
         changed(matmul_flops_per_s={"fp32": 1.0}),
     ],
 )
-def test_a_damaged_file_is_measured_anew(
-    place: Path, measuring: Measuring, damage: Callable[[dict[str, Any]], Any]
+def test_peaks_of_a_damaged_file_are_measured_again(
+    cache_directory: Path, measurement: FakeMeasurement, damage: Callable[[dict[str, Any]], Any]
 ) -> None:
     cpu()
-    path = only_file(place)
+    path = only_file(cache_directory)
     path.write_text(json.dumps(damage(json.loads(path.read_text()))))
     assert cpu().matmul_flops_per_s["fp32"] == 2
-    assert cpu().matmul_flops_per_s["fp32"] == 2  # and kept
-    assert measuring.times == 2
+    assert cpu().matmul_flops_per_s["fp32"] == 2  # from the cache
+    assert measurement.times == 2
 
 
 @pytest.mark.parametrize("content", [b"", b'{"key": {', b"\xff\xfe\x00"])
-def test_a_file_cut_off_is_measured_anew(place: Path, measuring: Measuring, content: bytes) -> None:
+def test_peaks_of_a_truncated_file_are_measured_again(
+    cache_directory: Path, measurement: FakeMeasurement, content: bytes
+) -> None:
     cpu()
-    only_file(place).write_bytes(content)
+    only_file(cache_directory).write_bytes(content)
     cpu()
     cpu()
-    assert measuring.times == 2
+    assert measurement.times == 2
 
 
-def test_each_number_of_threads_has_a_file(place: Path, measuring: Measuring) -> None:
+def test_each_number_of_threads_has_a_file(
+    cache_directory: Path, measurement: FakeMeasurement
+) -> None:
     assert [cpu(1).threads, cpu(2).threads, cpu(1).threads] == [1, 2, 1]
-    assert measuring.times == 2
-    names = sorted(path.name for path in place.iterdir())
+    assert measurement.times == 2
+    names = sorted(path.name for path in cache_directory.iterdir())
     assert len(names) == 2
     assert "1threads" in names[0]
     assert "2threads" in names[1]
     assert all(f"torch{torch.__version__.partition('+')[0]}" in name for name in names)
 
 
-def test_torch_s_own_number_of_threads_is_the_same_as_that_number(measuring: Measuring) -> None:
+def test_torch_s_default_number_of_threads_has_the_same_file_as_that_number(
+    measurement: FakeMeasurement,
+) -> None:
     torch.set_num_threads(2)
     assert cpu().threads == 2
     cpu(2)
-    assert measuring.times == 1
+    assert measurement.times == 1
 
 
 @pytest.mark.parametrize(("name", "value"), [("cpu_name", "Another"), ("usable_cores", 97)])
-def test_another_machine_has_a_file_of_its_own(
-    measuring: Measuring, monkeypatch: pytest.MonkeyPatch, name: str, value: object
+def test_another_machine_has_another_file(
+    measurement: FakeMeasurement, monkeypatch: pytest.MonkeyPatch, name: str, value: object
 ) -> None:
     cpu()
     monkeypatch.setattr(machine, name, lambda: value)
     cpu()
-    assert measuring.times == 2
+    assert measurement.times == 2
 
 
-def test_beside_a_busy_neighbour_nothing_is_kept(
-    place: Path, measuring: Measuring, monkeypatch: pytest.MonkeyPatch
+def test_peaks_measured_during_interference_are_not_cached(
+    cache_directory: Path, measurement: FakeMeasurement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    busy = Disturbance(**{**QUIET.__dict__, "others": 0.4})
+    busy = structs.replace(QUIET, others=0.4)
     with monkeypatch.context() as patch:
         patch.setattr(MachineWatch, "end", lambda _: busy)
         assert cpu().matmul_flops_per_s["fp32"] == 1
-        assert not place.exists()
+        assert not cache_directory.exists()
     assert [cpu().matmul_flops_per_s["fp32"] for _ in range(2)] == [2, 2]
-    assert measuring.times == 2
+    assert measurement.times == 2
 
 
-def test_a_cache_that_cannot_be_written_says_what_to_do(
-    tmp_path: Path, measuring: Measuring
+def test_a_cache_that_cannot_be_written_is_named_with_a_remedy(
+    tmp_path: Path, measurement: FakeMeasurement
 ) -> None:
-    (tmp_path / "cache").write_text("a file in its place")
+    (tmp_path / "cache").write_text("a file")
     with pytest.raises(UsageError, match=r"STEPBENCH_CACHE_DIR=.*set STEPBENCH_CACHE_DIR to"):
         cpu()
-    assert measuring.times == 1
+    assert measurement.times == 1
 
 
-def test_nothing_unfinished_is_left(place: Path, measuring: Measuring) -> None:
+def test_no_temporary_file_is_left(cache_directory: Path, measurement: FakeMeasurement) -> None:
     cpu()
-    assert measuring.times == 1
-    assert [path.suffix for path in place.iterdir()] == [".json"]
+    assert measurement.times == 1
+    assert [path.suffix for path in cache_directory.iterdir()] == [".json"]
 
 
 class Clock:
-    """Passes when it is told to."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.now = 0
@@ -250,21 +258,21 @@ def test_slow_products_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
         return 1.0
 
     monkeypatch.setattr(machine_peaks, "_fastest_s", slow)
-    assert machine_peaks._product_flops_per_s("cpu", "fp16") == 2 * 512**3
+    assert machine_peaks._matmul_flops_per_s("cpu", "fp16") == 2 * 512**3
     assert sides == [512]
 
 
-def test_fast_products_grow_as_far_as_the_cpu_s_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    found: list[tuple[int, torch.dtype]] = []
+def test_fast_products_grow_to_the_limit_of_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    products: list[tuple[int, torch.dtype]] = []
 
     def fast(call: Callable[[], Any], _: object) -> float:
         product = call()
-        found.append((len(product), product.dtype))
+        products.append((len(product), product.dtype))
         return 1e-3
 
     monkeypatch.setattr(machine_peaks, "_fastest_s", fast)
-    best = machine_peaks._product_flops_per_s("cpu", "bf16")
-    assert found == [(side, torch.bfloat16) for side in (512, 1024, 2048)]
+    best = machine_peaks._matmul_flops_per_s("cpu", "bf16")
+    assert products == [(side, torch.bfloat16) for side in (512, 1024, 2048)]
     assert best == pytest.approx(2 * 2048**3 / 1e-3)
 
 
@@ -276,12 +284,12 @@ def test_a_copy_is_read_and_written(monkeypatch: pytest.MonkeyPatch) -> None:
         return 0.5
 
     monkeypatch.setattr(machine_peaks, "_fastest_s", once)
-    assert machine_peaks._copied_bytes_per_s("cpu") == 2 * 256 * 2**20 / 0.5
+    assert machine_peaks._copy_bytes_per_s("cpu") == 2 * 256 * 2**20 / 0.5
     assert copies[0].nbytes == 256 * 2**20
     assert bool((copies[0] == 1).all())
 
 
-def test_pictures_are_decoded_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_decoded_completely(monkeypatch: pytest.MonkeyPatch) -> None:
     converted: list[tuple[str, tuple[int, int]]] = []
     convert = Image.Image.convert
 
@@ -297,7 +305,7 @@ def test_pictures_are_decoded_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Image.Image, "convert", watched)
     monkeypatch.setattr(machine_peaks, "_fastest_s", once)
-    assert machine_peaks._decoded_per_s() == 10 / 2.0
+    assert machine_peaks._decoded_images_per_s() == 10 / 2.0
     assert converted == [("RGB", (288, 288))] * 10
 
 

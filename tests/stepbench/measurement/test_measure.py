@@ -6,7 +6,7 @@ import torch
 from stepbench.config.case import Case
 from stepbench.config.requests import Request
 from stepbench.errors import UnsupportedError, UsageError
-from stepbench.interference.watch import Disturbance
+from stepbench.interference import watch
 from stepbench.measurement.measure import measure
 from stepbench.training.dataloader import EndlessShuffle, make_loader
 from stepbench.workload.data_choice import DataChoice
@@ -19,126 +19,131 @@ pytestmark = pytest.mark.usefixtures("nothing_compiled")
 
 
 @pytest.fixture(autouse=True)
-def calm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever else is at work on this machine: what is asserted here are no times."""
-    monkeypatch.setattr(Disturbance, "disturbed", property(lambda _: False))
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ignores interference, since the tests assert no times."""
+    monkeypatch.setattr(watch, "MAX_OTHERS", 1.0)
+    monkeypatch.setattr(watch, "MAX_STEAL", 1.0)
 
 
-def find(tmp_path: Path, sampling: SamplingOptions, **values: object) -> Findings:
+def findings_of(tmp_path: Path, sampling: SamplingOptions, **values: object) -> Findings:
     case = Case(**{"workload": "convnet", **values})  # type: ignore[arg-type]
     return measure(lambda _: None, Request(case, sampling, tmp_path))
 
 
-def test_exactly_the_steps_that_were_asked_for(tmp_path: Path) -> None:
-    found = find(tmp_path, SamplingOptions(steps=7))
-    host = found.laps.host
+def test_exactly_the_requested_steps(tmp_path: Path) -> None:
+    findings = findings_of(tmp_path, SamplingOptions(steps=7))
+    host = findings.laps.host
     assert {len(laps) for laps in host.values()} == {7}
-    assert found.sampling.stopped == "steps"
-    assert found.model == ModelFacts(name="ConvNet", parameters=62_006, trainable=62_006)
-    assert found.data.origin == "generated"
-    assert found.compile is None
-    assert found.laps.device is None
-    kinds = [block.kind for block in found.blocks]
+    assert findings.sampling.stopped == "steps"
+    assert findings.model == ModelFacts(name="ConvNet", parameters=62_006, trainable=62_006)
+    assert findings.data.origin == "generated"
+    assert findings.compile is None
+    assert findings.laps.device is None
+    kinds = [block.kind for block in findings.blocks]
     assert kinds == ["lapped", "bare"] * (len(kinds) // 2)
-    assert found.memory.host_peak_bytes > 50e6
+    assert findings.memory.host_peak_bytes > 50e6
 
 
-def test_the_loader_the_work_and_the_fixed_cost_are_measured_by_themselves(
+def test_the_loader_the_operations_and_the_fixed_cost_are_measured_separately(
     tmp_path: Path,
 ) -> None:
-    found = find(tmp_path, SamplingOptions(steps=5), batch_size=8, num_workers=1, prefetch_factor=3)
-    assert found.loader.ready == 3
-    assert found.loader.samples_per_s > 0
-    assert found.loader.restart_s > 0
+    findings = findings_of(
+        tmp_path, SamplingOptions(steps=5), batch_size=8, num_workers=1, prefetch_factor=3
+    )
+    assert findings.loader.ready == 3
+    assert findings.loader.samples_per_s > 0
+    assert findings.loader.restart_s > 0
     # Two convolutions and three linear layers, forward and twice that backward, but for the
-    # gradient of the images, which nobody asks for.
+    # gradient of the images, which is not needed.
     layers = [28**2 * 6 * 75, 10**2 * 16 * 150, 400 * 120, 120 * 84, 84 * 10]
-    assert found.work.flops == 2 * 8 * (3 * sum(layers) - layers[0])
-    assert found.memory.saved_bytes is not None
-    assert found.memory.saved_bytes > 8 * 6 * 28 * 28 * 4
-    assert found.fixed.batch_size == 1
-    assert found.fixed.forward_s is not None
-    assert len(found.noise.blocks) == len(found.blocks) + found.noise.set_aside
+    assert findings.work.flops == 2 * 8 * (3 * sum(layers) - layers[0])
+    assert findings.memory.saved_bytes is not None
+    assert findings.memory.saved_bytes > 8 * 6 * 28 * 28 * 4
+    assert findings.launch_overhead.batch_size == 1
+    assert findings.launch_overhead.forward_s is not None
+    assert len(findings.noise.blocks) == len(findings.blocks) + findings.noise.discarded
 
 
 def test_evaluation_has_no_backward_and_no_optimizer(tmp_path: Path) -> None:
-    found = find(tmp_path, SamplingOptions(steps=5), loop="eval")
-    assert found.phases == ("dataload", "forward")
-    assert set(found.laps.host) == {"dataload", "forward", "step"}
-    assert found.memory.saved_bytes is None
-    assert found.fixed.backward_s == 0
+    findings = findings_of(tmp_path, SamplingOptions(steps=5), loop="eval")
+    assert findings.phases == ("dataload", "forward")
+    assert set(findings.laps.host) == {"dataload", "forward", "step"}
+    assert findings.memory.saved_bytes is None
+    assert findings.launch_overhead.backward_s == 0
     layers = [28**2 * 6 * 75, 10**2 * 16 * 150, 400 * 120, 120 * 84, 84 * 10]
-    assert found.work.flops == 2 * 4 * sum(layers)
+    assert findings.work.flops == 2 * 4 * sum(layers)
 
 
 def test_a_step_that_accumulates_has_a_lap_for_each_of_its_batches(tmp_path: Path) -> None:
-    found = find(tmp_path, SamplingOptions(steps=6), accumulate=3, num_workers=1)
-    assert found.micro_laps is not None
-    assert set(found.micro_laps) == {"dataload", "forward", "backward"}
-    host = found.laps.host
-    for phase, laps in found.micro_laps.items():
+    findings = findings_of(tmp_path, SamplingOptions(steps=6), accumulate=3, num_workers=1)
+    assert findings.micro_laps is not None
+    assert set(findings.micro_laps) == {"dataload", "forward", "backward"}
+    host = findings.laps.host
+    for phase, laps in findings.micro_laps.items():
         assert [len(step) for step in laps] == [3] * 6
         assert [sum(step) for step in laps] == pytest.approx(host[phase])
 
 
-def test_channels_last_and_waiting_for_the_device_are_measured_alike(tmp_path: Path) -> None:
-    found = find(tmp_path, SamplingOptions(steps=5, sync_phases=True), channels_last=True)
-    assert found.settings.sync_phases
-    assert "waited for" in found.clock.name
-    assert found.laps.device is None
+def test_channels_last_and_sync_phases_are_measured(tmp_path: Path) -> None:
+    findings = findings_of(tmp_path, SamplingOptions(steps=5, sync_phases=True), channels_last=True)
+    assert findings.settings.sync_phases
+    assert "synchronized" in findings.clock.name
+    assert findings.laps.device is None
 
 
-def test_a_model_that_cannot_be_counted_says_why(
+def test_a_model_whose_operators_cannot_be_counted_has_a_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise NotImplementedError("no such mode")
 
     monkeypatch.setattr("stepbench.measurement.operations.count", refuse)
-    found = find(tmp_path, SamplingOptions(steps=5))
-    assert found.work.flops is None
-    assert "no such mode" in str(found.work.reason)
-    assert found.memory.saved_bytes is None
+    findings = findings_of(tmp_path, SamplingOptions(steps=5))
+    assert findings.work.flops is None
+    assert "no such mode" in str(findings.work.reason)
+    assert findings.memory.saved_bytes is None
 
 
-def test_time_that_is_up_is_told(tmp_path: Path) -> None:
-    found = find(tmp_path, SamplingOptions(max_time_s=0.3, rel_error=1e-9))
-    assert found.sampling.stopped == "time"
-    rel_error = found.sampling.rel_error
+def test_sampling_ends_at_the_time_limit(tmp_path: Path) -> None:
+    findings = findings_of(tmp_path, SamplingOptions(max_time_s=0.3, rel_error=1e-9))
+    assert findings.sampling.stopped == "time"
+    rel_error = findings.sampling.rel_error
     assert rel_error is None or rel_error > 1e-9  # None: too few steps on a slow machine
 
 
 def test_a_median_that_is_precise_ends_sampling(tmp_path: Path) -> None:
-    found = find(tmp_path, SamplingOptions(max_time_s=600, rel_error=100.0))
-    assert found.sampling.stopped == "precise"
-    assert found.sampling.rel_error is not None
+    findings = findings_of(tmp_path, SamplingOptions(max_time_s=600, rel_error=100.0))
+    assert findings.sampling.stopped == "precise"
+    assert findings.sampling.rel_error is not None
 
 
 def test_half_precision_and_another_backend(tmp_path: Path) -> None:
-    found = find(tmp_path, SamplingOptions(steps=3), precision="bf16", compile="backend:eager")
-    assert found.compile is not None
-    assert found.compile.backend == "eager"
-    assert found.compile.graphs == 1
+    findings = findings_of(
+        tmp_path, SamplingOptions(steps=3), precision="bf16", compile="backend:eager"
+    )
+    assert findings.compile is not None
+    assert findings.compile.backend == "eager"
+    assert findings.compile.graphs == 1
 
 
 def test_what_a_machine_cannot_do_is_unsupported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UnsupportedError, match="no TF32"):
-        find(tmp_path, SamplingOptions(steps=3), precision="tf32")
+    with pytest.raises(UnsupportedError, match="does not support TF32"):
+        findings_of(tmp_path, SamplingOptions(steps=3), precision="tf32")
     import torch._inductor.config
 
     monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("/no/such/compiler",))
     with pytest.raises(UnsupportedError, match="install g\\+\\+"):
-        find(tmp_path, SamplingOptions(steps=3), compile="default")
+        findings_of(tmp_path, SamplingOptions(steps=3), compile="default")
 
 
-def test_a_backend_that_torch_does_not_know_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="torch knows no such backend"):
-        find(tmp_path, SamplingOptions(steps=3), compile="backend:nothing")
+def test_an_unknown_backend_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="torch has no such backend"):
+        findings_of(tmp_path, SamplingOptions(steps=3), compile="backend:nothing")
 
 
-def test_shuffling_goes_on_from_epoch_to_epoch_in_whole_batches() -> None:
+def test_shuffling_continues_over_epochs_in_whole_batches() -> None:
     indices = iter(EndlessShuffle(10, 4, seed=1))
     epochs = [[next(indices) for _ in range(8)] for _ in range(3)]
     assert all(len(set(epoch)) == 8 for epoch in epochs)

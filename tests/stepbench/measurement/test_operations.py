@@ -1,4 +1,4 @@
-"""Every figure is worked out by hand; what is 4 bytes long is a float."""
+"""Every expected figure is computed by hand. A float has 4 bytes."""
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -6,25 +6,25 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812  # as everybody calls it
+import torch.nn.functional as F  # noqa: N812  # the usual name
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from stepbench.measurement import operations
-from stepbench.measurement.operations import Saving, Work
+from stepbench.measurement.operations import ForwardContext, Work
 
 
-def count(forward: Callable[[], Tensor], own: Iterable[Tensor], *, backward: bool) -> Work:
-    """Of a step that is the forward pass and, in training, one backward pass."""
+def count(forward: Callable[[], Tensor], existing: Iterable[Tensor], *, backward: bool) -> Work:
+    """Counts a step of a forward pass and, in training, a backward pass."""
 
-    def step(saving: Saving) -> None:
-        with saving():
+    def step(forward_context: ForwardContext) -> None:
+        with forward_context():
             loss = forward()
         if backward:
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
-    return operations.count(step, own, backward=backward)
+    return operations.count(step, existing, backward=backward)
 
 
 def of_model(
@@ -44,23 +44,23 @@ def of_model(
 
 
 def test_a_linear_layer() -> None:
-    done = of_model(nn.Linear(8, 4), torch.randn(2, 8))
+    work = of_model(nn.Linear(8, 4), torch.randn(2, 8))
     forward = 2 * (2 * 8 * 4)  # a multiply-add for each sample, input and output
-    assert done.flops == 2 * forward  # backward: the weight's gradient; the input needs none
+    assert work.flops == 2 * forward  # backward: the weight's gradient; the input needs none
     # numbers in and out: addmm, the sum, its gradient of 1, the weight's gradient from the expanded
     # 1 (of which there is one in memory) and the input, the bias's gradient
     numbers = (4 + 16 + 32 + 8) + (8 + 1) + (1 + 1) + (1 + 16 + 32) + (1 + 4)
-    assert done.bytes == 4 * numbers
-    assert done.operators == 5
-    assert done.saved_bytes == 0  # only its input and its weight
+    assert work.bytes == 4 * numbers
+    assert work.operators == 5
+    assert work.saved_bytes == 0  # only its input and its weight
 
 
 def test_two_linear_layers_and_a_relu() -> None:
     model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
-    done = of_model(model, torch.randn(2, 8))
+    work = of_model(model, torch.randn(2, 8))
     first, second = 2 * (2 * 8 * 16), 2 * (2 * 16 * 4)
-    assert done.flops == 2 * first + 3 * second  # the first layer's input needs no gradient
-    assert done.saved_bytes == 4 * 2 * 16  # the relu's output, for itself and for the next layer
+    assert work.flops == 2 * first + 3 * second  # the first layer's input needs no gradient
+    assert work.saved_bytes == 4 * 2 * 16  # the relu's output, for itself and for the next layer
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,9 @@ def test_a_convolution(layer: nn.Module, multiplications: int) -> None:
     batch = torch.randn(2, 4, 8, 8)
     forward = 2 * multiplications
     assert of_model(layer, batch, backward=False).flops == forward
-    done = of_model(layer, batch)
-    assert done.flops == 2 * forward  # the weight's gradient; the input needs none
-    assert done.saved_bytes == 0
+    work = of_model(layer, batch)
+    assert work.flops == 2 * forward  # the weight's gradient; the input needs none
+    assert work.saved_bytes == 0
     assert of_model(layer, batch.requires_grad_()).flops == 3 * forward
 
 
@@ -95,11 +95,11 @@ def test_attention(backward: bool) -> None:
         return F.scaled_dot_product_attention(query, key, value).sum()
 
     product = 2 * samples * heads * positions * positions * width
-    done = count(forward, [query, key, value], backward=backward)
+    work = count(forward, [query, key, value], backward=backward)
     # forward: scores and their weighted sum; backward: the scores again, and two for each product
-    assert done.flops == (2 + 5 * backward) * product
+    assert work.flops == (2 + 5 * backward) * product
     output, logsumexp = samples * heads * positions * width, samples * heads * positions
-    assert done.saved_bytes == (4 * (output + logsumexp) if backward else None)
+    assert work.saved_bytes == (4 * (output + logsumexp) if backward else None)
 
 
 @pytest.mark.filterwarnings("ignore:TF32 acceleration")  # torch sets all of oneDNN's flags or none
@@ -147,12 +147,12 @@ def test_an_encoder_layer_in_evaluation_counts_the_same_as_one_operator(fused: b
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(fused)
     try:
-        done = of_model(model, torch.randn(samples, positions, width), backward=False)
+        work = of_model(model, torch.randn(samples, positions, width), backward=False)
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
     dense = 2 * samples * positions * (3 * width * width + width * width + 2 * width * inner)
-    assert done.flops == dense + 2 * (2 * samples * positions * positions * width)
-    assert (done.operators == 2) == fused  # itself, and the sum
+    assert work.flops == dense + 2 * (2 * samples * positions * positions * width)
+    assert (work.operators == 2) == fused  # itself, and the sum
 
 
 def test_self_attention_in_evaluation_is_counted() -> None:
@@ -162,14 +162,14 @@ def test_self_attention_in_evaluation_is_counted() -> None:
     def forward() -> Tensor:
         return model(inputs, inputs, inputs)[0].sum()  # type: ignore[no-any-return]
 
-    done = count(forward, model.parameters(), backward=False)
-    assert done.flops == 2 * 2 * 5 * (3 * 8 * 8 + 8 * 8) + 2 * (2 * 2 * 5 * 5 * 8)
+    work = count(forward, model.parameters(), backward=False)
+    assert work.flops == 2 * 2 * 5 * (3 * 8 * 8 + 8 * 8) + 2 * (2 * 2 * 5 * 5 * 8)
 
 
 def test_batch_norm_keeps_its_statistics_and_computes_no_products() -> None:
-    done = of_model(nn.BatchNorm2d(3), torch.randn(2, 3, 4, 4))
-    assert done.flops == 0
-    assert done.saved_bytes == 4 * (3 + 3)  # mean and deviation; its input is the batch
+    work = of_model(nn.BatchNorm2d(3), torch.randn(2, 3, 4, 4))
+    assert work.flops == 0
+    assert work.saved_bytes == 4 * (3 + 3)  # mean and deviation; its input is the batch
 
 
 def test_dropout_keeps_its_mask() -> None:
@@ -187,9 +187,9 @@ def test_autocast_s_copies_are_kept_for_this_step() -> None:
         return torch.autocast("cpu", torch.bfloat16)
 
     inputs = torch.randn(2, 8, requires_grad=True)
-    done = of_model(nn.Linear(8, 4), inputs, context=autocast)
-    assert done.saved_bytes == 2 * (4 * 8 + 2 * 8)  # the weight and the input in bfloat16
-    assert done.flops == 3 * (2 * 2 * 8 * 4)
+    work = of_model(nn.Linear(8, 4), inputs, context=autocast)
+    assert work.saved_bytes == 2 * (4 * 8 + 2 * 8)  # the weight and the input in bfloat16
+    assert work.flops == 3 * (2 * 2 * 8 * 4)
 
 
 def test_views_allocations_and_marks_are_no_operators() -> None:
@@ -201,21 +201,21 @@ def test_views_allocations_and_marks_are_no_operators() -> None:
             torch.empty_like(seen).squeeze_()
             return seen
 
-    done = count(forward, [inputs], backward=False)
-    assert done == Work(flops=0, bytes=4 * (24 + 24), operators=1, saved_bytes=None)
+    work = count(forward, [inputs], backward=False)
+    assert work == Work(flops=0, bytes=4 * (24 + 24), operators=1, saved_bytes=None)
 
 
-def test_what_is_expanded_counts_once_and_what_is_empty_not() -> None:
+def test_expanded_elements_count_once_and_empty_tensors_do_not_count() -> None:
     row, nothing = torch.randn(1, 3), torch.randn(0, 3)
-    done = count(lambda: row.expand(100, 3).exp(), [], backward=False)
-    assert done.bytes == 4 * (3 + 300)
+    work = count(lambda: row.expand(100, 3).exp(), [], backward=False)
+    assert work.bytes == 4 * (3 + 300)
     assert count(lambda: nothing.expand(5, 0, 3).exp(), [], backward=False).bytes == 0
 
 
 def test_an_operator_in_place_reads_and_writes() -> None:
     values = torch.zeros(10)
-    done = count(lambda: values.add_(torch.ones(10)), [], backward=False)
-    assert done.bytes == 4 * (10 + (10 + 10 + 10))  # the ones, and the sum
+    work = count(lambda: values.add_(torch.ones(10)), [], backward=False)
+    assert work.bytes == 4 * (10 + (10 + 10 + 10))  # the ones, and the sum
 
 
 def test_a_list_of_tensors_counts() -> None:
@@ -276,7 +276,7 @@ class Cubed(torch.autograd.Function):
         return gradients[0] * (3 * squares)  # type: ignore[no-any-return]
 
 
-def test_a_function_of_one_s_own_saves_each_storage_once() -> None:
+def test_a_custom_function_saves_each_storage_once() -> None:
     values = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
     hidden: list[Tensor] = []
 
@@ -284,8 +284,8 @@ def test_a_function_of_one_s_own_saves_each_storage_once() -> None:
         hidden.append(values * 1)
         return Cubed.apply(hidden[0]).sum()  # type: ignore[no-any-return]
 
-    done = count(forward, [values], backward=True)
-    assert done.saved_bytes == 4 * (3 + 3)  # the values, of which the first is a view; the squares
+    work = count(forward, [values], backward=True)
+    assert work.saved_bytes == 4 * (3 + 3)  # the values, of which the first is a view; the squares
 
 
 def test_a_slice_keeps_its_whole_storage() -> None:
@@ -294,16 +294,16 @@ def test_a_slice_keeps_its_whole_storage() -> None:
     def forward() -> Tensor:
         return (weight * torch.randn(100)[:2]).sum()
 
-    done = count(forward, [weight], backward=True)
-    assert done.saved_bytes == 4 * 100
+    work = count(forward, [weight], backward=True)
+    assert work.saved_bytes == 4 * 100
 
 
-def test_what_a_dropped_graph_had_saved_is_not_kept() -> None:
+def test_tensors_of_a_freed_graph_do_not_count() -> None:
     weight = torch.ones(1000, requires_grad=True)
 
     def forward() -> Tensor:
-        aside = [float((weight * torch.randn(1000)).sum().detach()) for _ in range(10)]
-        return (weight * torch.randn(1000)).sum() + sum(aside)
+        dropped = [float((weight * torch.randn(1000)).sum().detach()) for _ in range(10)]
+        return (weight * torch.randn(1000)).sum() + sum(dropped)
 
     assert count(forward, [weight], backward=True).saved_bytes == 4 * 1000
 
@@ -312,15 +312,15 @@ def gradients(tensors: Iterable[Tensor]) -> list[Tensor | None]:
     return [tensor.grad for tensor in tensors]
 
 
-def test_gradients_are_left_as_they_were_and_do_not_bear_upon_the_count() -> None:
+def test_gradients_are_restored_and_do_not_affect_the_count() -> None:
     model, inputs = nn.Linear(8, 4), torch.randn(2, 8)
     fresh = of_model(model, inputs)
     assert gradients(model.parameters()) == [None, None]
     model.weight.grad = torch.full((4, 8), 7.0)
-    held = model.weight.grad
+    gradient = model.weight.grad
     assert of_model(model, inputs) == fresh
-    assert model.weight.grad is held
-    assert (held == 7).all()
+    assert model.weight.grad is gradient
+    assert (gradient == 7).all()
     assert model.bias.grad is None
 
 
@@ -356,9 +356,9 @@ def test_without_backward_there_is_no_graph() -> None:
         modes.append(torch.is_grad_enabled())
         return layer(inputs).sum()  # type: ignore[no-any-return]
 
-    done = count(forward, [], backward=False)
+    work = count(forward, [], backward=False)
     assert modes == [False]
-    assert done == Work(2 * 2 * 8 * 4, 4 * ((4 + 16 + 32 + 8) + (8 + 1)), 2, None)
+    assert work == Work(2 * 2 * 8 * 4, 4 * ((4 + 16 + 32 + 8) + (8 + 1)), 2, None)
 
 
 def test_a_whole_network_counts_as_torch_counts_it() -> None:
@@ -371,16 +371,16 @@ def test_a_whole_network_counts_as_torch_counts_it() -> None:
     def forward() -> Tensor:
         return F.cross_entropy(model(inputs), target)
 
-    done = count(forward, [*model.parameters(), *model.buffers(), inputs], backward=True)
+    work = count(forward, [*model.parameters(), *model.buffers(), inputs], backward=True)
     convolution = 2 * (4 * 6 * 28 * 28) * (3 * 5 * 5)
     dense = 2 * 4 * (6 * 14 * 14) * 10
-    assert done.flops == 2 * convolution + 3 * dense
-    with FlopCounterMode(display=False) as told:
+    assert work.flops == 2 * convolution + 3 * dense
+    with FlopCounterMode(display=False) as counter:
         forward().backward()  # type: ignore[no-untyped-call]
-    assert done.flops == told.get_total_flops()
+    assert work.flops == counter.get_total_flops()
 
 
-def test_nothing_is_left_in_force() -> None:
+def test_no_mode_stays_active() -> None:
     of_model(nn.Linear(8, 4), torch.randn(2, 8))
     assert torch.utils._python_dispatch._get_current_dispatch_mode() is None
     assert torch.is_grad_enabled()

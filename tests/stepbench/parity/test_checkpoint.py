@@ -24,7 +24,7 @@ class Net(nn.Module):
         return scores
 
 
-class Forgetful(Net):
+class UnregisteredState(Net):
     def __init__(self) -> None:
         super().__init__()
         self.scale = torch.rand(1)
@@ -33,19 +33,19 @@ class Forgetful(Net):
         return super().forward(x) * self.scale
 
 
-class Restless(Net):
+class CallCounting(Net):
     def forward(self, x: Tensor) -> Tensor:
         self.calls = getattr(self, "calls", 0) + 1
         return super().forward(x) * self.calls
 
 
-class Own:
-    """What the unpickler of weights knows nothing of."""
+class Unknown:
+    """A class that `torch.load` refuses with `weights_only=True`."""
 
 
-class Odd(Net):
+class ExtraState(Net):
     def get_extra_state(self) -> Any:
-        return Own()
+        return Unknown()
 
     def set_extra_state(self, state: Any) -> None:
         pass
@@ -59,8 +59,8 @@ def built(model: type[nn.Module], compile_: str = "off") -> Built:
         optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1),
     )
     case = Case(workload="net", compile=compile_)
-    made, training = assemble(workload, case)
-    return Built(workload, made, training, workload.dataset(), 1)
+    net, training = assemble(workload, case)
+    return Built(workload, net, training, workload.dataset(), 1)
 
 
 BATCH = (torch.ones(3, 4), torch.zeros(3, dtype=torch.long))
@@ -73,31 +73,31 @@ def test_a_reloaded_model_gives_the_same_outputs(compile_: str) -> None:
     assert ready.model.training
 
 
-def test_what_the_state_lacks_is_found() -> None:
-    found = reload(built(Forgetful), BATCH)
-    assert found.identical is False
-    assert found.reason is not None
-    assert "not in its state_dict" in found.reason
+def test_state_outside_of_the_state_dict_is_found() -> None:
+    facts = reload(built(UnregisteredState), BATCH)
+    assert facts.identical is False
+    assert facts.reason is not None
+    assert "not in its state_dict" in facts.reason
 
 
-def test_what_differs_from_call_to_call_is_not_compared() -> None:
-    found = reload(built(Restless), BATCH)
-    assert found.identical is None
-    assert found.reason is not None
+def test_outputs_that_differ_from_call_to_call_are_not_compared() -> None:
+    facts = reload(built(CallCounting), BATCH)
+    assert facts.identical is None
+    assert facts.reason is not None
 
 
-def test_a_state_that_weights_only_refuses_is_told() -> None:
-    found = reload(built(Odd), BATCH)
-    assert found.identical is False
-    assert found.reason is not None
+def test_a_state_that_weights_only_refuses_fails() -> None:
+    facts = reload(built(ExtraState), BATCH)
+    assert facts.identical is False
+    assert facts.reason is not None
 
 
-def test_a_fresh_model_of_another_shape_is_told() -> None:
+def test_a_new_model_of_another_shape_fails() -> None:
     ready = built(Net)
     other = replace(ready, workload=replace(ready.workload, model=lambda: nn.Linear(4, 2)))
-    found = reload(other, BATCH)
-    assert found.identical is False
-    assert "a fresh model does not take its saved state" in str(found.reason)
+    facts = reload(other, BATCH)
+    assert facts.identical is False
+    assert "a new model cannot load its state_dict" in str(facts.reason)
 
 
 def test_the_names_of_a_compiled_model_are_those_of_the_model() -> None:

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from stepbench.config.case import Case
-from stepbench.config.requests import Examination, Request
-from stepbench.parity import eager_error, reference
-from stepbench.parity.reference import TrajectorySource
+from stepbench.config.requests import ParityRequest, Request
+from stepbench.parity import eager_error
+from stepbench.parity.reference import TrajectorySource, load_or_compute
 from stepbench.parity.trajectory import TensorPlace
 from stepbench.training.build import assemble
 from stepbench.workload.workload import Workload
@@ -38,7 +38,7 @@ class Net(nn.Module):
         return scores
 
 
-def subject(case: Case) -> TrajectorySource:
+def source(case: Case) -> TrajectorySource:
     workload = Workload(
         model=Net,
         dataset=Data,
@@ -48,28 +48,29 @@ def subject(case: Case) -> TrajectorySource:
     return TrajectorySource(workload, Data(), case)
 
 
-def asked(case: Case, place: Path, parity: ParityOptions) -> Examination:
-    return Examination(Request(case, SamplingOptions(), place), parity, place / "references")
+def request(case: Case, directory: Path, parity: ParityOptions) -> ParityRequest:
+    case_request = Request(case, SamplingOptions(), directory)
+    return ParityRequest(case_request, parity, directory / "references")
 
 
 CASE = Case(workload="net", batch_size=16)
 
 
 def test_a_reference_is_in_double_precision_and_taken_once(tmp_path: Path) -> None:
-    wanted = asked(CASE, tmp_path, ParityOptions(steps=3))
-    kept = reference.take(subject(CASE), wanted, 0)
-    assert (kept.plan.steps, kept.plan.batch_size, kept.plan.cut) == (3, 16, None)
-    output = torch.load(kept.place / "step-2.pt", weights_only=False)[
+    three_steps = request(CASE, tmp_path, ParityOptions(steps=3))
+    reference = load_or_compute(source(CASE), three_steps, 0)
+    assert (reference.plan.steps, reference.plan.batch_size, reference.plan.cut) == (3, 16, None)
+    output = torch.load(reference.directory / "step-2.pt", weights_only=False)[
         TensorPlace(2, TensorKind.OUTPUT, "output")
     ]
     assert output.dtype is torch.float64
     assert torch.get_default_dtype() is torch.float32
-    before = {path: path.stat().st_mtime_ns for path in kept.place.iterdir()}
-    again = reference.take(subject(CASE), wanted, 0)
-    assert again == kept
-    assert before == {path: path.stat().st_mtime_ns for path in kept.place.iterdir()}
-    other = reference.take(subject(CASE), wanted, 1)
-    assert not torch.equal(other.start()["linear.weight"], kept.start()["linear.weight"])
+    before = {path: path.stat().st_mtime_ns for path in reference.directory.iterdir()}
+    again = load_or_compute(source(CASE), three_steps, 0)
+    assert again == reference
+    assert before == {path: path.stat().st_mtime_ns for path in reference.directory.iterdir()}
+    other = load_or_compute(source(CASE), three_steps, 1)
+    assert not torch.equal(other.start()["linear.weight"], reference.start()["linear.weight"])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -77,33 +78,33 @@ def test_eager_is_as_far_off_as_its_precision_rounds_and_agrees_with_itself(
     tmp_path: Path, precision: str
 ) -> None:
     case = CASE.changed(precision=precision)
-    kept = reference.take(subject(case), asked(case, tmp_path, ParityOptions(steps=3)), 0)
-    own = eager_error.eager_error(subject(case), kept, shaken=1)
-    first, second, _ = own.runs
+    reference = load_or_compute(source(case), request(case, tmp_path, ParityOptions(steps=3)), 0)
+    eager = eager_error.measure(source(case), reference, perturbed=1)
+    first, second, _ = eager.runs
     assert first == second
-    more = eager_error.eager_error(subject(case), kept, shaken=2)  # goes on from what is known
-    assert more.runs[:3] == own.runs
+    more = eager_error.measure(source(case), reference, perturbed=2)  # adds to the stored runs
+    assert more.runs[:3] == eager.runs
     assert len(more.runs) == 4
-    assert more.random == own.random
+    assert more.random == eager.random
     largest = max(first.values())
     assert largest < {"fp32": 1e-5, "bf16": 0.1}[precision]
     assert largest > {"fp32": 1e-9, "bf16": 1e-4}[precision]
-    assert any("rand" in name for name in own.random)
-    assert not own.unlike
+    assert any("rand" in name for name in eager.random)
+    assert not eager.reference_differs
 
 
-def test_a_shaken_start_has_some_weights_off_by_a_unit_in_the_last_place(tmp_path: Path) -> None:
-    made = subject(CASE)
-    made = replace(made, workload=replace(made.workload, model=lambda: nn.Linear(4, 1000)))
-    kept = reference.take(subject(CASE), asked(CASE, tmp_path, ParityOptions(steps=1)), 5)
-    state = made.workload.model().state_dict()
-    torch.save({"state": state, "batches": []}, kept.place / "start.pt")
-    weight, shaken = kept.start()["weight"], kept.shaken_start(2)["weight"]
-    off = (shaken - weight).abs() / weight.abs()
+def test_a_perturbed_start_has_some_weights_off_by_a_unit_in_the_last_place(tmp_path: Path) -> None:
+    wide = source(CASE)
+    wide = replace(wide, workload=replace(wide.workload, model=lambda: nn.Linear(4, 1000)))
+    reference = load_or_compute(source(CASE), request(CASE, tmp_path, ParityOptions(steps=1)), 5)
+    state = wide.workload.model().state_dict()
+    torch.save({"state": state, "batches": []}, reference.directory / "start.pt")
+    weight, perturbed = reference.start()["weight"], reference.perturbed_start(2)["weight"]
+    off = (perturbed - weight).abs() / weight.abs()
     assert 0.03 < float((off > 0).float().mean()) < 0.1
     assert float(off.max()) < 3e-7
-    assert torch.equal(shaken, kept.shaken_start(2)["weight"])
-    assert not torch.equal(shaken, kept.shaken_start(3)["weight"])
+    assert torch.equal(perturbed, reference.perturbed_start(2)["weight"])
+    assert not torch.equal(perturbed, reference.perturbed_start(3)["weight"])
 
 
 def test_numbers_drawn_in_half_precision_are_named_as_unlike(tmp_path: Path) -> None:
@@ -113,30 +114,30 @@ def test_numbers_drawn_in_half_precision_are_named_as_unlike(tmp_path: Path) -> 
             return y + torch.rand_like(y)  # bf16 under autocast
 
     case = CASE.changed(precision="bf16")
-    made = subject(case)
-    made = replace(made, workload=replace(made.workload, model=Halved))
-    kept = reference.take(made, asked(case, tmp_path, ParityOptions(steps=2)), 0)
-    assert eager_error.eager_error(made, kept).unlike == ("rand_like",)
+    halved = source(case)
+    halved = replace(halved, workload=replace(halved.workload, model=Halved))
+    reference = load_or_compute(halved, request(case, tmp_path, ParityOptions(steps=2)), 0)
+    assert eager_error.measure(halved, reference).reference_differs == ("rand_like",)
 
 
 def test_a_budget_that_is_too_small_cuts_steps_and_then_the_batch(tmp_path: Path) -> None:
     case = Case(workload="net", batch_size=32)
-    kept = reference.take(
-        subject(case), asked(case, tmp_path, ParityOptions(steps=5, budget_s=1e-9)), 0
+    reference = load_or_compute(
+        source(case), request(case, tmp_path, ParityOptions(steps=5, budget_s=1e-9)), 0
     )
-    assert (kept.plan.steps, kept.plan.batch_size) == (2, 2)
-    assert kept.plan.cut is not None
-    assert "--parity-budget" in kept.plan.cut
-    assert all(len(inputs) == 2 for inputs, _ in kept.batches())
-    ample = asked(case, tmp_path, ParityOptions(steps=5, budget_s=1e9))
-    assert reference.take(subject(case), ample, 1, like=kept.plan).plan == kept.plan
+    assert (reference.plan.steps, reference.plan.batch_size) == (2, 2)
+    assert reference.plan.cut is not None
+    assert "--parity-budget" in reference.plan.cut
+    assert all(len(inputs) == 2 for inputs, _ in reference.batches())
+    large_budget = request(case, tmp_path, ParityOptions(steps=5, budget_s=1e9))
+    assert load_or_compute(source(case), large_budget, 1, reference.plan).plan == reference.plan
 
 
 def test_accumulation_has_several_batches_to_a_step(tmp_path: Path) -> None:
     case = Case(workload="net", batch_size=4, accumulate=2)
-    kept = reference.take(subject(case), asked(case, tmp_path, ParityOptions(steps=2)), 0)
-    assert len(kept.batches()) == 4
-    model, training = assemble(subject(case).workload, case)
-    errors = eager_error.run(model, training, "train", kept, kept.start())
+    reference = load_or_compute(source(case), request(case, tmp_path, ParityOptions(steps=2)), 0)
+    assert len(reference.batches()) == 4
+    model, training = assemble(source(case).workload, case)
+    errors = eager_error.run(model, training, "train", reference, reference.start())
     assert all(math.isfinite(error) for error in errors.values())
     assert max(errors.values()) < 1e-5

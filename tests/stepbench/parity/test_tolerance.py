@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from stepbench.parity.reference_errors import Errors, Reference, relative_error
+from stepbench.parity.reference_errors import Errors, TrajectoryComparison, relative_error
 from stepbench.parity.tolerance import (
     FLOORS,
     MULTIPLE,
     deviations,
-    eager_errors,
-    horizon,
-    least,
+    largest_eager_errors,
+    last_judged_step,
     out_of_tolerance,
+    smallest_errors,
     worst_by_kind,
 )
 from stepbench.parity.trajectory import TensorPlace
@@ -29,7 +29,7 @@ WEIGHT, BIAS = (
 AFTER = TensorPlace(1, TensorKind.PARAMETER, "weight")
 
 
-def reference() -> Reference:
+def comparison_with_reference() -> TrajectoryComparison:
     step = {
         OUTPUT: torch.tensor([3.0, 4.0]).double(),
         LOSS: torch.tensor(2.0).double(),
@@ -37,8 +37,8 @@ def reference() -> Reference:
         BIAS: torch.tensor([1e-12]).double(),
         AFTER: torch.tensor([1.01]).double(),
     }
-    begun = {"weight": torch.ones(1) * 1.5}  # another start than the reference's
-    return Reference([step], {"weight": torch.ones(1)}, begun)
+    start = {"weight": torch.ones(1) * 1.5}  # another start than the reference's
+    return TrajectoryComparison([step], {"weight": torch.ones(1)}, start)
 
 
 @given(
@@ -69,37 +69,37 @@ def test_another_shape_is_infinitely_far_off() -> None:
 
 
 def test_a_gradient_that_is_zero_in_theory_is_measured_by_all_gradients() -> None:
-    comparison = reference()
+    comparison = comparison_with_reference()
     comparison.visit(BIAS, torch.tensor([3e-7]))
     assert comparison.errors[BIAS] == pytest.approx(3e-7 / (50 * 1e-3), rel=1e-3)
 
 
 def test_a_parameter_is_compared_by_its_change() -> None:
-    comparison = reference()
+    comparison = comparison_with_reference()
     comparison.visit(AFTER, torch.tensor([1.5]))  # as if it had been skipped
     assert comparison.errors[AFTER] == pytest.approx(1.0, rel=1e-4)
     comparison.visit(AFTER, torch.tensor([1.51]))
     assert comparison.errors[AFTER] == pytest.approx(0.0, abs=1e-4)
 
 
-def test_an_infinity_that_belongs_there_is_none_that_came_about() -> None:
+def test_an_infinity_that_the_reference_has_is_no_error() -> None:
     masked = torch.tensor([1.0, -math.inf])
     assert relative_error(masked, masked.double(), 0.0, infinite=True) == 0.0
     assert relative_error(masked * 1.5, masked.double(), 0.0, infinite=True) == pytest.approx(0.5)
     assert math.isinf(relative_error(-masked, masked.double(), 0.0, infinite=True))
-    lost = torch.tensor([math.nan, -math.inf])
-    assert math.isinf(relative_error(lost, lost.double(), 0.0, infinite=True))
+    with_nan = torch.tensor([math.nan, -math.inf])
+    assert math.isinf(relative_error(with_nan, with_nan.double(), 0.0, infinite=True))
 
 
 def test_a_gradient_of_zeros_is_none() -> None:
-    comparison = reference()
+    comparison = comparison_with_reference()
     other = TensorPlace(1, TensorKind.GRADIENT, "other")
     comparison.visit(other, torch.zeros(3))
     assert comparison.errors[other] == 0.0
 
 
 def test_what_is_missing_and_what_is_too_much_are_infinitely_far_off() -> None:
-    comparison = reference()
+    comparison = comparison_with_reference()
     comparison.visit(OUTPUT, torch.tensor([3.0, 4.0]))
     comparison.visit(TensorPlace(1, TensorKind.GRADIENT, "other"), torch.ones(1))
     errors = comparison.close()
@@ -108,24 +108,24 @@ def test_what_is_missing_and_what_is_too_much_are_infinitely_far_off() -> None:
     assert {WEIGHT, BIAS, LOSS, AFTER} < set(errors)
 
 
-def test_eager_s_own_error_is_the_largest_and_never_luckier_than_the_middle() -> None:
+def test_eager_s_error_is_the_largest_and_at_least_the_median() -> None:
     other = TensorPlace(1, TensorKind.GRADIENT, "other")
     runs: list[Errors] = [
         {OUTPUT: 1e-7, LOSS: 0.0, WEIGHT: 1e-6, BIAS: 0.0, other: 2e-6},
         {OUTPUT: 2e-7, LOSS: 0.0, WEIGHT: 5e-7, BIAS: 0.0, other: 3e-6},
     ]
-    own = eager_errors(runs)
-    assert own[OUTPUT] == 2e-7
-    assert own[LOSS] == 1e-7  # the middle of the output's and its own
-    assert (own[WEIGHT], own[BIAS], own[other]) == (1e-6, 1e-6, 3e-6)
+    errors = largest_eager_errors(runs)
+    assert errors[OUTPUT] == 2e-7
+    assert errors[LOSS] == 1e-7  # the median of the output and the loss
+    assert (errors[WEIGHT], errors[BIAS], errors[other]) == (1e-6, 1e-6, 3e-6)
 
 
 def test_what_is_allowed_is_a_multiple_of_it_and_a_floor() -> None:
-    own: Errors = {WEIGHT: 1e-4}
-    at_most = MULTIPLE * 1e-4 + FLOORS["fp32"]
-    found = deviations({WEIGHT: at_most * 1.01}, own, "fp32")
-    assert out_of_tolerance(found) == found
-    assert not out_of_tolerance(deviations({WEIGHT: at_most * 0.99}, own, "fp32"))
+    eager_errors: Errors = {WEIGHT: 1e-4}
+    allowed = MULTIPLE * 1e-4 + FLOORS["fp32"]
+    above = deviations({WEIGHT: allowed * 1.01}, eager_errors, "fp32")
+    assert out_of_tolerance(above) == above
+    assert not out_of_tolerance(deviations({WEIGHT: allowed * 0.99}, eager_errors, "fp32"))
 
 
 def test_nothing_infinite_passes_whatever_eager_does() -> None:
@@ -133,31 +133,31 @@ def test_nothing_infinite_passes_whatever_eager_does() -> None:
     assert out_of_tolerance(deviations({WEIGHT: math.inf}, {WEIGHT: 0.1}, "fp32"))
 
 
-def test_the_least_of_several_runs_forgives_what_is_not_in_all_of_them() -> None:
+def test_an_error_counts_if_it_is_in_all_runs() -> None:
     runs: list[Errors] = [{WEIGHT: 1.0, BIAS: 1.0}, {WEIGHT: 0.0, BIAS: 2.0}, {WEIGHT: 3.0}]
-    assert least(runs) == {WEIGHT: 0.0, BIAS: 1.0}
+    assert smallest_errors(runs) == {WEIGHT: 0.0, BIAS: 1.0}
 
 
-def test_beyond_the_step_at_which_eager_is_lost_only_what_is_not_finite_counts() -> None:
+def test_after_the_last_judged_step_only_infinite_errors_count() -> None:
     later, last = (
         TensorPlace(2, TensorKind.GRADIENT, "weight"),
         TensorPlace(3, TensorKind.GRADIENT, "weight"),
     )
-    own: Errors = {WEIGHT: 1e-6, later: 0.5, last: 1e-6}
-    assert horizon(own, "fp32") == 1
-    assert horizon({WEIGHT: 1e-6, later: 1e-6}, "fp32") == 2
-    assert horizon({WEIGHT: 0.5}, "fp32") == 0
-    assert horizon({WEIGHT: math.inf}, "fp32") == 0
-    found = deviations({WEIGHT: 1e-6, later: 1.0, last: math.inf}, own, "fp32")
-    assert [each.place for each in found] == [WEIGHT, last]
-    assert [each.place for each in out_of_tolerance(found)] == [last]
+    eager_errors: Errors = {WEIGHT: 1e-6, later: 0.5, last: 1e-6}
+    assert last_judged_step(eager_errors, "fp32") == 1
+    assert last_judged_step({WEIGHT: 1e-6, later: 1e-6}, "fp32") == 2
+    assert last_judged_step({WEIGHT: 0.5}, "fp32") == 0
+    assert last_judged_step({WEIGHT: math.inf}, "fp32") == 0
+    tensors = deviations({WEIGHT: 1e-6, later: 1.0, last: math.inf}, eager_errors, "fp32")
+    assert [tensor.place for tensor in tensors] == [WEIGHT, last]
+    assert [tensor.place for tensor in out_of_tolerance(tensors)] == [last]
 
 
 def test_the_worst_of_each_kind_is_that_closest_to_its_allowance() -> None:
     errors: Errors = {OUTPUT: 1e-7, WEIGHT: 1e-6, BIAS: 1e-3}
-    found = dict(worst_by_kind(deviations(errors, dict.fromkeys(errors, 1e-7), "fp32")))
-    assert found[TensorKind.GRADIENT].place == BIAS
-    assert found[TensorKind.OUTPUT].place == OUTPUT
+    worst = dict(worst_by_kind(deviations(errors, dict.fromkeys(errors, 1e-7), "fp32")))
+    assert worst[TensorKind.GRADIENT].place == BIAS
+    assert worst[TensorKind.OUTPUT].place == OUTPUT
 
 
 def test_complex_and_sparse_tensors_are_compared_too() -> None:

@@ -92,9 +92,9 @@ def run(server: Server, name: str, *arguments: Any, deadline_s: float = 60, **jo
 
 
 def test_a_result_comes_back_with_progress_and_times(server: Server) -> None:
-    heard: list[str] = []
-    outcome = server.run(Job("jobs:double", (21,)), deadline_s=60, on_progress=heard.append)
-    assert (outcome.status, outcome.result, heard) == (Status.OK, 42, ["doubling"])
+    messages: list[str] = []
+    outcome = server.run(Job("jobs:double", (21,)), deadline_s=60, on_progress=messages.append)
+    assert (outcome.status, outcome.result, messages) == (Status.OK, 42, ["doubling"])
     assert outcome.start_s is not None
     assert 0 < outcome.start_s <= outcome.elapsed_s
 
@@ -102,7 +102,7 @@ def test_a_result_comes_back_with_progress_and_times(server: Server) -> None:
 def test_each_end_has_its_status_and_its_reason(server: Server) -> None:
     failed = run(server, "fail")
     assert failed.status is Status.ERROR
-    assert "ValueError: no such thing" in failed.reason
+    assert failed.reason == "ValueError: no such thing"
     assert "Traceback" in failed.detail
 
     misused = run(server, "misuse")
@@ -119,7 +119,7 @@ def test_each_end_has_its_status_and_its_reason(server: Server) -> None:
 
     assert "SIGSEGV" in run(server, "segfault").reason
     assert "exit code 3" in run(server, "leave").reason
-    assert run(server, "double", 1).result == 2  # and the server goes on
+    assert run(server, "double", 1).result == 2  # and the server continues
 
 
 def test_past_the_deadline_the_child_ends_with_all_that_it_started(
@@ -127,14 +127,12 @@ def test_past_the_deadline_the_child_ends_with_all_that_it_started(
 ) -> None:
     pids: list[int] = []
 
-    def let_the_time_be_up(word: str) -> None:
+    def pass_the_deadline(word: str) -> None:
         pids.extend(map(int, word.split()))
         later = SimpleNamespace(perf_counter=lambda: time.perf_counter() + 3600)
         monkeypatch.setattr("stepbench.process.supervision.time", later)
 
-    outcome = server.run(
-        Job("jobs:sleep", (None,)), deadline_s=3600, on_progress=let_the_time_be_up
-    )
+    outcome = server.run(Job("jobs:sleep", (None,)), deadline_s=3600, on_progress=pass_the_deadline)
     assert outcome.status is Status.TIMEOUT
     assert "--deadline" in str(outcome.reason)
     assert len(pids) == 2
@@ -151,7 +149,7 @@ def test_what_a_child_leaves_behind_ends_with_it(tmp_path: Path) -> None:
     wait_until_gone([outcome.result])
 
 
-def test_more_memory_than_allowed_is_told_as_such(server: Server) -> None:
+def test_more_memory_than_allowed_ends_as_out_of_memory(server: Server) -> None:
     outcome = run(server, "allocate", memory_limit_bytes=2 << 30)
     assert outcome.status is Status.OOM
     assert "lower --batch-size" in outcome.reason
@@ -166,11 +164,11 @@ def test_a_user_s_models_and_reports_are_found_before_stepbench_s_own(
 ) -> None:
     for name in ("models", "reports"):
         (tmp_path / f"{name}.py").touch()
-    found = run(server, "loads").result
-    assert found == (str(tmp_path / "reports.py"), str(tmp_path / "models.py"))
+    files = run(server, "loads").result
+    assert files == (str(tmp_path / "reports.py"), str(tmp_path / "models.py"))
 
 
-def test_an_import_that_fails_is_told(tmp_path: Path) -> None:
+def test_a_failed_import_is_reported(tmp_path: Path) -> None:
     server = ForkServer(("no_such_module",), sys.path, tmp_path)
     with pytest.raises(ServerGoneError, match="no_such_module"):
         run(server, "double", 1)

@@ -21,8 +21,8 @@ def operator(name: str, begin: float, end: float, thread: int = 1) -> dict[str, 
     return {**mark(name, begin, end, thread), "cat": "cpu_op"}
 
 
-def host_us(found: Breakdown) -> dict[tuple[str, str], float]:
-    return {(row.phase, row.operator): row.host_self_s * 1e6 for row in found.rows}
+def host_us(result: Breakdown) -> dict[tuple[str, str], float]:
+    return {(row.phase, row.operator): row.host_self_s * 1e6 for row in result.rows}
 
 
 def test_a_moment_belongs_to_the_innermost_operator() -> None:
@@ -36,8 +36,8 @@ def test_a_moment_belongs_to_the_innermost_operator() -> None:
         operator("inner", 40, 45),
         operator("outer", 60, 90),
     ]
-    found = breakdown(events, ("forward", "backward"))
-    assert host_us(found) == pytest.approx(
+    result = breakdown(events, ("forward", "backward"))
+    assert host_us(result) == pytest.approx(
         {
             ("forward", "outer"): 25,
             ("forward", OUTSIDE): 20,
@@ -47,11 +47,11 @@ def test_a_moment_belongs_to_the_innermost_operator() -> None:
             ("backward", OUTSIDE): 10,
         }
     )
-    assert {(row.phase, row.operator): row.calls for row in found.rows}["forward", "inner"] == 2
-    assert found.phase_s == pytest.approx({"forward": 60e-6, "backward": 40e-6})
-    assert found.steps == 1
-    assert found.step_s == pytest.approx(100e-6)
-    assert not found.device_idle
+    assert {(row.phase, row.operator): row.calls for row in result.rows}["forward", "inner"] == 2
+    assert result.phase_s == pytest.approx({"forward": 60e-6, "backward": 40e-6})
+    assert result.steps == 1
+    assert result.step_s == pytest.approx(100e-6)
+    assert not result.device_idle
 
 
 def test_what_lies_outside_the_steps_does_not_count() -> None:
@@ -110,10 +110,10 @@ def test_operators_on_another_thread_belong_to_the_phase_that_goes_on() -> None:
 
 
 def test_a_trace_of_a_gpu_shows_whose_work_it_was() -> None:
-    found = breakdown(gpu_trace.content()["traceEvents"], gpu_trace.PHASES)
+    result = breakdown(gpu_trace.content()["traceEvents"], gpu_trace.PHASES)
     device_us = {
         (row.phase, row.operator): row.device_self_s * 1e6
-        for row in found.rows
+        for row in result.rows
         if row.device_self_s
     }
     steps = gpu_trace.STEPS
@@ -125,15 +125,15 @@ def test_a_trace_of_a_gpu_shows_whose_work_it_was() -> None:
             ("optimizer", "aten::_foreach_add_"): steps * gpu_trace.KERNELS_US["optimizer"],
         }
     )
-    host = host_us(found)
+    host = host_us(result)
     assert host["forward", "aten::linear"] == pytest.approx(steps * 50)  # it called the other
     assert host["forward", "aten::addmm"] == pytest.approx(steps * 150)
     assert host["backward", "AddmmBackward0"] == pytest.approx(steps * 200)
     work = gpu_trace.COPY_US + sum(gpu_trace.KERNELS_US.values())
-    whole = gpu_trace.STEP_US * steps - 10  # the last step's end is the window's
-    assert found.device_idle == {"0": pytest.approx(1 - steps * work / whole)}
-    assert found.memory_peak_bytes == {"0": 1536}
-    allocated = {row.operator: row.allocated_bytes for row in found.rows if row.allocated_bytes}
+    window_us = gpu_trace.STEP_US * steps - 10  # the last step's end is the window's
+    assert result.device_idle == {"0": pytest.approx(1 - steps * work / window_us)}
+    assert result.memory_peak_bytes == {"0": 1536}
+    allocated = {row.operator: row.allocated_bytes for row in result.rows if row.allocated_bytes}
     assert allocated == {"aten::addmm": 512 * steps}
 
 
@@ -141,14 +141,14 @@ def test_work_that_outlasts_the_last_step_counts() -> None:
     events = gpu_trace.content()["traceEvents"]
     last = max((e for e in events if e.get("cat") == "kernel"), key=lambda e: float(e["ts"]))
     last["dur"] += 1000
-    found = breakdown(events, gpu_trace.PHASES)
+    result = breakdown(events, gpu_trace.PHASES)
     busy = gpu_trace.STEPS * (gpu_trace.COPY_US + sum(gpu_trace.KERNELS_US.values())) + 1000
-    end = last["ts"] + last["dur"] - gpu_trace.BEGAN_US
-    assert found.device_idle["0"] == pytest.approx(1 - busy / end)
+    end = last["ts"] + last["dur"] - gpu_trace.BEGIN_US
+    assert result.device_idle["0"] == pytest.approx(1 - busy / end)
 
 
 def test_a_kernel_without_its_launch_goes_by_its_external_id() -> None:
     events = [e for e in gpu_trace.content()["traceEvents"] if e.get("cat") != "cuda_runtime"]
-    found = breakdown(events, gpu_trace.PHASES)
-    device = {row.operator for row in found.rows if row.device_self_s}
+    result = breakdown(events, gpu_trace.PHASES)
+    device = {row.operator for row in result.rows if row.device_self_s}
     assert device == {"aten::copy_", "aten::addmm", "AddmmBackward0", "aten::_foreach_add_"}

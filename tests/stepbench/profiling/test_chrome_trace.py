@@ -15,11 +15,11 @@ from support import gpu_trace
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    place = tmp_path / "deep" / f"a{TRACE_SUFFIX}"
-    size = chrome_trace.write(gpu_trace.content(), place)
-    assert size == place.stat().st_size
-    assert chrome_trace.read(place) == gpu_trace.content()
-    assert [file.name for file in place.parent.iterdir()] == [place.name]
+    file = tmp_path / "deep" / f"a{TRACE_SUFFIX}"
+    size = chrome_trace.write(gpu_trace.content(), file)
+    assert size == file.stat().st_size
+    assert chrome_trace.read(file) == gpu_trace.content()
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"traceEvents": 1}', "not JSON"])
@@ -69,7 +69,7 @@ def test_a_killed_writer_leaves_whole_files_only(delay_s: float, tmp_path: Path)
         process.stdout.readline()  # one is there, and the next has begun
         time.sleep(delay_s)
         os.kill(process.pid, signal.SIGKILL)
-    seen = [file for file in tmp_path.iterdir() if not file.name.startswith(".")]
-    assert seen
-    for file in seen:
+    files = [file for file in tmp_path.iterdir() if not file.name.startswith(".")]
+    assert files
+    for file in files:
         assert len(json.loads(gzip.decompress(file.read_bytes()))["traceEvents"]) == 100_000

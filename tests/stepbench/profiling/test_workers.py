@@ -10,7 +10,7 @@ from stepbench.profiling import workers
 
 
 def pause(seconds: float) -> None:
-    """Takes so long, however the machine sleeps."""
+    """Spins for some time; unlike `time.sleep`, it is exact."""
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
         pass
@@ -21,7 +21,7 @@ def slow(item: torch.Tensor) -> torch.Tensor:
     return item
 
 
-class Doubled:
+class Double:
     def __call__(self, item: torch.Tensor) -> torch.Tensor:
         pause(0.001)
         return item * 2
@@ -29,7 +29,7 @@ class Doubled:
 
 class Data(Dataset[Any]):
     def __init__(self) -> None:
-        self.transform = Compose([slow, Doubled()])
+        self.transform = Compose([slow, Double()])
         self.target_transform = abs
 
     def __len__(self) -> int:
@@ -62,17 +62,17 @@ def loader(data: Dataset[Any], number: int) -> DataLoader[Any]:
 
 @pytest.mark.parametrize("kind", [Data, AtOnce])
 @pytest.mark.parametrize("number", [0, 2])
-def test_each_part_of_each_workers_time_is_told(number: int, kind: type[Data]) -> None:
-    found = workers.watch(loader(kind(), number))
-    assert [worker.worker for worker in found] == list(range(max(1, number)))
-    for worker in found:
+def test_each_part_of_each_workers_time_is_measured(number: int, kind: type[Data]) -> None:
+    facts = workers.time_workers(loader(kind(), number))
+    assert [worker.worker for worker in facts] == list(range(max(1, number)))
+    for worker in facts:
         assert worker.samples == 2 * worker.batches
         parts = worker.seconds
-        assert list(parts) == ["read", "slow", "Doubled", "abs", "collate", "hand over"]
+        assert list(parts) == ["read", "slow", "Double", "abs", "collate", "hand over"]
         assert sum(parts.values()) == pytest.approx(worker.elapsed_s)
         assert parts["read"] >= 0.003 * worker.samples  # each at least what it takes
         assert parts["slow"] >= 0.002 * worker.samples
-        assert parts["Doubled"] >= 0.001 * worker.samples
+        assert parts["Double"] >= 0.001 * worker.samples
         assert parts["collate"] >= 0.004 * worker.batches
         assert parts["abs"] >= 0
         assert parts["hand over"] >= 0
@@ -103,8 +103,8 @@ class ByName(Data):
         self.classes = ("a", "b")
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        changed: Any = self.transform
-        return changed(image=torch.ones(2))["image"], index
+        transform: Any = self.transform
+        return transform(image=torch.ones(2))["image"], index
 
 
 def test_transforms_may_be_called_by_name_and_data_sets_asked_for_more() -> None:
@@ -114,4 +114,4 @@ def test_transforms_may_be_called_by_name_and_data_sets_asked_for_more() -> None
     timed = workers.TimedData(data)
     assert timed.classes == ("a", "b")
     with pytest.raises(AttributeError):
-        timed._nothing  # noqa: B018  # asked for, and not there
+        timed._nothing  # noqa: B018  # does not exist

@@ -40,8 +40,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @contextmanager
-def finder(repository: Path, case: Case = CASE) -> Iterator[FactFinder]:
-    asked = options.read(
+def open_finder(repository: Path, case: Case = CASE) -> Iterator[FactFinder]:
+    check_options = options.read(
         {
             "stepbench_base": "main", "stepbench_workload": ["train.py:make"],
             "stepbench_parity_steps": "2",
@@ -49,11 +49,11 @@ def finder(repository: Path, case: Case = CASE) -> Iterator[FactFinder]:
         repository,
     )  # fmt: skip
     with (
-        directory.created(None) as kept,
-        sides.opened(asked, kept.path) as both,
-        facts.opened(Comparison(asked, both, kept), [case]) as found,
+        directory.created(None) as check_directory,
+        sides.opened(check_options, check_directory.path) as both_sides,
+        facts.opened(Comparison(check_options, both_sides, check_directory), [case]) as finder,
     ):
-        yield found
+        yield finder
 
 
 def silent(_: str) -> None: ...
@@ -65,35 +65,35 @@ def test_parity_that_head_alone_does_not_pass_is_told_with_base_s(repository: Pa
     (repository / "train.py").write_text(
         wrong.replace("from pace import pause", WRONG + "\nfrom pace import pause")
     )
-    with finder(repository) as found:
-        parity = found.parity([CASE], silent)
+    with open_finder(repository) as finder:
+        parity = finder.parity([CASE], silent)
     # Eager itself is wrong there, which leaves nothing to judge a case by.
     assert (parity.head, parity.base) == ("undecided", "pass")
     assert parity.reason
 
 
 def test_parity_that_head_has_kept_asks_base_nothing(repository: Path) -> None:
-    with finder(repository) as found:
-        assert found.parity([CASE], silent).head == "pass"
+    with open_finder(repository) as finder:
+        assert finder.parity([CASE], silent).head == "pass"
 
 
 def test_a_side_alone_says_why_it_cannot_work(repository: Path) -> None:
     (repository / "pace.py").write_text("def pause():\n    raise ValueError('odd')\n")
-    with finder(repository) as found:
-        assert found.alone("base", CASE, silent) is None
-        assert "odd" in (found.alone("head", CASE, silent) or "")
+    with open_finder(repository) as finder:
+        assert finder.run_alone("base", CASE, silent) is None
+        assert "odd" in (finder.run_alone("head", CASE, silent) or "")
 
 
 def test_operators_come_from_a_trace_of_the_side(repository: Path) -> None:
-    with finder(repository) as found:
-        told = found.operators("base", CASE, silent)
-    assert told is not None
-    assert told.steps == 10
-    assert {row.phase for row in told.rows} >= {"forward", "backward", "optimizer"}
+    with open_finder(repository) as finder:
+        breakdown = finder.operators("base", CASE, silent)
+    assert breakdown is not None
+    assert breakdown.steps == 10
+    assert {row.phase for row in breakdown.rows} >= {"forward", "backward", "optimizer"}
 
 
 def test_compiling_is_timed_from_an_empty_cache_on_both_sides(repository: Path) -> None:
-    with finder(repository, COMPILED) as found:
-        times = found.compile_times(COMPILED, silent)
+    with open_finder(repository, COMPILED) as finder:
+        times = finder.compile_times(COMPILED, silent)
     assert times is not None
     assert all(each > 0 for pair in times.seconds for each in pair)

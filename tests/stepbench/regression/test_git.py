@@ -6,7 +6,7 @@ from stepbench.errors import UsageError
 from stepbench.regression import git
 from support import repositories
 
-APART = Path("/nowhere")
+CHECK_DIRECTORY = Path("/nowhere")
 
 
 @pytest.fixture
@@ -25,15 +25,15 @@ def test_outside_a_repository_the_remedy_is_told(tmp_path: Path) -> None:
 
 
 def test_a_revision_is_told_by_its_commit(repository: Path) -> None:
-    found = git.commit(repository, "--base", "main")
+    found = git.resolve(repository, "--base", "main")
     assert found.id == repositories.git(repository, "rev-parse", "HEAD")
     assert found.subject == "Begin"
 
 
 @pytest.mark.parametrize("revision", ["nowhere", "--help", "main:train.py"])
 def test_an_unknown_revision_names_those_there_are(repository: Path, revision: str) -> None:
-    with pytest.raises(UsageError, match=r"knows no such revision.*there are main"):
-        git.commit(repository, "--base", revision)
+    with pytest.raises(UsageError, match=r"there is no such revision.*available: main"):
+        git.resolve(repository, "--base", revision)
 
 
 def test_a_shallow_clone_is_told_to_fetch(repository: Path, tmp_path: Path) -> None:
@@ -41,33 +41,36 @@ def test_a_shallow_clone_is_told_to_fetch(repository: Path, tmp_path: Path) -> N
     clone = tmp_path / "clone"
     repositories.git(tmp_path, "clone", "-q", "--depth", "1", f"file://{repository}", str(clone))
     with pytest.raises(UsageError, match="fetch-depth: 0"):
-        git.commit(clone, "--base", "HEAD~1")
+        git.resolve(clone, "--base", "HEAD~1")
 
 
 def test_what_has_changed_includes_new_files_and_not_ignored_ones(repository: Path) -> None:
-    head = git.commit(repository, "--head", "HEAD").id
-    assert git.changed(repository, APART, head, None) == ()
+    head = git.resolve(repository, "--head", "HEAD").id
+    assert git.changed_files(repository, CHECK_DIRECTORY, head, None) == ()
     (repository / ".gitignore").write_text("data\n")
     (repository / "data").write_text("large")
     (repository / "pace.py").write_text(repositories.SLOW)
-    assert set(git.changed(repository, APART, head, None)) == {".gitignore", "pace.py"}
+    assert set(git.changed_files(repository, CHECK_DIRECTORY, head, None)) == {
+        ".gitignore",
+        "pace.py",
+    }
 
 
 def test_dependencies_are_told_by_their_files() -> None:
     files = ["a.py", "pyproject.toml", "sub/requirements-dev.txt", "uv.lock", "environment.yml"]
-    assert git.dependencies(files) == tuple(files[1:])
+    assert git.dependency_files(files) == tuple(files[1:])
 
 
 def test_the_fingerprint_changes_with_any_file(repository: Path) -> None:
-    seen = {git.fingerprint(repository, APART)}
+    seen = {git.fingerprint(repository, CHECK_DIRECTORY)}
     (repository / "pace.py").write_text(repositories.SLOW)
-    seen.add(git.fingerprint(repository, APART))
+    seen.add(git.fingerprint(repository, CHECK_DIRECTORY))
     (repository / "new.py").write_text("")
-    seen.add(git.fingerprint(repository, APART))
+    seen.add(git.fingerprint(repository, CHECK_DIRECTORY))
     (repository / "new.py").write_text("1")
-    seen.add(git.fingerprint(repository, APART))
+    seen.add(git.fingerprint(repository, CHECK_DIRECTORY))
     assert len(seen) == 4
-    assert git.fingerprint(repository, APART) in seen
+    assert git.fingerprint(repository, CHECK_DIRECTORY) in seen
 
 
 def test_what_the_check_writes_and_bytecode_are_no_part_of_head(repository: Path) -> None:
@@ -78,10 +81,10 @@ def test_what_the_check_writes_and_bytecode_are_no_part_of_head(repository: Path
     (repository / "__pycache__").mkdir()
     (repository / "__pycache__" / "pace.pyc").write_bytes(b"1")
     assert git.fingerprint(repository, out) == before
-    assert git.changed(repository, out, "HEAD", None) == ()
+    assert git.changed_files(repository, out, "HEAD", None) == ()
 
 
 def test_files_that_are_no_text_are_no_trouble(repository: Path) -> None:
     (repository / "train.py").write_bytes("# caf\u00e9\n".encode("latin-1"))
-    assert git.fingerprint(repository, APART)
-    assert git.changed(repository, APART, "HEAD", None) == ("train.py",)
+    assert git.fingerprint(repository, CHECK_DIRECTORY)
+    assert git.changed_files(repository, CHECK_DIRECTORY, "HEAD", None) == ("train.py",)

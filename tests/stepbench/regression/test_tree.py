@@ -8,32 +8,32 @@ from typing import Any
 import pytest
 
 from stepbench.errors import UsageError
-from stepbench.regression.tree import STEPBENCH, Tree, installed, workload_in
+from stepbench.regression.tree import STEPBENCH_REPOSITORY, Tree, installed, workload_in
 from support import repositories
 
 
 def trees(tmp_path: Path, *names: str) -> dict[str, Tree]:
     """The same modules in both sides' trees, each of which says whose it is."""
-    root, place = tmp_path / "root", tmp_path / "place"
-    for side, where in (("head", root), ("base", place)):
+    root, checkout = tmp_path / "root", tmp_path / "checkout"
+    for side, directory in (("head", root), ("base", checkout)):
         for name in names:
-            file = where / name
+            file = directory / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(f"SIDE = {side!r}\n")
     return {
         "head": Tree("head", root, root, Path()),
-        "base": Tree("base", root, place, Path()),
+        "base": Tree("base", root, checkout, Path()),
     }
 
 
 PROBE = """
 import json, sys
 from pathlib import Path
-from stepbench.regression.tree import Tree, enter, provenance
-side, root, place, before, modules, shared = sys.argv[1:]
+from stepbench.regression.tree import Tree, activate, provenance
+side, root, checkout, before, modules, shared = sys.argv[1:]
 exec(before)
 shared = tuple(map(Path, shared.split()))
-enter(tree := Tree(side, Path(root), Path(place), Path(), shared))
+activate(tree := Tree(side, Path(root), Path(checkout), Path(), shared))
 found = {}
 for name in modules.split():
     try:
@@ -41,7 +41,7 @@ for name in modules.split():
     except ImportError as error:
         found[name] = str(error)
 origin = provenance(tree)
-print(json.dumps({"found": found, "own": origin.own, "foreign": origin.foreign}))
+print(json.dumps({"found": found, "from_tree": origin.from_tree, "foreign": origin.foreign}))
 """
 
 
@@ -50,7 +50,7 @@ def probe(
 ) -> dict[str, Any]:
     """What a process finds that has become the side's."""
     done = subprocess.run(
-        [sys.executable, "-P", "-c", PROBE, tree.side, str(tree.root), str(tree.place), before,
+        [sys.executable, "-P", "-c", PROBE, tree.side, str(tree.root), str(tree.checkout), before,
          " ".join(modules), shared],
         cwd=tree.root, env=repositories.environment(**environment), capture_output=True, text=True,
         check=False,
@@ -67,7 +67,7 @@ def test_each_side_finds_its_own_modules(tmp_path: Path, side: str) -> None:
     ]
     found = probe(tree, "pkg", "pkg.deep", "lib", "plain")
     assert found["found"] == dict.fromkeys(["pkg", "pkg.deep", "lib", "plain"], side)
-    assert found["own"] == 4
+    assert found["from_tree"] == 4
     assert found["foreign"] == []
 
 
@@ -85,9 +85,9 @@ class Editable:
     @staticmethod
     def find_spec(name, path=None, target=None):
         if name == "lib":
-            place = Path(root) / "hidden" / "lib" / "__init__.py"
+            file = Path(root) / "hidden" / "lib" / "__init__.py"
             return importlib.util.spec_from_file_location(
-                name, place, submodule_search_locations=[str(place.parent)]
+                name, file, submodule_search_locations=[str(file.parent)]
             )
 sys.meta_path.insert(0, Editable)
 """
@@ -109,10 +109,10 @@ def test_a_module_that_base_has_not_is_not_taken_from_head(tmp_path: Path) -> No
 
 def test_a_file_that_base_has_not_is_told_with_the_remedy(tmp_path: Path) -> None:
     both = trees(tmp_path, "hidden/lib/__init__.py")
-    (both["base"].place / "hidden" / "lib" / "__init__.py").unlink()
-    told = probe(both["base"], "lib", before=FINDER)["found"]["lib"]
-    assert "in base" in told
-    assert "is shared with --share" in told
+    (both["base"].checkout / "hidden" / "lib" / "__init__.py").unlink()
+    message = probe(both["base"], "lib", before=FINDER)["found"]["lib"]
+    assert "in base" in message
+    assert "share it with --share" in message
 
 
 def test_a_namespace_package_is_each_side_s_own(tmp_path: Path) -> None:
@@ -123,8 +123,8 @@ def test_a_namespace_package_is_each_side_s_own(tmp_path: Path) -> None:
 def test_a_module_that_was_loaded_before_is_foreign(tmp_path: Path) -> None:
     tree = trees(tmp_path, "early.py")["base"]
     before = "sys.path.insert(0, root); import early"
-    (told,) = probe(tree, "early", before=before)["foreign"]
-    assert "early (" in told
+    (message,) = probe(tree, "early", before=before)["foreign"]
+    assert "early (" in message
 
 
 @pytest.mark.parametrize("deep", ["pkg", "packages/core/src/pkg"])
@@ -145,17 +145,17 @@ def test_what_only_has_the_name_of_an_installed_package_is_none_of_its_copies(
 
 def test_one_process_may_become_the_side_several_times(tmp_path: Path) -> None:
     tree = trees(tmp_path, "one.py", "two.py")["base"]
-    before = "enter(Tree(side, Path(root), Path(place), Path())); import one"
+    before = "activate(Tree(side, Path(root), Path(checkout), Path())); import one"
     found = probe(tree, "two", "nowhere", before=before)
     assert found["found"] == {"two": "base", "nowhere": "No module named 'nowhere'"}
-    assert found["own"] == 2
+    assert found["from_tree"] == 2
 
 
 def test_what_is_shared_is_both_sides_own(tmp_path: Path) -> None:
     both = trees(tmp_path, "pkg/__init__.py")
     version = both["head"].root / "pkg" / "_version.py"
     version.write_text("SIDE = 'shared'\n")
-    (both["base"].place / "pkg" / "_version.py").symlink_to(version)
+    (both["base"].checkout / "pkg" / "_version.py").symlink_to(version)
     found = probe(both["base"], "pkg._version", shared=str(version))
     assert found["found"] == {"pkg._version": "shared"}
     assert found["foreign"] == []
@@ -168,38 +168,38 @@ def test_an_environment_within_the_repository_is_not_the_repository_s(
     tree = trees(tmp_path)["base"]
     monkeypatch.setattr(sys, "prefix", str(tree.root / ".pixi" / "envs" / "default"))
     stdlib = tree.root / ".pixi" / "envs" / "default" / "lib" / "python3.13" / "json.py"
-    assert not tree.holds(stdlib)
-    assert tree.holds(tree.root / "json.py")
+    assert not tree.contains(stdlib)
+    assert tree.contains(tree.root / "json.py")
 
 
 def test_what_is_installed_beneath_the_repository_is_not_the_repository_s(tmp_path: Path) -> None:
     tree = trees(tmp_path)["base"]
     package = tree.root / ".venv" / "lib" / "site-packages" / "numpy" / "__init__.py"
-    assert tree.own(package) == package
-    assert tree.own(tree.root / "pkg.py") == tree.place / "pkg.py"
+    assert tree.side_path(package) == package
+    assert tree.side_path(tree.root / "pkg.py") == tree.checkout / "pkg.py"
 
 
 def test_stepbench_itself_measures_both_sides() -> None:
-    tree = Tree("base", STEPBENCH, Path("/elsewhere"), Path())
-    own = STEPBENCH / "bench" / "stepbench" / "cli.py"
-    assert tree.own(own) == own
-    assert tree.own(STEPBENCH / "models") == Path("/elsewhere/models")
+    tree = Tree("base", STEPBENCH_REPOSITORY, Path("/elsewhere"), Path())
+    own = STEPBENCH_REPOSITORY / "bench" / "stepbench" / "cli.py"
+    assert tree.side_path(own) == own
+    assert tree.side_path(STEPBENCH_REPOSITORY / "models") == Path("/elsewhere/models")
 
 
 def test_a_workload_s_file_is_each_side_s_own(tmp_path: Path) -> None:
     tree = trees(tmp_path)["base"]
     given = f"{tree.root / 'train.py'}:make"
-    assert workload_in(tree, given) == f"{tree.place / 'train.py'}:make"
+    assert workload_in(tree, given) == f"{tree.checkout / 'train.py'}:make"
     for spec in ("convnet", "pkg.module:make", "train.py:make", "/other/x.py:make"):
         assert workload_in(tree, spec) == spec
 
 
 def test_a_directory_that_base_has_not_is_told(tmp_path: Path) -> None:
-    from stepbench.regression.tree import enter
+    from stepbench.regression.tree import activate
 
-    tree = Tree("base", tmp_path, tmp_path / "place", Path("new"))
+    tree = Tree("base", tmp_path, tmp_path / "checkout", Path("new"))
     with pytest.raises(UsageError, match="base has no folder new"):
-        enter(tree)
+        activate(tree)
 
 
 def test_installed_packages_are_told_by_name_and_part() -> None:

@@ -33,7 +33,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def commit(repository: Path) -> str:
-    return git.commit(repository, "--base", "main").id
+    return git.resolve(repository, "--base", "main").id
 
 
 def test_a_commit_s_files_are_there_while_it_lasts(repository: Path, commit: str) -> None:
@@ -72,7 +72,7 @@ def test_what_git_ignores_is_shared_where_it_is_asked_for(repository: Path, comm
 
 def test_what_git_keeps_is_not_shared(repository: Path, commit: str) -> None:
     with (
-        pytest.raises(UsageError, match="each side has its own"),
+        pytest.raises(UsageError, match="each side has its own version"),
         checked_out(repository, commit, "base", [repository / "pace.py"]),
     ):
         pass

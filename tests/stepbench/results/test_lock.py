@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from stepbench.errors import UsageError
-from stepbench.results.lock import lock_of, try_lock
+from stepbench.results.lock import lock_directory, try_lock
 
 
 def test_a_second_lock_is_refused_until_the_first_is_released(tmp_path: Path) -> None:
@@ -20,7 +20,7 @@ def test_a_second_lock_is_refused_until_the_first_is_released(tmp_path: Path) ->
 
 def test_the_owner_of_a_directory_is_named(tmp_path: Path) -> None:
     with (
-        lock_of(tmp_path, "--output"),
-        pytest.raises(UsageError, match=rf"--output {tmp_path}: .*process {os.getpid()}"),
+        lock_directory(tmp_path, "--output"),
+        pytest.raises(UsageError, match=rf"--output {tmp_path}: in use .*process {os.getpid()}"),
     ):
-        lock_of(tmp_path, "--output")
+        lock_directory(tmp_path, "--output")

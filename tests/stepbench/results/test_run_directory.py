@@ -16,7 +16,7 @@ FAILED = MeasurementRecord(
 )
 
 
-def test_a_measurement_comes_back_as_it_went(tmp_path: Path) -> None:
+def test_a_measurement_is_read_as_it_was_written(tmp_path: Path) -> None:
     directory = claim.create(tmp_path / "run")
     directory.write(FAILED)
     read = directory.read(MeasurementRecord, CASE)
@@ -30,7 +30,7 @@ JUDGED = ParityRecord(
     id=CASE.id,
     case=CASE,
     status=Status.OK,
-    judged_as=CASE.numerics_key.id,
+    judged_case=CASE.numerics_key.id,
     elapsed_s=2.0,
     judgement=Judgement(
         verdict=ParityVerdict.FAIL,
@@ -38,22 +38,22 @@ JUDGED = ParityRecord(
         rule=Rule(multiple=10.0, floor=1e-5),
     ),
 )
-UNDONE = ParityRecord(
+TIMED_OUT = ParityRecord(
     id=CASE.id,
     case=CASE,
     status=Status.TIMEOUT,
-    reason="not done after 3 s",
-    judged_as=CASE.numerics_key.id,
+    reason="not finished after 3 s",
+    judged_case=CASE.numerics_key.id,
 )
 
 
-@pytest.mark.parametrize("record", [JUDGED, UNDONE], ids=["judged", "undone"])
-def test_a_judgement_comes_back_as_it_went(tmp_path: Path, record: ParityRecord) -> None:
+@pytest.mark.parametrize("record", [JUDGED, TIMED_OUT], ids=["judged", "timed out"])
+def test_a_judgement_is_read_as_it_was_written(tmp_path: Path, record: ParityRecord) -> None:
     directory = claim.create(tmp_path / "run")
     directory.write(record)
     assert directory.read(ParityRecord, CASE) == record
     content = directory.file(ParityRecord, CASE).read_text()
-    directory.file(ParityRecord, CASE).write_text(content.replace('"schema":1', '"schema":99'))
+    directory.file(ParityRecord, CASE).write_text(content.replace('"schema":2', '"schema":99'))
     assert directory.read(ParityRecord, CASE) is None
     directory.close()
 
@@ -95,7 +95,7 @@ def test_latest_points_at_the_last_run(tmp_path: Path, monkeypatch: pytest.Monke
         directory.close()
 
 
-def test_a_run_that_came_to_nothing_leaves_nothing(tmp_path: Path) -> None:
+def test_a_discarded_run_leaves_nothing(tmp_path: Path) -> None:
     claim.create(tmp_path / "run").discard()
     assert not (tmp_path / "run").exists()
 

@@ -12,7 +12,7 @@ JUDGEMENT = Judgement(
     verdict=ParityVerdict.FAIL,
     reason="the loss at step 1 is 0.1 off",
     reference=ReferenceFacts(
-        steps=5, batch_size=4, cut=None, asked_steps=5, asked_batch_size=4, seed=0
+        steps=5, batch_size=4, cut=None, requested_steps=5, requested_batch_size=4, seed=0
     ),
     random=("bernoulli_",),
     rule=Rule(multiple=4.0, floor=1e-5),
@@ -21,15 +21,15 @@ JUDGEMENT = Judgement(
 
 def test_a_judgement_is_that_of_all_cases_with_the_same_numerics() -> None:
     result = outcomes.parity_record(CASE, Outcome(Status.OK, result=JUDGEMENT, elapsed_s=2.0))
-    assert result.judged_as == "net-cpu-b4-w0-off-fp32"
+    assert result.judged_case == "net-cpu-b4-w0-off-fp32"
     assert result.judgement == JUDGEMENT
     assert result.elapsed_s == 2.0
 
 
 def test_a_comparison_that_failed_has_no_verdict() -> None:
-    result = outcomes.parity_record(CASE, Outcome(Status.TIMEOUT, reason="not done after 3 s"))
+    result = outcomes.parity_record(CASE, Outcome(Status.TIMEOUT, reason="not finished after 3 s"))
     assert result.judgement is None
-    assert (result.status, result.reason) == (Status.TIMEOUT, "not done after 3 s")
+    assert (result.status, result.reason) == (Status.TIMEOUT, "not finished after 3 s")
 
 
 def test_a_failed_process_leaves_a_measurement_without_findings() -> None:

@@ -35,76 +35,76 @@ def read(tmp_path: Path, **given: Any) -> Options:
 @pytest.fixture
 def stored(tmp_path: Path) -> RunFacts:
     """The facts of a run with some options."""
-    asked = read(
+    options_read = read(
         tmp_path, device=["cpu"], batch_size=["8"], num_workers=["0", "2"], compile=["off"],
         max_time="2", threads="1", parity_steps="3",
     )  # fmt: skip
     directory = claim.create(tmp_path / "run")
     directory.close()
-    jobs = CaseJobs(asked, directory, SilentServer(), lambda _: None)
+    jobs = CaseJobs(options_read, directory, SilentServer(), lambda _: None)
     return prepare.run_facts(jobs, ["--batch-size", "8"], {"cpu": "A processor"})
 
 
 def test_an_invocation_without_options_takes_those_of_the_run(
     tmp_path: Path, stored: RunFacts
 ) -> None:
-    found = resume.adopt(read(tmp_path), stored, tmp_path)
-    assert [case.batch_size for case in found.matrix.cases] == [8, 8]
-    assert found.sampling.max_time_s == 2
-    assert found.settings.threads == 1
-    assert found.parity == ParityOptions(steps=3)
-    assert found.profiling is None
+    adopted = resume.adopt(read(tmp_path), stored, tmp_path)
+    assert [case.batch_size for case in adopted.matrix.cases] == [8, 8]
+    assert adopted.sampling.max_time_s == 2
+    assert adopted.settings.threads == 1
+    assert adopted.parity == ParityOptions(steps=3)
+    assert adopted.profiling is None
 
 
 def test_options_may_be_repeated(tmp_path: Path, stored: RunFacts) -> None:
     again = read(
         tmp_path, batch_size=["8"], num_workers=["0", "2"], compile=["off"], threads="1",
     )  # fmt: skip
-    found = resume.adopt(again, stored, tmp_path)
-    assert found.matrix.axes["batch_size"] == (8,)
+    adopted = resume.adopt(again, stored, tmp_path)
+    assert adopted.matrix.axes["batch_size"] == (8,)
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
-        ({"batch_size": ["4"]}, "another matrix .*; leave --batch-size out to resume it"),
-        ({"max_time": "9"}, "another rule .*; leave --max-time out"),
-        ({"sync_phases": True}, "another rule .*; leave --sync-phases out"),
-        ({"seed": "3", "threads": "1"}, "other settings .*; leave --seed, --threads out"),
-        ({"no_parity": True}, "its parity was judged otherwise .*; leave --no-parity out"),
-        ({"train_parity": True}, "its parity was judged otherwise .*; leave --train-parity out"),
-        ({"profile": True}, "profiled otherwise, or not at all .*; leave --profile out"),
+        ({"batch_size": ["4"]}, "has other cases .*; leave out --batch-size to resume it"),
+        ({"max_time": "9"}, "other sampling options .*; leave out --max-time to"),
+        ({"sync_phases": True}, "other sampling options .*; leave out --sync-phases to"),
+        ({"seed": "3", "threads": "1"}, "other settings .*; leave out --seed, --threads to"),
+        ({"no_parity": True}, "other parity options .*; leave out --no-parity to"),
+        ({"train_parity": True}, "other parity options .*; leave out --train-parity to"),
+        ({"profile": True}, "other profiling options .*; leave out --profile to"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_a_resumed_run_is_not_changed(
-    tmp_path: Path, stored: RunFacts, given: dict[str, Any], said: str
+    tmp_path: Path, stored: RunFacts, given: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(UsageError, match=f"--resume {tmp_path}: .*{said}"):
+    with pytest.raises(UsageError, match=f"--resume {tmp_path}: .*{message}"):
         resume.adopt(read(tmp_path, **given), stored, tmp_path)
 
 
 def test_two_machines_are_not_mixed(tmp_path: Path, stored: RunFacts) -> None:
     another = structs.replace(
         stored,
-        machine=structs.replace(machine.machine(), cpu="Another"),
+        machine=structs.replace(machine.machine_facts(), cpu="Another"),
         packages={**stored.packages, "torch": "0.1"},
     )
     with pytest.raises(UsageError) as raised:
         resume.adopt(read(tmp_path), another, tmp_path)
-    assert f"cpu Another there, {machine.cpu_name()} here; torch 0.1 there" in str(raised.value)
+    assert f"cpu was Another, is {machine.cpu_name()}; torch was 0.1" in str(raised.value)
 
 
 def test_limits_of_time_and_memory_may_change(tmp_path: Path, stored: RunFacts) -> None:
     again = read(tmp_path, deadline="7", memory_limit="1GiB")
-    found = resume.adopt(again, stored, tmp_path)
-    assert (found.deadline_s, found.memory_limit_bytes) == (7, 2**30)
+    adopted = resume.adopt(again, stored, tmp_path)
+    assert (adopted.deadline_s, adopted.memory_limit_bytes) == (7, 2**30)
 
 
 def test_an_axis_that_an_older_file_lacks_has_its_default(tmp_path: Path, stored: RunFacts) -> None:
     axes = {name: values for name, values in stored.axes.items() if name != "optimizer"}
-    found = resume.adopt(read(tmp_path), structs.replace(stored, axes=axes), tmp_path)
-    assert found.matrix.axes["optimizer"] == ("own",)
+    adopted = resume.adopt(read(tmp_path), structs.replace(stored, axes=axes), tmp_path)
+    assert adopted.matrix.axes["optimizer"] == ("own",)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_an_axis_that_an_older_file_lacks_has_its_default(tmp_path: Path, stored
         {"exclude": ({"nothing": 1},)},
     ],
 )
-def test_axes_that_make_no_case_are_told(
+def test_axes_that_make_no_case_are_refused(
     tmp_path: Path, stored: RunFacts, damage: dict[str, Any]
 ) -> None:
     with pytest.raises(UsageError, match=r"the axes in its run\.json cannot be used"):

@@ -1,4 +1,4 @@
-"""What torch tells of its compilations, from real ones."""
+"""The facts of real compilations."""
 
 import inspect
 
@@ -35,9 +35,9 @@ def compiled(model: nn.Module, sizes: list[int], dynamic: str = "auto") -> Compi
     call = compilation.compile_model(model, case)
     for size in sizes:
         call(torch.randn(size, 3)).sum().backward()
-    found = compilation.facts(case.compile)
-    assert found is not None
-    return found
+    facts = compilation.facts(case.compile)
+    assert facts is not None
+    return facts
 
 
 def test_an_eager_case_has_no_compilation() -> None:
@@ -47,19 +47,19 @@ def test_an_eager_case_has_no_compilation() -> None:
 
 
 def test_one_graph_without_breaks() -> None:
-    found = compiled(Whole(), [4, 4])
-    assert (found.graphs, found.graph_breaks, found.recompiles) == (1, 0, 0)
-    assert (found.breaks, found.recompiled) == ((), ())
-    assert (found.backend, found.mode) == ("aot_eager", None)
-    assert found.compile_s > 0
+    facts = compiled(Whole(), [4, 4])
+    assert (facts.graphs, facts.graph_breaks, facts.recompiles) == (1, 0, 0)
+    assert (facts.breaks, facts.recompiled) == ((), ())
+    assert (facts.backend, facts.mode) == ("aot_eager", None)
+    assert facts.compile_s > 0
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # raised by torch, of its own tensors
-def test_a_graph_break_is_told_with_its_reason_and_line() -> None:
-    found = compiled(Broken(), [4])
-    assert found.graphs == 2
-    assert found.graph_breaks == 1
-    (broken,) = found.breaks
+def test_a_graph_break_has_its_reason_and_line() -> None:
+    facts = compiled(Broken(), [4])
+    assert facts.graphs == 2
+    assert facts.graph_breaks == 1
+    (broken,) = facts.breaks
     assert "print" in broken.reason
     assert "\n" not in broken.reason
     line = inspect.getsourcelines(Broken.forward)[1] + 2
@@ -71,11 +71,9 @@ def test_a_graph_break_is_told_with_its_reason_and_line() -> None:
     ("dynamic", "sizes", "recompiles"),
     [("auto", [4, 6, 8], 1), ("off", [4, 6, 8], 2), ("on", [4, 6, 8], 0)],
 )
-def test_recompilations_are_told_with_their_reason(
-    dynamic: str, sizes: list[int], recompiles: int
-) -> None:
-    found = compiled(Whole(), sizes, dynamic)
-    assert found.recompiles == recompiles
-    for each in found.recompiled:
-        assert "size mismatch" in each.reason
-        assert "in forward" in str(each.where)
+def test_recompilations_have_their_reason(dynamic: str, sizes: list[int], recompiles: int) -> None:
+    facts = compiled(Whole(), sizes, dynamic)
+    assert facts.recompiles == recompiles
+    for recompilation in facts.recompiled:
+        assert "size mismatch" in recompilation.reason
+        assert "in forward" in str(recompilation.where)

@@ -17,49 +17,49 @@ from stepbench_reports.schema.phases import Phase
 def test_training_is_the_lesson_s_loop() -> None:
     torch.manual_seed(0)
     model = nn.Linear(3, 2)
-    twin = nn.Linear(3, 2)
-    twin.load_state_dict(model.state_dict())
+    copy = nn.Linear(3, 2)
+    copy.load_state_dict(model.state_dict())
     data = [(torch.randn(4, 3), torch.randint(2, (4,))) for _ in range(5)]
     loss = nn.CrossEntropyLoss()
     training = Training(
         model=model,
         loss=loss,
         updates={"optimizer": Update(torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))},
-        placement=DeviceTransfer(torch.device("cpu")),
+        transfer=DeviceTransfer(torch.device("cpu")),
         autocast=nullcontext,
     )
     train(training, iter(data), 5)
-    optimizer = torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9)
+    optimizer = torch.optim.SGD(copy.parameters(), lr=0.1, momentum=0.9)
     for inputs, labels in data:
         optimizer.zero_grad()
-        loss(twin(inputs), labels).backward()
+        loss(copy(inputs), labels).backward()
         optimizer.step()
-    assert all(map(torch.equal, model.parameters(), twin.parameters()))
+    assert all(map(torch.equal, model.parameters(), copy.parameters()))
 
 
 def test_gradients_that_accumulate_are_those_of_the_whole_batch() -> None:
     torch.manual_seed(0)
     model = nn.Linear(3, 2)
-    twin = nn.Linear(3, 2)
-    twin.load_state_dict(model.state_dict())
+    copy = nn.Linear(3, 2)
+    copy.load_state_dict(model.state_dict())
     inputs, labels = torch.randn(12, 3), torch.randint(2, (12,))
     training = Training(
         model=model,
         loss=nn.CrossEntropyLoss(),
         updates={"optimizer": Update(torch.optim.SGD(model.parameters(), lr=0.1))},
-        placement=DeviceTransfer(torch.device("cpu")),
+        transfer=DeviceTransfer(torch.device("cpu")),
         autocast=nullcontext,
     )
     parts = zip(torch.split(inputs, 4), torch.split(labels, 4), strict=True)
     train(replace(training, accumulate=3), parts, 1)
-    whole = replace(
+    whole_batch = replace(
         training,
-        model=twin,
-        updates={"optimizer": Update(torch.optim.SGD(twin.parameters(), lr=0.1))},
+        model=copy,
+        updates={"optimizer": Update(torch.optim.SGD(copy.parameters(), lr=0.1))},
     )
-    train(whole, iter([(inputs, labels)]), 1)
-    for mine, its in zip(model.parameters(), twin.parameters(), strict=True):
-        torch.testing.assert_close(mine, its)
+    train(whole_batch, iter([(inputs, labels)]), 1)
+    for accumulated, expected in zip(model.parameters(), copy.parameters(), strict=True):
+        torch.testing.assert_close(accumulated, expected)
 
 
 def test_evaluation_is_the_lesson_s_test_loop() -> None:
@@ -70,25 +70,25 @@ def test_evaluation_is_the_lesson_s_test_loop() -> None:
         model=model,
         loss=nn.CrossEntropyLoss(),
         updates={"optimizer": Update(torch.optim.SGD(model.parameters(), lr=0.1))},
-        placement=DeviceTransfer(torch.device("cpu")),
+        transfer=DeviceTransfer(torch.device("cpu")),
         autocast=nullcontext,
         metric=lambda scores, right: (scores.argmax(1) == right).sum(),
     )
     laps: list[Phase] = []
     before = [parameter.clone() for parameter in model.parameters()]
-    found = evaluate(training, iter(data), 5, laps.append)
+    metric_sum = evaluate(training, iter(data), 5, laps.append)
     correct = 0
     with torch.no_grad():
         for inputs, labels in data:
             correct += int((torch.max(model(inputs), 1).indices == labels).sum())
-    assert found == correct
-    assert not found.requires_grad
+    assert metric_sum == correct
+    assert not metric_sum.requires_grad
     assert laps == [Phase.DATALOAD, Phase.FORWARD] * 5
     assert all(map(torch.equal, before, model.parameters()))
 
 
 class Keywords(nn.Module):
-    """Takes its inputs by name and gives its loss, as language models of libraries do."""
+    """Takes its inputs by name and gives its loss, as language models in libraries do."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,21 +111,21 @@ class TwoInputs(nn.Module):
 def test_a_model_may_take_a_mapping_and_give_its_loss(loop: Any) -> None:
     model = Keywords()
     batch = {"values": torch.ones(3, 2), "labels": torch.zeros(3, 1)}
-    training = split_training(model, lambda given: (given, None), lambda output, _: output["loss"])
+    training = split_training(model, lambda batch: (batch, None), lambda output, _: output["loss"])
     assert loop(training, iter([batch] * 4), 4) > 0
 
 
 def test_a_tuple_of_inputs_are_positional_arguments() -> None:
     model = TwoInputs()
     batch = (torch.ones(3, 2), torch.ones(3, 2), torch.zeros(3, 1))
-    training = split_training(model, lambda given: ((given[0], given[1]), given[2]), nn.MSELoss())
+    training = split_training(model, lambda batch: ((batch[0], batch[1]), batch[2]), nn.MSELoss())
     assert train(training, iter([batch] * 2), 2) > 0
 
 
 @pytest.mark.parametrize("batch", [{"a": 1, "b": 2}, torch.ones(2, 3), (1, 2, 3)])
-def test_a_batch_that_is_no_pair_says_what_to_do(batch: Any) -> None:
+def test_a_batch_that_is_not_a_pair_is_refused(batch: Any) -> None:
     training = split_training(nn.Linear(2, 1), split_pair, nn.MSELoss())
-    with pytest.raises(UsageError, match="give split="):
+    with pytest.raises(UsageError, match="pass split="):
         train(training, iter([batch]), 1)
 
 
@@ -134,7 +134,7 @@ def split_training(model: nn.Module, split: Any, loss: Any) -> Training:
         model=model,
         loss=loss,
         updates={"optimizer": Update(torch.optim.SGD(model.parameters(), lr=0.01))},
-        placement=DeviceTransfer(torch.device("cpu")),
+        transfer=DeviceTransfer(torch.device("cpu")),
         autocast=nullcontext,
         split=split,
     )

@@ -24,49 +24,51 @@ def user_modules_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None
             del sys.modules[name]
 
 
-def fly(tmp_path: Path, **values: object) -> dict[str, str]:
+def check(tmp_path: Path, **values: object) -> dict[str, str]:
     case = Case(**{"workload": "convnet", **values})  # type: ignore[arg-type]
     request = Request(case=case, sampling=SamplingOptions(), compile_cache=tmp_path)
     return preflight(lambda _: None, (request,))
 
 
-def test_a_good_workload_passes_and_the_devices_are_told(tmp_path: Path, tiny: Tiny) -> None:
-    assert "cpu" in fly(tmp_path, workload=f"{tiny()}:make")
+def test_a_good_workload_passes_and_the_devices_are_returned(tmp_path: Path, tiny: Tiny) -> None:
+    assert "cpu" in check(tmp_path, workload=f"{tiny()}:make")
 
 
 def test_the_shipped_workloads_pass(tmp_path: Path) -> None:
-    assert fly(tmp_path, workload="convnet")
-    assert fly(tmp_path, workload="resnet18")
+    assert check(tmp_path, workload="convnet")
+    assert check(tmp_path, workload="resnet18")
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
         ({"workload": "convnt"}, "--workload convnt: there is no such workload; did you mean"),
         ({"workload": "resnet81"}, "resnet18"),
         ({"workload": "no.such:make"}, "there is no module 'no.such'"),
         (
             {"batch_size": 20_000},
-            "--batch-size 20000: the data set of --workload convnet has 10000",
+            "--batch-size 20000: the dataset of --workload convnet has 10000",
         ),
-        ({"device": "xpu"}, "--device xpu: this machine has no such device; there is cpu"),
+        ({"device": "xpu"}, "--device xpu: this machine has no such device; choose from cpu"),
     ],
 )
-def test_what_is_not_there_is_told(tmp_path: Path, values: dict[str, object], told: str) -> None:
+def test_what_does_not_exist_is_named(
+    tmp_path: Path, values: dict[str, object], message: str
+) -> None:
     with pytest.raises(UsageError) as raised:
-        fly(tmp_path, **values)
-    assert told in str(raised.value)
+        check(tmp_path, **values)
+    assert message in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    ("name", "more", "told"),
+    ("name", "more", "message"),
     [
         ("mak", "", "has no function 'mak'; did you mean make?"),
         ("make", "def make(): raise ValueError('no weights')", "raised ValueError: no weights"),
-        ("make", "def make(): return 3", "it returned int; return a stepbench.Workload"),
+        ("make", "def make(): return 3", ": returned int; return a stepbench.Workload"),
         ("make", "import absent_package", "No module named 'absent_package'"),
         ("make", "def (", "could not be imported"),
-        ("make", "Data.__len__ = lambda self: 0", "its data set, a Data, has no items"),
+        ("make", "Data.__len__ = lambda self: 0", "the dataset (Data) has no items"),
         ("make", "del Data.__len__", "has no length"),
         (
             "make",
@@ -80,14 +82,14 @@ def test_what_is_not_there_is_told(tmp_path: Path, values: dict[str, object], to
         ),
     ],
 )
-def test_a_user_s_mistake_is_told(
-    tmp_path: Path, tiny: Tiny, name: str, more: str, told: str
+def test_a_user_s_mistake_is_named(
+    tmp_path: Path, tiny: Tiny, name: str, more: str, message: str
 ) -> None:
     with pytest.raises(UsageError) as raised:
-        fly(tmp_path, workload=f"{tiny('tiny_mistake.py', more)}:{name}")
-    assert told in str(raised.value)
+        check(tmp_path, workload=f"{tiny('tiny_mistake.py', more)}:{name}")
+    assert message in str(raised.value)
 
 
-def test_a_file_called_as_a_loaded_module_is_refused(tmp_path: Path, tiny: Tiny) -> None:
+def test_a_file_with_the_name_of_a_loaded_module_is_refused(tmp_path: Path, tiny: Tiny) -> None:
     with pytest.raises(UsageError, match="rename the file"):
-        fly(tmp_path, workload=f"{tiny('json.py')}:make")
+        check(tmp_path, workload=f"{tiny('json.py')}:make")

@@ -1,4 +1,4 @@
-"""Settings are applied in a process of its own, since torch keeps some of them for its lifetime."""
+"""Settings are applied in a separate process, since torch keeps some of them for its lifetime."""
 
 import json
 import subprocess
@@ -15,25 +15,25 @@ APPLY = """
 import json, msgspec, sys
 from stepbench.training import settings
 from stepbench_reports.schema.run import Settings
-asked = Settings(**json.loads(sys.argv[1]))
-settings.apply(asked)
+requested = Settings(**json.loads(sys.argv[1]))
+settings.apply(requested)
 import numpy, random, torch
 drawn = [torch.rand(1).item(), numpy.random.rand(), random.random()]
-print(json.dumps([msgspec.to_builtins(settings.record(asked, sync_phases=True)), drawn]))
+print(json.dumps([msgspec.to_builtins(settings.record(requested, sync_phases=True)), drawn]))
 """
 
 
-def applied(asked: Settings) -> tuple[AppliedSettings, list[float]]:
-    done = subprocess.run(
-        [sys.executable, "-c", APPLY, json.dumps(asdict(asked))],
+def applied(settings: Settings) -> tuple[AppliedSettings, list[float]]:
+    process = subprocess.run(
+        [sys.executable, "-c", APPLY, json.dumps(asdict(settings))],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    found, drawn = json.loads(done.stdout)
-    return msgspec.convert(found, AppliedSettings), drawn
+    recorded, drawn = json.loads(process.stdout)
+    return msgspec.convert(recorded, AppliedSettings), drawn
 
 
 def test_what_is_set_is_in_force_and_recorded() -> None:
-    found, _ = applied(
+    settings, _ = applied(
         Settings(
             threads=1,
             interop_threads=3,
@@ -43,7 +43,7 @@ def test_what_is_set_is_in_force_and_recorded() -> None:
             allocator="max_split_size_mb:64",
         )
     )
-    assert found == AppliedSettings(
+    assert settings == AppliedSettings(
         threads=1,
         interop_threads=3,
         seed=5,
@@ -61,14 +61,14 @@ def test_every_generator_follows_the_seed() -> None:
     assert all(one != two for one, two in zip(first, other, strict=True))
 
 
-def test_what_is_not_set_is_torch_s_own_choice() -> None:
+def test_what_is_not_set_is_torch_s_default() -> None:
     import torch
 
-    found, _ = applied(Settings())
-    assert found.threads == torch.get_num_threads()
-    assert found.allocator is None
+    settings, _ = applied(Settings())
+    assert settings.threads == torch.get_num_threads()
+    assert settings.allocator is None
 
 
 @pytest.mark.parametrize("name", ["threads", "interop_threads", "allocator"])
-def test_nothing_is_set_unless_it_is_asked_for(name: str) -> None:
+def test_nothing_is_set_unless_it_is_requested(name: str) -> None:
     assert getattr(Settings(), name) is None

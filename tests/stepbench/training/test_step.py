@@ -24,7 +24,7 @@ def training(model: nn.Module, **changes: Any) -> Training:
         "model": model,
         "loss": nn.MSELoss(),
         "updates": {"optimizer": Update(SGD(model.parameters(), lr=0.1))},
-        "placement": DeviceTransfer(torch.device("cpu")),
+        "transfer": DeviceTransfer(torch.device("cpu")),
         "autocast": nullcontext,
         **changes,
     }
@@ -53,7 +53,7 @@ def weights(model: nn.Module) -> list[Tensor]:
 
 @pytest.mark.parametrize("scaled", [False, True])
 def test_the_usual_step_written_out_trains_as_the_usual_one(scaled: bool) -> None:
-    found = []
+    results = []
     for step in (None, usual):
         torch.manual_seed(0)
         model = nn.Linear(3, 2)
@@ -66,12 +66,12 @@ def test_the_usual_step_written_out_trains_as_the_usual_one(scaled: bool) -> Non
 
         ready = training(model, step=step, scaler=scaler)
         loss = train(ready, batches(), 3, laps.append, end_step)
-        found.append((float(loss), [w.tolist() for w in weights(model)], len(ended)))
+        results.append((float(loss), [w.tolist() for w in weights(model)], len(ended)))
         order = [Phase.DATALOAD, Phase.FORWARD, Phase.BACKWARD, Phase.OPTIMIZER]
-        # What comes after the last update of a step of one's own is the optimizer's too.
+        # Work after the last update of a custom step counts in the optimizer's phase, too.
         assert laps == [*order, *([Phase.OPTIMIZER] if step else [])] * 3
-    assert found[0] == found[1]
-    assert found[0][2] == 3
+    assert results[0] == results[1]
+    assert results[0][2] == 3
 
 
 def test_each_of_several_optimizers_steps_when_it_is_named() -> None:
@@ -98,7 +98,7 @@ def test_each_of_several_optimizers_steps_when_it_is_named() -> None:
 
 
 @pytest.mark.parametrize("name", [None, "thrid"])
-def test_an_optimizer_that_is_not_named_aright_is_told(name: str | None) -> None:
+def test_a_missing_or_wrong_optimizer_name_is_refused(name: str | None) -> None:
     model = nn.Linear(3, 2)
     updates = {word: Update(SGD(model.parameters(), lr=0.1)) for word in ("first", "second")}
 
@@ -106,7 +106,7 @@ def test_an_optimizer_that_is_not_named_aright_is_told(name: str | None) -> None
         at.update(name)
         return torch.zeros(())
 
-    with pytest.raises(UsageError, match="must name one of its optimizers: 'first', 'second'"):
+    with pytest.raises(UsageError, match="must name one of the optimizers: 'first', 'second'"):
         train(training(model, step=step, updates=updates), batches(), 1)
 
 
@@ -120,8 +120,8 @@ def test_gradients_are_clipped_without_precisions_scale(scaled: bool) -> None:
 
     before = weights(model)
     loss = nn.MSELoss()(model(next(batches())[0]), next(batches())[1])
-    wanted = torch.autograd.grad(loss, list(model.parameters()))
-    norm = float(torch.cat([gradient.flatten() for gradient in wanted]).norm())
+    gradients = torch.autograd.grad(loss, list(model.parameters()))
+    norm = float(torch.cat([gradient.flatten() for gradient in gradients]).norm())
     update = Update(SGD(model.parameters(), lr=1.0), clip)
     scaler = GradScaler("cpu", init_scale=1024.0) if scaled else None
     train(training(model, updates={"optimizer": update}, scaler=scaler), batches(), 1)
@@ -156,7 +156,7 @@ def by_hand(at: Step) -> Tensor:
 
 
 @pytest.mark.parametrize("step", [twice, by_hand])
-def test_half_precision_bears_any_number_of_updates(step: Any) -> None:
+def test_half_precision_allows_any_number_of_updates(step: Any) -> None:
     model = nn.Linear(3, 2)
     optimizer = SGD(model.parameters(), lr=0.1)
     update = Update(optimizer, lambda parameters: clip_grad_norm_(parameters, 1.0))
@@ -165,12 +165,12 @@ def test_half_precision_bears_any_number_of_updates(step: Any) -> None:
     assert train(ready, batches(), 2).isfinite()
 
 
-def test_a_step_that_gives_no_loss_is_told() -> None:
+def test_a_step_without_a_loss_is_refused() -> None:
     def step(at: Step) -> Any:
         usual(at)
 
     model = nn.Linear(3, 2)
-    with pytest.raises(UsageError, match="it returned NoneType; return a loss"):
+    with pytest.raises(UsageError, match="the step returned NoneType; return the loss"):
         train(training(model, step=step), batches(), 1)
 
 

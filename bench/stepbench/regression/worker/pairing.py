@@ -12,54 +12,60 @@ from typing import TYPE_CHECKING, Any
 
 from stepbench.devices.kinds import kind_of
 from stepbench.interference.watch import MachineWatch
-from stepbench.process.child import die_with
+from stepbench.process.child import die_with_parent
 from stepbench.regression.pair import PairRequest, SideError, SideRequest, TakenPair
-from stepbench.regression.turns import first_and_second, take_turns
-from stepbench.regression.worker.side import live
+from stepbench.regression.turns import fork_order, take_turns
+from stepbench.regression.worker.side import run_side
 from stepbench_reports.schema.check import SideFailure, SideName
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-LEAVE_S = 5.0
+EXIT_S = 5.0
 """The time that a side has to exit before it is killed, seconds."""
 
 
-def take(report: Callable[[str], None], asked: PairRequest) -> TakenPair | SideFailure:
+def take(report: Callable[[str], None], request: PairRequest) -> TakenPair | SideFailure:
     """Takes a pair; returns the pair, or the side that failed.
 
     Args:
         report: Called with a few words on the current activity.
-        asked: The pair to take.
+        request: The pair to take.
     """
     context = get_context("fork")
-    ends: dict[SideName, Connection[Any, Any]] = {}
+    connections: dict[SideName, Connection[Any, Any]] = {}
     processes = []
-    for name in first_and_second(asked):
-        ends[name], far = context.Pipe()
-        inherited = tuple(ends.values())
-        process = context.Process(target=_live, args=(far, asked.sides[name], inherited))
+    for name in fork_order(request):
+        connections[name], child_connection = context.Pipe()
+        inherited = tuple(connections.values())
+        process = context.Process(
+            target=_run_child, args=(child_connection, request.sides[name], inherited)
+        )
         process.start()
-        far.close()
+        child_connection.close()
         processes.append(process)
-    device = asked.sides["head"].request.case.device
+    device = request.sides["head"].request.case.device
     try:
-        return take_turns(report, asked, ends, lambda: MachineWatch(kind_of(device).gauge(device)))
+        return take_turns(
+            report, request, connections, lambda: MachineWatch(kind_of(device).gauge(device))
+        )
     except SideError as error:
         return error.failed
     finally:
-        for end in ends.values():
-            end.close()
+        for connection in connections.values():
+            connection.close()
         for process in processes:
-            process.join(LEAVE_S)
+            process.join(EXIT_S)
             process.kill()
 
 
-def _live(
-    far: "Connection[Any, Any]", asked: SideRequest, inherited: "Sequence[Connection[Any, Any]]"
+def _run_child(
+    child_connection: "Connection[Any, Any]",
+    side_request: SideRequest,
+    inherited: "Sequence[Connection[Any, Any]]",
 ) -> None:
-    """Runs a side in a child process, which ends when the parent ends, even by being killed."""
-    die_with(os.getppid())
-    for end in inherited:  # an open copy would hide that the parent has closed it
-        end.close()
-    live(far, asked)
+    """Runs a side in a child process, which ends when the parent ends or is killed."""
+    die_with_parent(os.getppid())
+    for connection in inherited:  # an open copy would hide that the parent has closed its own
+        connection.close()
+    run_side(child_connection, side_request)

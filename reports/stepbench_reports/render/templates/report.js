@@ -1,10 +1,10 @@
 "use strict";
 // Tables sort by a click on a head; the table of cases shows the rows that have all words.
 (() => {
-  const figure = (cell) => {
+  const number = (cell) => {
     const text = cell.textContent.trim();
-    const found = text.replaceAll(/,(?=\d{3})/g, "").match(/-?\d+(\.\d+)?(e[+-]?\d+)?/);
-    return found ? Number(found[0]) : text === "" || text === "–" ? -Infinity : NaN;
+    const match = text.replaceAll(/,(?=\d{3})/g, "").match(/-?\d+(\.\d+)?(e[+-]?\d+)?/);
+    return match ? Number(match[0]) : text === "" || text === "–" ? -Infinity : NaN;
   };
   for (const table of document.querySelectorAll("table.sortable")) {
     const heads = [...table.tHead.rows[0].cells];
@@ -14,17 +14,17 @@
       button.append(...head.childNodes);
       head.append(button);
       button.addEventListener("click", () => {
-        const rising = head.getAttribute("aria-sort") !== "ascending";
+        const ascending = head.getAttribute("aria-sort") !== "ascending";
         const rows = [...table.tBodies[0].rows];
-        const keys = new Map(rows.map((row) => [row, figure(row.cells[column])]));
+        const keys = new Map(rows.map((row) => [row, number(row.cells[column])]));
         const numeric = [...keys.values()].some(Number.isFinite);
         for (const [row, key] of keys) if (Number.isNaN(key)) keys.set(row, -Infinity);
         rows.sort((a, b) => numeric
-          ? keys.get(a) - keys.get(b) || 0 // two without a figure
+          ? keys.get(a) - keys.get(b) || 0 // two rows without a number
           : a.cells[column].textContent.localeCompare(b.cells[column].textContent));
-        table.tBodies[0].append(...(rising ? rows : rows.reverse()));
+        table.tBodies[0].append(...(ascending ? rows : rows.reverse()));
         for (const other of heads) other.removeAttribute("aria-sort");
-        head.setAttribute("aria-sort", rising ? "ascending" : "descending");
+        head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
       });
     });
   }
@@ -46,6 +46,6 @@
     show();
   }
   addEventListener("beforeprint", () => {
-    for (const each of document.querySelectorAll("details")) each.open = true;
+    for (const details of document.querySelectorAll("details")) details.open = true;
   });
 })();

@@ -11,9 +11,9 @@ from stepbench.config.requests import Request
 from stepbench.process.job import Job, Outcome
 from stepbench.process.server import Server, ServerGoneError
 from stepbench.process.start import start_server
-from stepbench.regression.environments import other, pair_apart
+from stepbench.regression.environments import opened, pair_across_environments
 from stepbench.regression.pair import PairRequest, SideRequest, TakenPair, pair_line
-from stepbench.regression.servers import taken
+from stepbench.regression.servers import pair_result
 from stepbench.regression.tree import Tree
 from stepbench_reports.schema.check import SIDES, PairLine, SideFailure, SideName, TurnOptions
 from stepbench_reports.schema.files import decode, encode
@@ -28,43 +28,43 @@ KILLED = "import os, signal\n\n\ndef pause():\n    os.kill(os.getpid(), signal.S
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> dict[SideName, Path]:
+def checkouts(tmp_path: Path) -> dict[SideName, Path]:
     return {side: repositories.make(tmp_path / side) for side in SIDES}
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    found = start_server(
+    pair_server = start_server(
         ("stepbench.regression.worker.pairing",), sys.path, tmp_path_factory.mktemp("somewhere")
     )
-    yield found
-    found.close()
+    yield pair_server
+    pair_server.close()
 
 
-def request(places: dict[SideName, Path], tmp_path: Path, case: Case = CASE) -> PairRequest:
+def request(checkouts: dict[SideName, Path], tmp_path: Path, case: Case = CASE) -> PairRequest:
     sides = {
         side: SideRequest(
-            Tree(side, places["head"], place, Path()),
+            Tree(side, checkouts["head"], checkout, Path()),
             Request(case, SamplingOptions(), tmp_path / "cache" / side),
         )
-        for side, place in places.items()
+        for side, checkout in checkouts.items()
     }
     return PairRequest(sides, 1, QUICK)
 
 
-def take(server: Server, asked: PairRequest, deadline_s: float = 120) -> Outcome:
-    job = Job("stepbench.regression.worker.pairing:take", (asked,))
+def take(server: Server, request: PairRequest, deadline_s: float = 120) -> Outcome:
+    job = Job("stepbench.regression.worker.pairing:take", (request,))
     return server.run(job, deadline_s=deadline_s, on_progress=lambda _: None)
 
 
 def test_each_side_runs_its_own_files(
-    server: Server, places: dict[SideName, Path], tmp_path: Path
+    server: Server, checkouts: dict[SideName, Path], tmp_path: Path
 ) -> None:
     ran = {side: tmp_path / f"{side} ran" for side in SIDES}
     for side, pace in zip(SIDES, (repositories.FAST, repositories.SLOW), strict=True):
-        says = f"from pathlib import Path\n\nPath({str(ran[side])!r}).touch()\n"
-        (places[side] / "pace.py").write_text(says + pace)
-    pair = take(server, request(places, tmp_path)).result
+        mark = f"from pathlib import Path\n\nPath({str(ran[side])!r}).touch()\n"
+        (checkouts[side] / "pace.py").write_text(mark + pace)
+    pair = take(server, request(checkouts, tmp_path)).result
     assert all(file.exists() for file in ran.values())
     assert isinstance(pair, TakenPair)
     for ended in pair.sides.values():
@@ -78,12 +78,12 @@ def test_each_side_runs_its_own_files(
 
 
 def test_what_a_pair_says_fits_into_a_line(
-    server: Server, places: dict[SideName, Path], tmp_path: Path
+    server: Server, checkouts: dict[SideName, Path], tmp_path: Path
 ) -> None:
     from stepbench_reports.regression import records
 
-    found = take(server, request(places, tmp_path)).result
-    line = pair_line(found, case=CASE.id, number=1, stage="screen")
+    result = take(server, request(checkouts, tmp_path)).result
+    line = pair_line(result, case=CASE.id, number=1, stage="screen")
     assert isinstance(line, PairLine)
     assert decode("pairs.jsonl", encode(line), PairLine) == line
     pair = records.pair(line)
@@ -92,47 +92,51 @@ def test_what_a_pair_says_fits_into_a_line(
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [(BROKEN, "broken on purpose"), (KILLED, "ended before it was done")],
     ids=["raises", "killed"],
 )
 @pytest.mark.parametrize("side", SIDES)
 def test_a_side_that_fails_is_named_and_nothing_is_left(
     server: Server,
-    places: dict[SideName, Path],
+    checkouts: dict[SideName, Path],
     tmp_path: Path,
     side: SideName,
     content: str,
-    said: str,
+    message: str,
 ) -> None:
-    (places[side] / "pace.py").write_text(content)
+    (checkouts[side] / "pace.py").write_text(content)
     before = len(psutil.Process().children(recursive=True))
-    found = take(server, request(places, tmp_path)).result
-    assert isinstance(found, SideFailure)
-    assert found.side == side
-    assert said in found.reason
+    result = take(server, request(checkouts, tmp_path)).result
+    assert isinstance(result, SideFailure)
+    assert result.side == side
+    assert message in result.reason
     assert len(psutil.Process().children(recursive=True)) == before
 
 
 def test_a_pair_that_takes_too_long_is_ended_with_both_sides(
-    server: Server, places: dict[SideName, Path], tmp_path: Path
+    server: Server, checkouts: dict[SideName, Path], tmp_path: Path
 ) -> None:
-    (places["head"] / "pace.py").write_text("import time\n\n\ndef pause():\n    time.sleep(600)\n")
+    (checkouts["head"] / "pace.py").write_text(
+        "import time\n\n\ndef pause():\n    time.sleep(600)\n"
+    )
     before = len(psutil.Process().children(recursive=True))
-    outcome = take(server, request(places, tmp_path), deadline_s=3)
+    outcome = take(server, request(checkouts, tmp_path), deadline_s=3)
     assert outcome.status is Status.TIMEOUT
-    found = taken(outcome)
-    assert isinstance(found, SideFailure)
-    assert found.side == "base"  # so that it is no regression
+    result = pair_result(outcome)
+    assert isinstance(result, SideFailure)
+    assert result.side == "base"  # so that it is no regression
     assert len(psutil.Process().children(recursive=True)) == before
 
 
 def test_the_sides_end_with_the_server_that_is_killed(
-    places: dict[SideName, Path], tmp_path: Path
+    checkouts: dict[SideName, Path], tmp_path: Path
 ) -> None:
-    (places["head"] / "pace.py").write_text("import time\n\n\ndef pause():\n    time.sleep(600)\n")
-    doomed = start_server(("stepbench.regression.worker.pairing",), sys.path, tmp_path)
-    doomed.wait_until_ready()
+    (checkouts["head"] / "pace.py").write_text(
+        "import time\n\n\ndef pause():\n    time.sleep(600)\n"
+    )
+    server = start_server(("stepbench.regression.worker.pairing",), sys.path, tmp_path)
+    server.wait_until_ready()
     (killed,) = [
         child for child in psutil.Process().children()
         if "stepbench.process.fork_loop" in " ".join(child.cmdline())
@@ -145,10 +149,10 @@ def test_the_sides_end_with_the_server_that_is_killed(
             family.extend(killed.children(recursive=True))
             killed.kill()
 
-    job = Job("stepbench.regression.worker.pairing:take", (request(places, tmp_path),))
+    job = Job("stepbench.regression.worker.pairing:take", (request(checkouts, tmp_path),))
     with pytest.raises(ServerGoneError):
-        doomed.run(job, deadline_s=600, on_progress=on_progress)
-    doomed.close()
+        server.run(job, deadline_s=600, on_progress=on_progress)
+    server.close()
     assert len(family) >= 3  # the one that takes the pair, and both sides
     _, alive = psutil.wait_procs(family, timeout=120)
     assert not alive
@@ -157,33 +161,37 @@ def test_the_sides_end_with_the_server_that_is_killed(
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another environment with the same packages."""
-    place = tmp_path_factory.mktemp("environment")
+    directory = tmp_path_factory.mktemp("environment")
     real = Path(sys.prefix)
-    (place / "bin").mkdir()
-    (place / "bin" / "python").symlink_to(sys.executable)
+    (directory / "bin").mkdir()
+    (directory / "bin" / "python").symlink_to(sys.executable)
     for name in ("lib", "pyvenv.cfg"):
         if (real / name).exists():
-            (place / name).symlink_to(real / name)
-    return place / "bin" / "python"
+            (directory / name).symlink_to(real / name)
+    return directory / "bin" / "python"
 
 
 def test_the_sides_may_have_an_environment_each(
-    places: dict[SideName, Path], tmp_path: Path, python: Path
+    checkouts: dict[SideName, Path], tmp_path: Path, python: Path
 ) -> None:
     import torch
 
-    (places["base"] / "pace.py").write_text(repositories.SLOW)
+    (checkouts["base"] / "pace.py").write_text(repositories.SLOW)
     preload = ("stepbench.regression.worker.side",)
-    with other(python) as environment:
+    with opened(python) as environment:
         assert environment.facts["torch"] == torch.__version__
         servers: dict[SideName, Server] = {
             "base": environment.server(preload),
             "head": start_server(preload, sys.path, tmp_path),
         }
         try:
-            pair = pair_apart(request(places, tmp_path), servers, 120, lambda _: None)
-            (places["base"] / "pace.py").write_text(KILLED)
-            failed = pair_apart(request(places, tmp_path), servers, 120, lambda _: None)
+            pair = pair_across_environments(
+                request(checkouts, tmp_path), servers, 120, lambda _: None
+            )
+            (checkouts["base"] / "pace.py").write_text(KILLED)
+            failed = pair_across_environments(
+                request(checkouts, tmp_path), servers, 120, lambda _: None
+            )
         finally:
             for server in servers.values():
                 server.close()
@@ -201,7 +209,7 @@ def test_an_environment_without_torch_is_refused() -> None:
     if not bare.exists():
         pytest.skip(f"this Python has no interpreter of its own at {bare}")
     with (
-        pytest.raises(UsageError, match=r"--base-python .* cannot run stepbench there: .*torch"),
-        other(bare),
+        pytest.raises(UsageError, match=r"--base-python .* cannot run stepbench .*torch"),
+        opened(bare),
     ):
         pass

@@ -22,14 +22,14 @@ def next_batch(
     training: Training, batches: Iterator[Any], lap: Callable[[Phase], None]
 ) -> tuple[Any, Any]:
     """Returns inputs and target of the next batch, on the device."""
-    placement = training.placement
+    transfer = training.transfer
     batch = next(batches)
     lap(Phase.DATALOAD)
-    if placement.transfers:
-        batch = to_device(batch, placement)
+    if transfer.is_needed:
+        batch = to_device(batch, transfer)
         lap(Phase.TRANSFER)
-    elif placement.channels_last:  # on the CPU, a part of the forward pass
-        batch = to_device(batch, placement)
+    elif transfer.channels_last:  # on the CPU, a part of the forward pass
+        batch = to_device(batch, transfer)
     return training.split(batch)
 
 

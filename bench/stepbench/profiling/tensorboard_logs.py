@@ -22,20 +22,21 @@ from torch.utils.tensorboard.summary import hparams
 from torchvision.utils import make_grid
 
 from stepbench.config.requests import Figures
-from stepbench.profiling.apart import LeftOut, apart
-from stepbench.profiling.learning import Shown
-from stepbench.training.batch import each_tensor
+from stepbench.profiling.learning_curve import SampleOutputs
+from stepbench.profiling.optional_part import PartMissing, optional_part
+from stepbench.training.batch import map_tensors
 from stepbench.training.build import Built
 from stepbench_reports.schema.profile import Curves
 
-MOST_POINTS = 500
+MAX_POINTS = 500
 """The most points written for a curve; TensorBoard keeps 1,000 of each curve."""
 IMAGES = 16
 """The number of images shown of a batch."""
 SPRITE_PIXELS = 32
-"""The side of a picture in the projector, pixels; the sprite of all may have a side of 8,192."""
+"""The side of an image in the projector, pixels; the sprite of all may have a side of 8,192."""
 GRAPH_SAMPLES = 2
 """The number of samples for tracing the graph, which is the same for any number."""
+NO_TEST_DATA = "the workload has no test data"
 
 
 @dataclass(frozen=True)
@@ -46,24 +47,24 @@ class Content:
         built: The case, trained for its curves.
         batch: A batch of its training data, as its loader gives it.
         curves: The training curves; `None` if the case does not train, or if training failed.
-        shown: The model's outputs for test data; `None` if there are no test data, or
-            if the model failed on them.
+        samples: The model's outputs for test data; `None` if there are no test data, or if the
+            model failed on them.
         figures: The measurements of the case.
     """
 
     built: Built
     batch: Any
     curves: Curves | None
-    shown: Shown | None
+    samples: SampleOutputs | None
     figures: Figures
 
 
-def write(content: Content, place: Path) -> dict[str, str]:
+def write(content: Content, directory: Path) -> dict[str, str]:
     """Writes the event files of all tabs.
 
     Args:
         content: The content to show.
-        place: The directory to write to.
+        directory: The directory to write to.
 
     Returns:
         The reasons for the tabs that were left out, by tab.
@@ -77,37 +78,37 @@ def write(content: Content, place: Path) -> dict[str, str]:
         "pr_curves": _pr_curves,
     }
     left_out: dict[str, str] = {}
-    with contextlib.closing(SummaryWriter(str(place))) as writer, _quiet():
-        for name, show in tabs.items():
-            with apart(name, left_out):
-                show(writer, content)
+    with contextlib.closing(SummaryWriter(str(directory))) as writer, _no_warnings():
+        for name, write_tab in tabs.items():
+            with optional_part(name, left_out):
+                write_tab(writer, content)
     return left_out
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _no_warnings() -> Iterator[None]:
     """Suppresses warnings: those of tracing are of no use in the log."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-def thinned(values: Sequence[float]) -> Iterator[tuple[int, float]]:
-    """Yields pairs of index and value, evenly spaced and `MOST_POINTS` at most."""
-    stride = max(1, math.ceil(len(values) / MOST_POINTS))
+def subsample(values: Sequence[float]) -> Iterator[tuple[int, float]]:
+    """Yields pairs of index and value, evenly spaced and `MAX_POINTS` at most."""
+    stride = max(1, math.ceil(len(values) / MAX_POINTS))
     return ((number, values[number]) for number in range(0, len(values), stride))
 
 
 def _scalars(writer: SummaryWriter, content: Content) -> None:
     figures, curves = content.figures, content.curves
     for phase, laps in figures.laps_s.items():
-        for step, lap_s in thinned(laps):
+        for step, lap_s in subsample(laps):
             writer.add_scalar(f"laps_ms/{phase}", lap_s * 1e3, step)
     for block, rate in enumerate(figures.samples_per_s):
         writer.add_scalar("samples_per_s/block", rate, block)
     if curves is None:
         return
-    for step, loss in thinned(curves.loss):
+    for step, loss in subsample(curves.loss):
         writer.add_scalar("training/loss", loss, step)
     for step, accuracy in curves.accuracy:
         writer.add_scalar("training/test_accuracy", accuracy, step)
@@ -133,19 +134,19 @@ def _hparams(writer: SummaryWriter, content: Content) -> None:
 
 
 def _images(writer: SummaryWriter, content: Content) -> None:
-    images = _pictures(_inputs(content))
+    images = _as_images(_inputs(content))
     if images is None:
-        raise LeftOut("its batches hold no images (N, 1 or 3, H, W)")
+        raise PartMissing("the inputs are not images of shape (N, 1 or 3, H, W)")
     writer.add_image("batch", make_grid(images[:IMAGES], nrow=math.isqrt(IMAGES)), 0)
 
 
 def _graph(writer: SummaryWriter, content: Content) -> None:
     """Writes the graph of the uncompiled model, traced in a copy because tracing runs the model."""
-    given = _inputs(content)
-    if isinstance(given, Mapping):
-        raise LeftOut("its inputs go by name, which tracing cannot do")
+    inputs = _inputs(content)
+    if isinstance(inputs, Mapping):
+        raise PartMissing("the model takes keyword arguments; tracing needs positional ones")
     model = copy.deepcopy(content.built.model).to("cpu")
-    inputs = each_tensor(given, lambda tensor: tensor[:GRAPH_SAMPLES].cpu())
+    inputs = map_tensors(inputs, lambda tensor: tensor[:GRAPH_SAMPLES].cpu())
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # the fast path cannot be traced
     try:
@@ -155,30 +156,32 @@ def _graph(writer: SummaryWriter, content: Content) -> None:
 
 
 def _projector(writer: SummaryWriter, content: Content) -> None:
-    shown = content.shown
-    if shown is None or shown.features is None:
-        raise LeftOut("it has no test data" if shown is None else "its outputs are no vectors")
-    pictures = _pictures(shown.inputs)
-    sprites = None if pictures is None else functional.interpolate(pictures, (SPRITE_PIXELS,) * 2)
-    labels = _class_names(content.built, shown.targets)
-    writer.add_embedding(shown.features, labels, sprites, 0, "test_samples")
+    samples = content.samples
+    if samples is None:
+        raise PartMissing(NO_TEST_DATA)
+    if samples.features is None:
+        raise PartMissing("the outputs are not one vector for each sample")
+    images = _as_images(samples.inputs)
+    sprites = None if images is None else functional.interpolate(images, (SPRITE_PIXELS,) * 2)
+    labels = _class_names(content.built, samples.targets)
+    writer.add_embedding(samples.features, labels, sprites, 0, "test_samples")
 
 
 def _pr_curves(writer: SummaryWriter, content: Content) -> None:
-    shown = content.shown
-    if shown is None:
-        raise LeftOut("it has no test data")
-    scores, targets = shown.scores, shown.targets
-    classes = (
+    samples = content.samples
+    if samples is None:
+        raise PartMissing(NO_TEST_DATA)
+    scores, targets = samples.scores, samples.targets
+    is_classification = (
         isinstance(scores, Tensor) and isinstance(targets, Tensor) and scores.dim() == 2
         and targets.dim() == 1 and not targets.is_floating_point()
     )  # fmt: skip
-    if not classes:
-        raise LeftOut("its outputs are no scores of classes (N, classes)")
+    if not is_classification:
+        raise PartMissing("the outputs are not class scores of shape (N, classes)")
     probabilities = scores.softmax(1)
     for number in range(scores.shape[1]):
-        name = _class_names(content.built, torch.tensor([number]))
-        label = str(number) if name is None else name[0]
+        names = _class_names(content.built, torch.tensor([number]))
+        label = str(number) if names is None else names[0]
         writer.add_pr_curve(f"class/{label}", targets == number, probabilities[:, number], 0)
 
 
@@ -187,7 +190,7 @@ def _inputs(content: Content) -> Any:  # noqa: ANN401  # whatever the model take
     return inputs
 
 
-def _pictures(batch: Any) -> Tensor | None:  # noqa: ANN401  # a batch is anything
+def _as_images(batch: Any) -> Tensor | None:  # noqa: ANN401  # a batch is anything
     """Scales a batch of images to values from 0 to 1; returns `None` if it holds no images."""
     if not isinstance(batch, Tensor) or batch.dim() != 4 or batch.shape[1] not in {1, 3}:
         return None

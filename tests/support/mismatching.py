@@ -1,6 +1,6 @@
-"""Workloads and compile backends that train another model than they say: what parity must catch.
+"""Workloads and compile backends whose training is wrong, which parity must detect.
 
-A test copies this file beside its run, as a user's own.
+A test copies this file into the directory of its run, as a user's workload file.
 """
 
 from collections.abc import Callable
@@ -45,7 +45,7 @@ class Net(nn.Module):
 
 
 class Branches(Net):
-    """Goes another way where it is traced."""
+    """Computes something else when it is traced."""
 
     def forward(self, x: Tensor) -> Tensor:
         scores = super().forward(x)
@@ -53,7 +53,7 @@ class Branches(Net):
 
 
 class Forgetful(Net):
-    """Computes with something that its state does not hold."""
+    """Computes with a tensor that is missing from its `state_dict`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,10 +72,11 @@ class Noisy(Net):
 
 
 class Unusual(Net):
-    """Right in every way, and easily taken for wrong.
+    """Correct, and easily taken for wrong.
 
-    Most of it is frozen; it asks for single precision by name, has a mask of infinities, and gives
-    an output that the loss does not use, of parameters that are therefore never trained.
+    Most of its parameters are frozen. It converts to single precision explicitly, has a mask of
+    infinities, and returns an output that the loss does not use, so that the parameters of this
+    output are never trained.
     """
 
     mask: Tensor
@@ -84,18 +85,18 @@ class Unusual(Net):
         super().__init__()
         self.first.requires_grad_(False)
         self.norm.requires_grad_(False)
-        self.aside = nn.Linear(16, 3)
+        self.unused = nn.Linear(16, 3)
         self.register_buffer("mask", torch.full((2, 2), -torch.inf).triu(1))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]  # it is unusual
         hidden = self.dropout(self.norm(self.first(x.float())).relu())
         scores = self.last(hidden)
         weights = (self.mask + scores[:2, :2]).softmax(1)
-        return scores + weights.sum() * 0.01, self.aside(hidden)
+        return scores + weights.sum() * 0.01, self.unused(hidden)
 
 
 class SkipsOne(torch.optim.SGD):
-    """Its foreach implementation forgets the last parameter."""
+    """SGD whose foreach implementation skips the last parameter."""
 
     def step(self, closure: Any = None) -> Any:
         if self.param_groups[0]["foreach"]:
@@ -155,24 +156,24 @@ def _scaled(graph: fx.GraphModule, _: list[Tensor]) -> Call:
 
     def run(arguments: list[Any]) -> list[Any]:
         gradients = list(graph(*arguments))
-        at = next(i for i, each in enumerate(gradients) if isinstance(each, Tensor))
-        gradients[at] = gradients[at] * 1.001
+        first = next(i for i, value in enumerate(gradients) if isinstance(value, Tensor))
+        gradients[first] = gradients[first] * 1.001
         return gradients
 
     run._boxed_call = True  # type: ignore[attr-defined]  # as AOTAutograd asks for it
     return run
 
 
-def _as_it_is(graph: fx.GraphModule, _: list[Tensor]) -> Call:
+def _unchanged(graph: fx.GraphModule, _: list[Tensor]) -> Call:
     def run(arguments: list[Any]) -> Any:
         return graph(*arguments)
 
-    run._boxed_call = True  # type: ignore[attr-defined]  # likewise
+    run._boxed_call = True  # type: ignore[attr-defined]  # as AOTAutograd asks for it
     return run
 
 
 register_backend(
-    compiler_fn=aot_autograd(fw_compiler=_as_it_is, bw_compiler=_scaled),
+    compiler_fn=aot_autograd(fw_compiler=_unchanged, bw_compiler=_scaled),
     name="scales_a_gradient",
 )
 
@@ -206,7 +207,7 @@ def scales_dropout(graph: fx.GraphModule, _: list[Tensor]) -> Call:
 
 @register_backend
 def rounds_like_tf32(graph: fx.GraphModule, _: list[Tensor]) -> Call:
-    """Keeps ten bits of each number that goes in, as TF32 does, and calls it fp32."""
+    """Rounds each input to ten bits, as TF32 does."""
 
     def rounded(value: Any) -> Any:
         if not isinstance(value, Tensor) or value.dtype is not torch.float32 or value.dim() < 2:
@@ -215,7 +216,7 @@ def rounds_like_tf32(graph: fx.GraphModule, _: list[Tensor]) -> Call:
         return value + (bits.view(torch.float32) - value).detach()
 
     def run(*arguments: Any) -> Any:
-        return graph(*(rounded(each) for each in arguments))
+        return graph(*(rounded(argument) for argument in arguments))
 
     return run
 
@@ -228,20 +229,20 @@ def breaks_at_step_4(graph: fx.GraphModule, _: list[Tensor]) -> Call:
         nonlocal calls
         calls += 1
         outputs = graph(*arguments)
-        return tuple(each * torch.nan for each in outputs) if calls == 4 else outputs
+        return tuple(output * torch.nan for output in outputs) if calls == 4 else outputs
 
     return run
 
 
 @register_backend
 def forgets_buffers(graph: fx.GraphModule, _: list[Tensor]) -> Call:
-    """Updates the statistics of batch norm in copies of them."""
+    """Updates copies of the buffers of batch norm instead of the buffers."""
 
     def run(*arguments: Any) -> Any:
         return graph(
             *(
-                each.clone() if isinstance(each, Tensor) and not each.requires_grad else each
-                for each in arguments
+                value.clone() if isinstance(value, Tensor) and not value.requires_grad else value
+                for value in arguments
             )
         )
 

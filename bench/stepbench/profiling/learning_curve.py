@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from stepbench.training import loop
-from stepbench.training.accuracy import accuracy, some_of
-from stepbench.training.batch import each_tensor
+from stepbench.training.accuracy import accuracy, limit_samples
+from stepbench.training.batch import map_tensors
 from stepbench.training.build import Built
 from stepbench.training.device_transfer import to_device
 from stepbench.training.training import call_model
@@ -30,27 +30,28 @@ SHOWN_SAMPLES = 256
 """The most test samples whose embeddings and scores are shown."""
 
 
-def learn(built: Built, batches: Iterator[Any], report: Callable[[str], None]) -> Curves:
+def train(built: Built, batches: Iterator[Any], report: Callable[[str], None]) -> Curves:
     """Trains for `STEPS` steps at most, with `TESTS` tests in between.
 
     Training ends after `LIMIT_S` seconds, without the first step, or at a loss that is not finite.
     No test begins once tests have taken `LIMIT_S` seconds.
     """
     losses: list[float] = []
-    tested = _Tests(built)
-    tested.take(0)
+    tests = _Tests(built)
+    tests.run(0)
     losses.append(_step(built, batches))  # compiles, if the case does
     trained_s = 0.0
     while len(losses) < STEPS and trained_s < LIMIT_S and math.isfinite(losses[-1]):
         if len(losses) % (STEPS // TESTS) == 1:
-            report(f"training for its curves, step {len(losses)} of {STEPS}")
+            report(f"training for the curves, step {len(losses)} of {STEPS}")
         began = time.perf_counter()
         losses.append(_step(built, batches))
         trained_s += time.perf_counter() - began
         if len(losses) % (STEPS // TESTS) == 0:
-            tested.take(len(losses))
+            tests.run(len(losses))
     return Curves(
-        loss=tuple(loss for loss in losses if math.isfinite(loss)), accuracy=tuple(tested.found)
+        loss=tuple(loss for loss in losses if math.isfinite(loss)),
+        accuracy=tuple(tests.accuracies),
     )
 
 
@@ -64,25 +65,25 @@ class _Tests:
     """Tests a model until `LIMIT_S` seconds are spent."""
 
     def __init__(self, built: Built) -> None:
-        self.found: list[tuple[int, float]] = []
+        self.accuracies: list[tuple[int, float]] = []
         self._built = built
         self._spent_s = 0.0
 
-    def take(self, steps: int) -> None:
+    def run(self, steps: int) -> None:
         """Tests the model after `steps` steps, if there are test data, a metric and time."""
         workload = self._built.workload
         if workload.test_dataset is None or workload.metric is None or self._spent_s > LIMIT_S:
             return
         began = time.perf_counter()
-        share, _ = accuracy(self._built, TEST_SAMPLES)
+        test_accuracy, _ = accuracy(self._built, TEST_SAMPLES)
         self._built.model.train()
         self._spent_s += time.perf_counter() - began
-        if math.isfinite(share):
-            self.found.append((steps, share))
+        if math.isfinite(test_accuracy):
+            self.accuracies.append((steps, test_accuracy))
 
 
 @dataclass(frozen=True)
-class Shown:
+class SampleOutputs:
     """The outputs of a model for some test samples, on the CPU.
 
     Attributes:
@@ -99,32 +100,34 @@ class Shown:
     features: Tensor | None
 
 
-def show(built: Built) -> Shown | None:
+def sample_outputs(built: Built) -> SampleOutputs | None:
     """Passes some test samples through the model; returns `None` if there are no test data."""
     workload, training = built.workload, built.training
     if workload.test_dataset is None:
         return None
-    data = some_of(workload.test_dataset(), SHOWN_SAMPLES)
+    data = limit_samples(workload.test_dataset(), SHOWN_SAMPLES)
     loader = DataLoader(data, batch_size=SHOWN_SAMPLES, collate_fn=workload.collate)
     inputs, targets = training.split(next(iter(loader)))
-    seen: list[Tensor] = []
-    linear = [module for module in built.model.modules() if isinstance(module, nn.Linear)]
+    captured: list[Tensor] = []
+    linear_layers = [module for module in built.model.modules() if isinstance(module, nn.Linear)]
     hook = (
-        linear[-1].register_forward_pre_hook(lambda _, given: seen.extend(given[:1]))
-        if linear
+        linear_layers[-1].register_forward_pre_hook(
+            lambda _, arguments: captured.extend(arguments[:1])
+        )
+        if linear_layers
         else None
     )
     was_training = built.model.training
     built.model.eval()
     try:
         with torch.no_grad(), training.autocast():
-            scores = call_model(built.model, to_device(inputs, training.placement))
+            scores = call_model(built.model, to_device(inputs, training.transfer))
     finally:
         built.model.train(was_training)
         if hook is not None:
             hook.remove()
-    scores = each_tensor(scores, lambda tensor: tensor.float().cpu())
-    features = seen[-1].float().cpu() if seen else scores
+    scores = map_tensors(scores, lambda tensor: tensor.float().cpu())
+    features = captured[-1].float().cpu() if captured else scores
     if isinstance(features, Tensor) and features.dim() > 1 and len(features) == len(data):
-        return Shown(inputs, targets, scores, features.flatten(1))
-    return Shown(inputs, targets, scores, None)
+        return SampleOutputs(inputs, targets, scores, features.flatten(1))
+    return SampleOutputs(inputs, targets, scores, None)

@@ -20,7 +20,7 @@ class Batches(Protocol):
     batches: Iterator[Any]
 
 
-class Repeated:
+class RepeatedBatch:
     """A source that yields the same batch without end."""
 
     def __init__(self, batch: Any) -> None:  # noqa: ANN401  # a batch is anything
@@ -28,8 +28,8 @@ class Repeated:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """The subject of a measurement: a training loop with a stream of batches.
+class TimedLoop:
+    """A loop with a stream of batches, run and timed in blocks of steps.
 
     Attributes:
         loop: The loop.
@@ -47,11 +47,11 @@ class Subject:
         """Runs steps without timing them."""
         self.loop(self.training, self.source.batches, steps)
 
-    def laps(self) -> list[Phase]:
+    def step_phases(self) -> list[Phase]:
         """Runs one step, and returns the phases that end in the step, in order."""
-        found: list[Phase] = []
-        self.loop(self.training, self.source.batches, 1, found.append)
-        return found
+        phases: list[Phase] = []
+        self.loop(self.training, self.source.batches, 1, phases.append)
+        return phases
 
     def bare(self, steps: int) -> Block:
         """Times a bare block: the loop without laps, the device synchronized at both ends."""

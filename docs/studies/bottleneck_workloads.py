@@ -1,4 +1,4 @@
-"""Workloads that are each bound by one thing, and the same with that bound lifted."""
+"""Workloads with one bottleneck each, and the same workloads with the bottleneck removed."""
 
 import itertools
 import time
@@ -16,7 +16,7 @@ WIDTH = 64
 
 
 class Items(Dataset[Any]):
-    """Vectors of `WIDTH` numbers; each takes a known time to load."""
+    """Vectors of `WIDTH` numbers; each takes a given time to load."""
 
     def __init__(self, load_s: float = 0.0) -> None:
         self._load_s = load_s
@@ -32,7 +32,7 @@ class Items(Dataset[Any]):
 
 
 class ManyOperators(nn.Module):
-    """Many operators on next to no data."""
+    """Many operators on very little data."""
 
     def __init__(self, operators: int) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class ManyOperators(nn.Module):
 
 
 class Convolutions(nn.Module):
-    """Much arithmetic on few parameters: the vectors as images of 8 by 8."""
+    """Much arithmetic with few parameters, on vectors as images of 8 by 8 pixels."""
 
     def __init__(self, channels: int, layers: int) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Convolutions(nn.Module):
 
 
 class Table(nn.Module):
-    """Many parameters of which a batch uses a few, as a recommender's are; gradients are dense."""
+    """Many parameters of which a batch uses few, as in a recommender; gradients are dense."""
 
     def __init__(self, rows: int) -> None:
         super().__init__()
@@ -78,8 +78,8 @@ class Table(nn.Module):
         return scores
 
 
-class Still(torch.optim.SGD):
-    """An optimizer that leaves the parameters alone."""
+class NoUpdate(torch.optim.SGD):
+    """An optimizer that does not change the parameters."""
 
     def step(self, closure: Any = None) -> Any:
         """Does nothing."""
@@ -106,45 +106,45 @@ def _workload(model: Callable[[], nn.Module], **changes: Any) -> Workload:
 
 
 def data() -> Workload:
-    """Bound by data: each item takes a millisecond to load."""
+    """Bottleneck: data. Each item takes a millisecond to load."""
     return _workload(partial(_perceptron, 256), dataset=lambda: Items(0.001))
 
 
-def data_lifted() -> Workload:
-    """The same with the items in memory."""
+def data_removed() -> Workload:
+    """The same workload with the items in memory."""
     return _workload(partial(_perceptron, 256))
 
 
 def compute() -> Workload:
-    """Bound by compute: eight convolutions of 96 channels."""
+    """Bottleneck: compute. The model has eight convolutions of 96 channels."""
     return _workload(partial(Convolutions, 96, 8))
 
 
-def compute_lifted() -> Workload:
-    """The same with next to no arithmetic."""
+def compute_removed() -> Workload:
+    """The same workload with very little arithmetic."""
     return _workload(partial(Convolutions, 1, 8))
 
 
 def launch() -> Workload:
-    """Bound by launch overhead: four hundred operators, each on a handful of numbers."""
+    """Bottleneck: launch overhead. The model has four hundred operators on a few numbers each."""
     return _workload(partial(ManyOperators, 400))
 
 
-def launch_lifted() -> Workload:
-    """The same without them."""
+def launch_removed() -> Workload:
+    """The same workload without these operators."""
     return _workload(partial(ManyOperators, 0))
 
 
 def optimizer() -> Workload:
-    """Bound by the optimizer: Adam, one tensor at a time, on parameters that are hardly used."""
+    """Bottleneck: the optimizer. Adam updates many parameters that the model hardly uses."""
     return _workload(
         partial(Table, 65_536),
         optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-4, foreach=False),
     )
 
 
-def optimizer_lifted() -> Workload:
-    """The same with an optimizer that does nothing."""
+def optimizer_removed() -> Workload:
+    """The same workload with an optimizer that does nothing."""
     return _workload(
-        partial(Table, 65_536), optimizer=lambda parameters: Still(parameters, lr=1e-4)
+        partial(Table, 65_536), optimizer=lambda parameters: NoUpdate(parameters, lr=1e-4)
     )

@@ -23,15 +23,15 @@ class PhaseMarks:
     def __init__(self, laps: Sequence[Phase], steps: int) -> None:
         self._next = cycle(laps)
         self._laps_left = len(laps) * steps
-        self._laps_of_step = len(laps)
+        self._laps_per_step = len(laps)
         self._phase: Phase | None = None
-        self._open: Any = None
+        self._record: Any = None
 
     def begin(self) -> None:
         """Begins the next phase; a caller does so for the first step's first phase only."""
         self._phase = next(self._next)
-        self._open = record_function(str(self._phase))
-        self._open.__enter__()
+        self._record = record_function(str(self._phase))
+        self._record.__enter__()
 
     def lap(self, phase: Phase) -> None:
         """Ends a phase, and begins the step's next one.
@@ -39,14 +39,14 @@ class PhaseMarks:
         Raises:
             UsageError: `phase` is not the one that ended at this point in earlier steps.
         """
-        self._open.__exit__(None, None, None)
+        self._record.__exit__(None, None, None)
         if phase is not self._phase:
             raise UsageError(
-                f"--profile: {phase} ended in a step of this workload where {self._phase} did in "
-                f"an earlier one; only steps whose phases come in the same order can be traced"
+                f"--profile: {phase} ended in a step where {self._phase} ended in an earlier step; "
+                f"a trace needs the same phases in every step, in the same order"
             )
         self._laps_left -= 1
-        if self._laps_left % self._laps_of_step:
+        if self._laps_left % self._laps_per_step:
             self.begin()
 
     def end_step(self) -> None:

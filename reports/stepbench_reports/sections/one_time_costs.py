@@ -16,9 +16,10 @@ def section(run: Run) -> Section | None:
         return None
     lead = (
         "The first step includes kernel selection, the growth of memory pools and, in compiled "
-        "cases, what compiling takes from a warm cache. The figures above hold none of it."
+        "cases, compilation with a warm cache. The figures above include none of this. "
+        "lapped / bare: the time of steps with laps divided by that of steps without."
     )
-    return Section("What happens once: start, first step, warm-up; peak memory", lead, _table(run))
+    return Section("One-time costs and peak memory", lead, _table(run))
 
 
 def _table(run: Run) -> Grid:
@@ -30,13 +31,13 @@ def _table(run: Run) -> Grid:
         "device peak, MiB": lambda m: quantity.mebibytes(
             m.value(lambda f: f.memory.device_peak_allocated_bytes)
         ),
-        "in warm-up, MiB": lambda m: quantity.mebibytes(
+        "warm-up peak, MiB": lambda m: quantity.mebibytes(
             m.value(lambda f: f.memory.warmup.device_peak_allocated_bytes)
         ),
-        "laps / bare": lambda m: tables.ratio(m.lapped_per_bare),
-        "whole case": lambda m: quantity.seconds(m.elapsed_s),
+        "lapped / bare": lambda m: tables.ratio(m.lapped_per_bare),
+        "total": lambda m: quantity.seconds(m.elapsed_s),
     }
-    return tables.filled(run, run.measured, columns, TABLE_BYTES)
+    return tables.case_table(run, run.measured, columns, TABLE_BYTES)
 
 
 def _warmup(measurement: Measurement) -> str:

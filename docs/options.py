@@ -1,0 +1,95 @@
+"""Writes `options.md` from the options of `stepbench run` and their help.
+
+`python docs/options.py` writes it; a test keeps it current.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from stepbench.config.flags import FLAGS, Flag, OptionSection
+
+PAGE = Path(__file__).parent / "options.md"
+HEAD = """\
+# Options of `stepbench run`
+
+<!-- Written by docs/options.py from stepbench.config.flags. -->
+
+In a clone of stepbench, `nox -s bench -- OPTIONS` is the same. `stepbench --help` lists the other
+subcommands, each with its own `--help`.
+
+```sh
+stepbench run --collect-only
+stepbench run --batch-size 32 128 --num-workers 0 2 4 --compile off
+stepbench run --workload resnet18 mobilenet_v3_small --dataset jpeg --max-time 20
+stepbench run --precision fp32 bf16 -k "b32 and not w0"
+stepbench run --batch-size 32 --precision bf16 --train-parity -k training_parity
+stepbench run --batch-size 32 --compile off default --profile --profile-workers
+stepbench run --resume results/latest
+```
+
+Options that take several values span a matrix; each combination is a case. Combinations that mean
+the same, such as `--prefetch-factor` without workers, are measured once.
+"""
+FOOT = """\
+## pytest's options
+
+`stepbench run` is a session of pytest with pytest-benchmark, so their options work as usual: `-k`,
+`-x`, `--lf`, `--collect-only`, `--junitxml FILE`, `--benchmark-json FILE`, `--benchmark-save NAME`,
+`--benchmark-compare`. Your repository's own pytest configuration, plugins and conftest
+files are not used.
+
+## A matrix in `pyproject.toml`
+
+`--matrix small` reads
+
+```toml
+[tool.stepbench.matrix.small]
+workload = ["my_bench.py:make"]
+batch-size = [16, 64]
+compile = ["off", "default"]
+include = [{ batch-size = 128, num-workers = 4 }]
+exclude = [{ device = "cpu", compile = "default" }]
+```
+
+An option on the command line replaces that axis.
+
+## Exit codes
+
+| code | means |
+| --- | --- |
+| 0 | every case was measured and is within tolerance |
+| 1 | a case failed, or is out of tolerance |
+| 2 | interrupted by Ctrl-C; finished cases are saved, and `--resume` measures the others |
+| 4 | wrong usage |
+| 5 | no case was selected |
+"""
+
+
+def document() -> str:
+    """The page's text."""
+    return "\n".join([HEAD, *(_section(section) for section in OptionSection), FOOT])
+
+
+def _section(section: OptionSection) -> str:
+    flags = [flag for flag in FLAGS if flag.section == section]
+    return "\n".join([f"## {section[0].upper()}{section[1:]}", "", *_table(flags), ""])
+
+
+def _table(flags: list[Flag]) -> Iterator[str]:
+    yield "| option | |"
+    yield "| --- | --- |"
+    for flag in flags:
+        value = flag.arguments.get("metavar", "")
+        name = f"{flag.name} {value} …" if "nargs" in flag.arguments else f"{flag.name} {value}"
+        yield f"| `{name.strip()}` | {_cell(flag.help)} |".replace("on|off", "on\\|off")
+
+
+def _cell(text: str) -> str:
+    """The help as a cell of a Markdown table; argparse writes a per cent sign as two."""
+    return text.replace("%%", "%").replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(document())
+    sys.stdout.write(f"wrote {PAGE}\n")
