@@ -185,7 +185,7 @@ class CaseJudge:
             error = _first_step_error(eager)
             if best is None or error < best[0]:
                 best = error, reference, eager
-            # Another seed mends neither values that are not finite nor differing random numbers.
+            # Another seed does not help if values are not finite or random numbers differ.
             elapsed_s = time.perf_counter() - began
             spent = elapsed_s > self._request.parity.budget_s * SEEDS_BUDGET_SHARE
             if spent or self._precision != "fp32" or error <= SMALL_ERROR or not error < 1:

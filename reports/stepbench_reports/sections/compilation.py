@@ -31,7 +31,7 @@ def section(run: Run) -> Section | None:
         "warm": lambda m: quantity.seconds(m.compile_value(lambda c: c.compile_s)),
         "first step, cold": lambda m: quantity.seconds(m.cold_first_step_s),
         "first step, warm": lambda m: quantity.seconds(m.value(lambda f: f.first_step_s)),
-        "pays off after": lambda m: _pays_off_after(run, m),
+        "pays after": lambda m: _pays_after(run, m),
         "graphs": lambda m: tables.count(m.compile_value(lambda c: c.graphs)),
         "breaks": lambda m: tables.count(m.compile_value(lambda c: c.graph_breaks)),
         "recompiles": lambda m: tables.count(m.compile_value(lambda c: c.recompiles)),
@@ -41,14 +41,14 @@ def section(run: Run) -> Section | None:
         "Cold: with an empty compile cache, in a separate process, once for all cases that compile "
         "to the same code. Warm: with the cache that this process filled. The table shows the "
         "compile times that torch reports and the first step; the figures above include neither. "
-        "Pays off after: the number of steps after which a cold compilation has saved the time "
+        "Pays after: the number of steps after which a cold compilation has saved the time "
         "that it took; empty if a faster step is not certain."
     )
     table = tables.case_table(run, compiled, columns, TABLE_BYTES)
     return Section("Compilation", lead, table, CASE_FILES, tuple(lines), left_out)
 
 
-def _pays_off_after(run: Run, measurement: Measurement) -> str:
+def _pays_after(run: Run, measurement: Measurement) -> str:
     """The steps until compilation has paid off; empty if that is uncertain or parity failed."""
     if measurement.parity.failed:
         return quantity.NOTHING

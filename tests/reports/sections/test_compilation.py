@@ -29,7 +29,7 @@ def test_compilation_from_cold_and_from_warm(tmp_path: Path) -> None:
         {
             "compile": "default", "cold": "7.60 s", "warm": "0.810 s",
             "first step, cold": "8.20 s", "first step, warm": "0.900 s",
-            "pays off after": "3,800 steps", "graphs": "1", "breaks": "3", "recompiles": "1",
+            "pays after": "3,800 steps", "graphs": "1", "breaks": "3", "recompiles": "1",
         }
     ]  # fmt: skip
     assert section.lines == (
