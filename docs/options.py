@@ -7,13 +7,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from stepbench.config.flags import FLAGS, Flag, OptionSection
+from stepbench.config.option_definitions import FLAGS, Flag, OptionSection
 
 PAGE = Path(__file__).parent / "options.md"
 HEAD = """\
 # Options of `stepbench run`
 
-<!-- Written by docs/options.py from stepbench.config.flags. -->
+<!-- Written by docs/options.py from stepbench.config.option_definitions. -->
 
 In a clone of stepbench, `nox -s bench -- OPTIONS` is the same. `stepbench --help` lists the other
 subcommands, each with its own `--help`.

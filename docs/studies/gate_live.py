@@ -316,7 +316,7 @@ def check_of(pairs: Sequence[records.Pair]) -> regression.Check:
         stepbench="",
         machine=MachineFacts(cpu="", usable_cores=1, memory_bytes=0, system="", python=""),
         sides={"base": side, "head": side},
-        smallest=options.MIN_EFFECT,
+        min_effect=options.MIN_EFFECT,
         axes={},
         cases=tuple(cases),
     )

@@ -13,7 +13,7 @@ import numpy as np
 from gate_live import check_of
 from msgspec import structs
 
-from stepbench_reports.regression import decision, screening, statistics
+from stepbench_reports.regression import decision, pair_statistics, screening
 from stepbench_reports.regression.records import Check, Pair
 from stepbench_reports.schema.phases import STEP
 
@@ -70,7 +70,7 @@ def trial(streams: Sequence[Iterator[Pair]]) -> Trial:
         len(of_first),
         str(None if step is None else step.verdict),
         None if main_phase is None else main_phase.row.what,
-        statistics.spread([pair.changes[STEP] for pair in of_first]) if of_first else 0.0,
+        pair_statistics.spread([pair.changes[STEP] for pair in of_first]) if of_first else 0.0,
         complete,
     )
 

@@ -15,39 +15,39 @@ from stepbench_reports.errors import ReportError
 LATEST = Path("results") / "latest"
 REPORT_EPILOG = """\
 examples:
-  stepbench report                                the latest run beneath results/
-  stepbench report results/20261124-123015-k3f9   any other; a file of pytest-benchmark will do
-  stepbench report copied/from/elsewhere          the machine that measured it need not be this one
+  stepbench report                                the latest run in results/
+  stepbench report results/20261124-123015-k3f9   another run, or a JSON file of pytest-benchmark
+  stepbench report copied/from/elsewhere          a run that another machine measured
   stepbench report results/regression-20261125-093000-1f2e
-                                                  a check: comes to its verdict again
+                                                  a check: computes the verdict again
 
 writes into a run's directory:
-  report.html      one page: table of all cases to sort and filter, figures, details; no network
+  report.html      one page: table of all cases to sort and filter, figures, details; works offline
   report.md        for a pull request: headline, table of cases, what limits the figures, details
-  figures/*.svg    the page's figures, a file each
+  figures/*.svg    the figures of report.html, one file each
   phases.csv       a row per case, clock and phase: median, interval, quantiles, share; seconds
   samples.parquet  a row per case, clock and step; seconds
-  operators.csv    of a run with --profile: a row per case, phase, operator and shapes; per step
-and into a check's: verdict.json, report.md and junit.xml.
+  operators.csv    with --profile: a row per case, phase, operator and shapes; figures per step
+writes into a check's directory: verdict.json, report.md and junit.xml
 
-A run that was cut off is reported on as far as it got. In Python, stepbench.load(RUN) gives the
-same figures as pandas frames: .cases, .phases, and .samples with every step.
+The report of an interrupted run shows the cases measured so far. In Python, stepbench.load(RUN)
+gives the same figures as pandas frames: .cases, .phases, and .samples with every step.
 
-exit codes: 0 written, 4 wrong usage: no such run, or its directory cannot be written; of a check
-those of its verdict: 0 no regression, 1 a regression, 2 could not tell.
+exit codes: 0 written, 4 wrong usage: no such run, or its directory cannot be written. For a check:
+0 no regression, 1 a regression, 2 could not tell, 4 wrong usage.
 """
 COMPARE_EPILOG = """\
 examples:
-  stepbench compare RUN --against OTHER           ratios with intervals, and what else differs
-  stepbench compare RUN --against MON TUE WED     a trend
+  stepbench compare RUN --against OTHER           ratios with intervals, and other differences
+  stepbench compare RUN --against MON TUE WED     a trend over several runs
   stepbench compare RUN --by batch_size           a column for each batch size
-  stepbench compare RUN --baseline compile=off    every case against the same one without compiling
+  stepbench compare RUN --baseline compile=off    speed-up of every case over the uncompiled case
   stepbench compare RUN --where 'device == "cpu" and batch_size >= 32'
   stepbench compare RUN --operators b32-w0-off b32-w0-default
-                                                  which operators account for the difference
+                                                  the operators that cause the difference
 
-Prints, and writes nothing: tables on a terminal, and Markdown into a file or a pipe. --where goes
-with each of the others.
+Prints tables on a terminal, and Markdown into a file or a pipe; writes no files. --where can be
+combined with every other option.
 
 exit codes: 0 printed, 4 wrong usage: no such run, case or axis.
 """
@@ -64,9 +64,9 @@ def report(arguments: Sequence[str]) -> int:
     """
     parser = _parser(
         "report",
-        "Makes a run's reports again from its directory, and prints the table of cases; of a "
-        "check's directory, comes to its verdict again. Needs neither torch nor the machine that "
-        "measured.",
+        "Writes a run's reports again from its directory, and prints the table of cases. For a "
+        "check's directory, computes the verdict again. Needs neither torch nor the machine that "
+        "was measured.",
         REPORT_EPILOG,
     )
     options = parser.parse_args(list(arguments))
@@ -100,10 +100,10 @@ def compare(arguments: Sequence[str]) -> int:
     parser = _compare_parser()
     values = parser.parse_args(list(arguments))
     if values.shapes and values.operators is None:
-        parser.error("--shapes: is for --operators A B")
+        parser.error("--shapes: applies only to --operators; add --operators A B")
     options = (values.against, values.by, values.baseline, values.operators, values.where)
     if all(option is None for option in options):
-        parser.error("say what to compare: --against, --by, --baseline, --operators or --where")
+        parser.error("nothing to compare; give --against, --by, --baseline, --operators or --where")
     try:
         _print_comparison(values, Console())
     except ReportError as error:
@@ -125,7 +125,7 @@ def _parser(name: str, description: str, epilog: str) -> Parser:
         nargs="?",
         type=Path,
         default=LATEST,
-        help="the run's directory, the one with run.json in it (default: %(default)s)",
+        help="the run's directory, which contains run.json (default: %(default)s)",
     )
     return parser
 
@@ -133,46 +133,47 @@ def _parser(name: str, description: str, epilog: str) -> Parser:
 def _compare_parser() -> Parser:
     parser = _parser(
         "compare",
-        "Compares a run with others, or its own cases with each other.",
+        "Compares a run with other runs, or a run's cases with each other.",
         COMPARE_EPILOG,
     )
     parser.add_argument(
         "--where",
         metavar="CONDITION",
-        help="only cases of which a condition holds, over the columns of pandas' frame of cases; "
-        "alone it prints their table",
+        help="only the cases that meet a condition over the columns of the pandas frame .cases; "
+        "without another option, prints the table of these cases",
     )
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument(
+    comparisons = parser.add_mutually_exclusive_group()
+    comparisons.add_argument(
         "--against",
         metavar="OTHER",
         nargs="+",
         type=Path,
-        help="pair the cases with those of another run; several other runs make a trend",
+        help="compare with the same cases of another run; several other runs show a trend",
     )
-    what.add_argument(
+    comparisons.add_argument(
         "--by", metavar="AXIS", help="samples/s with a column for each value of an axis"
     )
-    what.add_argument(
+    comparisons.add_argument(
         "--baseline",
         metavar="AXIS=VALUE",
-        help="each case against the same one with this value, such as compile=off",
+        help="compare each case with the same case that has this value, such as compile=off",
     )
-    what.add_argument(
+    comparisons.add_argument(
         "--operators",
         metavar=("A", "B"),
         nargs=2,
-        help="which operators account for the difference between two profiled cases, by parts of "
-        "their names",
+        help="compare two profiled cases by operator; give the cases' names or parts of them",
     )
     parser.add_argument(
-        "--shapes", action="store_true", help="tell operators apart by the shapes of their inputs"
+        "--shapes",
+        action="store_true",
+        help="with --operators, distinguish operators by the shapes of their inputs",
     )
     return parser
 
 
 def _print_comparison(options: argparse.Namespace, console: Console) -> None:
-    # importing pandas takes a second; --help must not wait for it
+    # Importing pandas takes a second; --help must not wait for it.
     from stepbench_reports.comparing import against, operators, slicing  # noqa: PLC0415
 
     run = load(options.run)

@@ -170,7 +170,7 @@ def test_an_axis_that_is_not_one_is_wrong_usage(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--shapes"], "--shapes: is for --operators A B"),
+        (["--shapes"], "--shapes: applies only to --operators"),
         (["--by", "compile", "--baseline", "compile=off"], "not allowed with argument --by"),
         ([], "--against, --by, --baseline, --operators or --where"),
     ],

@@ -141,7 +141,7 @@ def spec(cases: Sequence[str] = (CASE,), **changes: Any) -> CheckSpec:
                 packages=packages,
             ),
         },
-        "smallest": 0.03, "fingerprint": "f", "cases": tuple(cases),
+        "min_effect": 0.03, "fingerprint": "f", "cases": tuple(cases),
         "axes": {case: Axes(workload="convnet") for case in cases},
     }  # fmt: skip
     return CheckSpec(**{**defaults, **changes})

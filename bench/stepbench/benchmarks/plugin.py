@@ -17,7 +17,7 @@ from rich.console import Console
 from stepbench.benchmarks.case_under_test import CaseUnderTest, uncaptured
 from stepbench.benchmarks.session import stepbench_arguments
 from stepbench.config.case import Case
-from stepbench.config.flags import FLAGS
+from stepbench.config.option_definitions import FLAGS
 from stepbench.config.options import read
 from stepbench.errors import UsageError
 from stepbench.runner.run import Runner

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from stepbench.config.flags import FLAGS, add_flags
+from stepbench.config.option_definitions import FLAGS, add_flags
 
 HERE = Path(__file__).resolve().parent
 

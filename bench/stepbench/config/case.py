@@ -19,7 +19,10 @@ class Case(Axes, frozen=True, kw_only=True):
 
     @property
     def numerics_key(self) -> "Case":
-        """The representative of all cases that differ from this case only in loading data."""
+        """Returns this case with every axis of data loading and transfer at its default.
+
+        Cases that differ only on these axes compute the same numbers and have an equal key.
+        """
         return self._with_defaults(_NO_EFFECT_ON_NUMERICS).normalized()
 
     @property

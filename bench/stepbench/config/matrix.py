@@ -8,7 +8,8 @@ from typing import Any
 from stepbench.config.axes import AXES, AXIS, EVERY_DEVICE
 from stepbench.config.case import Case
 from stepbench.errors import UsageError
-from stepbench_reports.schema.axes import DEFAULTS, INFO, workload_label
+from stepbench_reports.schema.axes import DEFAULTS
+from stepbench_reports.schema.axis_labels import INFO, workload_label
 from stepbench_reports.schema.run import Value
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from stepbench.config.axes import AXES
 from stepbench.config.case import Case
-from stepbench.config.flags import FLAGS
 from stepbench.config.matrix import Matrix, default_matrix
 from stepbench.config.matrix_file import named_matrix
+from stepbench.config.option_definitions import FLAGS
 from stepbench.config.requests import Request
 from stepbench.config.values import count, path, positive, size
 from stepbench.errors import UsageError
@@ -36,7 +36,7 @@ class Options:
         download: True if the published data set may be downloaded.
         output: The run's directory; `None` for a new one in `results/`.
         resume: The directory of the run to resume.
-        named: The names of the options given on the command line, such as `batch_size`.
+        given: The names of the options given on the command line, such as `batch_size`.
     """
 
     matrix: Matrix
@@ -51,7 +51,7 @@ class Options:
     download: bool
     output: Path | None
     resume: Path | None
-    named: frozenset[str]
+    given: frozenset[str]
 
     @property
     def deadline_s(self) -> float:
@@ -75,25 +75,25 @@ class Options:
         )
 
 
-def read(given: Mapping[str, Any], directory: Path) -> Options:
+def read(parsed: Mapping[str, Any], directory: Path) -> Options:
     """Reads the options of a run, without importing torch.
 
     Args:
-        given: The values of `FLAGS` by destination; a missing value counts as `None`.
+        parsed: The values of `FLAGS` by destination; a missing value counts as `None`.
         directory: The directory of `pyproject.toml` and of relative workload paths.
 
     Raises:
         UsageError: A value cannot be used.
     """
-    value = {flag.name: given.get(flag.destination) for flag in FLAGS}
-    named = frozenset(flag.key for flag in FLAGS if value[flag.name])
+    value = {flag.name: parsed.get(flag.destination) for flag in FLAGS}
+    given = frozenset(flag.key for flag in FLAGS if value[flag.name])
     base = (
         default_matrix()
         if value["--matrix"] is None
         else named_matrix(value["--matrix"], directory)
     )
     axes = {
-        axis.name: axis.read(value[axis.flag] or ()) if axis.name in named else base.axes[axis.name]
+        axis.name: axis.read(value[axis.flag] or ()) if axis.name in given else base.axes[axis.name]
         for axis in AXES
     }
     matrix = replace(base, axes=axes)
@@ -122,7 +122,7 @@ def read(given: Mapping[str, Any], directory: Path) -> Options:
         download=bool(value["--download"]),
         output=path(value["--output"]),
         resume=path(value["--resume"]),
-        named=named,
+        given=given,
     )
 
 

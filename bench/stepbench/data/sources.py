@@ -44,7 +44,7 @@ def ignore_report(message: str) -> None:
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data set with its facts. The data are generated, downloaded and loaded on demand.
+    """A data set with its facts, and the functions that make its files and load its parts.
 
     Attributes:
         name: The name in reports.

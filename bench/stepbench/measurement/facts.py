@@ -44,7 +44,7 @@ def clock_facts(clock: DeviceClock) -> ClockFacts:
 
 
 def laps_of(arrays: LapArrays, case: Case) -> Laps:
-    """The laps of a case in the form that is recorded, with all of the case's phases."""
+    """Returns a case's laps as the record's `Laps`; phases that never ran are filled with zeros."""
     return Laps(
         host=_all_phases(arrays.host, case),
         device=None if arrays.device is None else _all_phases(arrays.device, case),

@@ -23,8 +23,8 @@ from stepbench.measurement.facts import (
 from stepbench.measurement.launch_overhead import launch_overhead_of, unloaded_step_s
 from stepbench.measurement.loader import Rate
 from stepbench.measurement.memory import HostPeak
+from stepbench.measurement.operation_counts import count_operations
 from stepbench.measurement.sampling import Samples, sample
-from stepbench.measurement.step_operations import count_operations
 from stepbench.measurement.warm_up import warm_up
 from stepbench.training import compilation, settings
 from stepbench_reports.schema import phases

@@ -42,7 +42,7 @@ from stepbench.parity.tolerance import (
 from stepbench.training import compilation
 from stepbench.training.build import Built, build, updates_of
 from stepbench.training.training import Training
-from stepbench_reports.analysis.stats import known
+from stepbench_reports.analysis.stats import finite_or_none
 from stepbench_reports.schema.parity import (
     Blame,
     Judgement,
@@ -308,7 +308,11 @@ class CaseJudge:
         return Blame(compile="backend:aot_eager", outcome="agrees")
 
     def _outcome_with(self, compile_: str, reference: StoredReference, eager: EagerError) -> str:
-        """Runs the case with another `compile`: `agrees`, `mismatch`, or `failed: ...`."""
+        """Runs the case with `compile_` as the value of its axis `compile`.
+
+        Returns:
+            `agrees` or `mismatch` with the reference, or `failed: ...`.
+        """
         torch._dynamo.reset()
         case = self._case.changed(compile=compile_).normalized()
         try:
@@ -341,9 +345,9 @@ def _tensor_error(tensor: TensorDeviation) -> TensorError:
         step=tensor.place.step,
         kind=tensor.place.kind,
         name=tensor.place.name,
-        error=known(tensor.error),
-        allowed=known(tensor.allowed),
-        eager_error=known(tensor.eager_error),
+        error=finite_or_none(tensor.error),
+        allowed=finite_or_none(tensor.allowed),
+        eager_error=finite_or_none(tensor.eager_error),
     )
 
 

@@ -144,7 +144,7 @@ def _is_double(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 
 
 def use_eager_random_numbers() -> None:
-    """Makes Inductor draw the numbers that eager draws; must be called before compilation."""
+    """Makes Inductor draw the numbers that eager draws, in all that this process compiles later."""
     import torch._inductor.config as inductor  # noqa: PLC0415  # slow to import
 
     inductor.fallback_random = True

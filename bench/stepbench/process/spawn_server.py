@@ -69,7 +69,7 @@ class SpawnServer:
             )
 
     def close(self) -> None:
-        """Does nothing: there is no server, and each child has ended with its `run`."""
+        """Does nothing: each `run` starts its own child, which has ended when `run` returns."""
 
 
 def _spawned_main(

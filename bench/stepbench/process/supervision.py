@@ -21,7 +21,7 @@ LOG_TAIL_BYTES = 8192
 
 
 class ChildExit(ABC):
-    """The end of a child, which the parent waits for.
+    """A handle with which the parent waits for a child's exit, and reads its exit code.
 
     Attributes:
         pid: The child's process id.

@@ -50,7 +50,7 @@ class _Sums:
 
 @dataclass
 class _Operator:
-    """A call of an operator on one thread."""
+    """One call of an operator in a trace; times in microseconds, as the trace has them."""
 
     name: str
     begin: float

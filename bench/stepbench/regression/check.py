@@ -178,7 +178,7 @@ class CheckRunner:
             line("note: ", note, "yellow")
         cases = "1 case" if len(self._cases) == 1 else f"{len(self._cases)} cases"
         line(
-            f"comparing {cases}; smallest slowdown to detect: {100 * spec.smallest:.3g} % of the "
+            f"comparing {cases}; smallest slowdown to detect: {100 * spec.min_effect:.3g} % of the "
             f"step; results in {relative_path(self._directory.path)}"
         )
         for failing in spec.failing:

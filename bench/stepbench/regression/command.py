@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from stepbench.config.flags import add_flags
+from stepbench.config.option_definitions import add_flags
 from stepbench.errors import UsageError
 from stepbench.process.server import ServerGoneError
 from stepbench.regression.options import CHECK_FLAGS, RUN_FLAGS, CheckOptions, read

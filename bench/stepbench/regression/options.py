@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stepbench.config import options, values
-from stepbench.config.flags import FLAGS, Flag, OptionSection
+from stepbench.config.option_definitions import FLAGS, Flag, OptionSection
 from stepbench.config.options import Options
 from stepbench.errors import UsageError
 from stepbench_reports.schema.check import TurnOptions

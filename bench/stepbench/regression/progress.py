@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from stepbench.runner.terminal import LiveLine, format_duration
+from stepbench_reports.regression.pair_statistics import Screened
 from stepbench_reports.regression.screening import Screening
-from stepbench_reports.regression.statistics import Screened
 from stepbench_reports.schema.check import SCREEN, Stage
 
 _STAGE_NAMES = {"screen": "screening", "confirm": "confirming"}

@@ -18,7 +18,7 @@ from stepbench.regression.progress import CheckProgress
 from stepbench_reports.schema.check import SCHEMA, SIDES, CaseReason, CheckSpec, SideName
 from stepbench_reports.schema.machine import Packages
 
-_UNCHANGED = ("cases", "smallest", "turns", "settings", "fingerprint", "machine", "directory")
+_UNCHANGED = ("cases", "min_effect", "turns", "settings", "fingerprint", "machine", "directory")
 _UNCHANGED_OF_SIDE = ("commit", "packages")
 
 
@@ -146,7 +146,7 @@ def check_spec(
         fingerprint=comparison.sides.fingerprint,
         environments=comparison.sides.two_environments,
         notes=comparison.sides.notes,
-        smallest=options.min_effect,
+        min_effect=options.min_effect,
         turns=options.turns,
         settings=options.run.settings,
         axes={case.id: case for case in result.cases},

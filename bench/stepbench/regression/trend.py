@@ -100,7 +100,7 @@ def _refuse_options(options: CheckOptions, stored: Path) -> None:
         "--head": options.head is not None,
         "--base-python": options.base_python is not None,
         "--share": bool(options.shared),
-        **{option_name(name): True for name in sorted(options.run.named - {"output"})},
+        **{option_name(name): True for name in sorted(options.run.given - {"output"})},
     }
     for option, is_given in given.items():
         if is_given:

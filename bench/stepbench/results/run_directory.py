@@ -74,7 +74,7 @@ class RunDirectory:
 
     @property
     def references(self) -> Path:
-        """The directory of the parity checks' references, removed when the run ends."""
+        """The directory of the results that parity compares with; the run removes it at its end."""
         return self.path / "references"
 
     @property

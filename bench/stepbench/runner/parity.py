@@ -14,7 +14,7 @@ from stepbench.config.requests import ParityRequest
 from stepbench.process.job import Job, Outcome
 from stepbench.runner import equivalence, outcomes
 from stepbench.runner.jobs import CaseJobs
-from stepbench_reports.analysis.stats import UNKNOWN, known
+from stepbench_reports.analysis.stats import UNKNOWN, finite_or_none
 from stepbench_reports.schema.parity import TrainingFacts, TrainingVerdict, TrainParityOptions
 from stepbench_reports.schema.results import ParityRecord, TrainingParityRecord
 from stepbench_reports.schema.status import Status
@@ -52,7 +52,10 @@ class ParityJudge:
                 self._trainings_judged[case.numerics_key] = trained
 
     def judge(self, case: Case) -> ParityRecord:
-        """Compares a case's tensors, once for all cases with the same numerics.
+        """Compares a case's outputs, gradients and parameters with the reference's, and stores it.
+
+        Cases that differ only in how data are loaded compute the same numbers: the first of them
+        is compared, and the others take over its result.
 
         Raises:
             StoreError: The result cannot be written.
@@ -122,11 +125,11 @@ class ParityJudge:
         facts = structs.replace(
             facts,
             verdict=TrainingVerdict.INCONCLUSIVE if comparison is None else comparison.verdict,
-            accuracies=tuple(known(accuracy) for accuracy in accuracies),
-            eager_fp32_accuracies=tuple(known(accuracy) for accuracy in eager_accuracies),
-            difference=known(interval.value),
-            low=known(interval.low),
-            high=known(interval.high),
+            accuracies=tuple(finite_or_none(accuracy) for accuracy in accuracies),
+            eager_fp32_accuracies=tuple(finite_or_none(accuracy) for accuracy in eager_accuracies),
+            difference=finite_or_none(interval.value),
+            low=finite_or_none(interval.low),
+            high=finite_or_none(interval.high),
             confidence=None if comparison is None else comparison.confidence,
             elapsed_s=time.perf_counter() - began_s,
         )

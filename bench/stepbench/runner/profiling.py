@@ -10,7 +10,7 @@ from stepbench.config.requests import Figures, ProfileRequest
 from stepbench.process.job import Job
 from stepbench.runner import outcomes
 from stepbench.runner.jobs import CaseJobs
-from stepbench_reports.schema.axes import workload_label
+from stepbench_reports.schema.axis_labels import workload_label
 from stepbench_reports.schema.files import TRACE_SUFFIX
 from stepbench_reports.schema.results import MeasurementRecord, ProfileRecord
 from stepbench_reports.schema.run import ProfilingOptions

@@ -8,12 +8,13 @@ import msgspec
 from msgspec import structs
 
 from stepbench import machine
-from stepbench.config.flags import OptionSection, options_in
 from stepbench.config.matrix import Matrix
+from stepbench.config.option_definitions import OptionSection, options_in
 from stepbench.config.options import Options
 from stepbench.config.values import option_name
 from stepbench.errors import UsageError
-from stepbench_reports.schema.axes import DEFAULTS, INFO, Axes
+from stepbench_reports.schema.axes import DEFAULTS, Axes
+from stepbench_reports.schema.axis_labels import INFO
 from stepbench_reports.schema.files import RUN
 from stepbench_reports.schema.run import RunFacts
 
@@ -78,7 +79,7 @@ def adopt(options: Options, stored: RunFacts, path: Path) -> Options:
     stored_options = _stored_options(options, stored, path)
     new_options = replace(options, matrix=options.matrix.on(stored_options.matrix.axes["device"]))
     for part in FIXED_PARTS:
-        given = options.named & part.words
+        given = options.given & part.words
         if given and part.value(new_options) != part.value(stored_options):
             names = ", ".join(option_name(word) for word in sorted(given))
             raise UsageError(

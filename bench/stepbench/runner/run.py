@@ -266,4 +266,4 @@ class Runner:
 
     def is_given(self, axis: str | None) -> bool:
         """True if an axis's values were given on the command line."""
-        return axis in self._options.named
+        return axis in self._options.given

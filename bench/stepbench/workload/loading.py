@@ -102,7 +102,7 @@ def failure_message(spec: str, problem: str, error: BaseException) -> str:
 
 
 def _module_at(path: Path) -> ModuleType:
-    """Imports a file by its stem, like a script that imports a file from its directory.
+    """Imports `path` as the module `path.stem`, with the file's directory on the search path.
 
     The file can then import other files of its directory, and loader workers can unpickle the
     objects that the file defines.

@@ -134,7 +134,7 @@ def find(
     parts = {
         BottleneckKind.DATA: shares.get(Phase.DATALOAD, 0.0) * step_s,
         BottleneckKind.TRANSFER: shares.get(Phase.TRANSFER, 0.0) * step_s,
-        **_passes(
+        **_split_passes(
             step_s * (shares.get(Phase.FORWARD, 0.0) + shares.get(Phase.BACKWARD, 0.0)),
             launch_overhead_s,
         ),
@@ -147,7 +147,7 @@ def find(
     return Bottleneck(step_s, dict(ordered), loader_step_s, unloaded_step_s)
 
 
-def _passes(passes_s: float, launch_overhead_s: float) -> dict[BottleneckKind, float]:
+def _split_passes(passes_s: float, launch_overhead_s: float) -> dict[BottleneckKind, float]:
     """Splits forward and backward into launch overhead, if it is known, and computing."""
     if math.isnan(launch_overhead_s):
         return {BottleneckKind.COMPUTE_OR_LAUNCH: passes_s}

@@ -13,7 +13,8 @@ from stepbench_reports.analysis.stats import (
     point,
     ratio_interval,
 )
-from stepbench_reports.schema.axes import DEFAULTS, EAGER, AxisValue, AxisValues, moot
+from stepbench_reports.schema.axes import DEFAULTS, AxisValue, AxisValues, moot
+from stepbench_reports.schema.axis_labels import EAGER
 from stepbench_reports.schema.measurement import Block
 
 

@@ -24,7 +24,7 @@ def per_step(rows: Sequence[OperatorRow], steps: int) -> pd.DataFrame:
     return frame
 
 
-def between(a: pd.DataFrame, b: pd.DataFrame, *, keys: Sequence[str]) -> pd.DataFrame:
+def compare(a: pd.DataFrame, b: pd.DataFrame, *, keys: Sequence[str]) -> pd.DataFrame:
     """Compares two frames of operators; `comparing.operators.difference` describes the result.
 
     Args:
@@ -33,15 +33,15 @@ def between(a: pd.DataFrame, b: pd.DataFrame, *, keys: Sequence[str]) -> pd.Data
         keys: The columns that identify an operator.
     """
     on_device = all(side["device_self_s"].sum() > 0 for side in (a, b))
-    by = "device_self_s" if on_device else "host_self_s"
+    column = "device_self_s" if on_device else "host_self_s"
     sides = [
-        side.groupby(list(keys), sort=False)[["calls", by]].sum().add_suffix(suffix)
+        side.groupby(list(keys), sort=False)[["calls", column]].sum().add_suffix(suffix)
         for side, suffix in ((a, "_a"), (b, "_b"))
     ]
-    both = sides[0].join(sides[1], how="outer").fillna(0.0)
-    both = both.rename(columns={f"{by}_a": "a_s", f"{by}_b": "b_s"}).reset_index()
-    both["difference_s"] = both["b_s"] - both["a_s"]
-    order = both["difference_s"].abs().sort_values(ascending=False, kind="stable").index
-    both = both.loc[order].reset_index(drop=True)
-    both.attrs["clock"] = "device" if on_device else "host"
-    return both
+    joined = sides[0].join(sides[1], how="outer").fillna(0.0)
+    joined = joined.rename(columns={f"{column}_a": "a_s", f"{column}_b": "b_s"}).reset_index()
+    joined["difference_s"] = joined["b_s"] - joined["a_s"]
+    order = joined["difference_s"].abs().sort_values(ascending=False, kind="stable").index
+    joined = joined.loc[order].reset_index(drop=True)
+    joined.attrs["clock"] = "device" if on_device else "host"
+    return joined

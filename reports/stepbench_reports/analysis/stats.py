@@ -50,7 +50,7 @@ def point(value: float) -> Interval:
     return Interval(value, math.nan, math.nan)
 
 
-def known(number: float) -> float | None:
+def finite_or_none(number: float) -> float | None:
     """Replaces NaN and infinity, which JSON lacks, by `None`."""
     return number if math.isfinite(number) else None
 
@@ -73,7 +73,7 @@ def median_interval(samples: ArrayLike, confidence: float = 0.95) -> Interval:
     count = len(ordered)
     # NaN and infinity sort to the ends.
     if not count or not math.isfinite(ordered[-1]) or not math.isfinite(ordered[0]):
-        raise ValueError("a median needs at least one sample, and finite ones")
+        raise ValueError("a median needs at least one sample, and all samples must be finite")
     median = float(ordered[(count - 1) // 2] + ordered[count // 2]) / 2
     rank = _lower_rank(count, confidence)
     if rank is None:
@@ -90,8 +90,8 @@ def _lower_rank(count: int, confidence: float) -> int | None:
     most 1 - confidence; `None` if there is none.
     """
     miss = (1 - confidence) / 2
-    fit = bisect_right(range(count // 2), miss, key=lambda r: float(special.bdtr(r, count, 0.5)))
-    return fit - 1 if fit else None
+    ranks = bisect_right(range(count // 2), miss, key=lambda r: float(special.bdtr(r, count, 0.5)))
+    return ranks - 1 if ranks else None
 
 
 def mean_interval(samples: ArrayLike, confidence: float = 0.95) -> Interval:
@@ -106,13 +106,13 @@ def mean_interval(samples: ArrayLike, confidence: float = 0.95) -> Interval:
     """
     values = np.asarray(samples, dtype=np.float64)
     if not values.size or not np.isfinite(values).all():
-        raise ValueError("a mean needs at least one sample, and finite ones")
+        raise ValueError("a mean needs at least one sample, and all samples must be finite")
     count, mean = len(values), float(values.mean())
     if count == 1:
         return point(mean)
     error = float(values.std(ddof=1)) / math.sqrt(count)
-    half = float(special.stdtrit(count - 1, (1 + confidence) / 2)) * error
-    return Interval(mean, mean - half, mean + half)
+    half_width = float(special.stdtrit(count - 1, (1 + confidence) / 2)) * error
+    return Interval(mean, mean - half_width, mean + half_width)
 
 
 def ratio_interval(numerator: Interval, denominator: Interval) -> Interval:
@@ -167,7 +167,9 @@ def mean_over_blocks(totals: ArrayLike, counts: ArrayLike, confidence: float = 0
     """
     total, count = np.asarray(totals, dtype=np.float64), np.asarray(counts, dtype=np.float64)
     if not total.size or not (total > 0).all() or not (count > 0).all():
-        raise ValueError("a mean over blocks needs at least one block, and positive ones")
+        raise ValueError(
+            "a mean over blocks needs at least one block, and positive totals and counts"
+        )
     blocks = len(total)
     mean = float(total.sum() / count.sum())
     if blocks < MIN_BLOCKS:
@@ -189,5 +191,7 @@ def geometric_mean(ratios: ArrayLike) -> float:
     """
     values = np.asarray(ratios, dtype=np.float64)
     if not values.size or not (values > 0).all():
-        raise ValueError("a geometric mean needs at least one ratio, and positive ones")
+        raise ValueError(
+            "a geometric mean needs at least one ratio, and all ratios must be positive"
+        )
     return math.exp(float(np.log(values).mean()))

@@ -18,8 +18,8 @@ from stepbench_reports.wording.markup import escaped, grid
 
 AGAINST_BYTES = 40_000
 """The maximum size of the table's rows, bytes."""
-MAX_NAMED = 10
-"""The maximum number of cases measured in one run only that are named."""
+MAX_LISTED = 10
+"""The maximum number of cases measured in one run only that are listed."""
 _MACHINE = ("cpu", "usable_cores", "memory_bytes", "devices")
 """The facts that identify a machine: if one differs, the machines differ."""
 _SOFTWARE = ("system", "python")
@@ -33,14 +33,14 @@ class CasePair:
         case: The case in this run.
         other: The same case in the other run.
         ratio: The speed-up: the step in `other` divided by the step in `case`.
-        of: The kind of steps compared: `mean` (of bare blocks), or `median` if bare blocks are too
-            few.
+        statistic: The kind of steps compared: `mean` (of bare blocks), or `median` if bare blocks
+            are too few.
     """
 
     case: Measurement
     other: Measurement
     ratio: Interval
-    of: str
+    statistic: str
 
     @property
     def failed(self) -> bool:
@@ -66,19 +66,19 @@ class Against:
         run: The run.
         other: The run that `run` is compared with.
         pairs: The cases that both runs have measured, in the order of `run`.
-        here: The cases that only `run` has measured.
-        there: The cases that only `other` has measured.
+        only_run: The cases that only `run` has measured.
+        only_other: The cases that only `other` has measured.
         differences: Differences in machine, packages, settings and sampling, a sentence each.
-        machines: True if the machines differ, so that the ratios compare machines.
+        machines_differ: True if the machines differ, so that the ratios compare machines.
     """
 
     run: Run
     other: Run
     pairs: tuple[CasePair, ...]
-    here: tuple[Measurement, ...]
-    there: tuple[Measurement, ...]
+    only_run: tuple[Measurement, ...]
+    only_other: tuple[Measurement, ...]
     differences: tuple[str, ...]
-    machines: bool
+    machines_differ: bool
 
     @property
     def mean_ratio(self) -> float:
@@ -94,15 +94,15 @@ class Against:
 
 def against(run: Run, other: Run) -> Against:
     """Compares two runs case by case."""
-    by_axes = {axes_key(m.axes): m for m in other.measured}
-    here = {axes_key(m.axes): m for m in run.measured}
-    pairs = tuple(_pair(m, by_axes[key]) for key, m in here.items() if key in by_axes)
+    cases = {axes_key(m.axes): m for m in run.measured}
+    other_cases = {axes_key(m.axes): m for m in other.measured}
+    pairs = tuple(_pair(m, other_cases[key]) for key, m in cases.items() if key in other_cases)
     return Against(
         run,
         other,
         pairs,
-        tuple(m for key, m in here.items() if key not in by_axes),
-        tuple(m for key, m in by_axes.items() if key not in here),
+        tuple(m for key, m in cases.items() if key not in other_cases),
+        tuple(m for key, m in other_cases.items() if key not in cases),
         tuple(differences(run, other)),
         any(_machine(run).get(name) != _machine(other).get(name) for name in _MACHINE),
     )
@@ -111,13 +111,13 @@ def against(run: Run, other: Run) -> Against:
 def _machine(run: Run) -> Mapping[str, object]:
     """The known facts of a run's machine and system software, by name."""
     facts = run.facts.machine
-    known = {} if facts is None else asdict(facts)
-    return {name: known[name] for name in (*_MACHINE, *_SOFTWARE) if known.get(name)}
+    values = {} if facts is None else asdict(facts)
+    return {name: values[name] for name in (*_MACHINE, *_SOFTWARE) if values.get(name)}
 
 
 def _pair(case: Measurement, other: Measurement) -> CasePair:
     speedup = speedup_over(case, other)
-    return CasePair(case, other, speedup.ratio, speedup.of)
+    return CasePair(case, other, speedup.ratio, speedup.statistic)
 
 
 def differences(run: Run, other: Run) -> Iterator[str]:
@@ -128,16 +128,16 @@ def differences(run: Run, other: Run) -> Iterator[str]:
         (asdict(run.facts.settings), asdict(other.facts.settings)),
         (asdict(run.facts.sampling), asdict(other.facts.sampling)),
     )
-    for mine, others in parts:
-        for name in dict.fromkeys([*mine, *others]):
-            if mine.get(name) != others.get(name):
+    for values, other_values in parts:
+        for name in dict.fromkeys([*values, *other_values]):
+            if values.get(name) != other_values.get(name):
                 yield (
-                    f"{name.replace('_', ' ')}: {_shown(mine.get(name))}, "
-                    f"there {_shown(others.get(name))}"
+                    f"{name.replace('_', ' ')}: {_text(values.get(name))}; "
+                    f"other run: {_text(other_values.get(name))}"
                 )
 
 
-def _shown(value: object) -> str:
+def _text(value: object) -> str:
     if value is None:
         return "not set"
     if isinstance(value, Mapping):
@@ -162,16 +162,16 @@ def headline(comparison: Against) -> str:
     slower = sum(pair.decided and pair.ratio.value < 1 for pair in counted)
     parts = [
         f"{faster} faster", f"{slower} slower",
-        f"{len(counted) - faster - slower} whose interval holds 1",
+        f"{len(counted) - faster - slower} undecided (interval contains 1)",
     ]  # fmt: skip
     failed = sum(pair.failed for pair in comparison.pairs)
-    parts += [f"{failed} that train another model"] if failed else []
+    parts += [f"{failed} with failed parity"] if failed else []
     interference = len(comparison.pairs) - len(counted) - failed
     parts += [f"{interference} with interference"] if interference else []
-    what = "This machine against the other: " if comparison.machines else ""
+    lead = "Different machines: " if comparison.machines_differ else ""
     mean = quantity.number(comparison.mean_ratio, 0.05, 3)
-    mean_clause = f"; {mean}{quantity.TIMES} as fast in the geometric mean" if mean else ""
-    return f"{what}{summary.cases(len(comparison.pairs))} in both: {', '.join(parts)}{mean_clause}."
+    mean_clause = f"; geometric mean of the speed-ups {mean}{quantity.TIMES}" if mean else ""
+    return f"{lead}{summary.cases(len(comparison.pairs))} in both: {', '.join(parts)}{mean_clause}."
 
 
 def markdown(run: Run, others: Sequence[Run]) -> str:
@@ -185,8 +185,8 @@ def markdown(run: Run, others: Sequence[Run]) -> str:
         f"**{escaped(headline(comparison))}**",
         "",
     ]
-    if comparison.machines:
-        lines += ["> The machines differ, so this compares machines, and not what was changed.", ""]
+    if comparison.machines_differ:
+        lines += ["> The machines differ, so the ratios compare machines as well as code.", ""]
     lines += [f"- {escaped(difference)}" for difference in comparison.differences] or [
         "Machine, packages and settings are the same."
     ]
@@ -194,8 +194,8 @@ def markdown(run: Run, others: Sequence[Run]) -> str:
     rows = [
         [
             escaped(summary.name(run, pair.case)),
-            quantity.milliseconds(_step(pair.other, pair.of)),
-            quantity.milliseconds(_step(pair.case, pair.of)),
+            quantity.milliseconds(_step(pair.other, pair.statistic)),
+            quantity.milliseconds(_step(pair.case, pair.statistic)),
             f"~~{quantity.times_range(pair.ratio)}~~"
             if pair.failed
             else quantity.times_range(pair.ratio),
@@ -204,19 +204,22 @@ def markdown(run: Run, others: Sequence[Run]) -> str:
         for pair in comparison.pairs
     ]
     if rows:
-        heads = ["case", "there, ms", "here, ms", "times as fast", ""]
-        table = grid(heads, "lrrrl", rows, AGAINST_BYTES)
+        headings = ["case", "other, ms", "this, ms", "speed-up", ""]
+        table = grid(headings, "lrrrl", rows, AGAINST_BYTES)
         lines += table.lines
         if table.left_out:
-            lines += ["", f"_{table.left_out} more cases do not fit here._"]
-    for side, only in (("this run", comparison.here), ("the other", comparison.there)):
-        if only:
-            lines += ["", f"Only in {side}: {escaped(_named(only))}."]
+            lines += ["", f"_{table.left_out} more cases are not shown._"]
+    for which, cases in (
+        ("this run", comparison.only_run),
+        ("the other run", comparison.only_other),
+    ):
+        if cases:
+            lines += ["", f"Only in {which}: {escaped(_ids(cases))}."]
     return "\n".join(lines) + "\n"
 
 
-def _step(measurement: Measurement, of: str) -> Interval:
-    return measurement.bare_step if of == "mean" else measurement.step
+def _step(measurement: Measurement, statistic: str) -> Interval:
+    return measurement.bare_step if statistic == "mean" else measurement.step
 
 
 def _verdict(pair: CasePair) -> str:
@@ -229,10 +232,10 @@ def _verdict(pair: CasePair) -> str:
     return "faster" if pair.ratio.value > 1 else "**slower**"
 
 
-def _named(measurements: Sequence[Measurement]) -> str:
+def _ids(measurements: Sequence[Measurement]) -> str:
     ids = [m.id for m in measurements]
-    more = f" and {len(ids) - MAX_NAMED} more" if len(ids) > MAX_NAMED else ""
-    return ", ".join(ids[:MAX_NAMED]) + more
+    more = f" and {len(ids) - MAX_LISTED} more" if len(ids) > MAX_LISTED else ""
+    return ", ".join(ids[:MAX_LISTED]) + more
 
 
 def _trend(run: Run, others: Sequence[Run]) -> str:
@@ -242,24 +245,22 @@ def _trend(run: Run, others: Sequence[Run]) -> str:
     keys = list(dict.fromkeys(key for cases in cases_by_run for key in cases))
     rows = []
     for key in keys:
-        seen = [cases.get(key) for cases in cases_by_run]
-        first, last = (next((m for m in order if m), None) for order in (seen, seen[::-1]))
+        in_runs = [cases.get(key) for cases in cases_by_run]
+        first, last = (next((m for m in order if m), None) for order in (in_runs, in_runs[::-1]))
         assert first is not None  # noqa: S101  # `key` is from one of the runs
         assert last is not None  # noqa: S101
         change = speedup_over(last, first).ratio
         rows.append(
             [
                 escaped(first.id),
-                *("" if m is None else quantity.rate(m.samples_per_s) for m in seen),
+                *("" if m is None else quantity.rate(m.samples_per_s) for m in in_runs),
                 "" if last is first else quantity.times_range(change),
             ]
         )
-    heads = ["case", *(escaped(name(measured_run)) for measured_run in runs), "last against first"]
-    table = grid(heads, "l" + "r" * (len(runs) + 1), rows, AGAINST_BYTES)
-    lead = [f"### stepbench: a trend of {len(runs)} runs", ""]
-    if any(against(measured_run, runs[0]).machines for measured_run in runs[1:]):
-        lead += ["> The machines differ, so this compares machines as well.", ""]
-    left_out = ["", f"_{table.left_out} more cases do not fit here._"] if table.left_out else []
-    return (
-        "\n".join([*lead, "samples/s, the oldest run first:", "", *table.lines, *left_out]) + "\n"
-    )
+    headings = ["case", *(escaped(name(measured_run)) for measured_run in runs), "last / first"]
+    table = grid(headings, "l" + "r" * (len(runs) + 1), rows, AGAINST_BYTES)
+    lead = [f"### stepbench: trend over {len(runs)} runs", ""]
+    if any(against(measured_run, runs[0]).machines_differ for measured_run in runs[1:]):
+        lead += ["> The machines differ, so the rates compare machines as well as code.", ""]
+    left_out = ["", f"_{table.left_out} more cases are not shown._"] if table.left_out else []
+    return "\n".join([*lead, "samples/s, oldest run first:", "", *table.lines, *left_out]) + "\n"

@@ -7,7 +7,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from stepbench_reports.analysis.operators import between
+from stepbench_reports.analysis.operators import compare
 from stepbench_reports.errors import ReportError
 from stepbench_reports.read.measurement import Measurement, varying
 from stepbench_reports.read.operators import frame
@@ -20,33 +20,33 @@ MAX_ROWS = 25
 """The number of operators that a table shows by default."""
 
 
-def find(run: Run, word: str) -> Measurement:
+def find(run: Run, name: str) -> Measurement:
     """Finds a profiled case by its id, or by a part that is in one id only.
 
     Raises:
         ReportError: No case or several cases match, or the case's profile is missing or damaged.
     """
-    named = [m for m in run.measurements if m.id == word]
-    named = named or [m for m in run.measurements if word in m.id]
+    matches = [m for m in run.measurements if m.id == name]
+    matches = matches or [m for m in run.measurements if name in m.id]
     ids = [m.id for m in run.measurements]
-    if not named:
-        near = difflib.get_close_matches(word, ids, n=3, cutoff=0.3) or ids[:3]
+    if not matches:
+        closest = difflib.get_close_matches(name, ids, n=3, cutoff=0.3) or ids[:3]
         raise ReportError(
-            f"--operators {word}: there is no such case; the nearest are {', '.join(near)}"
+            f"--operators {name}: there is no such case; the closest are {', '.join(closest)}"
         )
-    if len(named) > 1:
+    if len(matches) > 1:
         raise ReportError(
-            f"--operators {word}: {len(named)} cases are called so, such as {named[0].id} and "
-            f"{named[1].id}; give more of the name"
+            f"--operators {name}: matches {len(matches)} cases, such as {matches[0].id} and "
+            f"{matches[1].id}; give a longer part of the name"
         )
-    if not named[0].profile.steps:
-        raise ReportError(f"--operators {word}: {_why_no_profile(run, named[0].id)}")
-    return named[0]
+    if not matches[0].profile.steps:
+        raise ReportError(f"--operators {name}: {_no_profile_reason(run, matches[0].id)}")
+    return matches[0]
 
 
-def _why_no_profile(run: Run, case_id: str) -> str:
-    damage = [p for p in run.problems if p.startswith(f"{PROFILES}/{case_id}.json: ")]
-    return damage[0] if damage else f"{case_id} was not profiled; run it with --profile"
+def _no_profile_reason(run: Run, case_id: str) -> str:
+    problems = [p for p in run.problems if p.startswith(f"{PROFILES}/{case_id}.json: ")]
+    return problems[0] if problems else f"{case_id} was not profiled; run it with --profile"
 
 
 def difference(run: Run, a: Measurement, b: Measurement, *, shapes: bool = False) -> pd.DataFrame:
@@ -63,22 +63,30 @@ def difference(run: Run, a: Measurement, b: Measurement, *, shapes: bool = False
         and `b`, and `difference_s`, b - a. The differences sum to that of the profiled steps'
         phases. Seconds are by the device's clock if both cases have device time, else the host's.
     """
-    all_rows = frame(run)
+    operators = frame(run)
     keys = ["phase", "operator", *(["shapes"] if shapes else [])]
-    return between(*(all_rows[all_rows["case"] == m.id] for m in (a, b)), keys=keys)
+    return compare(*(operators[operators["case"] == m.id] for m in (a, b)), keys=keys)
 
 
 def table(
     run: Run, a: Measurement, b: Measurement, *, shapes: bool = False, max_rows: int = MAX_ROWS
 ) -> Table:
-    """Formats the difference of two cases, in µs per step, as a table for a terminal."""
+    """Formats the difference of each operator, `b` less `a`, in µs per step, for a terminal.
+
+    Args:
+        run: The run of both cases.
+        a: The case that is compared with.
+        b: The case that is compared.
+        shapes: True distinguishes operators by the shapes of their inputs.
+        max_rows: The maximum number of operators, those with the largest differences first.
+    """
     rows = difference(run, a, b, shapes=shapes)
     names = [naming.label(m.axes, varying(run.axis_names, [a, b])) or m.id for m in (a, b)]
     totals = rows[["a_s", "b_s", "difference_s"]].sum()
     table = Table(
         title=Text(
-            f"{names[1]} against {names[0]}: self time by the {rows.attrs['clock']}'s clock, "
-            f"µs a step; {a.profile.steps} and {b.profile.steps} profiled steps"
+            f"{names[1]} against {names[0]}: self time by the {rows.attrs['clock']} clock, "
+            f"µs per step; {a.profile.steps} and {b.profile.steps} profiled steps"
         ),
         title_justify="left",
         box=None,
@@ -88,9 +96,9 @@ def table(
     table.add_column("operator", overflow="fold")
     if shapes:
         table.add_column("shapes", overflow="fold")
-    heads = ("calls", names[0], names[1], "difference", "ratio")
-    for head in heads:
-        table.add_column(Text(head), justify="right")
+    headings = ("calls", names[0], names[1], "difference", "ratio")
+    for heading in headings:
+        table.add_column(Text(heading), justify="right")
     blank = [""] if shapes else []
     table.add_row("all", "", *blank, "", *_times(*totals), style="bold")
     for row in rows.head(max_rows).to_dict("records"):

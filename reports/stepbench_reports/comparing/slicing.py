@@ -10,7 +10,8 @@ from stepbench_reports.errors import ReportError
 from stepbench_reports.read import measurement
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run, axes_key
-from stepbench_reports.schema.axes import AxisValue, workload_label
+from stepbench_reports.schema.axes import AxisValue
+from stepbench_reports.schema.axis_labels import workload_label
 from stepbench_reports.wording import naming, quantity
 from stepbench_reports.wording.markup import Grid, escaped, grid
 
@@ -33,7 +34,10 @@ def where(run: Run, condition: str) -> Run:
     """
     selected = matching(run, condition)
     if not selected.measurements:
-        raise ReportError(f"--where {condition}: holds of none of {len(run.measurements)} cases")
+        raise ReportError(
+            f"--where {condition}: no case meets the condition; the run has "
+            f"{len(run.measurements)} cases, whose values `stepbench report` shows"
+        )
     return selected
 
 
@@ -63,7 +67,7 @@ def by(run: Run, axis: str) -> Grid:
     measured = run.measured
     values = list(dict.fromkeys(m.axes.get(axis) for m in measured))
     rows = _rows(measured, axis, values)
-    others = [name for name in measurement.varying(run.axis_names, measured) if name != axis]
+    other_axes = [name for name in measurement.varying(run.axis_names, measured) if name != axis]
     cells = []
     ratios: dict[AxisValue, list[float]] = {value: [] for value in values}
     for row in rows:
@@ -73,11 +77,11 @@ def by(run: Run, axis: str) -> Grid:
                 ratios[value].append(_ratio(m, first).value)
         last = _ratio(row.get(values[-1]), first) if len(values) > 1 else UNKNOWN
         rates = [_rate(row[value]) if value in row else quantity.NOTHING for value in values]
-        cells.append([_name(row, others), *rates, quantity.times_range(last)])
+        cells.append([_name(row, other_axes), *rates, quantity.times_range(last)])
     cells.append([f"**{MEAN}**", *(_mean(column) for column in ratios.values()), ""])
-    heads = ["case", *(escaped(naming.setting({axis: value}, [axis])) for value in values)]
-    heads.append("last against first")
-    return grid(heads, "l" + "r" * (len(heads) - 1), cells, SLICE_BYTES)
+    headings = ["case", *(escaped(naming.setting_words({axis: value}, [axis])) for value in values)]
+    headings.append("last / first")
+    return grid(headings, "l" + "r" * (len(headings) - 1), cells, SLICE_BYTES)
 
 
 def baseline(run: Run, setting: str) -> Grid:
@@ -90,50 +94,55 @@ def baseline(run: Run, setting: str) -> Grid:
     Raises:
         ReportError: The run has no such axis or value.
     """
-    word, equals, wanted = setting.partition("=")
+    name, equals, spelling = setting.partition("=")
     if not equals:
-        raise ReportError(f"--baseline {setting}: give an axis and its value, such as compile=off")
-    axis = _axis(run, "--baseline", word)
+        raise ReportError(f"--baseline {setting}: give an axis and a value, such as compile=off")
+    axis = _axis(run, "--baseline", name)
     measured = run.measured
     values = list(dict.fromkeys(m.axes.get(axis) for m in measured))
-    chosen = [value for value in values if wanted.lower() in _spellings(value)]
-    if not chosen:
+    matches = [value for value in values if spelling.lower() in _spellings(value)]
+    if not matches:
         raise ReportError(
-            f"--baseline {setting}: no case has it; {axis} is "
+            f"--baseline {setting}: no case has this value; give one of "
             f"{', '.join(_spellings(value)[0] for value in values)}"
         )
+    baseline_value = matches[0]
     by_axes = {axes_key(m.axes): m for m in measured}
-    others = [name for name in measurement.varying(run.axis_names, measured) if name != axis]
+    other_axes = [name for name in measurement.varying(run.axis_names, measured) if name != axis]
     cells, ratios = [], []
     for m in measured:
-        if m.axes.get(axis) == chosen[0]:
+        if m.axes.get(axis) == baseline_value:
             continue
-        base = by_axes.get(axes_key(comparison.with_value(m.axes, axis, chosen[0])))
+        base = by_axes.get(axes_key(comparison.with_value(m.axes, axis, baseline_value)))
         ratio = _ratio(m, base)
-        shown = quantity.times_range(ratio)
+        ratio_text = quantity.times_range(ratio)
         failed = m.parity.failed or (base is not None and base.parity.failed)
         cells.append(
             [
-                _name({None: m}, others),
-                escaped(naming.setting(m.axes, [axis])),
+                _name({None: m}, other_axes),
+                escaped(naming.setting_words(m.axes, [axis])),
                 "" if base is None else _rate(base),
                 _rate(m),
-                f"~~{shown}~~" if failed and shown else shown,
+                f"~~{ratio_text}~~" if failed and ratio_text else ratio_text,
             ]
         )
         if not failed:
             ratios.append(ratio.value)
     cells.append([f"**{MEAN}**", "", "", "", _mean(ratios)])
-    heads = ["case", axis.replace("_", " "), f"{escaped(setting)}, samples/s", "samples/s", "ratio"]
-    return grid(heads, "llrrr", cells, SLICE_BYTES)
+    headings = [
+        "case", axis.replace("_", " "), f"{escaped(setting)}, samples/s", "samples/s", "ratio",
+    ]  # fmt: skip
+    return grid(headings, "llrrr", cells, SLICE_BYTES)
 
 
-def _axis(run: Run, option: str, word: str) -> str:
-    name = word.strip().removeprefix("--").replace("-", "_")
+def _axis(run: Run, option: str, argument: str) -> str:
+    name = argument.strip().removeprefix("--").replace("-", "_")
     if name in run.axis_names:
         return name
-    near = difflib.get_close_matches(name, run.axis_names, n=3, cutoff=0.4) or run.axis_names
-    raise ReportError(f"{option} {word}: there is no such axis; there is {', '.join(near)}")
+    closest = difflib.get_close_matches(name, run.axis_names, n=3, cutoff=0.4) or run.axis_names
+    raise ReportError(
+        f"{option} {argument}: there is no such axis; give one of {', '.join(closest)}"
+    )
 
 
 def _spellings(value: object) -> tuple[str, ...]:
@@ -150,28 +159,28 @@ def _rows(
     by_axes = {axes_key(m.axes): m for m in measured}
     rows: dict[str, dict[AxisValue, Measurement]] = {}
     for m in by_axes.values():
-        others = {name: value for name, value in m.axes.items() if name != axis}
+        other_axes = {name: value for name, value in m.axes.items() if name != axis}
         by_value = {
             value: by_axes.get(axes_key(comparison.with_value(m.axes, axis, value)))
             for value in values
         }
-        rows[axes_key(others)] = {
+        rows[axes_key(other_axes)] = {
             value: measurement for value, measurement in by_value.items() if measurement is not None
         }
-    together = {m.id for row in rows.values() if len(row) > 1 for m in row.values()}
+    paired = {m.id for row in rows.values() if len(row) > 1 for m in row.values()}
     return [
-        row for row in rows.values() if len(row) > 1 or not {m.id for m in row.values()} & together
+        row for row in rows.values() if len(row) > 1 or not {m.id for m in row.values()} & paired
     ]
 
 
-def _name(row: Mapping[AxisValue, Measurement], others: Sequence[str]) -> str:
+def _name(row: Mapping[AxisValue, Measurement], other_axes: Sequence[str]) -> str:
     axes = list(row.values())[-1].axes  # the moot axes have meaning at the last value, if at any
-    return escaped(naming.label(axes, others) or workload_label(str(axes["workload"])))
+    return escaped(naming.label(axes, other_axes) or workload_label(str(axes["workload"])))
 
 
 def _rate(m: Measurement) -> str:
-    shown = quantity.rate(m.samples_per_s)
-    return f"~~{shown}~~" if m.parity.failed else shown
+    rate = quantity.rate(m.samples_per_s)
+    return f"~~{rate}~~" if m.parity.failed else rate
 
 
 def _ratio(m: Measurement | None, base: Measurement | None) -> Interval:

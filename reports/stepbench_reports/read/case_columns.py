@@ -34,7 +34,7 @@ def figures(
         **_work_columns(measurement),
         "share_of_peak": share_of_peak,
         **_parity_columns(measurement.parity),
-        **_once_columns(measurement),
+        **_startup_columns(measurement),
         **_memory_columns(measurement),
         **_training_columns(measurement),
     }
@@ -60,7 +60,7 @@ def _speedup_columns(speedup: Speedup | None) -> dict[str, Cell]:
         "speedup": ratio.value,
         "speedup_low": ratio.low,
         "speedup_high": ratio.high,
-        "speedup_of": None if speedup is None else speedup.of,
+        "speedup_statistic": None if speedup is None else speedup.statistic,
     }
 
 
@@ -70,7 +70,7 @@ def _sampling_columns(measurement: Measurement) -> dict[str, Cell]:
         "stopped": measurement.stopped,
         "lapped_per_bare": measurement.lapped_per_bare,
         "noise_discarded": measurement.discarded_blocks,
-        "noise_blocks": measurement.watched_blocks,
+        "noise_blocks": measurement.checked_blocks,
         "noise_interference": None if findings is None else findings.noise.interference,
     }
 
@@ -104,8 +104,9 @@ def _parity_columns(parity: Parity) -> dict[str, Cell]:
     }
 
 
-def _once_columns(measurement: Measurement) -> dict[str, Cell]:
-    findings, value, compiled = measurement.findings, measurement.value, measurement.compile_value
+def _startup_columns(measurement: Measurement) -> dict[str, Cell]:
+    findings, value = measurement.findings, measurement.value
+    compile_value = measurement.compile_value
     return {
         "elapsed_s": measurement.elapsed_s,
         "start_s": measurement.start_s,
@@ -116,11 +117,11 @@ def _once_columns(measurement: Measurement) -> dict[str, Cell]:
         "first_step_s": value(lambda f: f.first_step_s),
         "warmup_s": value(lambda f: f.warmup.elapsed_s),
         "cold_compile_s": measurement.cold_compile_s,
-        "warm_compile_s": compiled(lambda c: c.compile_s),
+        "warm_compile_s": compile_value(lambda c: c.compile_s),
         "cold_first_step_s": measurement.cold_first_step_s,
-        "graphs": compiled(lambda c: c.graphs),
-        "graph_breaks": compiled(lambda c: c.graph_breaks),
-        "recompiles": compiled(lambda c: c.recompiles),
+        "graphs": compile_value(lambda c: c.graphs),
+        "graph_breaks": compile_value(lambda c: c.graph_breaks),
+        "recompiles": compile_value(lambda c: c.recompiles),
     }
 
 

@@ -17,7 +17,8 @@ from stepbench_reports.read.parity import Parity
 from stepbench_reports.read.profile import UNKNOWN as NOT_PROFILED
 from stepbench_reports.read.profile import Profile
 from stepbench_reports.schema import measurement as schema
-from stepbench_reports.schema.axes import EAGER, AxisValues
+from stepbench_reports.schema.axes import AxisValues
+from stepbench_reports.schema.axis_labels import EAGER
 from stepbench_reports.schema.compilation import ColdStart, Compilation
 from stepbench_reports.schema.measurement import Block, Findings
 from stepbench_reports.schema.phases import STEP, Phase
@@ -98,7 +99,7 @@ class Measurement:
         return self.findings is not None and self.findings.loader.interference
 
     @property
-    def watched_blocks(self) -> float:
+    def checked_blocks(self) -> float:
         """The number of blocks checked for interference; NaN if unknown."""
         return self.value(lambda findings: len(findings.noise.blocks))
 
@@ -113,7 +114,7 @@ class Measurement:
         return None if self.findings is None else self.findings.sampling.stopped
 
     @property
-    def isolated(self) -> bool:
+    def sync_phases(self) -> bool:
         """True if every lap waited for the device (`--sync-phases`)."""
         return self.findings is not None and self.findings.settings.sync_phases
 
@@ -194,8 +195,8 @@ class Measurement:
         Batches are those that a step takes from the loader if recorded (a workload may define a
         step that takes several), else `micro_batches`.
         """
-        a_step = self.value(lambda findings: findings.loader.batches_per_step)
-        batches = int(a_step) if a_step > 0 else self.micro_batches
+        recorded = self.value(lambda findings: findings.loader.batches_per_step)
+        batches = int(recorded) if recorded > 0 else self.micro_batches
         return int(number(self.axes["batch_size"])) * batches
 
     @cached_property
@@ -237,9 +238,11 @@ class Measurement:
     def launch_overhead_s(self) -> float:
         """Launch overhead: seconds of a step's forward and backward with next to no data."""
         forward_s = self.value(lambda findings: findings.launch_overhead.forward_s)
-        learns = Phase.BACKWARD in self.shares
+        has_backward = Phase.BACKWARD in self.shares
         backward_s = (
-            self.value(lambda findings: findings.launch_overhead.backward_s) if learns else 0.0
+            self.value(lambda findings: findings.launch_overhead.backward_s)
+            if has_backward
+            else 0.0
         )
         return (forward_s + backward_s) * self.micro_batches
 
@@ -248,32 +251,32 @@ class Measurement:
         """The bottleneck of the step; `None` if the figures do not show it."""
         if not self.ok:
             return None
-        own_rate = self.loader_samples_per_s
-        ahead = number(self.axes.get("num_workers")) > 0 and own_rate > 0
-        loader_rate_known = ahead and not self.loader_interference
+        loader_rate = self.loader_samples_per_s
+        prefetches = number(self.axes.get("num_workers")) > 0
+        is_rate_valid = prefetches and loader_rate > 0 and not self.loader_interference
         return bottleneck.find(
             self.mean_step.value,
             self.shares,
             self.launch_overhead_s,
-            self.samples / own_rate if loader_rate_known else math.nan,
+            self.samples / loader_rate if is_rate_valid else math.nan,
             self.unloaded_step_s,
         )
 
-    def value(self, of: Callable[[Findings], float | None]) -> float:
+    def value(self, get: Callable[[Findings], float | None]) -> float:
         """A number from the findings; NaN if there are no findings, or if the number is `None`.
 
         Args:
-            of: Takes the number from the findings.
+            get: Takes the number from the findings.
         """
-        return math.nan if self.findings is None else number(of(self.findings))
+        return math.nan if self.findings is None else number(get(self.findings))
 
-    def compile_value(self, of: Callable[[Compilation], float | None]) -> float:
+    def compile_value(self, get: Callable[[Compilation], float | None]) -> float:
         """A number from the facts of the compilation; NaN for eager cases.
 
         Args:
-            of: Takes the number from the compilation.
+            get: Takes the number from the compilation.
         """
-        return math.nan if self.compilation is None else number(of(self.compilation))
+        return math.nan if self.compilation is None else number(get(self.compilation))
 
 
 def share(laps: Tracks, phase: str) -> float:
@@ -296,7 +299,5 @@ def varying(axis_names: Iterable[str], measurements: Iterable[Measurement]) -> t
         axis_names: The axes, in order.
         measurements: The cases.
     """
-    with_axes = [m.axes for m in measurements if m.axes]
-    return tuple(
-        name for name in axis_names if len({str(axes.get(name)) for axes in with_axes}) > 1
-    )
+    cases = [m.axes for m in measurements if m.axes]
+    return tuple(name for name in axis_names if len({str(axes.get(name)) for axes in cases}) > 1)

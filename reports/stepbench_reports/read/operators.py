@@ -21,18 +21,20 @@ def frame(run: Run) -> pd.DataFrame:
     | `share` | the share of the case's total `device_self_s`, or of `host_self_s` if the device's
       total is 0 |
     """
-    parts = [_of_case(measurement) for measurement in run.measurements if measurement.profile.steps]
+    frames = [
+        _case_frame(measurement) for measurement in run.measurements if measurement.profile.steps
+    ]
     columns = ["case", "phase", "operator", "shapes", *PER_STEP, "share"]
-    if not parts:
+    if not frames:
         return pd.DataFrame(columns=columns)
-    return pd.concat(parts, ignore_index=True)[columns]
+    return pd.concat(frames, ignore_index=True)[columns]
 
 
-def _of_case(measurement: Measurement) -> pd.DataFrame:
+def _case_frame(measurement: Measurement) -> pd.DataFrame:
     profile = measurement.profile
     frame = per_step(profile.operators, profile.steps)
-    by = "device_self_s" if frame["device_self_s"].sum() > 0 else "host_self_s"
-    return frame.assign(case=measurement.id, share=frame[by] / frame[by].sum())
+    column = "device_self_s" if frame["device_self_s"].sum() > 0 else "host_self_s"
+    return frame.assign(case=measurement.id, share=frame[column] / frame[column].sum())
 
 
 def without_shapes(operators: pd.DataFrame) -> pd.DataFrame:

@@ -39,8 +39,8 @@ def load(file: Path) -> Run:
         raise ReportError(f"{file}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ReportError(
-            f"{file}: is no file of pytest-benchmark ({error!r}); give one that "
-            f"--benchmark-json or --benchmark-save wrote"
+            f"{file}: is not a file of pytest-benchmark ({error!r}); give a file written by "
+            f"--benchmark-json or --benchmark-save"
         ) from None
     machine = content.get("machine_info") or {}
     facts = RunFacts(
@@ -67,13 +67,13 @@ def _measurement(entry: Mapping[str, Any]) -> Measurement:
     axes = _axes(name)
     rounds = np.asarray(entry["stats"].get("data") or (), dtype=np.float64)
     if not rounds.size:
-        reason = "its file holds a summary alone; save it with --benchmark-save-data"
+        reason = "the file holds only a summary; save it with --benchmark-save-data"
         return Measurement(name, axes, NO_ROUNDS, reason)
     return Measurement(
         name,
         axes,
         Status.OK.value,
-        blocks=tuple(Block(kind="bare", steps=1, elapsed_s=float(each)) for each in rounds),
+        blocks=tuple(Block(kind="bare", steps=1, elapsed_s=float(seconds)) for seconds in rounds),
         laps={"host": {"round": rounds, STEP: rounds}},
     )
 

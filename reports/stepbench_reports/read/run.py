@@ -13,8 +13,7 @@ import pandas as pd
 from stepbench_reports.analysis import comparison
 from stepbench_reports.analysis.stats import UNKNOWN, median_interval
 from stepbench_reports.read import case_columns
-from stepbench_reports.read import measurement as naming
-from stepbench_reports.read.measurement import Measurement, number, share
+from stepbench_reports.read.measurement import Measurement, number, share, varying
 from stepbench_reports.read.speedup import Speedup, speedup_over
 from stepbench_reports.schema.axes import AxisValues
 from stepbench_reports.schema.machine import MachinePeaks
@@ -59,7 +58,7 @@ class Run:
     @cached_property
     def varying(self) -> tuple[str, ...]:
         """The axes on which the run's cases differ, in order."""
-        return naming.varying(self.axis_names, self.measurements)
+        return varying(self.axis_names, self.measurements)
 
     @cached_property
     def phase_names(self) -> tuple[str, ...]:
@@ -98,8 +97,9 @@ class Run:
 
     def ridge(self, device: object, precision: object) -> float:
         """FLOPs per byte above which arithmetic limits a case, and below which memory does."""
-        copied = self.copy_bytes_per_s(device)
-        return self.peak_flops_per_s(device, precision) / copied if copied > 0 else math.nan
+        bytes_per_s = self.copy_bytes_per_s(device)
+        flops_per_s = self.peak_flops_per_s(device, precision)
+        return flops_per_s / bytes_per_s if bytes_per_s > 0 else math.nan
 
     def share_of_peak(self, measurement: Measurement) -> float:
         """A case's FLOP/s as a share of its device's peak in its precision; NaN if unknown."""
@@ -119,8 +119,8 @@ class Run:
         | `mean_step_s` | the mean step over bare blocks, or over lapped ones if there are none |
         | `samples_per_s`, `samples_per_s_low`, `samples_per_s_high` | samples in a step / mean step
           (see `Measurement.samples`), with the 95 % interval from the blocks |
-        | `speedup`, `speedup_low`, `speedup_high`, `speedup_of` | over the uncompiled case, from
-          `mean` steps, or from `median` steps if there are too few bare blocks |
+        | `speedup`, `speedup_low`, `speedup_high`, `speedup_statistic` | over the uncompiled case,
+          from `mean` steps, or from `median` steps if there are too few bare blocks |
         | `stopped`, `lapped_per_bare` | why sampling ended; mean step with laps / without |
         | `noise_discarded`, `noise_blocks`, `noise_interference` | blocks discarded and measured
           again; all blocks; true if blocks with interference count, or many were discarded |
@@ -150,11 +150,11 @@ class Run:
           parameters |
         """
         frame = pd.DataFrame([self._case_row(m) for m in self.measurements])
-        kinds = {  # nullable types, as cases without a file have no axes
-            name: _NULLABLE.get(pd.api.types.infer_dtype(frame[name], skipna=True), "object")
+        dtypes = {  # nullable types, as cases without a file have no axes
+            name: _NULLABLE_DTYPES.get(pd.api.types.infer_dtype(frame[name], skipna=True), "object")
             for name in self.axis_names
         }
-        return frame.astype(kinds)
+        return frame.astype(dtypes)
 
     def _case_row(self, measurement: Measurement) -> dict[str, case_columns.Cell]:
         return {
@@ -193,7 +193,7 @@ class Run:
         return pd.DataFrame(rows, columns=columns)
 
 
-_NULLABLE = {"integer": "Int64", "boolean": "boolean"}
+_NULLABLE_DTYPES = {"integer": "Int64", "boolean": "boolean"}
 """By pandas' inferred kind of a column, the type that also holds missing values."""
 _PHASE_FIGURES = (
     "phase",
@@ -216,9 +216,9 @@ _PHASE_FIGURES = (
 def _phases(measurement: Measurement) -> Iterator[dict[str, case_columns.Cell]]:
     for clock, tracks in measurement.laps.items():
         for phase, laps in tracks.items():
-            shown = clock == measurement.clock
-            median = measurement.medians[phase] if shown else median_interval(laps)
-            whole = measurement.samples_per_s if phase == STEP else UNKNOWN
+            is_reported = clock == measurement.clock
+            median = measurement.medians[phase] if is_reported else median_interval(laps)
+            samples_per_s = measurement.samples_per_s if phase == STEP else UNKNOWN
             p05, p95 = np.quantile(laps, [0.05, 0.95])
             yield {
                 "phase": phase,
@@ -232,9 +232,9 @@ def _phases(measurement: Measurement) -> Iterator[dict[str, case_columns.Cell]]:
                 "p95_s": float(p95),
                 "total_s": float(laps.sum()),
                 "share": share(tracks, phase),
-                "samples_per_s": whole.value,
-                "samples_per_s_low": whole.low,
-                "samples_per_s_high": whole.high,
+                "samples_per_s": samples_per_s.value,
+                "samples_per_s_low": samples_per_s.low,
+                "samples_per_s_high": samples_per_s.high,
             }
 
 

@@ -45,7 +45,7 @@ from stepbench_reports.schema.results import (
 )
 from stepbench_reports.schema.run import RunFacts
 
-Kind = TypeVar("Kind", bound=CaseRecord)
+RecordType = TypeVar("RecordType", bound=CaseRecord)
 
 
 def load(path: Path | str) -> Run:
@@ -110,38 +110,42 @@ class _Reader:
 
     def case(self, case_id: str) -> Measurement:
         """Reads all files of a case; if the measurement is damaged, returns only the reason."""
-        compared = Parity(
+        case_parity = Parity(
             judged=self._record(PARITY, case_id, ParityRecord),
             trainings=self._record(TRAIN_PARITY, case_id, TrainingParityRecord),
         )
-        profiled = Profile(self._record(PROFILES, case_id, ProfileRecord))
+        profile = Profile(self._record(PROFILES, case_id, ProfileRecord))
         try:
             measurement = read_case(self._path / CASES / f"{case_id}.json", case_id)
         except DamageError as error:
-            self.problems.append(f"{CASES}/{case_id}.json: {self._remedied(error)}")
-            reason = f"its file cannot be used: {self._remedied(error)}"
+            self.problems.append(f"{CASES}/{case_id}.json: {self._with_remedy(error)}")
+            reason = f"the case's file cannot be used: {self._with_remedy(error)}"
             return Measurement(case_id, {}, DAMAGED, reason)
-        axes = measurement.axes or compared.axes  # a case may have been compared but not measured
-        return replace(measurement, axes=axes, parity=compared, profile=profiled)
+        axes = (
+            measurement.axes or case_parity.axes
+        )  # a case may have been compared but not measured
+        return replace(measurement, axes=axes, parity=case_parity, profile=profile)
 
-    def _record(self, folder: str, case_id: str, kind: type[Kind]) -> Kind | None:
+    def _record(
+        self, folder: str, case_id: str, record_type: type[RecordType]
+    ) -> RecordType | None:
         """Reads a case's record from `folder`; `None` if the file is missing or damaged."""
         file = self._path / folder / f"{case_id}.json"
         try:
-            record = read_record(file, kind, parity.SCHEMA)
+            record = read_record(file, record_type, parity.SCHEMA)
             _refuse_other_case(file, record, case_id)
         except FileNotFoundError:
             return None
         except DamageError as error:
-            self.problems.append(f"{folder}/{case_id}.json: {self._remedied(error)}")
+            self.problems.append(f"{folder}/{case_id}.json: {self._with_remedy(error)}")
             return None
         return record
 
-    def _remedied(self, error: DamageError) -> str:
+    def _with_remedy(self, error: DamageError) -> str:
         """Describes a file's damage and the remedy."""
         if error.newer:
             return error.fault
-        return f"{error.fault}; measure it again by --resume {self._path}"
+        return f"{error.fault}; measure it again with --resume {self._path}"
 
 
 def _read_run(path: Path) -> RunFacts:
@@ -150,14 +154,14 @@ def _read_run(path: Path) -> RunFacts:
         return read_record(file, RunFacts, schema.SCHEMA)
     except FileNotFoundError:
         raise ReportError(
-            f"{path}: holds no run (it has no {RUN}); name a run's directory, such as "
-            f"results/latest, or measure one by `stepbench run`"
+            f"{path}: holds no run (it has no {RUN}); give a run's directory, such as "
+            f"results/latest, or measure a run with `stepbench run`"
         ) from None
     except DamageError as error:
         if error.newer:
             raise ReportError(str(error)) from None
         raise ReportError(
-            f"{file}: is damaged ({error.fault}), and with it what the run was; begin a new run"
+            f"{file}: is damaged ({error.fault}), so the run cannot be read; start a new run"
         ) from None
 
 
@@ -168,7 +172,7 @@ def _refuse_other_case(file: Path, record: CaseRecord, case_id: str) -> None:
         DamageError: The record's id is not `case_id`.
     """
     if record.id != case_id:
-        raise DamageError(file, f"id: is {record.id}, so that it is not this case's")
+        raise DamageError(file, f"id: is {record.id}, the id of another case")
 
 
 def _tracks_by_clock(laps: schema.Laps) -> Iterator[tuple[str, Tracks]]:

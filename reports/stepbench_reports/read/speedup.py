@@ -14,12 +14,12 @@ class Speedup:
 
     Attributes:
         ratio: The other case's step / the case's step; above 1 if the case is faster.
-        of: `mean` if the steps are means over bare blocks, as in samples/s; `median` if there are
-            too few bare blocks, and the steps are medians over laps.
+        statistic: `mean` if the steps are means over bare blocks, as in samples/s; `median` if
+            there are too few bare blocks, and the steps are medians over laps.
     """
 
     ratio: Interval
-    of: str
+    statistic: str
 
 
 def speedup_over(measurement: Measurement, baseline: Measurement) -> Speedup:

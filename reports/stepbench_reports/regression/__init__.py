@@ -35,7 +35,7 @@ def write(path: Path | str) -> "Decision":
     Raises:
         ReportError: The directory holds no check, or a file cannot be written.
     """
-    from stepbench_reports.regression import writing  # noqa: PLC0415  # SciPy's statistics take a second
+    from stepbench_reports.regression import writing  # noqa: PLC0415  # SciPy takes a second
 
     return writing.write(load(path))
 

@@ -27,7 +27,7 @@ def grown(check: Check, case: str, phase: str | None) -> pd.DataFrame | None:
     }
     if set(by_side) != set(SIDES):
         return None
-    table = operators.between(*(by_side[side] for side in SIDES), keys=["phase", "operator"])
+    table = operators.compare(*(by_side[side] for side in SIDES), keys=["phase", "operator"])
     table = table.rename(columns={"a_s": "base_s", "b_s": "head_s", "difference_s": "grown_s"})
     table = table[table["grown_s"] > MIN_S]  # already sorted, the largest first
     in_phase = table[table["phase"] == phase]

@@ -10,11 +10,9 @@ from typing import Final, Literal
 
 import numpy as np
 
-from stepbench_reports.analysis.stats import UNKNOWN, Interval, known
+from stepbench_reports.analysis.stats import UNKNOWN, Interval, finite_or_none
 from stepbench_reports.regression import facts
-from stepbench_reports.regression.records import Check
-from stepbench_reports.regression.screening import MIN_SHARE, SUITE, Row, Screening, phases, share
-from stepbench_reports.regression.statistics import (
+from stepbench_reports.regression.pair_statistics import (
     ALPHA,
     Screened,
     centre,
@@ -23,6 +21,8 @@ from stepbench_reports.regression.statistics import (
     p_slower,
     spread,
 )
+from stepbench_reports.regression.records import Check
+from stepbench_reports.regression.screening import MIN_SHARE, SUITE, Row, Screening, phases, share
 from stepbench_reports.schema.check import CONFIRM, SCREEN, CaseReason, EndFact, FatalFact, Stage
 from stepbench_reports.schema.phases import STEP
 from stepbench_reports.schema.verdict import Difference, Verdict, VerdictFile, VerdictRow
@@ -221,8 +221,8 @@ def _flagged(screening: Screening, row: Row, p: float | None) -> tuple[Verdict, 
         return Verdict.INCONCLUSIVE, reason
     if p <= ALPHA:
         return Verdict.REGRESSION if slower else Verdict.IMPROVEMENT, None
-    interval, smallest = centre(screening.fresh_changes(row)), screening.check.smallest
-    if -smallest < interval.low and interval.high < smallest:
+    interval, min_effect = centre(screening.fresh_changes(row)), screening.check.min_effect
+    if -min_effect < interval.low and interval.high < min_effect:
         return Verdict.PASS, None
     return Verdict.INCONCLUSIVE, f"{looked}, but fresh pairs did not confirm it (p {p:.2g})"
 
@@ -272,13 +272,13 @@ def _verdict_row(finding: Finding) -> VerdictRow:
         case=finding.row.case,
         row=finding.row.what,
         verdict=finding.verdict,
-        change=known(finding.change.value),
-        low=known(finding.change.low),
-        high=known(finding.change.high),
-        spread=known(finding.spread),
+        change=finite_or_none(finding.change.value),
+        low=finite_or_none(finding.change.low),
+        high=finite_or_none(finding.change.high),
+        spread=finite_or_none(finding.spread),
         pairs=finding.pairs,
         p=finding.p,
-        base_s=known(finding.base_s),
-        head_s=known(finding.head_s),
+        base_s=finite_or_none(finding.base_s),
+        head_s=finite_or_none(finding.head_s),
         reason=finding.reason,
     )

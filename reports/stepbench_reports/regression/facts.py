@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from stepbench_reports.regression.pair_statistics import MIN_PAIRS
 from stepbench_reports.regression.records import Check, Pair
 from stepbench_reports.regression.screening import MAX_FAILURES
-from stepbench_reports.regression.statistics import MIN_PAIRS
 from stepbench_reports.schema.check import (
     CONFIRM,
     SCREEN,

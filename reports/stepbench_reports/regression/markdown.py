@@ -153,7 +153,7 @@ def _method(decision: Decision) -> str:
         f"Base and head took turns in two processes, forked afresh for each pair. A change is head "
         f"minus base as a share of the step, from the faster half of each side's turns. Its spread "
         f"is the standard deviation from pair to pair. Rows were screened for a change of "
-        f"{check.smallest * 100:g} %, and flagged rows were measured again. p is Holm's p-value "
+        f"{check.min_effect * 100:g} %, and flagged rows were measured again. p is Holm's p-value "
         f"for the exact signed-rank test of these fresh pairs alone. "
         f"Machine: {check.spec.machine.cpu}, {check.spec.machine.usable_cores} cores."
     )

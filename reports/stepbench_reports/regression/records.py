@@ -98,9 +98,9 @@ class Check:
     problems: tuple[str, ...] = ()
 
     @property
-    def smallest(self) -> float:
+    def min_effect(self) -> float:
         """The smallest effect that the check looks for, a share of the step."""
-        return self.spec.smallest
+        return self.spec.min_effect
 
     @property
     def cases(self) -> tuple[str, ...]:

@@ -10,14 +10,14 @@ from functools import cached_property
 
 import numpy as np
 
-from stepbench_reports.regression.records import Check, Pair
-from stepbench_reports.regression.statistics import (
+from stepbench_reports.regression.pair_statistics import (
     MAX_PAIRS,
     MIN_PAIRS,
     Screened,
     pairs_to_confirm,
     screen,
 )
+from stepbench_reports.regression.records import Check, Pair
 from stepbench_reports.schema.check import CONFIRM, SCREEN, AloneFact, ScreenedFact, Stage
 from stepbench_reports.schema.phases import STEP
 
@@ -138,7 +138,7 @@ class Screening:
     def screened(self) -> dict[Row, Screened]:
         """The screen's result for each row."""
         return {
-            row: screen(self.changes(row, SCREEN), self.check.smallest, _max_pairs(row))
+            row: screen(self.changes(row, SCREEN), self.check.min_effect, _max_pairs(row))
             for row in self.rows
         }
 
@@ -167,7 +167,7 @@ class Screening:
         families = [self.family(direction) for direction in (Screened.SLOWER, Screened.FASTER)]
         return {
             row: pairs_to_confirm(
-                self.changes(row, SCREEN), self.check.smallest, len(family), _max_pairs(row)
+                self.changes(row, SCREEN), self.check.min_effect, len(family), _max_pairs(row)
             )
             for family in families
             for row in family

@@ -74,8 +74,8 @@ def content(run: Run) -> dict[str, Any]:
         "outputs": _outputs(failed),
         "sections": sections.collect(run),
         "clocks": {m.clock for m in measured},
-        "isolated": any(m.isolated for m in measured),
-        "lap_cost": _lap_cost([m for m in measured if not m.isolated]),
+        "isolated": any(m.sync_phases for m in measured),
+        "lap_cost": _lap_cost([m for m in measured if not m.sync_phases]),
         "facts": [(name, escaped(value)) for name, value in _facts(run) if value],
         "command": code(run.facts.command),
     }

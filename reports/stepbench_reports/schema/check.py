@@ -93,7 +93,7 @@ class CheckSpec(Record, frozen=True, kw_only=True):
             is a revision.
         environments: True if the sides run in different environments.
         notes: Notes for the reader on differences between the sides, a sentence each.
-        smallest: The smallest effect that the check looks for, as a share of the step.
+        min_effect: The smallest effect that the check looks for, as a share of the step.
         turns: The length and number of the turns.
         settings: Settings that apply to every case.
         axes: Each case's value on each axis, by case id.
@@ -115,7 +115,7 @@ class CheckSpec(Record, frozen=True, kw_only=True):
     fingerprint: str | None = None
     environments: bool = False
     notes: tuple[str, ...] = ()
-    smallest: Effect
+    min_effect: Effect
     turns: TurnOptions = TurnOptions()
     settings: Settings = Settings()
     axes: dict[str, Axes]
@@ -148,8 +148,8 @@ class TurnSeries(Record, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Raises `ValueError` if the series differ in length, or if a side had no turn."""
         series = (self.steps, self.elapsed_s, *self.phases_s.values())
-        if any(len(each) != len(self.side) for each in series):
-            raise ValueError("the turns' figures are unequally many")
+        if any(len(values) != len(self.side) for values in series):
+            raise ValueError("the series of turns differ in length")
         if not {*SIDES} <= {*self.side}:
             raise ValueError("a side has no turn")
 
@@ -310,7 +310,7 @@ class FatalFact(Record, frozen=True, kw_only=True, tag_field="kind", tag="fatal"
 
 
 class EndFact(Record, frozen=True, kw_only=True, tag_field="kind", tag="end"):
-    """The end of the check, or of a session of it that can be resumed.
+    """The end of one session of a check; any session but a `done` one can be resumed.
 
     Attributes:
         why: The reason for the end: `done`, `budget`, `interrupted` or `fatal`.

@@ -26,9 +26,9 @@ RUN, CASES, PARITY, TRAIN_PARITY, PROFILES = (
 CHECK, PAIRS, FACTS, VERDICT = "check.json", "pairs.jsonl", "facts.jsonl", "verdict.json"
 """The files of a check's directory."""
 
-Kind = TypeVar("Kind", bound=Record)
+RecordType = TypeVar("RecordType", bound=Record)
 
-_OF_KEY = "key` in `"
+_KEY_PATH_PREFIX = "key` in `"
 """The text that msgspec writes before the path of an object with an invalid key."""
 
 
@@ -51,12 +51,12 @@ class _Version(Record, frozen=True, kw_only=True):
     stepbench: str = ""
 
 
-def read_record(file: Path, kind: type[Kind], schema: int) -> Kind:
+def read_record(file: Path, record_type: type[RecordType], schema: int) -> RecordType:
     """Reads a file that holds one record.
 
     Args:
         file: The file.
-        kind: The record's class.
+        record_type: The record's class.
         schema: The schema version that the file must have.
 
     Raises:
@@ -64,8 +64,8 @@ def read_record(file: Path, kind: type[Kind], schema: int) -> Kind:
         DamageError: The file cannot be used.
     """
     content = read_bytes(file)
-    refuse_other_schema(file, content, schema)
-    return decode(file, content, kind)
+    _require_schema(file, content, schema)
+    return decode(file, content, record_type)
 
 
 def read_measurement(file: Path, schema: int) -> MeasurementRecord:
@@ -76,7 +76,7 @@ def read_measurement(file: Path, schema: int) -> MeasurementRecord:
         DamageError: The file cannot be used.
     """
     content = read_bytes(file)
-    refuse_other_schema(file, content, schema)
+    _require_schema(file, content, schema)
     record = decode(file, content, MeasurementRecord)
     if record.status is not Status.OK:
         return record
@@ -95,12 +95,12 @@ def read_bytes(file: Path) -> bytes:
     except FileNotFoundError:
         raise
     except IsADirectoryError:
-        raise DamageError(file, "is a directory, where a file belongs") from None
+        raise DamageError(file, "is a directory; a file is required") from None
     except OSError as error:
         raise DamageError(file, f"cannot be read ({error.strerror})") from None
 
 
-def refuse_other_schema(file: Path, content: bytes, schema: int) -> None:
+def _require_schema(file: Path, content: bytes, schema: int) -> None:
     """Checks the schema version of a file.
 
     Raises:
@@ -111,37 +111,37 @@ def refuse_other_schema(file: Path, content: bytes, schema: int) -> None:
         writer = version.stepbench or "the version that wrote it"
         raise DamageError(
             file,
-            f"schema: is {version.schema}, and this stepbench reads up to {schema}; read it with "
+            f"schema: is {version.schema}, but this stepbench reads up to {schema}; read it with "
             f"stepbench {writer} or later",
             newer=True,
         )
     if version.schema != schema:
-        raise DamageError(file, f"schema: is {version.schema}, and this stepbench reads {schema}")
+        raise DamageError(file, f"schema: is {version.schema}, but this stepbench reads {schema}")
 
 
-def decode(file: Path | str, content: bytes, kind: type[Kind]) -> Kind:
+def decode(file: Path | str, content: bytes, record_type: type[RecordType]) -> RecordType:
     """Decodes a record from JSON.
 
     Args:
         file: The file that holds the JSON, for the error message.
         content: The JSON.
-        kind: The record's class.
+        record_type: The record's class.
 
     Raises:
         DamageError: The content is not a valid record of this class.
     """
     try:
-        return msgspec.json.decode(content, type=kind)
+        return msgspec.json.decode(content, type=record_type)
     except msgspec.ValidationError as error:
         fault, _, path = str(error).partition(" - at `")
-        is_key, within = path.startswith(_OF_KEY), path.removeprefix(_OF_KEY)
-        field = within.removesuffix("`").removeprefix("$").removeprefix(".") or "the whole"
+        is_key, within = path.startswith(_KEY_PATH_PREFIX), path.removeprefix(_KEY_PATH_PREFIX)
+        field = within.removesuffix("`").removeprefix("$").removeprefix(".") or "top level"
         field = f"a key of {field}" if is_key else field
         raise DamageError(file, f"{field}: {fault[:1].lower()}{fault[1:]}") from None
     except RecursionError:
-        raise DamageError(file, "is nested too deep") from None
+        raise DamageError(file, "is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-        raise DamageError(file, f"is no JSON ({error})") from None
+        raise DamageError(file, f"is not valid JSON ({error})") from None
 
 
 def is_cut_off(line: bytes) -> bool:

@@ -48,7 +48,7 @@ class Laps(Record, frozen=True, kw_only=True):
                 continue
             steps = len(tracks.get(STEP, ()))
             if not steps or any(len(track) != steps for track in tracks.values()):
-                raise ValueError(f"laps by the {clock} clock are unequally many, or there is none")
+                raise ValueError(f"laps by the {clock} clock are missing or differ in number")
 
 
 class Block(Record, frozen=True, kw_only=True):

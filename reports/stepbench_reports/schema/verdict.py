@@ -12,7 +12,7 @@ class Verdict(StrEnum):
 
     REGRESSION = "regression"
     IMPROVEMENT = "improvement"
-    PASS = "pass"  # noqa: S105  # no password
+    PASS = "pass"  # noqa: S105  # not a password
     INCONCLUSIVE = "inconclusive"
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from stepbench_reports.analysis.bottleneck import Bottleneck, BottleneckKind
 from stepbench_reports.analysis.stats import point
 from stepbench_reports.read.measurement import Measurement, number
-from stepbench_reports.schema.axes import EAGER, AxisValues
+from stepbench_reports.schema.axes import AxisValues
+from stepbench_reports.schema.axis_labels import EAGER
 from stepbench_reports.schema.phases import STEP, Phase
 from stepbench_reports.wording import quantity
 
@@ -171,7 +172,7 @@ def _parameters(measurement: Measurement) -> str:
 
 
 def _best_step(bottleneck: Bottleneck, kind: BottleneckKind) -> str:
-    """The shortest possible step without one part, as a sentence."""
+    """Says how short the step would be if its part `kind` took no time."""
     gain = bottleneck.gain_without(kind)
     if gain > MAX_GAIN:
         return f"Without {_WITHOUT[kind]}, next to nothing of the step would be left."

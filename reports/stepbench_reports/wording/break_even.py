@@ -19,7 +19,7 @@ def steps(run: Run, measurement: Measurement) -> Interval:
     speedup = run.speedups.get(measurement.id)
     if speedup is None:
         return UNKNOWN
-    step = measurement.bare_step if speedup.of == "mean" else measurement.step
+    step = measurement.bare_step if speedup.statistic == "mean" else measurement.step
     return comparison.break_even_steps(measurement.cold_compile_s, step.value, speedup.ratio)
 
 

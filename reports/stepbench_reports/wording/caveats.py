@@ -72,10 +72,10 @@ def _precision(run: Run, measured: Sequence[Measurement], in_cases: _InCases) ->
 
 def _noise(measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
     """Interference from other work on the machine."""
-    watched = [m for m in measured if m.watched_blocks > 0]
+    watched = [m for m in measured if m.checked_blocks > 0]
     discarded = sum(m.discarded_blocks for m in watched)
     if discarded:
-        blocks = sum(m.watched_blocks for m in watched)
+        blocks = sum(m.checked_blocks for m in watched)
         yield (
             f"{discarded:,.0f} of {blocks:,.0f} blocks were discarded because of interference "
             f"and measured again."
@@ -114,7 +114,7 @@ def _causes(noisy: Sequence[Measurement]) -> str:
 
 def _laps(measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
     """The cost of taking laps."""
-    isolated = [m for m in measured if m.isolated]
+    isolated = [m for m in measured if m.sync_phases]
     if isolated:
         ratios = [m.lapped_per_bare for m in isolated if not math.isnan(m.lapped_per_bare)]
         cost = f" (steps took up to {max(ratios):.2f} times as long)" if ratios else ""
@@ -123,7 +123,9 @@ def _laps(measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
             f"is a phase's cost in isolation, and lapped / bare shows the cost of synchronizing"
             f"{cost}. samples/s comes from steps without it."
         )
-    slowed = [m for m in measured if abs(m.lapped_per_bare - 1) > MAX_LAP_COST and not m.isolated]
+    slowed = [
+        m for m in measured if abs(m.lapped_per_bare - 1) > MAX_LAP_COST and not m.sync_phases
+    ]
     if slowed:
         worst = max(slowed, key=lambda m: abs(m.lapped_per_bare - 1))
         yield (
@@ -136,7 +138,7 @@ def _laps(measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
 def _means(run: Run, measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
     """Cases whose mean and median differ, and the kind or lack of speed-ups."""
     bursty = [
-        m for m in measured if not m.isolated and abs(_mean_per_median(m) - 1) > MAX_MEAN_OFFSET
+        m for m in measured if not m.sync_phases and abs(_mean_per_median(m) - 1) > MAX_MEAN_OFFSET
     ]
     if bursty:
         yield (
@@ -144,7 +146,9 @@ def _means(run: Run, measured: Sequence[Measurement], in_cases: _InCases) -> Ite
             f"{in_cases(bursty)}, since some steps wait. samples/s and speed-ups use the mean, "
             f"which counts every step; the column `step` is the median."
         )
-    by_median = [m for m in measured if m.id in run.speedups and run.speedups[m.id].of == "median"]
+    by_median = [
+        m for m in measured if m.id in run.speedups and run.speedups[m.id].statistic == "median"
+    ]
     if by_median:
         yield (
             f"The speed-up compares median steps {in_cases(by_median)}: with fewer than 3 bare "

@@ -7,7 +7,7 @@ from stepbench_reports.analysis import comparison
 from stepbench_reports.analysis.stats import Interval, geometric_mean, ratio_interval
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
-from stepbench_reports.schema.axes import workload_label
+from stepbench_reports.schema.axis_labels import workload_label
 from stepbench_reports.wording import bottleneck, naming, quantity, summary
 
 MIN_DIFFERENCE = 0.02
@@ -82,18 +82,19 @@ def _fastest(cases: list[Measurement], axes: Sequence[str], group_name: str) -> 
     speed = f"{quantity.rate(best.samples_per_s)} samples/s{doubt}"
     preposition = "" if group_name.startswith(("in ", "on ")) else "for "
     group_text = f" {preposition}{group_name}" if group_name else ""
-    opening = f"Fastest{group_text}: {naming.setting(best.axes, names)} ({speed})"
+    opening = f"Fastest{group_text}: {naming.setting_words(best.axes, names)} ({speed})"
     if len(peers) == len(ranked) - 1:
         return f"{opening}, but the {len(ranked)} cases do not clearly differ. {clause}".rstrip()
     if len(peers) >= summary.MAX_NAMED:
         opening += f", on a par with {len(peers)} others"
     elif peers:
-        others = " and with ".join(naming.setting(m.axes, names) for m in peers)
+        others = " and with ".join(naming.setting_words(m.axes, names) for m in peers)
         opening += f", on a par with {others}"
     ratio = best.samples_per_s.value / worst.samples_per_s.value
+    slowest = naming.setting_words(worst.axes, names)
     return (
         f"{opening}; {quantity.times(_exact(ratio))} as fast as the slowest: "
-        f"{naming.setting(worst.axes, names)} ({quantity.rate(worst.samples_per_s)}). {clause}"
+        f"{slowest} ({quantity.rate(worst.samples_per_s)}). {clause}"
     ).rstrip()
 
 

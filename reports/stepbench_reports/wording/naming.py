@@ -6,7 +6,8 @@ would be empty without them.
 
 from collections.abc import Iterable, Sequence
 
-from stepbench_reports.schema.axes import DEFAULTS, INFO, AxisInfo, AxisValues, workload_label
+from stepbench_reports.schema.axes import DEFAULTS, AxisValues
+from stepbench_reports.schema.axis_labels import INFO, AxisInfo, workload_label
 
 
 def _info(name: str) -> AxisInfo:
@@ -22,8 +23,8 @@ def label(axes: AxisValues, names: Sequence[str]) -> str:
     return " ".join(_info(name).short(axes[name]) for name in _axes_to_name(axes, names))
 
 
-def setting(axes: AxisValues, names: Sequence[str]) -> str:
-    """A case's values on some axes: `batch size 32, 2 workers, torch.compile default`."""
+def setting_words(axes: AxisValues, names: Sequence[str]) -> str:
+    """Returns a case's values on `names` in words: `batch size 32, 2 workers, eager`."""
     return ", ".join(_info(name).words(axes[name]) for name in _axes_to_name(axes, names))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from stepbench_reports.analysis.stats import UNKNOWN
 from stepbench_reports.read.measurement import DAMAGED, NOT_MEASURED, Measurement
 from stepbench_reports.read.run import Run
-from stepbench_reports.schema.axes import workload_label
+from stepbench_reports.schema.axis_labels import workload_label
 from stepbench_reports.schema.run import SamplingOptions
 from stepbench_reports.schema.status import Status
 from stepbench_reports.wording import naming, quantity
@@ -62,7 +62,7 @@ def title(run: Run) -> str:
         {workload_label(str(m.axes["workload"])) for m in run.measurements if m.axes}
     )
     subject = _listed(workloads, "workloads") or "no case measured"
-    settings = naming.setting(axes, changed) if changed else ""
+    settings = naming.setting_words(axes, changed) if changed else ""
     return "; ".join(filter(None, (f"{subject} on {data(run)}", settings)))
 
 

@@ -25,10 +25,10 @@ def test_cases_are_paired_and_slower_is_below_one(tmp_path: Path) -> None:
     found = against(written(tmp_path / "here", 1.25), written(tmp_path / "there"))
     assert [pair.ratio.value for pair in found.pairs] == pytest.approx([0.8, 0.8])
     assert found.mean_ratio == pytest.approx(0.8)
-    assert not found.machines
+    assert not found.machines_differ
     assert found.differences == ()
     assert all(pair.decided for pair in found.pairs)
-    assert headline(found).startswith("2 cases in both: 0 faster, 2 slower, 0 whose interval")
+    assert headline(found).startswith("2 cases in both: 0 faster, 2 slower, 0 undecided")
 
 
 def test_what_only_one_has_is_named(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_what_only_one_has_is_named(tmp_path: Path) -> None:
     files = synthetic.two_cases()[:1]
     there = load(synthetic.write_run(tmp_path / "there", files))
     found = against(here, there)
-    assert [m.axes["compile"] for m in found.here] == ["default"]
+    assert [m.axes["compile"] for m in found.only_run] == ["default"]
     assert "Only in this run: convnet-cpu-b4-w0-default-fp32." in markdown(here, [there])
 
 
@@ -45,11 +45,11 @@ def test_what_differs_beside_the_figures_is_told(tmp_path: Path) -> None:
     packages = {**synthetic.run_facts({}, [])["packages"], "torch": "2.16.0"}
     here = written(tmp_path / "here", machine=machine, packages=packages)
     found = against(here, written(tmp_path / "there"))
-    assert found.machines
-    assert "torch: 2.16.0, there 2.15.0" in found.differences
+    assert found.machines_differ
+    assert "torch: 2.16.0; other run: 2.15.0" in found.differences
     text = markdown(here, [written(tmp_path / "other")])
-    assert "this compares machines" in text
-    assert headline(found).startswith("This machine against the other: ")
+    assert "ratios compare machines" in text
+    assert headline(found).startswith("Different machines: ")
 
 
 def test_several_runs_make_a_trend_from_the_oldest_on(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_several_runs_make_a_trend_from_the_oldest_on(tmp_path: Path) -> None:
     ]
     text = markdown(runs[1], [runs[0], runs[2]])
     heads = [cell.strip() for cell in text.splitlines()[4].split("|")[1:-1]]
-    assert heads == ["case", "mon", "tue", "wed", "last against first"]
+    assert heads == ["case", "mon", "tue", "wed", "last / first"]
     assert "2.00×" in text
 
 
@@ -72,5 +72,8 @@ def test_a_case_that_trains_another_model_is_not_faster(tmp_path: Path) -> None:
     here = load(here.path)
     found = against(here, there)
     assert len(found.counted) == 1
-    assert "1 faster, 0 slower, 0 whose interval holds 1, 1 that train another" in headline(found)
+    assert (
+        "1 faster, 0 slower, 0 undecided (interval contains 1), 1 with failed parity"
+        in headline(found)
+    )
     assert "| fails parity |" in markdown(here, [there])

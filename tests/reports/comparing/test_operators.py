@@ -35,8 +35,8 @@ def test_on_a_device_it_is_the_devices_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "table"),
     [
-        ("b4", "2 cases are called so"),
-        ("b8-w0", "there is no such case; the nearest are convnet-cpu-b4-w0"),
+        ("b4", "matches 2 cases"),
+        ("b8-w0", "there is no such case; the closest are convnet-cpu-b4-w0"),
     ],
 )
 def test_a_name_that_is_not_one_cases_is_refused(word: str, table: str, run: Run) -> None:
@@ -54,5 +54,5 @@ def test_a_damaged_profile_is_named_and_not_called_missing(tmp_path: Path) -> No
     place = synthetic_profile.write_run(tmp_path / "run")
     for file in (place / "profiles").iterdir():
         file.write_text('{"schema": 1, ')
-    with pytest.raises(ReportError, match=r"off: profiles/.*-off-fp32\.json: is no JSON"):
+    with pytest.raises(ReportError, match=r"off: profiles/.*-off-fp32\.json: is not valid JSON"):
         find(load(place), "off")

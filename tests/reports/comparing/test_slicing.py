@@ -33,7 +33,11 @@ def test_a_condition_is_one_of_pandas(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("condition", "told"),
-    [("batch = 3", "--where batch = 3"), ("nothing > 1", "nothing"), ("steps < 0", "none of 8")],
+    [
+        ("batch = 3", "--where batch = 3"),
+        ("nothing > 1", "nothing"),
+        ("steps < 0", "no case meets the condition; the run has 8 cases"),
+    ],
 )
 def test_a_condition_that_cannot_be_is_refused(condition: str, told: str, run: Run) -> None:
     with pytest.raises(ReportError, match=told):
@@ -42,7 +46,7 @@ def test_a_condition_that_cannot_be_is_refused(condition: str, told: str, run: R
 
 def test_by_an_axis_has_a_column_for_each_value(two: Run) -> None:
     table = by(two, "compile")
-    assert cells(table.lines[0]) == ["case", "eager", "torch.compile default", "last against first"]
+    assert cells(table.lines[0]) == ["case", "eager", "torch.compile default", "last / first"]
     assert cells(table.lines[2])[1:3] == ["400", "500"]
     assert cells(table.lines[2])[3].startswith("1.25×")
     assert cells(table.lines[3])[:3] == ["**geometric mean of the ratios**", "1.00×", "1.25×"]
@@ -59,9 +63,9 @@ def test_a_baseline_is_what_every_other_case_is_compared_with(two: Run) -> None:
 @pytest.mark.parametrize(
     ("told", "wanted"),
     [
-        ("compile", "give an axis and its value"),
-        ("compiles=off", "there is compile"),
-        ("compile=fast", "compile is off, default"),
+        ("compile", "give an axis and a value"),
+        ("compiles=off", "there is no such axis; give one of compile"),
+        ("compile=fast", "no case has this value; give one of off, default"),
     ],
 )
 def test_a_baseline_that_is_not_there_is_refused(told: str, wanted: str, two: Run) -> None:

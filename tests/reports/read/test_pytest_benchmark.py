@@ -59,5 +59,5 @@ def test_a_summary_alone_is_told(ledger: Path) -> None:
 @pytest.mark.parametrize("text", ["no JSON", "[]", "{}", '{"benchmarks": [{"fullname": "a"}]}'])
 def test_what_is_none_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(stepbench_reports.ReportError, match="no file of pytest-benchmark"):
+    with pytest.raises(stepbench_reports.ReportError, match="not a file of pytest-benchmark"):
         stepbench_reports.load(tmp_path / "a.json")

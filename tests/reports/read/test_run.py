@@ -20,7 +20,7 @@ def test_figures_by_hand(tmp_path: Path) -> None:
         assert cases[name].to_dict() == pytest.approx({EAGER: 400, COMPILED: 500})
     for name in ("speedup", "speedup_low", "speedup_high"):
         assert cases.loc[COMPILED, name] == pytest.approx(1.25)
-    assert cases.loc[COMPILED, "speedup_of"] == "mean"
+    assert cases.loc[COMPILED, "speedup_statistic"] == "mean"
     assert cases["speedup"].isna().to_dict() == {EAGER: True, COMPILED: False}
     assert cases["steps"].tolist() == [20, 20]
     assert cases["batch_size"].tolist() == [4, 4]
@@ -113,7 +113,7 @@ def test_a_speed_up_is_that_of_the_mean_steps_of_bare_blocks(tmp_path: Path) -> 
         file["blocks"] += [{"kind": "bare", "steps": 10, "elapsed_s": s} for s in bare_s]
     run = load(synthetic.write_run(tmp_path / "run", files))
     speedup = run.speedups[COMPILED]
-    assert speedup.of == "mean"
+    assert speedup.statistic == "mean"
     assert speedup.ratio.value == pytest.approx(2.0)
     # Standard errors of 0.1 / sqrt(3) on means of 1 and 0.5, and Student's t of 2 degrees.
     t = scipy.stats.t.ppf(0.975, 2)
@@ -133,7 +133,7 @@ def test_with_few_bare_blocks_a_speed_up_is_that_of_the_medians(tmp_path: Path) 
         {"kind": "bare", "steps": 20, "elapsed_s": 0.8},
     ]
     run = load(synthetic.write_run(tmp_path / "run", files))
-    assert run.speedups[COMPILED].of == "median"
+    assert run.speedups[COMPILED].statistic == "median"
     assert run.speedups[COMPILED].ratio.value == 1.25
     assert run.cases["samples_per_s_low"].isna().tolist() == [True, False]
 

@@ -18,10 +18,10 @@ EAGER, COMPILED = "convnet-cpu-b4-w0-off-fp32", "convnet-cpu-b4-w0-default-fp32"
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda text: text[: len(text) // 2], "is no JSON"),
-        (lambda _: "", "is no JSON"),
-        (lambda _: "[1, 2]", "the whole: expected `object`"),
-        (lambda text: text.replace('"forward": [0.003', '"forward": [NaN'), "is no JSON"),
+        (lambda text: text[: len(text) // 2], "is not valid JSON"),
+        (lambda _: "", "is not valid JSON"),
+        (lambda _: "[1, 2]", "top level: expected `object`"),
+        (lambda text: text.replace('"forward": [0.003', '"forward": [NaN'), "is not valid JSON"),
         (
             lambda text: text.replace('"forward": [0.003, ', '"forward": ['),
             "laps: laps by the host",
@@ -38,7 +38,7 @@ EAGER, COMPILED = "convnet-cpu-b4-w0-off-fp32", "convnet-cpu-b4-w0-default-fp32"
         ),
         (lambda text: text.replace('"blocks": [{', '"blocks": [], "b": [{', 1), "blocks: expected"),
         (lambda text: text.replace('"laps"', '"lap"'), "missing required field `laps`"),
-        (lambda text: text.replace('"id": "convnet', '"id": "resnet'), "not this case's"),
+        (lambda text: text.replace('"id": "convnet', '"id": "resnet'), "the id of another case"),
     ],
 )
 def test_a_damaged_case_is_named_and_the_rest_is_reported(
@@ -65,7 +65,7 @@ def test_a_file_of_a_later_stepbench_is_named_with_what_reads_it(tmp_path: Path)
     file = path / "cases" / f"{EAGER}.json"
     file.write_text(file.read_text().replace('"schema": 3', '"schema": 4'))
     (problem,) = load(path).problems
-    assert "schema: is 4, and this stepbench reads up to 3" in problem
+    assert "schema: is 4, but this stepbench reads up to 3" in problem
     assert "--resume" not in problem
 
 
@@ -87,7 +87,7 @@ def test_a_damaged_file_beside_a_case_counts_as_none_and_is_named(
 
 def test_no_run_here(tmp_path: Path) -> None:
     with pytest.raises(
-        stepbench_reports.ReportError, match=r"holds no run \(it has no run.json\); name a"
+        stepbench_reports.ReportError, match=r"holds no run \(it has no run.json\); give a"
     ):
         load(tmp_path)
 
@@ -95,7 +95,7 @@ def test_no_run_here(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 1}', '{"axes": {}, "cases": [1]}'])
 def test_a_damaged_run(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(stepbench_reports.ReportError, match="begin a new run"):
+    with pytest.raises(stepbench_reports.ReportError, match="start a new run"):
         load(tmp_path)
 
 
@@ -110,7 +110,7 @@ def test_a_newer_schema_is_refused_with_the_version_to_use(tmp_path: Path) -> No
 def test_an_unknown_schema_is_refused(tmp_path: Path) -> None:
     path = synthetic.write_run(tmp_path / "run", [], schema=1)
     with pytest.raises(
-        stepbench_reports.ReportError, match=r"schema: is 1.*reads 3.*begin a new run"
+        stepbench_reports.ReportError, match=r"schema: is 1.*reads 3.*start a new run"
     ):
         load(path)
 
@@ -171,5 +171,5 @@ def test_what_a_run_needs_is_named_where_it_is_missing(tmp_path: Path, name: str
     facts = json.loads((path / "run.json").read_text())
     del facts[name]
     (path / "run.json").write_text(json.dumps(facts))
-    with pytest.raises(stepbench_reports.ReportError, match=rf"`{name}`.*begin a new run"):
+    with pytest.raises(stepbench_reports.ReportError, match=rf"`{name}`.*start a new run"):
         load(path)

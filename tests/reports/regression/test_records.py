@@ -74,10 +74,10 @@ def test_a_line_that_a_kill_cut_off_is_skipped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        ('{"case": "conv\n', "is no JSON"),
+        ('{"case": "conv\n', "is not valid JSON"),
         ('{"case": 3}', "case: expected `str`, got `int`"),
         ('{"case": "x", "failed": {"side": "middle"}}', "failed.side: invalid enum value"),
-        ("1" * 30, "the whole: "),
+        ("1" * 30, "top level: "),
     ],
 )
 def test_other_damaged_lines_are_named(tmp_path: Path, line: str, fault: str) -> None:
@@ -125,12 +125,12 @@ def test_a_directory_without_a_check_is_refused(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ('{"schema": 7, "stepbench": "9.1"}', "schema: is 7, .* with stepbench 9.1 or later$"),
-        ('{"schema": 0}', f"schema: is 0, and this stepbench reads {SCHEMA}; start a new check$"),
-        ('{"schema": 1', "is no JSON .*; start a new check$"),
-        ("[" * 100_000, "the whole: expected `object`.*; start a new check$"),
+        ('{"schema": 0}', f"schema: is 0, but this stepbench reads {SCHEMA}; start a new check$"),
+        ('{"schema": 1', "is not valid JSON .*; start a new check$"),
+        ("[" * 100_000, "top level: expected `object`.*; start a new check$"),
         (
             f'{{"schema": {SCHEMA}, "cases": ' + "[" * 100_000,
-            "is nested too deep; start a new check$",
+            "is nested too deeply; start a new check$",
         ),
         (f'{{"schema": {SCHEMA}, "id": 3}}', "id: expected `str`, got `int`; start a new check$"),
     ],

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from stepbench_reports.regression.pair_statistics import Screened
 from stepbench_reports.regression.screening import SUITE_ROW, Row, Screening
-from stepbench_reports.regression.statistics import Screened
 from stepbench_reports.schema.check import AloneFact, FailedPairLine, PairLine, ScreenedFact
 from stepbench_reports.schema.phases import STEP
 from support import synthetic_check as made

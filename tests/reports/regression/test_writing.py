@@ -147,6 +147,6 @@ def test_damaged_lines_are_caveats(tmp_path: Path) -> None:
     with (tmp_path / "facts.jsonl").open("a") as file:
         file.write('{"kind": "fatal"}\n')
     regression.write(tmp_path)
-    problem = "facts.jsonl, line 1: the whole: object missing required field `reason`"
+    problem = "facts.jsonl, line 1: top level: object missing required field `reason`"
     assert problem in " ".join(shown(tmp_path).split())
     assert problem in (tmp_path / "report.md").read_text().replace("\\", "")

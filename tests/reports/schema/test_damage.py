@@ -205,13 +205,15 @@ def test_a_confirming_pair_without_a_flagged_phase_does_not_count_for_it(checked
     assert pairs["forward"] == pairs["step"] - 1
 
 
-@pytest.mark.parametrize("smallest", [0, 1e-300, 1e300])
-def test_a_check_for_no_effect_or_an_endless_one_is_refused(checked: Path, smallest: float) -> None:
+@pytest.mark.parametrize("min_effect", [0, 1e-300, 1e300])
+def test_a_check_for_no_effect_or_an_endless_one_is_refused(
+    checked: Path, min_effect: float
+) -> None:
     file = checked / "check.json"
     before = file.read_bytes()
     try:
-        file.write_text(json.dumps(damaged(json.loads(before), ("smallest",), smallest)))
-        with pytest.raises(ReportError, match="smallest"):
+        file.write_text(json.dumps(damaged(json.loads(before), ("min_effect",), min_effect)))
+        with pytest.raises(ReportError, match="min_effect"):
             regression.load(checked)
     finally:
         file.write_bytes(before)

@@ -28,8 +28,10 @@ def test_a_case_in_the_words_of_its_id() -> None:
 
 
 def test_a_case_in_plain_words() -> None:
-    assert naming.setting(PLAIN, list(PLAIN)[3:]) == "cpu, batch size 32, 2 workers, eager, fp32"
-    assert naming.setting(SET, list(SET)[2:]) == (
+    assert (
+        naming.setting_words(PLAIN, list(PLAIN)[3:]) == "cpu, batch size 32, 2 workers, eager, fp32"
+    )
+    assert naming.setting_words(SET, list(SET)[2:]) == (
         "evaluation, cpu, batch size 32, 4 batches a step, 2 workers, prefetch factor 4, "
         "persistent workers, pinned memory, non-blocking transfers, torch.compile default, "
         "dynamic shapes, bf16, channels last"
@@ -51,7 +53,7 @@ def test_a_case_in_plain_words() -> None:
 )
 def test_a_default_is_named_if_the_name_would_be_empty(axis: str, short: str, long: str) -> None:
     assert naming.label(PLAIN, [axis]) == short
-    assert naming.setting(PLAIN, [axis]) == long
+    assert naming.setting_words(PLAIN, [axis]) == long
     assert naming.label(PLAIN, [axis, "batch_size"]) == "b32"
     assert naming.named_axes(PLAIN, [axis]) == []
 
@@ -59,7 +61,7 @@ def test_a_default_is_named_if_the_name_would_be_empty(axis: str, short: str, lo
 def test_static_shapes() -> None:
     axes = {**SET, "dynamic": "off"}
     assert naming.label(axes, ["dynamic"]) == "static"
-    assert naming.setting(axes, ["dynamic"]) == "static shapes"
+    assert naming.setting_words(axes, ["dynamic"]) == "static shapes"
 
 
 def test_cells_and_heads() -> None:
@@ -75,7 +77,7 @@ def test_cells_and_heads() -> None:
 
 def test_an_unknown_axis_has_its_own_name() -> None:
     assert naming.label({"flavour": "vanilla"}, ["flavour"]) == "vanilla"
-    assert naming.setting({"flavour": "vanilla"}, ["flavour"]) == "flavour vanilla"
+    assert naming.setting_words({"flavour": "vanilla"}, ["flavour"]) == "flavour vanilla"
 
 
 def test_cases_without_a_file_do_not_vary() -> None:

@@ -6,7 +6,7 @@ from stepbench.config.axes import AXES, AXIS
 from stepbench.config.case import Case
 from stepbench.config.matrix import Matrix, default_matrix
 from stepbench.errors import UsageError, suggestion
-from stepbench_reports.schema.axes import workload_label
+from stepbench_reports.schema.axis_labels import workload_label
 
 
 def test_the_id_is_readable_and_omits_the_default_data_set() -> None:
@@ -148,9 +148,9 @@ def test_values_of_an_axis_without_meaning_make_one_case() -> None:
     ("axes", "message"),
     [
         ({"prefetch_factor": (8,), "num_workers": (0,)}, "--prefetch-factor 8: needs loader"),
-        ({"pin_memory": (True,)}, "--pin-memory on: is of use only to transfers"),
-        ({"dynamic": ("on",), "compile": ("off",)}, "--dynamic on: is for torch.compile"),
-        ({"accumulate": (1, 4), "loop": ("eval",)}, "--accumulate 4: is for training"),
+        ({"pin_memory": (True,)}, "--pin-memory on: applies only to transfers"),
+        ({"dynamic": ("on",), "compile": ("off",)}, "--dynamic on: applies only to torch.compile"),
+        ({"accumulate": (1, 4), "loop": ("eval",)}, "--accumulate 4: applies only to training"),
     ],
 )
 def test_a_value_without_meaning_in_any_case_is_refused(

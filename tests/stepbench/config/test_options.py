@@ -18,7 +18,7 @@ def test_without_options_the_matrix_is_the_default(tmp_path: Path) -> None:
     run_options = options(tmp_path)
     assert run_options.matrix.axes["batch_size"] == (4, 32)
     assert run_options.sampling.steps is None
-    assert run_options.named == frozenset()
+    assert run_options.given == frozenset()
 
 
 def test_an_option_replaces_its_axis_and_is_named(tmp_path: Path) -> None:
@@ -26,7 +26,7 @@ def test_an_option_replaces_its_axis_and_is_named(tmp_path: Path) -> None:
     assert run_options.matrix.axes["batch_size"] == (8,)
     assert run_options.sampling.max_time_s == 2.5
     assert run_options.memory_limit_bytes == 2 * 2**30
-    assert run_options.named == {"batch_size", "max_time", "memory_limit"}
+    assert run_options.given == {"batch_size", "max_time", "memory_limit"}
 
 
 def test_settings_are_parsed_and_named(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_settings_are_parsed_and_named(tmp_path: Path) -> None:
         allocator="expandable_segments:True,max_split_size_mb:64",
     )  # fmt: skip
     assert run_options.sampling.sync_phases
-    assert run_options.named == {"threads", "seed", "deterministic", "allocator", "sync_phases"}
+    assert run_options.given == {"threads", "seed", "deterministic", "allocator", "sync_phases"}
 
 
 def test_tensors_are_compared_by_default_and_trainings_on_request(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_profiling_is_off_by_default(tmp_path: Path) -> None:
         ({"threads": "0"}, "--threads 0: give a whole number"),
         ({"seed": "-3"}, "--seed -3: give a whole number of 0 or more"),
         ({"allocator": "fast"}, "--allocator fast: give name:value pairs"),
-        ({"device": ["cpu"], "non_blocking": ["on"]}, "--non-blocking on: is of use only"),
+        ({"device": ["cpu"], "non_blocking": ["on"]}, "--non-blocking on: applies only"),
         ({"workload": ["absent.py:make"]}, "--workload absent.py:make: there is no file absent.py"),
         ({"data_dir": "/nowhere/at/all"}, "--data-dir /nowhere/at/all: is not a directory"),
         ({"output": "a", "resume": "b"}, "--output and --resume"),

@@ -1,7 +1,7 @@
 import runpy
 from pathlib import Path
 
-from stepbench.config.flags import FLAGS
+from stepbench.config.option_definitions import FLAGS
 
 ROOT = Path(__file__).resolve().parents[3]
 

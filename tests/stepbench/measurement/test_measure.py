@@ -97,7 +97,7 @@ def test_a_model_whose_operators_cannot_be_counted_has_a_reason(
     def refuse(*_: object, **__: object) -> None:
         raise NotImplementedError("no such mode")
 
-    monkeypatch.setattr("stepbench.measurement.operations.count", refuse)
+    monkeypatch.setattr("stepbench.measurement.dispatch_counter.count", refuse)
     findings = findings_of(tmp_path, SamplingOptions(steps=5))
     assert findings.work.flops is None
     assert "no such mode" in str(findings.work.reason)

@@ -42,7 +42,7 @@ def test_a_line_that_a_kill_cut_off_leaves_no_problem(tmp_path: Path, left: str)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", r"check\.json cannot be used \(is no JSON .*\); start a new check"),
+        ("{", r"check\.json cannot be used \(is not valid JSON .*\); start a new check"),
         ('{"schema": 7}', r"check\.json cannot be used \(schema: is 7, .* or later\)$"),
     ],
 )
@@ -58,8 +58,8 @@ def test_a_check_whose_specification_is_damaged_is_not_resumed(
 def test_only_the_same_check_is_resumed(tmp_path: Path) -> None:
     stored = made.write(tmp_path).spec
     refuse_changed_spec(tmp_path, stored, made.spec(started="later", notes=("other words",)))
-    longer = made.spec(turns=TurnOptions(total_s=9.0), smallest=0.05)
-    with pytest.raises(UsageError, match=r"a different check \(smallest, turns differ\)"):
+    longer = made.spec(turns=TurnOptions(total_s=9.0), min_effect=0.05)
+    with pytest.raises(UsageError, match=r"a different check \(min_effect, turns differ\)"):
         refuse_changed_spec(tmp_path, stored, longer)
     with pytest.raises(UsageError, match="started in /home/me/net"):
         refuse_changed_spec(tmp_path, stored, made.spec(directory="/elsewhere"))

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import softplus
 
 from stepbench.config.axes import AXIS
-from stepbench.measurement import operations
+from stepbench.measurement import dispatch_counter
 from stepbench.measurement.facts import parameter_count
 from stepbench.training.device_transfer import DeviceTransfer
 from stepbench.training.loop import train
@@ -40,20 +40,20 @@ def test_each_docstring_explains_what_to_look_at(name: str) -> None:
     assert "look" in docstring.lower() or "compare" in docstring.lower()
 
 
-def step_of(name: str) -> tuple[operations.Work, int, int]:
+def step_of(name: str) -> tuple[dispatch_counter.Work, int, int]:
     """The work of a step on four images; the numbers of all and of trained parameters."""
     workload = load(name, OWN)
     model = workload.model()
     assert workload.loss is not None
     loss, images, targets = workload.loss, torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 3])
 
-    def step(forward_context: operations.ForwardContext) -> None:
+    def step(forward_context: dispatch_counter.ForwardContext) -> None:
         with forward_context():
             value = loss(model(images), targets)
         torch.autograd.backward(value)
 
     tensors = [*model.parameters(), *model.buffers(), images, targets]
-    return operations.count(step, tensors, backward=True), *parameter_count(model)
+    return dispatch_counter.count(step, tensors, backward=True), *parameter_count(model)
 
 
 def test_frozen_parameters_save_operations_and_memory() -> None:

@@ -73,7 +73,13 @@ def _failure(error: BaseException) -> tuple[str, str | None]:
 
 
 def connect_and_run(report: Callable[[str], None], address: str, side_request: SideRequest) -> None:
-    """Runs a side in a separate environment, by the commands of the listener at an address."""
+    """Runs one side (base or head) of a check in the Python environment of this process.
+
+    Args:
+        report: Takes progress messages for the user.
+        address: The socket of the check's process, which commands this side's turns.
+        side_request: The side and its case.
+    """
     report("connecting")
     with Client(address, family="AF_UNIX") as connection:
         connection.send(("connected", side_request.tree.side))
@@ -111,7 +117,14 @@ class LiveSide:
         return window.elapsed_s / window.steps, self._prefetched_steps
 
     def turn(self, steps: int) -> Turn:
-        """Takes a turn of timed steps; first uses up the loader's ready batches, untimed."""
+        """Times a number of steps while the other side waits.
+
+        The batches that loader workers prepared during the other side's turn are used up first,
+        untimed: they cost this turn nothing.
+
+        Returns:
+            The sums of the step and of each phase, in seconds.
+        """
         if self._prefetched_steps:
             self._loop.run(self._prefetched_steps)
         _, laps = self._loop.lapped(steps)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from stepbench.config.case import Case
-from stepbench.measurement import operations
+from stepbench.measurement import dispatch_counter
 from stepbench.training import phases
 from stepbench.training.batch import tensors
 from stepbench.training.build import Built
@@ -34,21 +34,23 @@ def count_operations(
     existing = [*built.model.parameters(), *built.model.buffers(), *tensors((inputs, target))]
     eager = replace(training, model=built.model)
     try:
-        work = operations.count(_step_on(on_device, eager, case), existing, backward=case.trains)
+        work = dispatch_counter.count(
+            _step_on(on_device, eager, case), existing, backward=case.trains
+        )
     except Exception as error:  # noqa: BLE001  # any operator of the user's model may fail under a mode
         reason = " ".join(f"the operators could not be counted: {error!r}".split())
         return Operations(flops=None, bytes=None, operators=None, reason=reason), None
     saved_bytes = work.saved_bytes
     if case.compile != "off" and case.trains:
-        saved_bytes = operations.saved_bytes(_step_on(on_device, training, case), existing)
+        saved_bytes = dispatch_counter.saved_bytes(_step_on(on_device, training, case), existing)
     facts = Operations(flops=work.flops, bytes=work.bytes, operators=work.operators)
     return facts, saved_bytes
 
 
-def _step_on(batch: Any, training: Training, case: Case) -> operations.Step:  # noqa: ANN401
+def _step_on(batch: Any, training: Training, case: Case) -> dispatch_counter.Step:  # noqa: ANN401
     """Makes a step, without the optimizer, on a batch that is already on the device."""
 
-    def step(forward_context: operations.ForwardContext) -> None:
+    def step(forward_context: dispatch_counter.ForwardContext) -> None:
         custom_step = training.step
         if case.trains and custom_step is not None:
             custom_step(DryRunStep(training, batch, forward_context))

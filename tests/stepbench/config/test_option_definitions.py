@@ -1,6 +1,6 @@
 import argparse
 
-from stepbench.config.flags import FLAGS, Flag, OptionSection, add_flags, options_in
+from stepbench.config.option_definitions import FLAGS, Flag, OptionSection, add_flags, options_in
 
 
 def test_every_flag_has_help_and_a_unique_destination() -> None:

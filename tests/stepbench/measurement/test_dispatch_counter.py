@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
-from stepbench.measurement import operations
-from stepbench.measurement.operations import ForwardContext, Work
+from stepbench.measurement import dispatch_counter
+from stepbench.measurement.dispatch_counter import ForwardContext, Work
 
 
 def count(forward: Callable[[], Tensor], existing: Iterable[Tensor], *, backward: bool) -> Work:
@@ -24,7 +24,7 @@ def count(forward: Callable[[], Tensor], existing: Iterable[Tensor], *, backward
         if backward:
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
-    return operations.count(step, existing, backward=backward)
+    return dispatch_counter.count(step, existing, backward=backward)
 
 
 def of_model(
@@ -136,7 +136,8 @@ def test_a_gpu_s_recurrent_operator_has_a_formula() -> None:
     expected = 2 * 5 * 2 * (12 * (4 + 3) + 12 * (3 + 3))
     assert count(forward, [], backward=False).flops == expected
     assert (
-        operations._rnn_backward(inputs.shape, [weight.shape for weight in weights]) == 2 * expected
+        dispatch_counter._rnn_backward(inputs.shape, [weight.shape for weight in weights])
+        == 2 * expected
     )
 
 

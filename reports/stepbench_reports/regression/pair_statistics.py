@@ -54,23 +54,23 @@ def spread(changes: ArrayLike) -> float:
     return math.sqrt(total / (USUAL_PAIRS + max(0, values.size - 1)))
 
 
-def screen(changes: ArrayLike, smallest: float, max_pairs: int = MAX_PAIRS) -> Screened:
+def screen(changes: ArrayLike, min_effect: float, max_pairs: int = MAX_PAIRS) -> Screened:
     """Screens a row: the first decision that is reached as pairs are added in order.
 
     Args:
         changes: The row's changes, in the order in which the pairs were taken.
-        smallest: The smallest effect that the check looks for, a share of the step.
+        min_effect: The smallest effect that the check looks for, a share of the step.
         max_pairs: The most pairs that the row is given.
     """
     values = np.asarray(changes, dtype=np.float64)
     for count in range(MIN_PAIRS, values.size + 1):
-        result = _screen_all(values[:count], smallest, max_pairs)
+        result = _screen_all(values[:count], min_effect, max_pairs)
         if result is not Screened.UNDECIDED:
             return result
     return Screened.UNDECIDED
 
 
-def _screen_all(values: NDArray[np.float64], smallest: float, max_pairs: int) -> Screened:
+def _screen_all(values: NDArray[np.float64], min_effect: float, max_pairs: int) -> Screened:
     """Screens a row by exactly these pairs.
 
     Runs two of Wald's sequential probability ratio tests (Wald, Sequential Analysis, 1947, chapter
@@ -83,9 +83,9 @@ def _screen_all(values: NDArray[np.float64], smallest: float, max_pairs: int) ->
     variance = spread(values) ** 2
     threshold = math.log((1 - ERROR) / ERROR)
     last = count >= max_pairs
-    too_noisy = 2 * threshold * variance / smallest**2 > max_pairs
+    too_noisy = 2 * threshold * variance / min_effect**2 > max_pairs
     ratios = {
-        result: smallest / variance * (direction * float(values.sum()) - count * smallest / 2)
+        result: min_effect / variance * (direction * float(values.sum()) - count * min_effect / 2)
         for result, direction in ((Screened.SLOWER, 1.0), (Screened.FASTER, -1.0))
     }
     likelier = max(ratios, key=lambda result: ratios[result])
@@ -96,24 +96,24 @@ def _screen_all(values: NDArray[np.float64], smallest: float, max_pairs: int) ->
     if not (last or too_noisy):
         return Screened.UNDECIDED
     interval = centre(values)  # a change of varying size can still be clearly large
-    if interval.low > smallest:
+    if interval.low > min_effect:
         return Screened.SLOWER
-    return Screened.FASTER if interval.high < -smallest else Screened.TOO_NOISY
+    return Screened.FASTER if interval.high < -min_effect else Screened.TOO_NOISY
 
 
 def pairs_to_confirm(
-    changes: ArrayLike, smallest: float, rows: int, max_pairs: int = MAX_PAIRS
+    changes: ArrayLike, min_effect: float, rows: int, max_pairs: int = MAX_PAIRS
 ) -> int:
     """The number of fresh pairs that confirm a flagged row.
 
     The screen's pairs, which are not used again, fix the number before fresh pairs are taken. The
     number is enough for the smallest possible p-value to pass, and to detect the effect by the
     test's normal approximation (the signed-rank test has 3/pi of the t-test's efficiency). The
-    effect is `smallest`, or the near end of the screen's interval if that is larger.
+    effect is `min_effect`, or the near end of the screen's interval if that is larger.
 
     Args:
         changes: The row's changes in the screen's pairs.
-        smallest: The smallest effect that the check looks for, a share of the step.
+        min_effect: The smallest effect that the check looks for, a share of the step.
         rows: The number of rows that are confirmed together.
         max_pairs: The most pairs that the row is given, unless the smallest p-value needs more.
     """
@@ -121,7 +121,7 @@ def pairs_to_confirm(
     min_pairs = math.ceil(-math.log2(level)) + 1
     interval = centre(changes)
     near_end = max(interval.low, -interval.high) if math.isfinite(interval.low) else 0.0
-    effect = max(smallest, near_end) - MARGIN
+    effect = max(min_effect, near_end) - MARGIN
     quantiles = float(special.ndtri(1 - level) + special.ndtri(POWER))
     needed = (quantiles * spread(changes) / effect) ** 2 * math.pi / 3
     return max(min_pairs, min(math.ceil(needed) + 2, max_pairs))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from stepbench_reports.regression.statistics import (
+from stepbench_reports.regression.pair_statistics import (
     ALPHA,
     MARGIN,
     MAX_PAIRS,
