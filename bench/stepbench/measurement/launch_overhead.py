@@ -1,9 +1,8 @@
 """Measures a step's fixed cost, and the duration of a step without data loading.
 
 The fixed cost of forward and backward is independent of the batch size: Python, dispatch, kernel
-launches. It is extrapolated to a batch of no samples. With t(b) the time for a batch cut to b
-samples and B the batch size, each sample costs (t(B) - t(b)) / (B - b), so the fixed cost is
-t(b) - b (t(B) - t(b)) / (B - b). b is 1, or more if the model refuses 1.
+launches. It is extrapolated to a batch of no samples from the whole batch and one that is cut to 1
+sample, or to more if the model refuses 1 (see `stepbench_reports.analysis.launches`).
 """
 
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from stepbench.interference.watch import Watch, until_quiet
 from stepbench.measurement.laps import LapArrays
 from stepbench.measurement.timed_loop import RepeatedBatch, TimedLoop
 from stepbench.training.batch import cut
+from stepbench_reports.analysis.launches import fixed_cost_s
 from stepbench_reports.schema.measurement import LaunchOverhead
 from stepbench_reports.schema.phases import Phase
 
@@ -61,14 +61,14 @@ def launch_overhead(
             # Batch norm, for one, refuses to train on a single value per channel.
             reason = f"the model does not accept a batch of {size}: {error}"
             continue
-        fixed_s = [
-            max(0.0, short_s - (laps[phase] - short_s) / (batch_size - size) * size)
-            for phase, short_s in medians.items()
-        ]
+        fixed_s = {
+            phase: fixed_cost_s(tiny_s, laps[phase], size, batch_size)
+            for phase, tiny_s in medians.items()
+        }
         return LaunchOverhead(
             batch_size=size,
-            forward_s=fixed_s[0],
-            backward_s=fixed_s[1] if len(fixed_s) > 1 else 0.0,
+            forward_s=fixed_s.get(Phase.FORWARD, 0.0),
+            backward_s=fixed_s.get(Phase.BACKWARD, 0.0),
         )
     return unknown(" ".join(reason.split()))
 

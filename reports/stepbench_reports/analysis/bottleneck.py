@@ -2,7 +2,7 @@
 
 Pure functions of a case's figures. The laps of the phases split a step into parts. Forward and
 backward are split further into the launch overhead, which is the time they take with next to no
-data, and the rest, which is computing.
+data, and the rest, which is computing. Launches that the device's work hides take no time.
 """
 
 import math
@@ -24,7 +24,10 @@ class BottleneckKind(StrEnum):
     TRANSFER = "transfer"
     """Moving the batch to the device."""
     LAUNCH = "launch overhead"
-    """The cost of forward and backward with next to no data: Python, dispatch, kernel launches."""
+    """The cost of forward and backward with next to no data: Python, dispatch, kernel launches.
+
+    Without launches that the device's work hides.
+    """
     COMPUTE = "compute"
     """The rest of forward and backward: arithmetic, and moving data between memory and cores."""
     COMPUTE_OR_LAUNCH = "compute or launch overhead"
@@ -56,12 +59,14 @@ class Bottleneck:
         loader_step_s: The time the loader, running alone, takes for a step's batches, seconds; NaN
             if it does not prefetch, or if unknown.
         unloaded_step_s: The step repeated on a single batch, seconds; NaN if unknown.
+        hidden_launch_s: Launches that the device's work hides, seconds; in no part.
     """
 
     step_s: float
     parts: Mapping[BottleneckKind, float]
     loader_step_s: float = math.nan
     unloaded_step_s: float = math.nan
+    hidden_launch_s: float = 0.0
 
     @property
     def kinds(self) -> tuple[BottleneckKind, ...]:
@@ -93,19 +98,30 @@ class Bottleneck:
     def best_without(self, kind: BottleneckKind) -> float:
         """The shortest possible step without one part, seconds; at least the loader's time.
 
+        Without computing, the step has to wait for the launches that computing hides.
+
         Without data, the result is the step measured with nothing to load, if known: the rest of a
         step that waits may be slower than a step without waiting. A loader time longer than the
         whole step in training was measured too slow, and is ignored.
         """
         if kind is BottleneckKind.DATA and not math.isnan(self.unloaded_step_s):
             return min(self.unloaded_step_s, self.step_s)
-        rest_s = max(0.0, self.step_s - self.parts[kind])
-        return self.loader_step_s if self.loader_limits(kind) else rest_s
+        return self.loader_step_s if self.loader_limits(kind) else self._rest_s(kind)
 
     def loader_limits(self, kind: BottleneckKind) -> bool:
         """True if the loader would be the bottleneck of a step without the part `kind`."""
-        rest_s = self.step_s - self.parts[kind]
+        rest_s = self._rest_s(kind)
         return kind is not BottleneckKind.DATA and rest_s < self.loader_step_s <= self.step_s
+
+    def launches_limit(self, kind: BottleneckKind) -> bool:
+        """True if hidden launches, now exposed, would limit a step without the part `kind`."""
+        hides = kind is BottleneckKind.COMPUTE and self.hidden_launch_s > 0
+        return hides and not self.loader_limits(kind)
+
+    def _rest_s(self, kind: BottleneckKind) -> float:
+        """The rest of the step without one part, and with the launches that the part hides."""
+        hidden_s = self.hidden_launch_s if kind is BottleneckKind.COMPUTE else 0.0
+        return max(0.0, self.step_s - max(0.0, self.parts[kind] - hidden_s))
 
     def gain_without(self, kind: BottleneckKind) -> float:
         """The best possible speed-up without one part; infinity if nothing is left."""
@@ -119,17 +135,20 @@ def find(
     launch_overhead_s: float,
     loader_step_s: float = math.nan,
     unloaded_step_s: float = math.nan,
+    *,
+    hidden_launch_s: float = 0.0,
 ) -> Bottleneck | None:
     """Finds a case's bottleneck; `None` without a positive step and part.
 
     Args:
         step_s: The mean step, seconds.
         shares: Each phase's share of the steps' total time.
-        launch_overhead_s: The time of a step's forward and backward with next to no data, seconds;
-            NaN if unknown.
+        launch_overhead_s: The time of a step's forward and backward with next to no data, seconds,
+            without launches that the device's work hides; NaN if unknown.
         loader_step_s: The time the loader, running alone, takes for a step's batches, seconds; NaN
             if it does not prefetch, or if unknown.
         unloaded_step_s: The step repeated on a single batch, seconds; NaN if unknown.
+        hidden_launch_s: Launches of a step that the device's work hides, seconds.
     """
     parts = {
         BottleneckKind.DATA: shares.get(Phase.DATALOAD, 0.0) * step_s,
@@ -144,7 +163,7 @@ def find(
     if not positive or not step_s > 0:
         return None
     ordered = sorted(positive.items(), key=lambda part: part[1], reverse=True)
-    return Bottleneck(step_s, dict(ordered), loader_step_s, unloaded_step_s)
+    return Bottleneck(step_s, dict(ordered), loader_step_s, unloaded_step_s, hidden_launch_s)
 
 
 def _split_passes(passes_s: float, launch_overhead_s: float) -> dict[BottleneckKind, float]:

@@ -82,6 +82,7 @@ def _bottleneck_columns(measurement: Measurement) -> dict[str, Cell]:
         "bottleneck_share": math.nan if bottleneck is None else bottleneck.share,
         "best_step_s": math.nan if bottleneck is None else bottleneck.best_step_s,
         "launch_overhead_s": measurement.launch_overhead_s,
+        "hidden_launch_s": measurement.hidden_launch_s,
     }
 
 

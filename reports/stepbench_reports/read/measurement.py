@@ -10,7 +10,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from stepbench_reports.analysis import bottleneck, comparison
+from stepbench_reports.analysis import bottleneck, comparison, launches
+from stepbench_reports.analysis.launches import FixedCost, Launches
 from stepbench_reports.analysis.stats import UNKNOWN, Interval, median_interval
 from stepbench_reports.read.parity import UNKNOWN as NOT_COMPARED
 from stepbench_reports.read.parity import Parity
@@ -234,17 +235,39 @@ class Measurement:
         """Floating-point operations per byte read or written; NaN if unknown."""
         return self.flops / self.bytes if self.bytes > 0 else math.nan
 
+    @cached_property
+    def launches(self) -> Mapping[str, Launches]:
+        """The launch overhead of a step's forward and, in training, of its backward, by phase.
+
+        Only an asynchronous device hides any of it.
+        """
+        fixed_s = {Phase.FORWARD: self.value(lambda f: f.launch_overhead.forward_s)}
+        if Phase.BACKWARD in self.shares:
+            fixed_s[Phase.BACKWARD] = self.value(lambda f: f.launch_overhead.backward_s)
+        of_step = {phase: batch_s * self.micro_batches for phase, batch_s in fixed_s.items()}
+        if self.clock != "device":
+            return {phase: Launches(seconds) for phase, seconds in of_step.items()}
+        tiny_size = self.value(lambda findings: findings.launch_overhead.batch_size)
+        tiny_share = tiny_size / number(self.axes["batch_size"])
+        return launches.asynchronous(
+            {
+                phase: FixedCost(seconds, self.medians.get(phase, UNKNOWN).value, tiny_share)
+                for phase, seconds in of_step.items()
+            }
+        )
+
     @property
     def launch_overhead_s(self) -> float:
-        """Launch overhead: seconds of a step's forward and backward with next to no data."""
-        forward_s = self.value(lambda findings: findings.launch_overhead.forward_s)
-        has_backward = Phase.BACKWARD in self.shares
-        backward_s = (
-            self.value(lambda findings: findings.launch_overhead.backward_s)
-            if has_backward
-            else 0.0
-        )
-        return (forward_s + backward_s) * self.micro_batches
+        """Launch overhead: seconds of a step's forward and backward with next to no data.
+
+        Launches that the device's work hides are not included.
+        """
+        return sum(of_phase.exposed_s for of_phase in self.launches.values())
+
+    @property
+    def hidden_launch_s(self) -> float:
+        """Seconds of a step's launches that the device's work hides; NaN if unknown."""
+        return sum(of_phase.hidden_s for of_phase in self.launches.values())
 
     @cached_property
     def bottleneck(self) -> bottleneck.Bottleneck | None:
@@ -260,6 +283,7 @@ class Measurement:
             self.launch_overhead_s,
             self.samples / loader_rate if is_rate_valid else math.nan,
             self.unloaded_step_s,
+            hidden_launch_s=self.hidden_launch_s,
         )
 
     def value(self, get: Callable[[Findings], float | None]) -> float:

@@ -127,7 +127,8 @@ class Run:
         | `bottleneck`, `bottleneck_share` | the step's bottleneck (two kinds, joined by `and`, if
           they are close); the first kind's share of the step |
         | `best_step_s` | the best mean step without the first bottleneck |
-        | `launch_overhead_s` | forward and backward of a step with next to no data |
+        | `launch_overhead_s`, `hidden_launch_s` | forward and backward of a step with next to no
+          data: what adds to the step, and what the device's work hides |
         | `flops`, `bytes`, `intensity` | floating-point operations of a step's forward and
           backward; bytes that these operators read and write; operations per byte |
         | `flops_per_s`, `share_of_peak` | `flops` / `mean_step_s`, and its share of the measured

@@ -248,12 +248,15 @@ class Operations(Record, frozen=True, kw_only=True):
 
 
 class LaunchOverhead(Record, frozen=True, kw_only=True):
-    """The time of forward and backward on a tiny batch: Python, dispatch and kernel launches.
+    """The time of forward and backward with no data: Python, dispatch and kernel launches.
+
+    It is extrapolated from the median lap on a whole batch of B samples and that on a tiny batch of
+    b samples, by the device's clock if there is one: t(b) - b (t(B) - t(b)) / (B - b).
 
     Attributes:
         batch_size: The number of samples in the tiny batch; `None` if there is no measurement.
-        forward_s: The duration of the forward pass, seconds.
-        backward_s: The duration of the backward pass, seconds; 0 in evaluation.
+        forward_s: The fixed cost of the forward pass, seconds.
+        backward_s: The fixed cost of the backward pass, seconds; 0 in evaluation.
         reason: The reason for which there is no measurement, such as a model that would be
             recompiled for the batch.
     """

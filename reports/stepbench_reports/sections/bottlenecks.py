@@ -31,6 +31,7 @@ def section(run: Run) -> Section | None:
         lead += (
             " On the device's clock, `dataload` is starvation: the device has nothing to do. On "
             "the host's clock, it is the time that Python waits, possibly for earlier work of the "
-            "device."
+            "device. Launches are hidden where the device takes over a tenth longer for a whole "
+            "batch than for a tiny one: the host is then ahead of it, and the launches count as 0."
         )
     return Section("Bottlenecks", lead, None, CASE_FILES, tuple(lines), left_out)

@@ -87,9 +87,9 @@ def clause(measurement: Measurement) -> str:
     text = f"Its bottleneck is {first} ({quantity.percent(bottleneck.share_of(first))} of the step)"
     for kind in second:
         text += f" and {kind} ({quantity.percent(bottleneck.share_of(kind))})"
-    if bottleneck.gain > MAX_GAIN:
-        return f"{text}."
-    return f"{text}: at best {_times(bottleneck.gain)} as fast without {_WITHOUT[first]}."
+    if bottleneck.gain <= MAX_GAIN:
+        text += f": at best {_times(bottleneck.gain)} as fast without {_WITHOUT[first]}"
+    return f"{text}.{_hidden_launches(measurement)}"
 
 
 def sentences(measurement: Measurement, share_of_peak: float = math.nan) -> str:
@@ -105,11 +105,12 @@ def sentences(measurement: Measurement, share_of_peak: float = math.nan) -> str:
     bottleneck = measurement.bottleneck
     if bottleneck is None:
         return ""
-    return " ".join(
+    texts = (
         f"{kind.capitalize()}: {_evidence(measurement, bottleneck, kind, share_of_peak)} "
         f"{_best_step(bottleneck, kind)} Remedies: {_hints(measurement.axes, kind)}."
         for kind in bottleneck.kinds
-    ) + _starvation(measurement)
+    )
+    return f"{' '.join(texts)}{_hidden_launches(measurement)}{_starvation(measurement)}"
 
 
 def _evidence(
@@ -125,8 +126,10 @@ def _evidence(
         case BottleneckKind.TRANSFER:
             return f"{share} is moving batches to the device."
         case BottleneckKind.LAUNCH:
-            launch = _in_ms(bottleneck.parts[kind])
-            return f"{share}. Forward and backward take {launch} even with next to no data."
+            launch, hides = _in_ms(bottleneck.parts[kind]), _hiding_phases(measurement)
+            exposed = [phase for phase in measurement.launches if phase not in hides]
+            passes = f"{exposed[0].capitalize()} takes" if hides else "Forward and backward take"
+            return f"{share}. {passes} {launch} even with next to no data."
         case BottleneckKind.COMPUTE:
             launch_s = bottleneck.parts.get(BottleneckKind.LAUNCH, 0.0)
             beyond = f", without {_in_ms(launch_s)} of launch overhead" if launch_s else ""
@@ -176,13 +179,32 @@ def _best_step(bottleneck: Bottleneck, kind: BottleneckKind) -> str:
     gain = bottleneck.gain_without(kind)
     if gain > MAX_GAIN:
         return f"Without {_WITHOUT[kind]}, next to nothing of the step would be left."
-    limit = "; the loader limits it" if bottleneck.loader_limits(kind) else ""
+    limit = ""
+    if bottleneck.loader_limits(kind):
+        limit = "; the loader limits it"
+    elif bottleneck.launches_limit(kind):
+        limit = "; launches limit it"
     best = _in_ms(bottleneck.best_without(kind))
     return f"Without {_WITHOUT[kind]}, a step takes at best {best} ({_times(gain)} as fast{limit})."
 
 
 def _hints(axes: AxisValues, kind: BottleneckKind) -> str:
     return ", ".join(hint for hint, useful in _HINTS[kind] if useful(axes))
+
+
+def _hiding_phases(measurement: Measurement) -> list[str]:
+    """The phases in which the device's work hides launches."""
+    return [phase for phase, launches in measurement.launches.items() if launches.hidden_s > 0]
+
+
+def _hidden_launches(measurement: Measurement) -> str:
+    """The launches that the device's work hides, as a sentence; empty if there are none."""
+    phases = _hiding_phases(measurement)
+    if not phases:
+        return ""
+    where = "" if len(phases) == len(measurement.launches) else f" in {phases[0]}"
+    hidden = _in_ms(measurement.hidden_launch_s)
+    return f" {hidden} of kernel launches{where} are hidden behind the device's work."
 
 
 def _starvation(measurement: Measurement) -> str:

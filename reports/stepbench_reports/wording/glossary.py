@@ -121,6 +121,11 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "What forward and backward cost on next to no data: Python, dispatch, kernel launches.",
         ),
         Term(
+            "Hidden launches",
+            "Launches that the host does while the device is busy with earlier ones. They do not "
+            "add to the step, so they are no launch overhead.",
+        ),
+        Term(
             "Compute",
             "The rest of forward and backward. For a compiled case, launch overhead is included.",
         ),

@@ -94,6 +94,21 @@ def test_without_data_the_step_is_what_was_measured_with_nothing_to_load() -> No
     assert slow.best_step_s == STEP_S
 
 
+def test_without_compute_a_step_waits_for_the_launches_that_compute_hid() -> None:
+    bottleneck = find(STEP_S, {"forward": 0.9, "optimizer": 0.1}, 0.0, hidden_launch_s=0.006)
+    assert bottleneck is not None
+    assert bottleneck.kinds == (BottleneckKind.COMPUTE,)
+    assert BottleneckKind.LAUNCH not in bottleneck.parts
+    assert bottleneck.best_step_s == pytest.approx(0.007)
+    assert bottleneck.launches_limit(BottleneckKind.COMPUTE)
+    assert bottleneck.best_without(BottleneckKind.OPTIMIZER) == pytest.approx(0.009)
+    assert not bottleneck.launches_limit(BottleneckKind.OPTIMIZER)
+    slow_loader = find(STEP_S, {"forward": 1.0}, 0.0, 0.008, hidden_launch_s=0.006)
+    assert slow_loader is not None
+    assert slow_loader.best_step_s == 0.008
+    assert not slow_loader.launches_limit(BottleneckKind.COMPUTE)
+
+
 def test_where_one_part_is_all_nothing_is_left() -> None:
     bottleneck = found({"forward": 1.0})
     assert bottleneck.best_step_s == 0

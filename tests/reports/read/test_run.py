@@ -97,6 +97,7 @@ def test_the_new_columns_by_hand(tmp_path: Path) -> None:
     assert eager["share_of_peak"] == pytest.approx(124190000 / 0.010 / 1.8e11)
     # Eager: 8 ms of forward and backward, of which 1.1 ms are fixed.
     assert eager["launch_overhead_s"] == pytest.approx(0.0011)
+    assert eager["hidden_launch_s"] == 0
     assert eager["bottleneck"] == "compute"
     assert eager["bottleneck_share"] == pytest.approx(0.69)
     assert eager["best_step_s"] == pytest.approx(0.010 - 0.0069)

@@ -3,9 +3,12 @@ from typing import Any
 
 import pytest
 
+from stepbench_reports.analysis.launches import fixed_cost_s
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run_directory import load
+from stepbench_reports.sections.bottlenecks import section
 from stepbench_reports.wording import bottleneck
+from stepbench_reports.wording.headline import headline
 from support import synthetic
 
 
@@ -78,6 +81,91 @@ def test_launch_overhead(tmp_path: Path) -> None:
         "Launch overhead: 70 % of the step. Forward and backward take 7.0 ms even with next to no "
         "data. Without launch overhead, a step takes at best 3.0 ms (3.3× as fast). Remedies: a "
         "larger --batch-size, --compile default, fewer and larger operators."
+    )
+
+
+def on_device(
+    tmp_path: Path, ms: dict[str, float], forward_s: float, backward_s: float, **axes: Any
+) -> Measurement:
+    """A case with these laps in ms on an asynchronous device."""
+    axes = {**{name: values[0] for name, values in synthetic.AXES.items()}, **axes}
+    axes = {"device": "cuda", "batch_size": 32, **axes}
+    device = {phase: [lap / 1e3] * 20 for phase, lap in {**ms, "step": sum(ms.values())}.items()}
+    overhead = launch_overhead(forward_s, backward_s)
+    file = synthetic.case_file(axes, device, device, launch_overhead=overhead)
+    (measurement,) = load(synthetic.write_run(tmp_path / "run", [file])).measurements
+    return measurement
+
+
+def fixed_s(tiny_ms: float, full_ms: float) -> float:
+    """The fixed cost of times on 1 and on 32 samples."""
+    return fixed_cost_s(tiny_ms / 1e3, full_ms / 1e3, 1, 32)
+
+
+def test_launches_that_the_device_hides_are_no_bottleneck(tmp_path: Path) -> None:
+    ms = {"forward": 4.0, "backward": 6.0, "optimizer": 0.4}
+    m = on_device(tmp_path, ms, fixed_s(2.5, 4.0), fixed_s(3.5, 6.0))
+    assert m.launch_overhead_s == 0
+    assert m.hidden_launch_s == pytest.approx(0.00587, rel=0.01)
+    assert bottleneck.sentences(m) == (
+        "Compute: 96 % of the step is forward and backward. Without compute, a step takes at best "
+        "6.3 ms (1.7× as fast; launches limit it). Remedies: a smaller model, --precision bf16, a "
+        "faster device. 5.9 ms of kernel launches are hidden behind the device's work."
+    )
+    assert bottleneck.clause(m) == (
+        "Its bottleneck is compute (96 % of the step): at best 1.7× as fast without compute. "
+        "5.9 ms of kernel launches are hidden behind the device's work."
+    )
+
+
+def test_hidden_launches_are_in_headline_section_and_table(tmp_path: Path) -> None:
+    on_device(tmp_path, {"forward": 4.0, "backward": 6.0}, fixed_s(2.5, 4.0), fixed_s(3.5, 6.0))
+    run = load(tmp_path / "run")
+    text = "5.9 ms of kernel launches are hidden behind the device's work."
+    assert text in headline(run)
+    bottlenecks = section(run)
+    assert bottlenecks is not None
+    assert text in bottlenecks.lines[0]
+    assert "Launches are hidden where" in bottlenecks.lead
+    row = run.cases.iloc[0]
+    assert row["bottleneck"] == "compute"
+    assert row["launch_overhead_s"] == 0
+    assert row["hidden_launch_s"] == pytest.approx(0.00587, rel=0.01)
+
+
+def test_hidden_launches_count_every_micro_batch(tmp_path: Path) -> None:
+    ms = {"forward": 16.0, "backward": 24.0}
+    m = on_device(tmp_path, ms, fixed_s(2.5, 4.0), fixed_s(3.5, 6.0), accumulate=4)
+    assert m.launch_overhead_s == 0
+    assert m.hidden_launch_s == pytest.approx(4 * 0.00587, rel=0.01)
+
+
+def test_launches_of_a_launch_bound_step_are_not_hidden(tmp_path: Path) -> None:
+    ms = {"forward": 4.0, "backward": 6.0, "optimizer": 0.4}
+    m = on_device(tmp_path, ms, fixed_s(4.0, 4.0), fixed_s(5.8, 6.0))
+    assert bottleneck.cell(m) == "launch 94 %"
+    assert m.hidden_launch_s == 0
+    assert "Forward and backward take 9.8 ms even with next to no data." in bottleneck.sentences(m)
+    assert "hidden" not in bottleneck.sentences(m) + bottleneck.clause(m)
+
+
+def test_the_host_s_launches_are_never_hidden(tmp_path: Path) -> None:
+    ms = {"forward": 4.0, "backward": 6.0}
+    overhead = launch_overhead(fixed_s(2.5, 4.0), fixed_s(3.5, 6.0))
+    m = measured(tmp_path, {"batch_size": 32}, ms, launch_overhead=overhead)
+    assert bottleneck.cell(m) == "launch 59 %"
+    assert m.hidden_launch_s == 0
+
+
+def test_forward_may_hide_its_launches_while_backward_does_not(tmp_path: Path) -> None:
+    ms = {"forward": 3.0, "backward": 6.0, "optimizer": 1.0}
+    m = on_device(tmp_path, ms, fixed_s(2.0, 3.0), fixed_s(6.0, 6.0))
+    assert m.launch_overhead_s == pytest.approx(0.006)
+    assert bottleneck.sentences(m) == (
+        "Launch overhead: 60 % of the step. Backward takes 6.0 ms even with next to no data. "
+        "Without launch overhead, a step takes at best 4.0 ms (2.5× as fast). Remedies: a larger "
+        "--batch-size, --compile default, fewer and larger operators. 2.0 ms of kernel launches in "
+        "forward are hidden behind the device's work."
     )
 
 

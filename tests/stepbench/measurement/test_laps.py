@@ -1,6 +1,6 @@
 """Laps of exact durations, by a fake clock."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -17,19 +17,7 @@ from stepbench.training.loop import train
 from stepbench.training.training import Training
 from stepbench.training.update import Update
 from stepbench_reports.schema.phases import Phase
-
-
-class FakeClock:
-    """A clock that only `advance` moves, in nanoseconds."""
-
-    def __init__(self) -> None:
-        self.now_ns = 0
-
-    def __call__(self) -> int:
-        return self.now_ns
-
-    def advance(self, duration_ns: int) -> None:
-        self.now_ns += duration_ns
+from support.fake_device import FakeClock, FakeQueue
 
 
 class FakeHostClock(HostClock):
@@ -146,38 +134,6 @@ def test_micro_batches_have_single_laps() -> None:
     assert Phase.OPTIMIZER not in laps.micro
     optimizer = DURATIONS[Phase.OPTIMIZER] * numbers[:, -1] / 1e9
     np.testing.assert_allclose(laps.host["optimizer"], optimizer, rtol=1e-12)
-
-
-class FakeQueue:
-    """An asynchronous device, whose queued work overlaps with the host's."""
-
-    asynchronous = True
-    clock_name = "fake events"
-
-    def __init__(self, clock: FakeClock) -> None:
-        self._clock = clock
-        self.free_ns = 0
-        self.released = 0
-
-    def queue(self, duration_ns: int) -> None:
-        self.free_ns = max(self.free_ns, self._clock.now_ns) + duration_ns
-
-    def now_ns(self) -> int:
-        return self._clock()
-
-    def release(self, events: Iterable[object]) -> None:
-        self.released += len(list(events))
-
-    def record(self) -> object:
-        return max(self.free_ns, self._clock.now_ns)
-
-    def synchronize(self) -> None:
-        self._clock.now_ns = max(self._clock.now_ns, self.free_ns)
-
-    def elapsed_s(self, begin: object, end: object) -> float:
-        assert isinstance(begin, int)
-        assert isinstance(end, int)
-        return (end - begin) / 1e9
 
 
 def test_an_asynchronous_device_is_timed_by_the_device_s_clock_without_waiting() -> None:
