@@ -1,6 +1,6 @@
 """An asynchronous device and a clock, neither of which takes real time."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class FakeClock:
@@ -25,6 +25,8 @@ class FakeQueue:
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
         self.free_ns = 0
+        self.expected_marks = 0
+        self.recorded = 0
         self.released = 0
 
     def queue(self, duration_ns: int) -> None:
@@ -36,8 +38,14 @@ class FakeQueue:
     def release(self, events: Iterable[object]) -> None:
         self.released += len(list(events))
 
-    def record(self) -> object:
-        return max(self.free_ns, self._clock.now_ns)
+    def recorder(self, marks: int) -> Callable[[], object]:
+        self.expected_marks = marks
+
+        def record() -> object:
+            self.recorded += 1
+            return max(self.free_ns, self._clock.now_ns)
+
+        return record
 
     def synchronize(self) -> None:
         self._clock.now_ns = max(self._clock.now_ns, self.free_ns)

@@ -5,7 +5,7 @@ recorded in the device's stream, without synchronization, and is read after the 
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 
@@ -21,8 +21,15 @@ class DeviceClock(Protocol):
         """Reads the host's clock, nanoseconds."""
         ...
 
-    def record(self) -> object:
-        """Records a mark in the device's stream, without synchronization."""
+    def recorder(self, marks: int) -> Callable[[], object]:
+        """Makes the function that records a mark, without synchronization, for a block.
+
+        All marks of the block go to the stream that is current at this call. They are thus in
+        order, also those that are recorded while another stream is current.
+
+        Args:
+            marks: The expected number of marks, which are made ready here, before the block.
+        """
         ...
 
     def synchronize(self) -> None:
@@ -45,7 +52,7 @@ class HostClock:
     clock_name = "time.perf_counter_ns"
     now_ns = staticmethod(time.perf_counter_ns)
 
-    def record(self) -> object:
+    def recorder(self, marks: int) -> Callable[[], object]:
         """Raises `NotImplementedError`: the host's clock suffices."""
         raise NotImplementedError("the CPU has no stream")
 
@@ -64,7 +71,8 @@ class EventClock:
     """The clock of a device with streams and timed events, such as CUDA.
 
     Events are reused once they have been read, since creating an event costs the host more than
-    recording one.
+    recording one. Each is recorded in a stream that is named: without a name, the device's module
+    would find the current stream in Python for each event, which costs more than the recording.
 
     Args:
         device: The device's name in torch: `cuda`, `cuda:1`.
@@ -78,17 +86,37 @@ class EventClock:
 
         self._device = torch.device(device)
         self._module = torch.get_device_module(self._device)
-        self._free_events: list[object] = []
+        self._free_events: list[Any] = []
         self.clock_name = f"{self._device.type} events"
 
-    def record(self) -> object:
-        """Records a timed event in the current stream."""
-        event: Any = (
-            self._free_events.pop() if self._free_events else self._module.Event(enable_timing=True)
-        )
-        event.record()
-        mark: object = event
-        return mark
+    def recorder(self, marks: int) -> Callable[[], object]:
+        """Makes the function that records a timed event in the stream that is now current.
+
+        Args:
+            marks: The number of events that are made ready.
+        """
+        stream, free_events = self._stream(), self._free_events
+        while len(free_events) < marks:
+            event = self._new_event()
+            event.record(*stream)  # CUDA creates an event only when it is first recorded
+            free_events.append(event)
+
+        def record() -> object:
+            event = free_events.pop() if free_events else self._new_event()
+            event.record(*stream)
+            mark: object = event
+            return mark
+
+        return record
+
+    def _stream(self) -> tuple[object, ...]:
+        """The arguments that name the current stream when an event is recorded."""
+        # From the device's own module: CUDA's events of older versions of torch take any object
+        # for a torch.cuda.Stream, without a check, also the torch.Stream of torch.accelerator.
+        return (self._module.current_stream(self._device),)
+
+    def _new_event(self) -> Any:  # noqa: ANN401  # each device type has its own class of events
+        return self._module.Event(enable_timing=True)
 
     def synchronize(self) -> None:
         """Waits for all streams of the device."""
@@ -118,7 +146,7 @@ class SynchronizedClock:
     def __init__(self, device: DeviceClock) -> None:
         self._device = device
         self.clock_name = "time.perf_counter_ns, device synchronized"
-        self.record = device.record
+        self.recorder = device.recorder
         self.synchronize = device.synchronize
         self.elapsed_s = device.elapsed_s
         self.release = device.release

@@ -7,11 +7,18 @@ from stepbench.devices.clock import DeviceClock, EventClock
 
 
 class MPSClock(EventClock):
-    """The clock of MPS, whose `synchronize` takes no device since there is only one."""
+    """The clock of MPS, which has one device and times its default stream only.
+
+    `synchronize` takes no device, and an event takes no stream. Torch refuses to record an event
+    while another stream is current.
+    """
 
     def synchronize(self) -> None:
         """Waits until the device has completed all queued work."""
         self._module.synchronize()
+
+    def _stream(self) -> tuple[object, ...]:
+        return ()
 
 
 class MPS(Accelerator):

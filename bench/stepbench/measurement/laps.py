@@ -42,18 +42,20 @@ class LapTimer:
 
     Args:
         device: The clock of the device that the steps run on.
+        marks: The expected number of boundaries of laps, for which an asynchronous device makes
+            marks ready. The marks go to the stream that is current now.
     """
 
     lap: Callable[[Phase], None]
     """Ends a lap and begins the next. A phase may have several laps in a step."""
 
-    def __init__(self, device: DeviceClock) -> None:
+    def __init__(self, device: DeviceClock, marks: int = 0) -> None:
         self._device = device
         self._phases: list[Phase | None] = []
         self._host: list[int] = []
         self._events: list[object] = []
         self._steps: list[int] = []
-        self._end_lap = self._make_end_lap()
+        self._end_lap = self._make_end_lap(marks)
         self.lap = self._end_lap
 
     def begin(self) -> None:
@@ -64,22 +66,25 @@ class LapTimer:
         """Ends a step at the end of its last lap, where the next step begins."""
         self._steps.append(len(self._phases) - 1)
 
-    def _make_end_lap(self) -> Callable[[Phase | None], None]:
+    def _make_end_lap(self, marks: int) -> Callable[[Phase | None], None]:
         """Makes the function that is called at each boundary; it does as little as possible."""
-        now_ns, record = self._device.now_ns, self._device.record
+        now_ns = self._device.now_ns
         add_phase, add_time = self._phases.append, self._host.append
-        add_event = self._events.append
 
         def synchronous(phase: Phase | None) -> None:
             add_time(now_ns())
             add_phase(phase)
+
+        if not self._device.asynchronous:
+            return synchronous
+        record, add_event = self._device.recorder(marks), self._events.append
 
         def asynchronous(phase: Phase | None) -> None:
             add_event(record())
             add_time(now_ns())
             add_phase(phase)
 
-        return asynchronous if self._device.asynchronous else synchronous
+        return asynchronous
 
     def read(self) -> LapArrays:
         """Synchronizes the device, and returns the laps."""

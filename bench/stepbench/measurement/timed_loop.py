@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import repeat
 from typing import Any, Protocol
 
@@ -63,7 +64,9 @@ class TimedLoop:
 
     def lapped(self, steps: int, clock: DeviceClock | None = None) -> tuple[Block, LapArrays]:
         """Times a lapped block and its laps, by `clock` or else by the device's clock."""
-        timer = LapTimer(clock or self.clock)
+        lap_clock = clock or self.clock
+        marks = 1 + steps * self._laps_per_step if lap_clock.asynchronous else 0
+        timer = LapTimer(lap_clock, marks)
         self.clock.synchronize()
         began = time.perf_counter()
         timer.begin()
@@ -71,3 +74,8 @@ class TimedLoop:
         self.clock.synchronize()
         elapsed_s = time.perf_counter() - began
         return Block(kind="lapped", steps=steps, elapsed_s=elapsed_s), timer.read()
+
+    @cached_property
+    def _laps_per_step(self) -> int:
+        """The number of laps in a step, from an untimed one."""
+        return len(self.step_phases())

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from stepbench.devices.clock import HostClock, SynchronizedClock
 from stepbench.measurement.laps import LapTimer
+from stepbench.measurement.timed_loop import TimedLoop
 from stepbench.training.device_transfer import DeviceTransfer
 from stepbench.training.loop import train
 from stepbench.training.training import Training
@@ -188,3 +190,18 @@ def test_events_are_released_once_they_are_read() -> None:
     timer.end_step()
     timer.read()
     assert queue.released == 2
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_a_block_makes_ready_as_many_marks_as_it_records(accumulate: int) -> None:
+    clock = FakeClock()
+    queue = FakeQueue(clock)
+    training, stream = spinning(clock, 7 * accumulate)
+    training = replace(training, accumulate=accumulate)
+    loop = TimedLoop(train, training, SimpleNamespace(batches=stream), queue)
+    loop.lapped(2)  # after an untimed step, which shows the number of laps
+    assert queue.expected_marks == queue.recorded == queue.released
+    loop.lapped(4)
+    assert queue.expected_marks == 1 + 4 * (3 * accumulate + 1)
+    assert queue.released == queue.recorded
+    assert next(stream, None) is None
