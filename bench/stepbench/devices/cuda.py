@@ -6,44 +6,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from stepbench.devices.accelerator import MemoryTrackingAccelerator, tf32_error
 from stepbench.devices.kind import Gauge
+from stepbench.devices.nvidia_gauge import NvidiaGauge
 from stepbench.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from torch.profiler import ProfilerActivity
-
-_THROTTLING = {
-    "nvmlClocksThrottleReasonHwSlowdown": "hardware slowdown",
-    "nvmlClocksThrottleReasonHwThermalSlowdown": "heat",
-    "nvmlClocksThrottleReasonHwPowerBrakeSlowdown": "power brake",
-    "nvmlClocksThrottleReasonSwThermalSlowdown": "heat",
-}
-"""NVML's reasons for a lower clock, and words for them. The power limit is left out: a busy device
-is at that limit all the time."""
-
-
-class NvidiaGauge:
-    """Reads the state of an NVIDIA GPU from NVML.
-
-    Args:
-        index: The device's index in CUDA.
-    """
-
-    def __init__(self, index: int) -> None:
-        import pynvml  # noqa: PLC0415  # only needed if there is an NVIDIA GPU
-        import torch  # noqa: PLC0415
-
-        pynvml.nvmlInit()
-        self._nvml = pynvml
-        uuid = str(torch.cuda.get_device_properties(index).uuid)
-        self._handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
-
-    def read(self) -> tuple[float | None, str | None]:
-        """The clock of the multiprocessors, Hz, and the reasons for throttling, or `None`."""
-        nvml = self._nvml
-        clock_mhz = nvml.nvmlDeviceGetClockInfo(self._handle, nvml.NVML_CLOCK_SM)
-        reasons = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(self._handle)
-        words = [word for name, word in _THROTTLING.items() if reasons & getattr(nvml, name)]
-        return clock_mhz * 1e6, ", ".join(dict.fromkeys(words)) or None
 
 
 class CUDA(MemoryTrackingAccelerator):
@@ -66,7 +33,7 @@ class CUDA(MemoryTrackingAccelerator):
         return None if torch.version.cuda else "the installed torch is built without CUDA"
 
     def gauge(self, device: str) -> Gauge | None:
-        """The GPU's gauge; `None` if NVML is not usable."""
+        """The GPU's gauge; `None` if NVML is not usable, or does not know the GPU."""
         import pynvml  # noqa: PLC0415
 
         try:

@@ -1,8 +1,9 @@
 """The protocol of a kind of device: all that stepbench needs of each kind."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from stepbench_reports.schema.measurement import DevicePeak
+from stepbench_reports.schema.measurement import DevicePeak, ThrottlingSource
 
 if TYPE_CHECKING:
     from torch.profiler import ProfilerActivity
@@ -10,11 +11,30 @@ if TYPE_CHECKING:
     from stepbench.devices.clock import DeviceClock
 
 
+@dataclass(frozen=True)
+class GaugeReading:
+    """An accelerator's state during a block; each value is `None` if unknown.
+
+    Attributes:
+        clock_hz: The device's clock at the block's end, Hz.
+        throttled: The reasons for which the device was throttled; `None` also if it was not.
+        throttling_source: The source of `throttled`.
+    """
+
+    clock_hz: float | None = None
+    throttled: str | None = None
+    throttling_source: ThrottlingSource | None = None
+
+
 class Gauge(Protocol):
     """Reads the state of an accelerator at work."""
 
-    def read(self) -> tuple[float | None, str | None]:
-        """The device's clock, Hz, and the reason for throttling; each `None` if unknown."""
+    def begin(self) -> None:
+        """Starts to observe a block."""
+        ...
+
+    def end(self) -> GaugeReading:
+        """Returns the device's state since the last call of `begin`."""
         ...
 
 

@@ -12,15 +12,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import psutil
 
+from stepbench.devices.kind import Gauge, GaugeReading
 from stepbench.interference.processor_time import cpu_time_s
 from stepbench_reports.schema.measurement import MachineUse
-
-if TYPE_CHECKING:
-    from stepbench.devices.kind import Gauge
 
 MAX_OTHERS = 0.10
 """The largest share of the usable cores' time for other processes in a block that counts."""
@@ -90,14 +88,16 @@ class MachineWatch:
         gauge: Reads the accelerator's state; `None` if there is no state to read.
     """
 
-    def __init__(self, gauge: "Gauge | None" = None) -> None:
+    def __init__(self, gauge: Gauge | None = None) -> None:
         self._cores = _usable_cores()
         self._child_pids = [child.pid for child in psutil.Process().children(recursive=True)]
         self._gauge = gauge
-        self._first = self._read()
+        self.begin()
 
     def begin(self) -> None:
         """Takes the first reading."""
+        if self._gauge is not None:
+            self._gauge.begin()
         self._first = self._read()
 
     def end(self) -> MachineUse:
@@ -107,7 +107,7 @@ class MachineWatch:
         cores_s = wall_s * len(self._cores)
         steal_s, tree_s = last.steal_s - first.steal_s, last.tree_s - first.tree_s
         busy_s = cores_s - (last.idle_s - first.idle_s) - steal_s
-        clock_hz, throttled = (None, None) if self._gauge is None else self._gauge.read()
+        device = GaugeReading() if self._gauge is None else self._gauge.end()
         return MachineUse(
             others=max(0.0, busy_s - tree_s) / cores_s,
             steal=max(0.0, steal_s) / cores_s,
@@ -116,8 +116,9 @@ class MachineWatch:
             else (last.pressure_s - first.pressure_s) / wall_s,
             cpu_per_wall=tree_s / wall_s,
             involuntary_switches=last.switches - first.switches,
-            clock_hz=clock_hz,
-            throttled=throttled,
+            clock_hz=device.clock_hz,
+            throttled=device.throttled,
+            throttling_source=device.throttling_source,
         )
 
     def _read(self) -> _Reading:

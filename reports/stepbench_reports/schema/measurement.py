@@ -84,6 +84,9 @@ class SamplingFacts(Record, frozen=True, kw_only=True):
     elapsed_s: Seconds
 
 
+ThrottlingSource = Literal["violation counters", "clock event reasons"]
+
+
 class MachineUse(Record, frozen=True, kw_only=True):
     """The machine's state during a block or a pair.
 
@@ -97,8 +100,12 @@ class MachineUse(Record, frozen=True, kw_only=True):
         cpu_per_wall: The CPU time of the case's processes divided by the wall time.
         involuntary_switches: The number of involuntary context switches of the case's process.
         clock_hz: The device's clock frequency at the end, Hz (CUDA).
-        throttled: The reason for which the device was throttled; the power limit does not count
+        throttled: The reasons for which the device was throttled; the power limit does not count
             (CUDA).
+        throttling_source: The source of `throttled`: `violation counters` count the time in which
+            heat kept the clock low, over the whole block; a hardware slowdown and a power brake,
+            which have no counter, are read at its end. `clock event reasons` are all read at its
+            end, since the GPU has no violation counters. `None` if the device reports neither.
     """
 
     others: Share | None
@@ -108,6 +115,7 @@ class MachineUse(Record, frozen=True, kw_only=True):
     involuntary_switches: Count
     clock_hz: float | None = None
     throttled: str | None = None
+    throttling_source: ThrottlingSource | None = None
 
 
 class BlockNoise(MachineUse, frozen=True, kw_only=True):
