@@ -69,6 +69,10 @@ class Accelerator:
         """An empty peak: none is kept."""
         return DevicePeak()
 
+    def pinned_bytes(self) -> int | None:
+        """Always `None`: torch does not count it for every kind."""
+        return None
+
     def gauge(self, device: str) -> Gauge | None:  # noqa: ARG002  # as DeviceKind
         """Always `None`: no gauge is known."""
         return None

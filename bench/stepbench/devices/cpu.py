@@ -49,6 +49,10 @@ class CPU:
         """An empty peak: the host's memory is measured elsewhere."""
         return DevicePeak()
 
+    def pinned_bytes(self) -> int | None:
+        """Always `None`: nothing is transferred to the CPU, so no memory is page-locked for it."""
+        return None
+
     def gauge(self, device: str) -> Gauge | None:  # noqa: ARG002  # as DeviceKind
         """Always `None`: the CPU has no gauge."""
         return None

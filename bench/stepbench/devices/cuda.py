@@ -32,6 +32,19 @@ class CUDA(MemoryTrackingAccelerator):
 
         return None if torch.version.cuda else "the installed torch is built without CUDA"
 
+    def pinned_bytes(self) -> int | None:
+        """The memory that torch's allocator of page-locked memory holds, in use or cached, bytes.
+
+        `None` if the installed torch does not count it (before 2.7), or has not used CUDA.
+        """
+        import torch  # noqa: PLC0415
+
+        read = getattr(torch.cuda, "host_memory_stats", None)
+        stats = read() if read is not None else {}
+        # In torch 2.7, `allocated_bytes` is the part in use; `reserved_bytes` is gone since.
+        held = stats.get("reserved_bytes.current", stats.get("allocated_bytes.current"))
+        return None if held is None else int(held)
+
     def gauge(self, device: str) -> Gauge | None:
         """The GPU's gauge; `None` if NVML is not usable, or does not know the GPU."""
         import pynvml  # noqa: PLC0415

@@ -86,6 +86,10 @@ class DeviceKind(Protocol):
         """The device's peak memory since the last reset, bytes; empty if not recorded."""
         ...
 
+    def pinned_bytes(self) -> int | None:
+        """The page-locked memory of the host that torch holds for this kind; `None` if unknown."""
+        ...
+
     def gauge(self, device: str) -> Gauge | None:
         """The gauge of a device; `None` if the device has none, or if the gauge is not usable."""
         ...

@@ -124,6 +124,8 @@ class _Passes:
 
     Attributes:
         host_peak_bytes: The peak memory of the process tree, bytes.
+        host_pinned_bytes: The page-locked memory that torch held at the end of that pass, bytes;
+            `None` if unknown.
         operations: The operations of one step.
         saved_bytes: Memory that autograd keeps from forward for backward, bytes.
         overhead: The fixed cost of a step.
@@ -134,6 +136,7 @@ class _Passes:
     """
 
     host_peak_bytes: int
+    host_pinned_bytes: int | None
     operations: Operations
     saved_bytes: int | None
     overhead: LaunchOverhead
@@ -151,6 +154,7 @@ def _take_passes(
     with HostPeak() as host_peak:
         timed_loop.run(max(1, round(MEMORY_PASS_S / timed.warmup.step_s)))
         timed_loop.clock.synchronize()
+    pinned_bytes = kind_of(case.device).pinned_bytes()
     report("counting operations")
     batch = next(active.source.batches)
     operations, saved_bytes = count_operations(active.built, case, batch)
@@ -160,6 +164,7 @@ def _take_passes(
     report("restarting the loader")
     return _Passes(
         host_peak_bytes=host_peak.peak_bytes,
+        host_pinned_bytes=pinned_bytes,
         operations=operations,
         saved_bytes=saved_bytes,
         overhead=overhead,
@@ -214,6 +219,7 @@ def _findings(
         compile=timed.compiled,
         memory=MemoryFacts(
             host_peak_bytes=passes.host_peak_bytes,
+            host_pinned_bytes=passes.host_pinned_bytes,
             saved_bytes=passes.saved_bytes,
             device_peak_allocated_bytes=peak.device_peak_allocated_bytes,
             device_peak_reserved_bytes=peak.device_peak_reserved_bytes,

@@ -17,7 +17,8 @@ def _tree_bytes() -> int:
 
     The sum of PSS, which divides each page among the processes that map it: pages that loader
     workers share with their parent count once. If the system has no PSS, the sum of USS, which
-    leaves shared pages out.
+    leaves shared pages out. Page-locked memory of CUDA is in PSS: the driver maps it as shared
+    memory of the process that allocated it.
     """
     current = psutil.Process()
     total = 0

@@ -47,6 +47,7 @@ def draw(run: Run) -> Drawing | None:
     return Drawing(
         "Peak memory by batch size",
         "The host's peak is the proportional set size (PSS) of the case's process tree, including "
-        "loader workers. The device's peak is the memory that PyTorch's allocator had allocated.",
+        "loader workers and page-locked memory. The device's peak is the memory that PyTorch's "
+        "allocator had allocated.",
         figure,
     )

@@ -130,6 +130,7 @@ def _memory_columns(measurement: Measurement) -> dict[str, Cell]:
     value = measurement.value
     return {
         "host_peak_bytes": value(lambda f: f.memory.host_peak_bytes),
+        "host_pinned_bytes": value(lambda f: f.memory.host_pinned_bytes),
         "device_peak_allocated_bytes": value(lambda f: f.memory.device_peak_allocated_bytes),
         "device_peak_reserved_bytes": value(lambda f: f.memory.device_peak_reserved_bytes),
         "saved_bytes": value(lambda f: f.memory.saved_bytes),

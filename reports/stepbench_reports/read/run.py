@@ -146,6 +146,7 @@ class Run:
         | `graphs`, `graph_breaks`, `recompiles` | counts by Dynamo |
         | `host_peak_bytes`, `device_peak_allocated_bytes`, `device_peak_reserved_bytes` | peak
           memory of the sampled steps |
+        | `host_pinned_bytes` | page-locked memory that torch held, a part of `host_peak_bytes` |
         | `saved_bytes` | memory that autograd saves in a forward pass for the backward pass |
         | `data`, `data_origin`, `parameters` | the data set, its source; the number of
           parameters |

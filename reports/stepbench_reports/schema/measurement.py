@@ -221,7 +221,10 @@ class MemoryFacts(Record, frozen=True, kw_only=True):
 
     Attributes:
         host_peak_bytes: The peak memory of the process tree, bytes: the sum of the processes'
-            proportional set sizes.
+            proportional set sizes. Linux counts page-locked (pinned) memory among them.
+        host_pinned_bytes: The page-locked (pinned) memory that torch's allocator held at the end
+            of that pass, in use or cached, bytes: a part of `host_peak_bytes`. `None` if the
+            device is not a CUDA device, or torch does not count it (before 2.7).
         saved_bytes: The size of the tensors that autograd saves in one forward pass for the
             backward pass, bytes, without parameters and the batch; `None` if there is no backward
             pass or the size could not be measured.
@@ -231,6 +234,7 @@ class MemoryFacts(Record, frozen=True, kw_only=True):
     """
 
     host_peak_bytes: Bytes
+    host_pinned_bytes: Bytes | None = None
     saved_bytes: Bytes | None = None
     device_peak_allocated_bytes: Bytes | None = None
     device_peak_reserved_bytes: Bytes | None = None

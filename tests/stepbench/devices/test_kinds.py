@@ -149,6 +149,30 @@ def test_devices_without_memory_statistics_have_no_peak(device: str) -> None:
     assert kinds.kind_of(device).peak_memory(device) == DevicePeak()
 
 
+@pytest.mark.parametrize(
+    ("stats", "held"),
+    [
+        ({"allocated_bytes.current": 1, "reserved_bytes.current": 4}, 4),  # torch 2.7
+        ({"active_bytes.current": 1, "allocated_bytes.current": 4}, 4),  # newer
+        ({"active_bytes.current": 0, "allocated_bytes.current": 0}, 0),
+        ({}, None),  # CUDA is not in use
+    ],
+)
+def test_page_locked_memory_counts_in_use_or_cached(
+    monkeypatch: pytest.MonkeyPatch, stats: dict[str, int], held: int | None
+) -> None:
+    monkeypatch.setattr(torch.cuda, "host_memory_stats", lambda: stats, raising=False)
+    assert kinds.kind_of("cuda").pinned_bytes() == held
+
+
+def test_page_locked_memory_is_unknown_where_torch_does_not_count_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(torch.cuda, "host_memory_stats", raising=False)
+    for device in ("cpu", "cuda", "mps", "xpu"):
+        assert kinds.kind_of(device).pinned_bytes() is None
+
+
 def test_only_nvidia_devices_have_a_gauge() -> None:
     assert kinds.kind_of("cpu").gauge("cpu") is None
     assert kinds.kind_of("mps").gauge("mps") is None

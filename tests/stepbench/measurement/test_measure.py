@@ -42,6 +42,7 @@ def test_exactly_the_requested_steps(tmp_path: Path) -> None:
     kinds = [block.kind for block in findings.blocks]
     assert kinds == ["lapped", "bare"] * (len(kinds) // 2)
     assert findings.memory.host_peak_bytes > 50e6
+    assert findings.memory.host_pinned_bytes is None
 
 
 def test_the_loader_the_operations_and_the_fixed_cost_are_measured_separately(
