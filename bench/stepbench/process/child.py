@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepbench.errors import UnsupportedError, UsageError
+from stepbench.process import out_of_memory
 from stepbench.process.job import Job, Outcome
 from stepbench_reports.schema.status import Status
 
@@ -61,9 +62,9 @@ def diagnose(error: BaseException) -> tuple[Status, str]:
     """Translates an exception into a status and a reason, with a remedy if one is known."""
     message = "".join(traceback.format_exception_only(error)).strip()
     first_line = message.splitlines()[0]
-    class_names = {kind.__name__ for kind in type(error).__mro__}
-    if class_names & {"MemoryError", "OutOfMemoryError"} or "allocate memory" in message:
-        return Status.OOM, f"out of memory; lower --batch-size or --num-workers ({first_line})"
+    shortage = out_of_memory.shortage(error)
+    if shortage is not None:
+        return Status.OOM, f"out of memory; lower --batch-size or --num-workers ({shortage})"
     worker_died = "killed by" in message or "exited unexpectedly" in message
     if "DataLoader worker" in message and worker_died:
         remedy = "try --num-workers 0, or increase shared memory (/dev/shm)"

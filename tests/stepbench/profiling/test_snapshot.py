@@ -14,7 +14,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     """The calls of torch's functions: each one's name, and its arguments by torch's own names."""
     recorded: list[tuple[str, dict[str, Any]]] = []
 
-    def record(owner: Any, name: str, then: Callable[..., None] = lambda **_: None) -> None:
+    def record(owner: Any, name: str, then: Callable[..., object] = lambda **_: None) -> None:
         parameters = signature(getattr(owner, name))
 
         def call(*args: Any, **kwargs: Any) -> None:
