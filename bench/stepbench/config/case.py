@@ -38,8 +38,14 @@ class Case(Axes, frozen=True, kw_only=True):
 
         For fp32 the device is the CPU, to detect devices that round more than the CPU.
         """
-        plain = self.numerics_key.changed(compile="off", channels_last=False, optimizer="own")
+        plain = self.eager_on_device
         return (plain.changed(device="cpu") if self.precision == "fp32" else plain).normalized()
+
+    @property
+    def eager_on_device(self) -> "Case":
+        """Eager execution in the same precision on the case's own device."""
+        plain = self.numerics_key.changed(compile="off", channels_last=False, optimizer="own")
+        return plain.normalized()
 
     @property
     def reference(self) -> "Case":

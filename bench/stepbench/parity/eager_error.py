@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
 
+from stepbench.config.case import Case
 from stepbench.parity.randomness import RandomOperators
 from stepbench.parity.reference import StoredReference, TrajectorySource
 from stepbench.parity.reference_errors import Errors
@@ -28,12 +29,15 @@ class EagerError:
         reference_differs: The random operators that draw other numbers in the reference.
         layout_differs: The random operators that draw other numbers if the memory format is
             channels last.
+        device_runs: The errors of the same runs on the case's device, where `runs` are on the CPU
+            instead: in fp32 on another device. Empty otherwise, and if there are random operators.
     """
 
     runs: tuple[Errors, ...]
     random: tuple[str, ...]
     reference_differs: tuple[str, ...]
     layout_differs: tuple[str, ...]
+    device_runs: tuple[Errors, ...] = ()
 
 
 def measure(
@@ -45,12 +49,23 @@ def measure(
     runs.
 
     Args:
-        source: The workload and the case; its `eager_same_precision` is what runs.
+        source: The workload and the case. The case's `eager_same_precision` runs, and its
+            `eager_on_device` if that is another and the model draws no random numbers.
         reference: The reference.
         perturbed: The number of runs from perturbed weights, which are off by rounding at random.
             They show how far rounding carries if it switches a unit, such as a ReLU.
     """
-    case = source.case.eager_same_precision
+    case, on_device = source.case.eager_same_precision, source.case.eager_on_device
+    eager = _measure(source, case, reference, perturbed)
+    if on_device == case or eager.random:  # the device would draw other numbers
+        return eager
+    return replace(eager, device_runs=_measure(source, on_device, reference, perturbed).runs)
+
+
+def _measure(
+    source: TrajectorySource, case: Case, reference: StoredReference, perturbed: int
+) -> EagerError:
+    """Runs an eager case on its own device, and stores the errors."""
     file = reference.directory / f"eager-{case.id}.pt"
     stored = torch.load(file, weights_only=False) if file.exists() else EagerError((), (), (), ())
     if len(stored.runs) >= 2 + perturbed:
@@ -66,8 +81,12 @@ def measure(
     if stored.runs:
         result = replace(stored, runs=tuple(runs))
     else:
-        names = (operators.seen, operators.reference_differs, operators.layout_differs)
-        result = EagerError(tuple(runs), *(tuple(sorted(group)) for group in names))
+        result = EagerError(
+            runs=tuple(runs),
+            random=tuple(sorted(operators.seen)),
+            reference_differs=tuple(sorted(operators.reference_differs)),
+            layout_differs=tuple(sorted(operators.layout_differs)),
+        )
     temporary = file.with_name(f".{file.name}")
     torch.save(result, temporary)
     temporary.replace(file)

@@ -1,6 +1,9 @@
 """The tolerance of each tensor.
 
-The tolerance is a multiple of eager's error in the same precision, plus a floor.
+The tolerance is a multiple of eager's error in the same precision, plus a floor. In fp32 that is
+eager's error on the CPU. On another device, that device's own eager error can raise the tolerance,
+but only to a limit that is below the error of TF32.
+
 The rule follows that of PyTorch's benchmarks, `torch._dynamo.utils.same`. That function allows 2 to
 3 times the error of eager against fp64, 10 times for small tensors, and a floor of a tenth of the
 tolerance. `docs/parity.md` gives the differences, with their reasons.
@@ -20,6 +23,12 @@ MULTIPLE = 10.0
 FLOORS = {"fp32": 1e-5, "tf32": 1e-3, "bf16": 1e-2, "fp16": 1e-3}
 """The floor that is added, a relative error: about 170 times the unit roundoff of fp32, twice that
 of tf32 and fp16, 2.5 times that of bf16."""
+MAX_DEVICE_TOLERANCE = 1e-4
+"""The largest tolerance in fp32 that follows from the eager error of the case's own device.
+
+A device may sum in another order than the CPU, or use other algorithms for convolutions, and round
+several times as much in correct fp32. TF32 rounds each number by up to 5e-4, which exceeds this.
+"""
 MAX_MEDIAN_ERRORS = {"fp32": 0.05, "tf32": 0.2, "bf16": 0.5, "fp16": 0.5}
 """The largest median of eager's errors in a step that still allows a verdict on the step."""
 
@@ -35,7 +44,7 @@ class TensorDeviation:
         place: The tensor's place in the trajectory.
         error: The tensor's error.
         allowed: The largest error within tolerance.
-        eager_error: Eager's error in the same precision.
+        eager_error: Eager's error in the same precision; in fp32, on the CPU.
     """
 
     place: TensorPlace
@@ -79,21 +88,40 @@ def _group(place: TensorPlace) -> tuple[int, TensorKind]:
     return place.step, TensorKind.OUTPUT if place.kind is TensorKind.LOSS else place.kind
 
 
-def deviations(errors: Errors, eager_errors: Errors, precision: str) -> list[TensorDeviation]:
+def allowed_error(eager_error: float, precision: str, device_error: float | None = None) -> float:
+    """The tolerance of a tensor, a relative error.
+
+    Args:
+        eager_error: Eager's error of the tensor in the same precision; in fp32, on the CPU.
+        precision: The precision, a key of `FLOORS`.
+        device_error: In fp32 on a device other than the CPU, eager's error on that device.
+    """
+    allowed = MULTIPLE * eager_error + FLOORS[precision]
+    if device_error is None:
+        return allowed
+    on_device = MULTIPLE * device_error + FLOORS[precision]
+    return max(allowed, min(on_device, MAX_DEVICE_TOLERANCE))
+
+
+def deviations(
+    errors: Errors, eager_errors: Errors, precision: str, device_errors: Errors | None = None
+) -> list[TensorDeviation]:
     """The error and the tolerance of each tensor, in the order of computation.
 
     After the last step that can be judged (`last_judged_step`), only infinite errors are returned.
 
     Args:
         errors: The case's errors.
-        eager_errors: Eager's errors in the same precision.
+        eager_errors: Eager's errors in the same precision; in fp32, on the CPU.
         precision: The precision, a key of `FLOORS`.
+        device_errors: In fp32 on a device other than the CPU, eager's errors on that device.
     """
-    floor, last_step = FLOORS[precision], last_judged_step(eager_errors, precision)
+    last_step, on_device = last_judged_step(eager_errors, precision), device_errors or {}
 
     def deviation(place: TensorPlace, error: float) -> TensorDeviation:
         eager_error = eager_errors.get(place, 0.0)
-        return TensorDeviation(place, error, MULTIPLE * eager_error + floor, eager_error)
+        allowed = allowed_error(eager_error, precision, on_device.get(place))
+        return TensorDeviation(place, error, allowed, eager_error)
 
     return [
         deviation(place, error)

@@ -49,8 +49,8 @@ class TensorError(Record, frozen=True, kw_only=True):
         error: The tensor's relative error; `None` if the error is not finite or the tensor is
             missing.
         allowed: The tolerance; `None` if the tolerance is not finite.
-        eager_error: The tensor's relative error in eager execution with the same precision; `None`
-            if the error is not finite.
+        eager_error: The tensor's relative error in eager execution with the same precision, in fp32
+            on the CPU; `None` if the error is not finite.
     """
 
     step: Count
@@ -84,6 +84,9 @@ class ReferenceFacts(Record, frozen=True, kw_only=True):
 
 class Rule(Record, frozen=True, kw_only=True):
     """The rule for a tensor's tolerance: `multiple` times the error of eager execution + `floor`.
+
+    In fp32, the error is that of the CPU. On another device, the same rule with that device's error
+    can raise the tolerance to 1e-4.
 
     Attributes:
         multiple: The factor by which the error of eager execution is multiplied.

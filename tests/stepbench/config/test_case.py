@@ -194,4 +194,7 @@ def test_the_cases_that_a_case_is_compared_with() -> None:
     assert case.eager_same_precision == plain.changed(device="cuda", precision="bf16")
     assert case.eager_fp32 == plain.changed(device="cuda")
     # In fp32 the measure is the CPU's rounding, whatever the device does.
-    assert case.changed(precision="fp32").eager_same_precision == plain
+    fp32 = case.changed(precision="fp32")
+    assert fp32.eager_same_precision == plain
+    assert fp32.eager_on_device == plain.changed(device="cuda")
+    assert case.eager_on_device == case.eager_same_precision

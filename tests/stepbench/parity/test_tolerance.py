@@ -9,7 +9,9 @@ from torch import Tensor
 from stepbench.parity.reference_errors import Errors, TrajectoryComparison, relative_error
 from stepbench.parity.tolerance import (
     FLOORS,
+    MAX_DEVICE_TOLERANCE,
     MULTIPLE,
+    allowed_error,
     deviations,
     largest_eager_errors,
     last_judged_step,
@@ -126,6 +128,29 @@ def test_what_is_allowed_is_a_multiple_of_it_and_a_floor() -> None:
     above = deviations({WEIGHT: allowed * 1.01}, eager_errors, "fp32")
     assert out_of_tolerance(above) == above
     assert not out_of_tolerance(deviations({WEIGHT: allowed * 0.99}, eager_errors, "fp32"))
+
+
+@pytest.mark.parametrize(("device_error", "within"), [(5e-5, True), (1e-3, False)])
+def test_a_device_s_own_error_counts_if_it_is_below_that_of_tf32(
+    device_error: float, within: bool
+) -> None:
+    errors: Errors = {WEIGHT: device_error}
+    on_cpu: Errors = {WEIGHT: 2e-7}
+    assert out_of_tolerance(deviations(errors, on_cpu, "fp32"))
+    tensors = deviations(errors, on_cpu, "fp32", device_errors=errors)
+    assert tensors[0].allowed == MAX_DEVICE_TOLERANCE
+    assert out_of_tolerance(tensors) == ([] if within else tensors)
+
+
+def test_a_device_s_error_never_lowers_what_is_allowed_and_raises_it_to_a_limit() -> None:
+    def allowed(cpu: float, device: float) -> float:
+        return allowed_error(cpu, "fp32", device)
+
+    assert allowed(1e-7, 1e-8) == allowed_error(1e-7, "fp32")
+    assert allowed(1e-7, 5e-6) == MULTIPLE * 5e-6 + FLOORS["fp32"]
+    assert allowed(1e-7, math.inf) == MAX_DEVICE_TOLERANCE
+    assert allowed(1e-3, 1.0) == allowed_error(1e-3, "fp32")
+    assert allowed_error(1e-7, "fp32") == MULTIPLE * 1e-7 + FLOORS["fp32"]
 
 
 def test_nothing_infinite_passes_whatever_eager_does() -> None:
