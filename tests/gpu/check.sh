@@ -16,8 +16,7 @@ stage() {  # LIMIT_S NAME RESULT COMMAND...: writes RESULT, and removes an older
   timeout -k 5 "$l" "$@" >"$W/$n.log" 2>&1; echo "== $n rc=$? $((SECONDS-s)) s (at $SECONDS)"
 }
 
-( uname -a; nvidia-smi; nvidia-smi -q -d CLOCK,PERFORMANCE; nproc; which gcc git; "$PYTHON" -V
-  "$PYTHON" -c "import os; os.close(os.pidfd_open(os.getpid())); print('pidfd ok')" ) >facts.log 2>&1
+( uname -a; nvidia-smi; nvidia-smi -q -d CLOCK,PERFORMANCE; nproc; which gcc git; "$PYTHON" -V ) >facts.log 2>&1
 nvidia-smi --query-gpu=timestamp,clocks.sm,memory.used,utilization.gpu,clocks_event_reasons.active --format=csv -lms 500 >smi.csv 2>&1 & SMI=$!
 cp "$H/truth_gpu.py" .
 

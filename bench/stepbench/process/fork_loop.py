@@ -54,30 +54,48 @@ def _import_all(control: socket.socket) -> bool:
 
 def _serve_children(control: socket.socket) -> NoReturn:
     """Forks a child at each message and reports each child's end, until the parent ends."""
-    children: dict[int, int] = {}  # pidfd -> pid
+    pids: set[int] = set()
+    child_ended = _socket_of_ended_children()
     with selectors.DefaultSelector() as selector:
         selector.register(control, selectors.EVENT_READ)
+        selector.register(child_ended, selectors.EVENT_READ)
         while True:
             for key, _ in selector.select():
                 if key.fileobj is control:
                     message, fds = _receive_fork_request(control)
                     if not message:  # the parent has ended
-                        for pid in children.values():
+                        for pid in pids:
                             _kill_group(pid)
                         os._exit(0)  # skips the slow teardown of imported modules
                     pid = _fork(fds, control)
-                    pidfd = os.pidfd_open(pid)
-                    children[pidfd] = pid
-                    selector.register(pidfd, selectors.EVENT_READ)
+                    pids.add(pid)
                     send(control, {"pid": pid})
                 else:
-                    pidfd = int(key.fd)
-                    selector.unregister(pidfd)
-                    os.close(pidfd)
-                    pid = children.pop(pidfd)
-                    _kill_group(pid)  # before reaping, after which the pid may be reused
-                    _, status = os.waitpid(pid, 0)
-                    send(control, {"code": os.waitstatus_to_exitcode(status)})
+                    child_ended.recv(4096)  # one byte a signal; signals at once become one
+                    for pid in [pid for pid in pids if _has_ended(pid)]:
+                        pids.remove(pid)
+                        _kill_group(pid)  # before reaping, after which the pid may be reused
+                        _, status = os.waitpid(pid, 0)
+                        send(control, {"code": os.waitstatus_to_exitcode(status)})
+
+
+def _socket_of_ended_children() -> socket.socket:
+    """Makes a socket that is readable once a child has ended.
+
+    Unlike a pidfd, the signal of a child's end exists on every kernel and in every sandbox.
+    """
+    reader, writer = socket.socketpair()
+    for end in (reader, writer):
+        end.setblocking(False)
+    signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # only a handled signal wakes the selector
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})  # a blocked one is inherited
+    return reader
+
+
+def _has_ended(pid: int) -> bool:
+    """True if a child has ended; leaves the child to be reaped, so that its pid is not reused."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _receive_fork_request(control: socket.socket) -> tuple[bytes, list[int]]:
@@ -109,6 +127,8 @@ def _fork(fds: list[int], control: socket.socket) -> int:
         os.setpgid(0, 0)
         die_with_parent(server)
         control.close()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         connection_fd, log_fd = fds
         os.dup2(log_fd, 1)

@@ -63,6 +63,9 @@ def allocate(report):
 def group(report):
     return os.getpgid(0) == os.getpid()
 
+def signals(report):
+    return signal.getsignal(signal.SIGCHLD), signal.set_wakeup_fd(-1)
+
 def loads(report):
     import reports, models
     return reports.__file__, models.__file__
@@ -166,6 +169,65 @@ def test_a_user_s_models_and_reports_are_found_before_stepbench_s_own(
         (tmp_path / f"{name}.py").touch()
     files = run(server, "loads").result
     assert files == (str(tmp_path / "reports.py"), str(tmp_path / "models.py"))
+
+
+WITHOUT_PIDFD = {
+    "missing": "import os\ndel os.pidfd_open\n",
+    "refused": """
+import errno, os
+def pidfd_open(pid, flags=0):
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+os.pidfd_open = pidfd_open
+""",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the fork server is for Linux")
+@pytest.mark.parametrize("planted", WITHOUT_PIDFD.values(), ids=WITHOUT_PIDFD.keys())
+def test_a_kernel_without_pidfd_reports_each_end(tmp_path: Path, planted: str) -> None:
+    (tmp_path / "jobs.py").write_text(JOBS)
+    (tmp_path / "old_kernel.py").write_text(planted)
+    preload = ("stepbench.process.child", "old_kernel")
+    server = ForkServer(preload, [str(tmp_path), *sys.path], tmp_path)
+    try:
+        assert "exit code 3" in run(server, "leave").reason
+        assert "SIGKILL" in run(server, "killed").reason
+        left_behind = run(server, "leave_a_worker").result
+        assert run(server, "double", 1).result == 2
+        wait_until_gone([left_behind])
+    finally:
+        server.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the fork server is for Linux")
+def test_a_child_starts_with_the_default_handling_of_its_own_children(tmp_path: Path) -> None:
+    (tmp_path / "jobs.py").write_text(JOBS)
+    server = ForkServer(("stepbench.process.child",), sys.path, tmp_path)
+    handler, wakeup_fd = run(server, "signals").result
+    server.close()
+    assert handler == signal.SIG_DFL
+    assert wakeup_fd == -1
+
+
+BLOCKS = """
+import signal, sys
+from pathlib import Path
+from stepbench.process.fork_server import ForkServer
+from stepbench.process.job import Job
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+server = ForkServer(("stepbench.process.child",), sys.path, Path(sys.argv[1]))
+print(server.run(Job("jobs:leave"), deadline_s=60, on_progress=print).reason)
+server.close()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the fork server is for Linux")
+def test_a_parent_may_block_the_signal_of_a_child_s_end(tmp_path: Path) -> None:
+    (tmp_path / "jobs.py").write_text(JOBS)
+    command = [sys.executable, "-c", BLOCKS, str(tmp_path)]
+    # The time limit only ends a test that fails: the server would never report the child's end.
+    parent = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    assert "exit code 3" in parent.stdout
 
 
 def test_a_failed_import_is_reported(tmp_path: Path) -> None:
