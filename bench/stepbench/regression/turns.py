@@ -1,7 +1,8 @@
 """Runs the two sides of a pair in turns, without torch.
 
 One side waits while the opposite side works, in a random order. Interference from other processes
-is watched during all turns.
+is watched during all turns. The process of a side reads the device's state, since this process may
+have no torch and uses no device.
 """
 
 import contextlib
@@ -10,12 +11,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from stepbench.interference.watch import Watch
 from stepbench.regression.pair import ORDERS, PairRequest, SideError, TakenPair, Turn
 from stepbench_reports.schema.check import SIDES, SideName, TurnOptions
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
+
+    from stepbench.devices.kind import Gauge
+    from stepbench.interference.watch import Watch
 
 Connections = Mapping[SideName, "Connection[Any, Any]"]
 """The connection to each side, by name."""
@@ -25,7 +28,7 @@ def take_turns(
     report: Callable[[str], None],
     request: PairRequest,
     connections: Connections,
-    watch: Callable[[], Watch],
+    watch: "Callable[[Gauge], Watch]",
 ) -> TakenPair:
     """Builds two sides, warms them up and runs them in turns.
 
@@ -33,7 +36,8 @@ def take_turns(
         report: Called with a few words on the current activity.
         request: The pair to take.
         connections: The connection to each side.
-        watch: Begins to watch the machine; called once the processes of both sides exist.
+        watch: Begins to watch the machine and the gauge of the device; called once the processes
+            of both sides exist.
 
     Raises:
         SideError: A side failed.
@@ -51,7 +55,7 @@ def take_turns(
     steps = steps_per_turn(request.turns, step_s, prefetched_steps)
     rng = random.Random(request.seed)  # noqa: S311  # not for security
     turns: list[Turn] = []
-    machine_watch = watch()
+    machine_watch = watch(_HeadGauge(connections))
     for _ in range(rounds_per_pair(request.turns, steps * step_s)):
         turns += [ask(connections, name, "turn", steps) for name in rng.choice(ORDERS)]
     machine_use = machine_watch.end()
@@ -61,6 +65,26 @@ def take_turns(
         with contextlib.suppress(OSError):  # the side's process may have ended
             connections[name].send(("exit", 0))
     return TakenPair(tuple(turns), end_facts, machine_use, time.perf_counter() - began)
+
+
+class _HeadGauge:
+    """Reads the state of the device in head's process.
+
+    Args:
+        connections: The connection to each side.
+    """
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    def read(self) -> tuple[float | None, str | None]:
+        """The device's clock, Hz, and the reason for throttling; each `None` if unknown.
+
+        Raises:
+            SideError: Head failed.
+        """
+        state: tuple[float | None, str | None] = ask(self._connections, "head", "gauge")
+        return state
 
 
 def fork_order(request: PairRequest) -> tuple[SideName, ...]:

@@ -9,6 +9,7 @@ import pytest
 
 from stepbench.config.case import Case
 from stepbench.config.requests import Request
+from stepbench.interference.watch import MachineWatch
 from stepbench.regression.pair import (
     ORDERS,
     PairRequest,
@@ -25,6 +26,8 @@ from stepbench_reports.schema.run import SamplingOptions
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
+    from stepbench.devices.kind import Gauge
+
 QUIET = MachineUse(
     others=0.0, steal=0.0, pressure=0.0, cpu_per_wall=1.0, involuntary_switches=0, clock_hz=None,
     throttled=None,
@@ -32,6 +35,8 @@ QUIET = MachineUse(
 
 
 class QuietWatch:
+    def __init__(self, gauge: "Gauge") -> None: ...
+
     def begin(self) -> None: ...
 
     def end(self) -> MachineUse:
@@ -57,6 +62,7 @@ def answers(side: SideName, log: list[str]) -> dict[str, Callable[[int], tuple[s
     return {
         "warm up": lambda _: ("warm", (0.01, 1)),
         "turn": turn,
+        "gauge": lambda _: ("gauge", (1.5e9, "heat") if side == "head" else (None, None)),
         "facts": lambda _: ("facts", SideEnd(host_peak_bytes=1, modules=1)),
     }
 
@@ -114,6 +120,12 @@ def test_turns_go_there_and_back_in_either_order() -> None:
     assert set(pair.sides) == set(SIDES)
 
 
+def test_the_device_s_state_is_read_in_head_s_process() -> None:
+    with sides([]) as connections:
+        pair = take_turns(lambda _: None, request(), connections, MachineWatch)
+    assert (pair.machine_use.clock_hz, pair.machine_use.throttled) == (1.5e9, "heat")
+
+
 def test_both_sides_take_as_many_steps() -> None:
     with sides([]) as connections:
         pair = take_turns(lambda _: None, request(), connections, QuietWatch)
@@ -143,12 +155,12 @@ def test_a_side_that_fails_is_named_with_its_reason() -> None:
     assert caught.value.failed.reason == "it raised ValueError: x"
 
 
-@pytest.mark.parametrize("command", ["base_turn", "base_warm_up", "base_facts"])
+@pytest.mark.parametrize("command", ["base_turn", "base_warm_up", "base_facts", "head_gauge"])
 def test_a_side_that_is_killed_is_named(command: str) -> None:
     changes: dict[str, Any] = {command: lambda _: None}
     with sides([], **changes) as connections, pytest.raises(SideError) as caught:
-        take_turns(lambda _: None, request(), connections, QuietWatch)
-    assert caught.value.failed.side == "base"
+        take_turns(lambda _: None, request(), connections, MachineWatch)
+    assert caught.value.failed.side == command.partition("_")[0]
     assert "ended before it was done" in caught.value.failed.reason
 
 

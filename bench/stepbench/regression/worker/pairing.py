@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
-from stepbench.devices.kinds import kind_of
 from stepbench.interference.watch import MachineWatch
 from stepbench.process.child import die_with_parent
 from stepbench.regression.pair import PairRequest, SideError, SideRequest, TakenPair
@@ -44,11 +43,8 @@ def take(report: Callable[[str], None], request: PairRequest) -> TakenPair | Sid
         process.start()
         child_connection.close()
         processes.append(process)
-    device = request.sides["head"].request.case.device
     try:
-        return take_turns(
-            report, request, connections, lambda: MachineWatch(kind_of(device).gauge(device))
-        )
+        return take_turns(report, request, connections, MachineWatch)
     except SideError as error:
         return error.failed
     finally:

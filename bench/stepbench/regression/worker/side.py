@@ -51,6 +51,8 @@ def _serve(connection: "Connection[Any, Any]", side_request: SideRequest) -> Non
             connection.send(("warm", side.warm_up()))
         elif command == "turn":
             connection.send(("turn", side.turn(steps)))
+        elif command == "gauge":
+            connection.send(("gauge", side.device_state()))
         elif command == "facts":
             connection.send(("facts", side.end_facts()))
         else:
@@ -104,6 +106,7 @@ class LiveSide:
         self._case = request.case
         active = start_case(request)
         self._device_kind, self._loop = kinds.kind_of(self._case.device), active.timed_loop
+        self._gauge = self._device_kind.gauge(self._case.device)
         self._prefetched_steps = -(-active.source.ready // self._case.accumulate)
         self._workers = [child.pid for child in psutil.Process().children(recursive=True)]
 
@@ -132,6 +135,10 @@ class LiveSide:
         totals = {name: float(values.sum()) for name, values in track.items()}
         self._wait_until_idle()
         return Turn(self._tree.side, steps, totals.pop(STEP), totals)
+
+    def device_state(self) -> tuple[float | None, str | None]:
+        """The device's clock, Hz, and the reason for throttling; each `None` if unknown."""
+        return (None, None) if self._gauge is None else self._gauge.read()
 
     def end_facts(self) -> SideEnd:
         """Collects the side's facts after the last turn; runs steps meanwhile, for peak memory."""

@@ -24,6 +24,21 @@ from support import repositories
 CASE = Case(workload="train.py:make", batch_size=4, num_workers=1)
 QUICK = TurnOptions(seconds=0.005, total_s=0.1)
 BROKEN = "raise RuntimeError('broken on purpose')\n"
+THROTTLED = """
+from stepbench.devices import cpu
+
+
+class Hot:
+    def read(self):
+        return 1.5e9, "heat"
+
+
+cpu.CPU.gauge = lambda self, device: Hot()
+
+
+def pause():
+    pass
+"""
 KILLED = "import os, signal\n\n\ndef pause():\n    os.kill(os.getpid(), signal.SIGKILL)\n"
 
 
@@ -75,6 +90,21 @@ def test_each_side_runs_its_own_files(
         turn.phases_s["forward"] / turn.steps for turn in pair.turns if turn.side == "head"
     ]
     assert min(forward_s) >= 0.02  # it sleeps for so long
+
+
+def assert_throttled(pair: Any) -> None:
+    assert isinstance(pair, TakenPair)
+    assert (pair.machine_use.clock_hz, pair.machine_use.throttled) == (1.5e9, "heat")
+    line = pair_line(pair, case=CASE.id, number=1, stage="screen")
+    assert isinstance(line, PairLine)
+    assert line.interference
+
+
+def test_a_throttled_device_is_interference(
+    server: Server, checkouts: dict[SideName, Path], tmp_path: Path
+) -> None:
+    (checkouts["head"] / "pace.py").write_text(THROTTLED)
+    assert_throttled(take(server, request(checkouts, tmp_path)).result)
 
 
 def test_what_a_pair_says_fits_into_a_line(
@@ -188,6 +218,10 @@ def test_the_sides_may_have_an_environment_each(
             pair = pair_across_environments(
                 request(checkouts, tmp_path), servers, 120, lambda _: None
             )
+            (checkouts["head"] / "pace.py").write_text(THROTTLED)
+            throttled = pair_across_environments(
+                request(checkouts, tmp_path), servers, 120, lambda _: None
+            )
             (checkouts["base"] / "pace.py").write_text(KILLED)
             failed = pair_across_environments(
                 request(checkouts, tmp_path), servers, 120, lambda _: None
@@ -198,6 +232,7 @@ def test_the_sides_may_have_an_environment_each(
     assert isinstance(pair, TakenPair)
     forward = [turn.phases_s["forward"] / turn.steps for turn in pair.turns if turn.side == "base"]
     assert min(forward) >= 0.02
+    assert_throttled(throttled)
     assert isinstance(failed, SideFailure)
     assert failed.side == "base"
 
