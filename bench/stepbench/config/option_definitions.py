@@ -160,8 +160,8 @@ FLAGS: tuple[Flag, ...] = (
     ),
     Flag(
         "--allocator",
-        "settings of the device's memory allocator (PYTORCH_ALLOC_CONF), such as "
-        "expandable_segments:True",
+        "settings of the device's memory allocator (PYTORCH_ALLOC_CONF, which it overrides), such "
+        "as expandable_segments:True",
         OptionSection.SETTINGS,
         {"metavar": "SETTINGS"},
     ),

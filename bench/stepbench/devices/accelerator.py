@@ -73,6 +73,10 @@ class Accelerator:
         """Always `None`: torch does not count it for every kind."""
         return None
 
+    def allocator_settings(self) -> str | None:
+        """Always `None`: no settings are known."""
+        return None
+
     def gauge(self, device: str) -> Gauge | None:  # noqa: ARG002  # as DeviceKind
         """Always `None`: no gauge is known."""
         return None
@@ -112,3 +116,10 @@ class MemoryTrackingAccelerator(Accelerator):
             device_peak_allocated_bytes=module.max_memory_allocated(torch_device),
             device_peak_reserved_bytes=module.max_memory_reserved(torch_device),
         )
+
+    def allocator_settings(self) -> str | None:
+        """The settings of the allocator in force; `None` if torch does not tell (before 2.9)."""
+        import torch  # noqa: PLC0415
+
+        read = getattr(torch._C, "_accelerator_getAllocatorSettings", None)
+        return None if read is None else str(read())

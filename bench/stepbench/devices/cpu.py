@@ -53,6 +53,10 @@ class CPU:
         """Always `None`: nothing is transferred to the CPU, so no memory is page-locked for it."""
         return None
 
+    def allocator_settings(self) -> str | None:
+        """Always `None`: torch uses the system's allocator."""
+        return None
+
     def gauge(self, device: str) -> Gauge | None:  # noqa: ARG002  # as DeviceKind
         """Always `None`: the CPU has no gauge."""
         return None

@@ -45,6 +45,19 @@ class CUDA(MemoryTrackingAccelerator):
         held = stats.get("reserved_bytes.current", stats.get("allocated_bytes.current"))
         return None if held is None else int(held)
 
+    def allocator_settings(self) -> str | None:
+        """The settings of the allocator in force.
+
+        `None` before torch 2.9 with the backend `cudaMallocAsync`, of which torch has no snapshot.
+        """
+        import torch  # noqa: PLC0415
+
+        in_force = super().allocator_settings()
+        if in_force is None and torch.cuda.get_allocator_backend() == "native":
+            snapshot = torch.cuda.memory._snapshot()
+            return str(snapshot["allocator_settings"]["PYTORCH_CUDA_ALLOC_CONF"])
+        return in_force
+
     def gauge(self, device: str) -> Gauge | None:
         """The GPU's gauge; `None` if NVML is not usable, or does not know the GPU."""
         import pynvml  # noqa: PLC0415

@@ -90,6 +90,15 @@ class DeviceKind(Protocol):
         """The page-locked memory of the host that torch holds for this kind; `None` if unknown."""
         ...
 
+    def allocator_settings(self) -> str | None:
+        """The settings of the allocator in force in this process, as torch reads them back.
+
+        Returns:
+            The settings in the syntax of `PYTORCH_ALLOC_CONF`, empty if there are none; `None` if
+            the allocator has no such settings, or if torch does not tell them.
+        """
+        ...
+
     def gauge(self, device: str) -> Gauge | None:
         """The gauge of a device; `None` if the device has none, or if the gauge is not usable."""
         ...

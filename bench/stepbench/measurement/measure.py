@@ -205,7 +205,9 @@ def _findings(
     return Findings(
         data=data_facts(active.built),
         model=model_facts(active.built),
-        settings=settings.record(request.settings, sync_phases=request.sampling.sync_phases),
+        settings=settings.record(
+            request.settings, case.device, sync_phases=request.sampling.sync_phases
+        ),
         clock=clock_facts(lap_clock),
         phases=tuple(str(phase) for phase in phases.phases_of(case.loop, case.device)),
         laps=laps_of(samples.laps, case),

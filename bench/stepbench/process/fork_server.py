@@ -13,13 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from stepbench.process.control import receive, send
 from stepbench.process.job import Job, Outcome
-from stepbench.process.server import ServerGoneError
+from stepbench.process.server import NO_VARIABLES, ServerGoneError
 from stepbench.process.supervision import ChildExit, supervise
 
 _SERVE = (
@@ -53,6 +53,7 @@ class ForkServer:
         directory: The server's working directory.
         python: The interpreter; another one than this process's gives another environment.
         extras: Modules that the server imports too; failures are ignored.
+        environment: Environment variables of the server and its children.
     """
 
     def __init__(
@@ -60,8 +61,10 @@ class ForkServer:
         preload: tuple[str, ...],
         search_path: list[str],
         directory: Path,
+        *,
         python: str = sys.executable,
         extras: tuple[str, ...] = (),
+        environment: Mapping[str, str] = NO_VARIABLES,
     ) -> None:
         self._control, server_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with server_end:
@@ -71,7 +74,7 @@ class ForkServer:
                 cwd=directory,
                 stdin=subprocess.DEVNULL,
                 # The child that compiles starts compile workers; the import must not.
-                env={**os.environ, "TORCH_WARM_POOL": "0"},
+                env={**os.environ, "TORCH_WARM_POOL": "0", **environment},
             )
         send(self._control, {"preload": preload, "extras": extras})
         self._import_s: float | None = None

@@ -1,9 +1,13 @@
 """The interface of a server that starts child processes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from stepbench.process.job import Job, Outcome
+
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
+"""The further environment variables of a server that needs none."""
 
 
 class ServerGoneError(Exception):

@@ -1,16 +1,18 @@
 """Starts a fresh interpreter for each child, if forking is not safe (macOS, Windows)."""
 
+import contextlib
 import multiprocessing
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from stepbench.process.child import child_main
 from stepbench.process.job import Job, Outcome
+from stepbench.process.server import NO_VARIABLES
 from stepbench.process.supervision import ChildExit, supervise
 
 if TYPE_CHECKING:
@@ -38,9 +40,16 @@ class SpawnServer:
     Args:
         search_path: The children's `sys.path`.
         directory: The children's working directory.
+        environment: Environment variables of the children.
     """
 
-    def __init__(self, search_path: list[str], directory: Path) -> None:
+    def __init__(
+        self,
+        search_path: list[str],
+        directory: Path,
+        environment: Mapping[str, str] = NO_VARIABLES,
+    ) -> None:
+        self._environment = environment
         self._search_path = search_path
         self._directory = directory
 
@@ -56,7 +65,8 @@ class SpawnServer:
                 target=_spawned_main,
                 args=(child_end, log.name, self._search_path, str(self._directory)),
             )
-            process.start()
+            with _variables(self._environment):
+                process.start()
             child_end.close()
             return supervise(
                 job,
@@ -70,6 +80,24 @@ class SpawnServer:
 
     def close(self) -> None:
         """Does nothing: each `run` starts its own child, which has ended when `run` returns."""
+
+
+@contextlib.contextmanager
+def _variables(environment: Mapping[str, str]) -> Iterator[None]:
+    """Sets environment variables of this process, which a child inherits, while it lasts.
+
+    The child cannot set them itself: it first imports the main module, and torch perhaps with it.
+    """
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _spawned_main(

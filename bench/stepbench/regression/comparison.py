@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from stepbench.config.allocator import allocator_environment
 from stepbench.config.case import Case
 from stepbench.process.job import Job, Outcome
 from stepbench.process.server import Server
@@ -15,6 +16,9 @@ from stepbench.regression.pair import SideRequest, Survey
 from stepbench.regression.sides import Sides
 from stepbench.runner.preload import PRELOAD_COMPILE
 from stepbench_reports.schema.check import SideEnd, SideName
+
+StartServer = Callable[[tuple[str, ...], tuple[str, ...], Mapping[str, str]], Server]
+"""Starts a server that imports modules, and further modules if possible, with variables."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Comparison:
     options: CheckOptions
     sides: Sides
     directory: CheckDirectory
-    start_base_server: Callable[[tuple[str, ...], tuple[str, ...]], Server] | None = None
+    start_base_server: StartServer | None = None
     packages: tuple[str, ...] = ()
 
     def side_request(self, name: SideName, case: Case) -> SideRequest:
@@ -55,9 +59,10 @@ class Comparison:
         """
         compiles = any(case.compile != "off" for case in cases)
         modules = (*preload, *(PRELOAD_COMPILE if compiles else ()))
+        environment = allocator_environment(self.options.run.settings)
         if name == "base" and self.start_base_server is not None:
-            return self.start_base_server(modules, self.packages)
-        return start_server(modules, sys.path, Path.cwd(), self.packages)
+            return self.start_base_server(modules, self.packages, environment)
+        return start_server(modules, sys.path, Path.cwd(), self.packages, environment)
 
     def with_packages(self, sides: Mapping[SideName, Survey | SideEnd]) -> "Comparison":
         """Adds the packages that both sides imported, for the next servers to preload."""

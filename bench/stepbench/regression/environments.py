@@ -21,7 +21,7 @@ from stepbench.errors import UsageError
 from stepbench.interference.watch import MachineWatch
 from stepbench.process.fork_server import ForkServer
 from stepbench.process.job import Job, Outcome
-from stepbench.process.server import Server
+from stepbench.process.server import NO_VARIABLES, Server
 from stepbench.regression.pair import PairRequest, SideError, TakenPair
 from stepbench.regression.tree import STEPBENCH_PACKAGES
 from stepbench.regression.turns import Connections, take_turns
@@ -103,9 +103,21 @@ class Environment:
         self.facts = {"torch": facts.torch, "python": facts.python}
         self._search_path = [str(directory), *(entry for entry in facts.search_path if entry)]
 
-    def server(self, preload: tuple[str, ...], extras: tuple[str, ...] = ()) -> Server:
-        """Starts a server in the environment."""
-        return ForkServer(preload, self._search_path, Path.cwd(), str(self._python), extras)
+    def server(
+        self,
+        preload: tuple[str, ...],
+        extras: tuple[str, ...] = (),
+        environment: Mapping[str, str] = NO_VARIABLES,
+    ) -> Server:
+        """Starts a server in the environment, with further environment variables."""
+        return ForkServer(
+            preload,
+            self._search_path,
+            Path.cwd(),
+            python=str(self._python),
+            extras=extras,
+            environment=environment,
+        )
 
 
 def pair_across_environments(

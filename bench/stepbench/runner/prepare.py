@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from stepbench import machine
+from stepbench.config.allocator import allocator_environment, users_allocator_environment
 from stepbench.config.options import Options
 from stepbench.devices.kinds import kind_of
 from stepbench.errors import UsageError
@@ -32,7 +33,8 @@ def start_server(options: Options) -> Server:
     compiles = any(case.compile != "off" for case in options.matrix.cases)
     preload = PRELOAD + (PRELOAD_COMPILE if compiles else ())
     preload += () if options.profiling is None else PRELOAD_PROFILE
-    return start.start_server(preload, sys.path, Path.cwd())
+    environment = allocator_environment(options.settings)
+    return start.start_server(preload, sys.path, Path.cwd(), environment=environment)
 
 
 def preflight(jobs: CaseJobs) -> dict[str, str]:
@@ -132,6 +134,7 @@ def run_facts(jobs: CaseJobs, arguments: Sequence[str], devices: Mapping[str, st
         cases=tuple(case.id for case in matrix.cases),
         sampling=options.sampling,
         settings=options.settings,
+        allocator_environment=users_allocator_environment(),
         parity=options.parity,
         train_parity=options.train_parity,
         profiling=options.profiling,

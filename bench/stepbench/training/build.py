@@ -55,6 +55,7 @@ def build(request: Request) -> Built:
     workload = load_requested(request)
     torch.manual_seed(request.settings.seed)  # loading the workload may have drawn random numbers
     model, training = assemble(workload, case)
+    settings.check_allocator(request.settings, case.device)
     dataset = workload.dataset()
     length = dataloader.length_of(dataset, case.workload)
     dataloader.check_loader_options(case, workload, length)

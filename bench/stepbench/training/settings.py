@@ -6,18 +6,19 @@ import random
 import numpy as np
 import torch
 
+from stepbench.devices.kinds import kind_of
+from stepbench.errors import UsageError
 from stepbench_reports.schema.case_facts import AppliedSettings
 from stepbench_reports.schema.run import Settings
 
-ALLOCATOR_VARIABLE = "PYTORCH_ALLOC_CONF"
-"""The variable from which torch reads the settings of device allocators at their first use."""
 _CUBLAS_VARIABLE = "CUBLAS_WORKSPACE_CONFIG"
 
 
 def apply(settings: Settings) -> None:
-    """Sets up this process; to be called before any use of a device or parallel computation."""
-    if settings.allocator is not None:
-        os.environ[ALLOCATOR_VARIABLE] = settings.allocator
+    """Sets up this process; to be called before any use of a device or parallel computation.
+
+    The allocator's settings are in the environment of the server, which has imported torch.
+    """
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     if settings.interop_threads is not None:
@@ -32,11 +33,34 @@ def apply(settings: Settings) -> None:
     torch.manual_seed(settings.seed)
 
 
-def record(settings: Settings, *, sync_phases: bool) -> AppliedSettings:
+def check_allocator(settings: Settings, device: str) -> None:
+    """Refuses a device whose allocator has other settings than those requested.
+
+    Args:
+        settings: The requested settings.
+        device: The device, which has been used.
+
+    Raises:
+        UsageError: The allocator has other settings.
+    """
+    if settings.allocator is None:
+        return
+    in_force = kind_of(device).allocator_settings()
+    if in_force is not None and in_force != settings.allocator:
+        raise UsageError(
+            f"--allocator {settings.allocator}: the allocator of {device} has "
+            f"{f'the settings {in_force}' if in_force else 'no settings'}, since the workload or a "
+            f"package sets them (in PYTORCH_ALLOC_CONF or PYTORCH_CUDA_ALLOC_CONF, or by a call); "
+            f"remove that, or leave out --allocator"
+        )
+
+
+def record(settings: Settings, device: str, *, sync_phases: bool) -> AppliedSettings:
     """Records the settings in force in this process.
 
     Args:
         settings: The requested settings.
+        device: The device of the case.
         sync_phases: True if the device is synchronized at every lap.
     """
     return AppliedSettings(
@@ -46,6 +70,6 @@ def record(settings: Settings, *, sync_phases: bool) -> AppliedSettings:
         deterministic=torch.are_deterministic_algorithms_enabled(),
         float32_matmul_precision=torch.get_float32_matmul_precision(),
         cudnn_benchmark=torch.backends.cudnn.benchmark,
-        allocator=os.environ.get(ALLOCATOR_VARIABLE),
+        allocator=kind_of(device).allocator_settings() or None,
         sync_phases=sync_phases,
     )

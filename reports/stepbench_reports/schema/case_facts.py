@@ -43,7 +43,8 @@ class AppliedSettings(Record, frozen=True, kw_only=True):
         deterministic: True if only deterministic algorithms are used.
         float32_matmul_precision: The value of `torch.get_float32_matmul_precision`.
         cudnn_benchmark: True if cuDNN benchmarks its algorithms and uses the fastest.
-        allocator: The value of `PYTORCH_ALLOC_CONF`; `None` if the variable is not set.
+        allocator: The settings of the device's allocator, as torch reads them back, in the syntax
+            of `PYTORCH_ALLOC_CONF`; `None` if there are none, or if torch does not tell them.
         sync_phases: True if the device was synchronized at every lap (`--sync-phases`): each lap
             is then the cost of one phase alone, by the host's clock.
     """

@@ -105,6 +105,8 @@ class RunFacts(Record, frozen=True, kw_only=True):
         cases: The id of every case, in order. A case without a file has not been measured.
         sampling: The length and precision of each case's sampling.
         settings: The requested settings; each case's file records the settings in force.
+        allocator_environment: The environment variables of the command that set the allocator,
+            such as `PYTORCH_ALLOC_CONF`; `--allocator` overrides them.
         parity: The options of the parity check; `None` if tensors are not compared.
         train_parity: The options of `--train-parity`; `None` if trained models are not compared.
         profiling: The options of profiling; `None` if cases are not profiled.
@@ -127,6 +129,7 @@ class RunFacts(Record, frozen=True, kw_only=True):
     cases: tuple[str, ...]
     sampling: SamplingOptions = SamplingOptions()
     settings: Settings = Settings()
+    allocator_environment: dict[str, str] = field(default_factory=dict)
     parity: ParityOptions | None = None
     train_parity: TrainParityOptions | None = None
     profiling: ProfilingOptions | None = None

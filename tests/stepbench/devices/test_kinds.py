@@ -247,3 +247,26 @@ def test_a_mac_s_gpu_is_listed_without_torch(monkeypatch: pytest.MonkeyPatch) ->
     assert kinds.listed_without_torch() == ("cpu", "mps")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     assert kinds.listed_without_torch() == ("cpu",)
+
+
+def test_the_allocator_s_settings_are_read_back_from_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch._C, "_accelerator_getAllocatorSettings", lambda: "a:1", raising=False)
+    assert kinds.kind_of("cuda:1").allocator_settings() == "a:1"
+    assert kinds.kind_of("xpu").allocator_settings() == "a:1"
+    for device in ("cpu", "mps", "tpu"):
+        assert kinds.kind_of(device).allocator_settings() is None
+
+
+@pytest.mark.parametrize(("backend", "settings"), [("native", "a:1"), ("cudaMallocAsync", None)])
+def test_an_older_torch_has_the_allocator_s_settings_in_its_snapshot(
+    monkeypatch: pytest.MonkeyPatch, backend: str, settings: str | None
+) -> None:
+    def snapshot() -> dict[str, Any]:
+        assert backend == "native"  # torch refuses a snapshot of another backend
+        return {"allocator_settings": {"PYTORCH_CUDA_ALLOC_CONF": "a:1"}}
+
+    monkeypatch.delattr(torch._C, "_accelerator_getAllocatorSettings", raising=False)
+    monkeypatch.setattr(torch.cuda, "get_allocator_backend", lambda: backend)
+    monkeypatch.setattr(torch.cuda.memory, "_snapshot", snapshot)
+    assert kinds.kind_of("cuda").allocator_settings() == settings
+    assert kinds.kind_of("xpu").allocator_settings() is None
