@@ -20,6 +20,7 @@ from scipy import stats
 from truth_record import print_progress
 
 from stepbench.config.case import Case
+from stepbench.process.extras import Extras
 from stepbench.process.job import Job
 from stepbench.regression import directory, options, servers
 from stepbench.regression.comparison import Comparison
@@ -104,7 +105,7 @@ def _comparisons(scratch: Path, doses: Sequence[Dose]) -> Iterator[dict[Dose, Co
                 for side, root in zip(SIDES, (repository, files), strict=True)
             )
             sides = Sides(base, head, None, (), same_files=False)
-            return Comparison(check_options, sides, check_directory, None, PACKAGES)
+            return Comparison(check_options, sides, check_directory, extras=Extras(PACKAGES))
 
         step_s = _pilot(comparison(repository))
         print_progress(f"a step takes {step_s * 1e3:.2f} ms")

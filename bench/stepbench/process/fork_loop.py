@@ -9,13 +9,17 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Iterator, Mapping
 from importlib import import_module
+from itertools import groupby
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from stepbench.devices.forking import device_lost_by_forking
 from stepbench.process.child import child_main, die_with_parent
 from stepbench.process.control import receive, send
+from stepbench.process.extras import package_of
 
 
 def serve(control_fd: int) -> None:
@@ -37,19 +41,53 @@ def _import_all(control: socket.socket) -> bool:
     """Imports the requested modules and reports the result; returns false if an import failed."""
     began = time.perf_counter()
     try:
-        modules = receive(control)
-        for name in modules["preload"]:
-            import_module(name)
-        for name in modules["extras"]:
-            with contextlib.suppress(Exception):  # some modules cannot be imported alone
-                import_module(name)
+        with _devices_counted_without_initialization():
+            initialized = _import(receive(control))
     except BaseException:  # noqa: BLE001  # the parent must learn of any failure
         send(control, {"error": traceback.format_exc()})
         return False
     gc.collect()
     gc.freeze()  # a collection in a child must not copy every page that holds an imported object
-    send(control, {"import_s": time.perf_counter() - began})
+    send(control, {"import_s": time.perf_counter() - began, "initialized": initialized})
     return True
+
+
+@contextlib.contextmanager
+def _devices_counted_without_initialization() -> Iterator[None]:
+    """Has `torch.cuda.is_available` ask NVML, which initializes nothing, while the context lasts.
+
+    Many packages call it when they are imported. Children have the user's variable again.
+    """
+    name = "PYTORCH_NVML_BASED_CUDA_CHECK"
+    users_value = os.environ.get(name)
+    os.environ[name] = "1"
+    yield
+    if users_value is None:
+        del os.environ[name]
+    else:
+        os.environ[name] = users_value
+
+
+def _import(request: Mapping[str, Any]) -> dict[str, str | None] | None:
+    """Imports the requested modules.
+
+    Returns:
+        The device that an import has initialized, so that children cannot use the device, and the
+        package that did so, if it is one of the extras and was asked for; else `None`.
+    """
+    for name in request["preload"]:
+        import_module(name)
+    locates = request["locate"]
+    if locates and (device := device_lost_by_forking()):
+        return {"device": device, "package": None}
+    for package, names in groupby(request["extras"], package_of):
+        for name in names:
+            with contextlib.suppress(Exception):  # some modules cannot be imported alone
+                import_module(name)
+        if locates and (device := device_lost_by_forking()):
+            return {"device": device, "package": package}
+    device = device_lost_by_forking()
+    return None if device is None else {"device": device, "package": None}
 
 
 def _serve_children(control: socket.socket) -> NoReturn:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from stepbench.process.control import receive, send
+from stepbench.process.extras import Extras
 from stepbench.process.job import Job, Outcome
 from stepbench.process.server import NO_VARIABLES, ServerGoneError
 from stepbench.process.supervision import ChildExit, supervise
@@ -52,7 +53,7 @@ class ForkServer:
         search_path: The server's `sys.path`.
         directory: The server's working directory.
         python: The interpreter; another one than this process's gives another environment.
-        extras: Modules that the server imports too; failures are ignored.
+        extras: Packages that the server imports too; failures are ignored.
         environment: Environment variables of the server and its children.
     """
 
@@ -63,32 +64,72 @@ class ForkServer:
         directory: Path,
         *,
         python: str = sys.executable,
-        extras: tuple[str, ...] = (),
+        extras: Extras | None = None,
         environment: Mapping[str, str] = NO_VARIABLES,
     ) -> None:
+        self._preload = preload
+        self._extras = extras or Extras()
+        self._command = [python, "-P", "-c", _SERVE, json.dumps(search_path)]
+        self._directory = directory
+        # The child that compiles starts compile workers; the import must not.
+        self._environment = {**os.environ, "TORCH_WARM_POOL": "0", **environment}
+        self._import_s: float | None = None
+        self._start(locate=False)
+
+    def _start(self, *, locate: bool) -> None:
+        """Starts the server's process, which begins to import.
+
+        Args:
+            locate: True tells which of the extras initializes a device; it takes longer.
+        """
         self._control, server_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with server_end:
             self._process = subprocess.Popen(
-                [python, "-P", "-c", _SERVE, json.dumps(search_path), str(server_end.fileno())],
+                [*self._command, str(server_end.fileno())],
                 pass_fds=(server_end.fileno(),),
-                cwd=directory,
+                cwd=self._directory,
                 stdin=subprocess.DEVNULL,
-                # The child that compiles starts compile workers; the import must not.
-                env={**os.environ, "TORCH_WARM_POOL": "0", **environment},
+                env=self._environment,
             )
-        send(self._control, {"preload": preload, "extras": extras})
-        self._import_s: float | None = None
+        extras = self._extras.names
+        send(self._control, {"preload": self._preload, "extras": extras, "locate": locate})
+        self._may_locate = bool(extras) and not locate
 
     def wait_until_ready(self) -> float:
         """Waits for the imports; see `Server.wait_until_ready`."""
-        if self._import_s is None:
+        while self._import_s is None:
             imported = receive(self._control)
             if "error" in imported:
                 raise ServerGoneError(
                     f"the fork server could not import its modules:\n{imported['error']}"
                 )
-            self._import_s = float(imported["import_s"])
+            if imported["initialized"] is None:
+                self._import_s = float(imported["import_s"])
+            else:
+                self._start_again(**imported["initialized"])
         return self._import_s
+
+    def _start_again(self, device: str, package: str | None) -> None:
+        """Starts another process in place of one that has initialized a device.
+
+        Args:
+            device: The kind of the device.
+            package: The one of the extras that has initialized the device; `None` if unknown.
+
+        Raises:
+            ServerGoneError: None of the extras, but the modules that children need are the reason.
+        """
+        self.close()
+        if package is not None:
+            self._extras.leave_out(package, device)
+        elif not self._may_locate:
+            raise ServerGoneError(
+                f"importing torch and stepbench's modules initializes {device}, and the processes "
+                f"that stepbench forks cannot use it then. Look for a plugin of torch (try "
+                f"TORCH_DEVICE_BACKEND_AUTOLOAD=0), a sitecustomize module or a .pth file of this "
+                f"environment that uses {device}, and remove it"
+            )
+        self._start(locate=package is None)
 
     def run(self, job: Job, *, deadline_s: float, on_progress: Callable[[str], None]) -> Outcome:
         """Runs a job in a forked child; see `Server.run`."""

@@ -4,6 +4,7 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
+from stepbench.process.extras import Extras
 from stepbench.process.fork_server import ForkServer
 from stepbench.process.server import NO_VARIABLES, Server
 from stepbench.process.spawn_server import SpawnServer
@@ -13,7 +14,7 @@ def start_server(
     preload: tuple[str, ...],
     search_path: list[str],
     directory: Path,
-    extras: tuple[str, ...] = (),
+    extras: Extras | None = None,
     environment: Mapping[str, str] = NO_VARIABLES,
 ) -> Server:
     """Starts the server that suits this machine.
@@ -22,7 +23,7 @@ def start_server(
         preload: Modules that children need; a fork server imports them once.
         search_path: The children's `sys.path`.
         directory: The children's working directory.
-        extras: Modules that children will import; the server may import them in advance.
+        extras: Packages that children will import; a fork server imports them in advance.
         environment: Environment variables of the children, which libraries read when they are
             imported.
     """

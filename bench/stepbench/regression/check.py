@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from stepbench.errors import UsageError
+from stepbench.process.extras import Extras
 from stepbench.regression import environments, facts, git, servers
 from stepbench.regression.comparison import Comparison
 from stepbench.regression.directory import CheckDirectory
@@ -80,7 +81,11 @@ def run(
     progress = CheckProgress(console, options.budget_s, time.monotonic() + options.budget_s)
     with opened(options, directory.path) as sides, _open_base_environment(options) as environment:
         comparison = Comparison(
-            options, sides, directory, None if environment is None else environment.server
+            options,
+            sides,
+            directory,
+            None if environment is None else environment.server,
+            Extras(report=lambda note: progress.line("note: ", note, "yellow")),
         )
         return CheckRunner(comparison, arguments, progress, environment).run()
 
@@ -155,9 +160,9 @@ class CheckRunner:
         cases = comparison.options.run.matrix.cases
         with progress.shown(), facts.opened(comparison, cases) as finder:
             survey_result = survey(comparison, finder, progress)
-        self._comparison = comparison.with_packages(survey_result.surveys)
+        comparison.add_extras(survey_result.surveys)
         base_packages = None if self._environment is None else self._environment.facts
-        spec = check_spec(self._comparison, survey_result, self._arguments, base_packages)
+        spec = check_spec(comparison, survey_result, self._arguments, base_packages)
         stored = self._directory.read_spec()
         if stored is None:
             self._directory.write_spec(spec)
@@ -324,7 +329,7 @@ class CheckRunner:
                         pair_line(result, case=case.id, number=number, stage=stage)
                     )
                     if isinstance(result, TakenPair):
-                        self._comparison = self._comparison.with_packages(result.sides)
+                        self._comparison.add_extras(result.sides)
                     else:
                         progress.line(
                             f"  {case.id}: ", f"{result.side} failed: {result.reason}", "red"

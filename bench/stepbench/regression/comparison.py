@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stepbench.config.allocator import allocator_environment
 from stepbench.config.case import Case
+from stepbench.process.extras import Extras
 from stepbench.process.job import Job, Outcome
 from stepbench.process.server import Server
 from stepbench.process.start import start_server
@@ -17,8 +18,8 @@ from stepbench.regression.sides import Sides
 from stepbench.runner.preload import PRELOAD_COMPILE
 from stepbench_reports.schema.check import SideEnd, SideName
 
-StartServer = Callable[[tuple[str, ...], tuple[str, ...], Mapping[str, str]], Server]
-"""Starts a server that imports modules, and further modules if possible, with variables."""
+StartServer = Callable[[tuple[str, ...], Extras, Mapping[str, str]], Server]
+"""Starts a server from the modules and packages to import, and environment variables."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,15 @@ class Comparison:
         sides: Base and head.
         directory: The check's directory.
         start_base_server: Starts a server in base's environment; `None` if base runs in head's.
-        packages: The installed packages that the workloads import. Servers preload these packages
-            for both sides of a pair.
+        extras: The installed packages that the workloads import. Servers import these packages in
+            advance for both sides of a pair.
     """
 
     options: CheckOptions
     sides: Sides
     directory: CheckDirectory
     start_base_server: StartServer | None = None
-    packages: tuple[str, ...] = ()
+    extras: Extras = field(default_factory=Extras)
 
     def side_request(self, name: SideName, case: Case) -> SideRequest:
         """The request from which a side builds a case."""
@@ -61,13 +62,12 @@ class Comparison:
         modules = (*preload, *(PRELOAD_COMPILE if compiles else ()))
         environment = allocator_environment(self.options.run.settings)
         if name == "base" and self.start_base_server is not None:
-            return self.start_base_server(modules, self.packages, environment)
-        return start_server(modules, sys.path, Path.cwd(), self.packages, environment)
+            return self.start_base_server(modules, self.extras, environment)
+        return start_server(modules, sys.path, Path.cwd(), self.extras, environment)
 
-    def with_packages(self, sides: Mapping[SideName, Survey | SideEnd]) -> "Comparison":
-        """Adds the packages that both sides imported, for the next servers to preload."""
-        common = {*sides["base"].packages} & {*sides["head"].packages}
-        return replace(self, packages=tuple(sorted({*self.packages, *common})))
+    def add_extras(self, sides: Mapping[SideName, Survey | SideEnd]) -> None:
+        """Adds the packages that both sides imported, for the next servers to import."""
+        self.extras.add({*sides["base"].packages} & {*sides["head"].packages})
 
     def run(
         self, server: Server, job: Job, on_progress: Callable[[str], None], extra_s: float = 0.0

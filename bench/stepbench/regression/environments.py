@@ -19,6 +19,7 @@ import msgspec
 
 from stepbench.errors import UsageError
 from stepbench.interference.watch import MachineWatch
+from stepbench.process.extras import Extras
 from stepbench.process.fork_server import ForkServer
 from stepbench.process.job import Job, Outcome
 from stepbench.process.server import NO_VARIABLES, Server
@@ -106,7 +107,7 @@ class Environment:
     def server(
         self,
         preload: tuple[str, ...],
-        extras: tuple[str, ...] = (),
+        extras: Extras | None = None,
         environment: Mapping[str, str] = NO_VARIABLES,
     ) -> Server:
         """Starts a server in the environment, with further environment variables."""
