@@ -17,7 +17,7 @@ from stepbench_reports.schema.check import SIDES, SideName, TurnOptions
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from stepbench.devices.kind import Gauge
+    from stepbench.devices.kind import Gauge, GaugeReading
     from stepbench.interference.watch import Watch
 
 Connections = Mapping[SideName, "Connection[Any, Any]"]
@@ -77,14 +77,22 @@ class _HeadGauge:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    def read(self) -> tuple[float | None, str | None]:
-        """The device's clock, Hz, and the reason for throttling; each `None` if unknown.
+    def begin(self) -> None:
+        """Starts to observe a block.
 
         Raises:
             SideError: Head failed.
         """
-        state: tuple[float | None, str | None] = ask(self._connections, "head", "gauge")
-        return state
+        ask(self._connections, "head", "begin gauge")
+
+    def end(self) -> "GaugeReading":
+        """Returns the device's state since the last call of `begin`.
+
+        Raises:
+            SideError: Head failed.
+        """
+        reading: GaugeReading = ask(self._connections, "head", "end gauge")
+        return reading
 
 
 def fork_order(request: PairRequest) -> tuple[SideName, ...]:

@@ -9,6 +9,7 @@ import pytest
 
 from stepbench.config.case import Case
 from stepbench.config.requests import Request
+from stepbench.devices.kind import GaugeReading
 from stepbench.interference.watch import MachineWatch
 from stepbench.regression.pair import (
     ORDERS,
@@ -62,7 +63,11 @@ def answers(side: SideName, log: list[str]) -> dict[str, Callable[[int], tuple[s
     return {
         "warm up": lambda _: ("warm", (0.01, 1)),
         "turn": turn,
-        "gauge": lambda _: ("gauge", (1.5e9, "heat") if side == "head" else (None, None)),
+        "begin gauge": lambda _: ("gauge", None),
+        "end gauge": lambda _: (
+            "gauge",
+            GaugeReading(1.5e9, "heat") if side == "head" else GaugeReading(),
+        ),
         "facts": lambda _: ("facts", SideEnd(host_peak_bytes=1, modules=1)),
     }
 
@@ -155,7 +160,7 @@ def test_a_side_that_fails_is_named_with_its_reason() -> None:
     assert caught.value.failed.reason == "it raised ValueError: x"
 
 
-@pytest.mark.parametrize("command", ["base_turn", "base_warm_up", "base_facts", "head_gauge"])
+@pytest.mark.parametrize("command", ["base_turn", "base_warm_up", "base_facts", "head_end_gauge"])
 def test_a_side_that_is_killed_is_named(command: str) -> None:
     changes: dict[str, Any] = {command: lambda _: None}
     with sides([], **changes) as connections, pytest.raises(SideError) as caught:

@@ -18,6 +18,7 @@ import psutil
 
 from stepbench.config.requests import Request
 from stepbench.devices import kinds
+from stepbench.devices.kind import GaugeReading
 from stepbench.errors import UnsupportedError, UsageError
 from stepbench.interference.processor_time import cpu_time_s
 from stepbench.measurement.active_case import start_case
@@ -51,8 +52,11 @@ def _serve(connection: "Connection[Any, Any]", side_request: SideRequest) -> Non
             connection.send(("warm", side.warm_up()))
         elif command == "turn":
             connection.send(("turn", side.turn(steps)))
-        elif command == "gauge":
-            connection.send(("gauge", side.device_state()))
+        elif command == "begin gauge":
+            side.begin_gauge()
+            connection.send(("gauge", None))
+        elif command == "end gauge":
+            connection.send(("gauge", side.end_gauge()))
         elif command == "facts":
             connection.send(("facts", side.end_facts()))
         else:
@@ -136,9 +140,14 @@ class LiveSide:
         self._wait_until_idle()
         return Turn(self._tree.side, steps, totals.pop(STEP), totals)
 
-    def device_state(self) -> tuple[float | None, str | None]:
-        """The device's clock, Hz, and the reason for throttling; each `None` if unknown."""
-        return (None, None) if self._gauge is None else self._gauge.read()
+    def begin_gauge(self) -> None:
+        """Starts to observe the device's state."""
+        if self._gauge is not None:
+            self._gauge.begin()
+
+    def end_gauge(self) -> GaugeReading:
+        """Returns the device's state since `begin_gauge`."""
+        return GaugeReading() if self._gauge is None else self._gauge.end()
 
     def end_facts(self) -> SideEnd:
         """Collects the side's facts after the last turn; runs steps meanwhile, for peak memory."""

@@ -26,11 +26,15 @@ QUICK = TurnOptions(seconds=0.005, total_s=0.1)
 BROKEN = "raise RuntimeError('broken on purpose')\n"
 THROTTLED = """
 from stepbench.devices import cpu
+from stepbench.devices.kind import GaugeReading
 
 
 class Hot:
-    def read(self):
-        return 1.5e9, "heat"
+    def begin(self):
+        self.begun = True
+
+    def end(self):
+        return GaugeReading(1.5e9, "heat") if self.begun else None
 
 
 cpu.CPU.gauge = lambda self, device: Hot()
