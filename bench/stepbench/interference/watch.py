@@ -90,9 +90,16 @@ class MachineWatch:
 
     def __init__(self, gauge: Gauge | None = None) -> None:
         self._cores = _usable_cores()
-        self._child_pids = [child.pid for child in psutil.Process().children(recursive=True)]
         self._gauge = gauge
+        self.list_processes()
         self.begin()
+
+    def list_processes(self) -> None:
+        """Lists the processes of this process tree, whose work is not interference.
+
+        To be called again once processes of the tree have started or ended.
+        """
+        self._child_pids = [child.pid for child in psutil.Process().children(recursive=True)]
 
     def begin(self) -> None:
         """Takes the first reading."""

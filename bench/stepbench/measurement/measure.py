@@ -92,15 +92,22 @@ class _TimedSteps:
 
 
 def _time_steps(
-    report: Report, request: Request, active: ActiveCase, watch: Watch, lap_clock: DeviceClock
+    report: Report,
+    request: Request,
+    active: ActiveCase,
+    watch: MachineWatch,
+    lap_clock: DeviceClock,
 ) -> _TimedSteps:
     """Takes the first step, warms up and samples."""
     case, timed_loop = request.case, active.timed_loop
     kind = kind_of(case.device)
     report("first step" if case.compile == "off" else "compiling")
     first_step_s = timed_loop.bare(1).elapsed_s
+    compilation.end_workers()
     report("warming up")
     warmup = warm_up(timed_loop, request.sampling)
+    compilation.end_workers()  # a step of warm-up may have recompiled
+    watch.list_processes()
     warmup_peak = kind.peak_memory(case.device)
     kind.reset_peak_memory(case.device)
     report("sampling")
@@ -150,6 +157,7 @@ def _take_passes(
 ) -> _Passes:
     """Runs the passes after sampling: memory, operations, fixed cost, the loader's restart."""
     case, timed_loop = request.case, active.timed_loop
+    compilation.end_workers()  # a sampled step may have recompiled
     report("measuring memory")
     with HostPeak() as host_peak:
         timed_loop.run(max(1, round(MEMORY_PASS_S / timed.warmup.step_s)))

@@ -8,6 +8,7 @@ from torch.profiler import ProfilerActivity, profile, schedule
 from stepbench.devices.kinds import kind_of
 from stepbench.measurement.timed_loop import TimedLoop
 from stepbench.profiling.phase_marks import PhaseMarks
+from stepbench.training import compilation
 from stepbench_reports.schema.run import ProfilingOptions
 
 WARMUP = 2
@@ -34,6 +35,7 @@ def take(timed_loop: TimedLoop, marks: PhaseMarks, options: ProfilingOptions, fi
         options: The number of steps to keep, and what else to record.
         file: The `.json` file to write; the file may be incomplete if the process ends early.
     """
+    compilation.end_workers()
     activity = kind_of(timed_loop.training.device.type).profiler_activity()
     activities = [ProfilerActivity.CPU, *([] if activity is None else [activity])]
     with profile(

@@ -1,6 +1,7 @@
 """`torch.compile`: options, the cache of compiled code, and facts about the compilations."""
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -59,6 +60,17 @@ def compile_model(model: nn.Module, case: Case) -> Callable[..., Any]:
     return torch.compile(model, mode=case.compile, dynamic=dynamic)
 
 
+def end_workers() -> None:
+    """Ends the processes in which Inductor compiles, if there are any.
+
+    They are idle after a compilation, but hold memory, and while they start they use the processor.
+    A later compilation starts new ones.
+    """
+    async_compile = sys.modules.get("torch._inductor.async_compile")
+    if async_compile is not None:  # else Inductor has compiled nothing in this process
+        async_compile.shutdown_compile_workers()
+
+
 def facts(compile: str) -> Compilation | None:  # noqa: A002  # the axis's name
     """Sums up the compilations of this process, by torch's counters; times are in seconds."""
     if compile == "off":
@@ -94,13 +106,22 @@ def _recompilations(metrics: Iterable[Any]) -> tuple[Occurrence, ...]:
     """Counts recompilations by reason and function."""
     counts: Counter[tuple[str, str | None]] = Counter(
         (
-            _single_line(metric.recompile_reason),
+            _single_line(_recompile_reason(metric)),
             f"{metric.co_filename}:{metric.co_firstlineno} in {metric.co_name}",
         )
         for metric in metrics
-        if metric.recompile_reason
+        if _recompile_reason(metric)
     )
     return _occurrences(counts)
+
+
+def _recompile_reason(metric: Any) -> str | None:  # noqa: ANN401  # torch's record of a compilation
+    """The reason of a recompilation; `None` if the function was compiled for the first time."""
+    if hasattr(metric, "recompile_reason"):
+        reason: str | None = metric.recompile_reason
+        return reason
+    # torch 2.6: `cache_size` counts the compiled versions that did not fit.
+    return "a guard failed; torch 2.6 does not record which" if metric.cache_size else None
 
 
 def _occurrences(counts: Counter[tuple[str, str | None]]) -> tuple[Occurrence, ...]:

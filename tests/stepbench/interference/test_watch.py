@@ -64,6 +64,16 @@ def test_the_cpu_time_of_the_process_tree_counts_as_the_case_s() -> None:
     assert use.cpu_per_wall > burned_s * 0.9
 
 
+def test_a_process_that_starts_later_counts_once_it_is_listed() -> None:
+    watch = MachineWatch()
+    with burning(1) as (pid,):
+        watch.list_processes()
+        before = psutil.Process(pid).cpu_times().user
+        use = watched(watch, 1.0)
+        burned_s = psutil.Process(pid).cpu_times().user - before
+    assert use.cpu_per_wall > burned_s * 0.9
+
+
 def test_a_process_of_the_tree_that_ends_is_no_error() -> None:
     with burning(1):
         watch = MachineWatch()

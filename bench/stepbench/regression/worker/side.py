@@ -112,13 +112,17 @@ class LiveSide:
         self._device_kind, self._loop = kinds.kind_of(self._case.device), active.timed_loop
         self._gauge = self._device_kind.gauge(self._case.device)
         self._prefetched_steps = -(-active.source.ready // self._case.accumulate)
-        self._workers = [child.pid for child in psutil.Process().children(recursive=True)]
+        self._workers: tuple[int, ...] = ()
 
     def warm_up(self) -> tuple[float, int]:
         """Warms up; returns the seconds of a step, and the number of steps that a turn discards."""
+        self._loop.run(1)
+        compilation.end_workers()
         estimated_step_s = warm_up(self._loop, WARM_UP).step_s
         # Measured once more, since warm-up ends at the first window without a clear speedup.
         window = self._loop.bare(max(1, round(WARMUP_WINDOW_S / estimated_step_s)))
+        compilation.end_workers()  # a step of warm-up may have recompiled
+        self._workers = tuple(child.pid for child in psutil.Process().children(recursive=True))
         self._device_kind.reset_peak_memory(self._case.device)
         self._wait_until_idle()
         return window.elapsed_s / window.steps, self._prefetched_steps
@@ -151,6 +155,7 @@ class LiveSide:
 
     def end_facts(self) -> SideEnd:
         """Collects the side's facts after the last turn; runs steps meanwhile, for peak memory."""
+        compilation.end_workers()  # a step of a turn may have recompiled
         with HostPeak() as host:
             began = time.perf_counter()
             while time.perf_counter() - began < MEMORY_S:
