@@ -51,7 +51,9 @@ def end(
     )
 
 
-def compilation(*, graph_breaks: int = 0, recompiles: int = 0) -> Compilation:
+def compilation(
+    *, graph_breaks: int = 0, recompiles: int = 0, cuda_graph_skips: int | None = None
+) -> Compilation:
     """A side's compilation."""
     return Compilation(
         backend="inductor",
@@ -60,6 +62,7 @@ def compilation(*, graph_breaks: int = 0, recompiles: int = 0) -> Compilation:
         graph_breaks=graph_breaks,
         recompiles=recompiles,
         compile_s=10.0,
+        cuda_graph_skips=cuda_graph_skips,
     )
 
 

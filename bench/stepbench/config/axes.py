@@ -25,6 +25,8 @@ OWN_DATASET = "own"
 LOOPS = ("train", "eval")
 DYNAMIC = ("auto", "on", "off")
 COMPILE_MODES = ("off", "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+CUDA_GRAPH_MODES = ("reduce-overhead", "max-autotune", "backend:cudagraphs")
+"""The values of `compile` with which torch records compiled code as CUDA graphs, on CUDA."""
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 OPTIMIZERS = ("own", "plain", "foreach", "fused")
 

@@ -5,7 +5,7 @@ Torch is not imported, so listing cases is fast.
 
 from collections.abc import Iterable
 
-from stepbench.config.axes import AXIS, COMPILE_MODES
+from stepbench.config.axes import AXIS, COMPILE_MODES, CUDA_GRAPH_MODES
 from stepbench_reports.schema.axes import DEFAULTS, Axes
 
 
@@ -56,6 +56,16 @@ class Case(Axes, frozen=True, kw_only=True):
     def has_compile_cache(self) -> bool:
         """True if Inductor compiles the case; Inductor caches compiled code."""
         return self.compile in {*COMPILE_MODES[1:], "backend:inductor"}
+
+    @property
+    def uses_cuda_graphs(self) -> bool:
+        """True if torch replays the case's compiled code as CUDA graphs, unless it skips them."""
+        return self.device.partition(":")[0] == "cuda" and self.compile in CUDA_GRAPH_MODES
+
+    @property
+    def overwrites_gradients(self) -> bool:
+        """True if a CUDA graph's next replay overwrites the gradients that the case accumulates."""
+        return self.uses_cuda_graphs and self.trains and self.accumulate > 1
 
     @property
     def samples(self) -> int:

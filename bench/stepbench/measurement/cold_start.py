@@ -16,7 +16,8 @@ from stepbench_reports.schema.compilation import ColdStart
 def compile_cold(report: Callable[[str], None], request: Request) -> ColdStart:
     """Takes a case's first step in this process, with an empty cache.
 
-    One batch is loaded in this process, since the way of loading does not affect the compiler.
+    The case that is run represents all cases that share the cache: it takes one batch a step, which
+    it loads in this process, and the workload's own optimizer, which is not compiled.
 
     Args:
         report: Called with a short progress message.
@@ -26,15 +27,12 @@ def compile_cold(report: Callable[[str], None], request: Request) -> ColdStart:
         UsageError: The case names something that does not exist.
         UnsupportedError: This machine cannot run the case.
     """
-    active = start_case(replace(request, case=request.case.numerics_key), report)
-    one_batch = replace(
-        active.timed_loop,
-        training=replace(active.built.training, accumulate=1),
-        source=RepeatedBatch(next(active.source.batches)),
-    )
+    case = request.case.compile_key
+    active = start_case(replace(request, case=case), report)
+    one_batch = replace(active.timed_loop, source=RepeatedBatch(next(active.source.batches)))
     report("compiling with an empty cache")
     first_step_s = one_batch.bare(1).elapsed_s
-    compiled = compilation.facts(request.case.compile)
+    compiled = compilation.facts(case)
     return ColdStart(
         compile_s=0.0 if compiled is None else compiled.compile_s, first_step_s=first_step_s
     )

@@ -121,7 +121,7 @@ def _time_steps(
         report=report,
     )
     device_peak = kind.peak_memory(case.device)
-    compiled = compilation.facts(case.compile)
+    compiled = compilation.facts(case)
     return _TimedSteps(first_step_s, warmup, warmup_peak, samples, device_peak, compiled)
 
 

@@ -1,13 +1,16 @@
-"""The peak memory of a process tree.
+"""The peak memory of a process tree and of a device.
 
-Each reading takes milliseconds, so memory is read in a separate pass and never while steps are
-timed.
+A reading of a process tree takes milliseconds, so it is taken in a separate pass and never while
+steps are timed.
 """
 
 import threading
 from typing import Self
 
 import psutil
+
+from stepbench.config.case import Case
+from stepbench.devices.kinds import kind_of
 
 READING_INTERVAL_S = 0.02
 
@@ -29,6 +32,18 @@ def _tree_bytes() -> int:
             continue
         total += getattr(info, "pss", info.uss)
     return total
+
+
+def device_peak_bytes(case: Case) -> int | None:
+    """The peak memory of a case's device since the last reset, bytes; `None` if not recorded.
+
+    The memory of CUDA graphs does not count as allocated. With them it is the peak of reserved
+    memory, else that of allocated memory.
+    """
+    peak = kind_of(case.device).peak_memory(case.device)
+    if case.uses_cuda_graphs:
+        return peak.device_peak_reserved_bytes
+    return peak.device_peak_allocated_bytes
 
 
 class HostPeak:

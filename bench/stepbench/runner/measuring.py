@@ -56,7 +56,8 @@ class CaseMeasurer:
 
     def _measurement(self, case: Case) -> MeasurementRecord:
         request = self._jobs.request(case)
-        cold = self._compile_cold(case) if case.has_compile_cache else None
+        compiles = case.has_compile_cache and not case.overwrites_gradients  # else it is refused
+        cold = self._compile_cold(case) if compiles else None
         if cold is not None and cold.status is not Status.OK:
             return outcomes.case_measurement(case, cold)
         outcome = self._jobs.run(Job("stepbench.measurement.measure:measure", (request,)))

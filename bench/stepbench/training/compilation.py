@@ -12,7 +12,7 @@ from torch import nn
 
 from stepbench.config.case import Case
 from stepbench.devices.kinds import kind_of
-from stepbench.errors import UsageError
+from stepbench.errors import UnsupportedError, UsageError
 from stepbench_reports.schema.compilation import Compilation, Occurrence
 
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
@@ -39,10 +39,18 @@ def compile_model(model: nn.Module, case: Case) -> Callable[..., Any]:
 
     Raises:
         UsageError: Torch does not know the backend.
-        UnsupportedError: This machine lacks what the compiler needs.
+        UnsupportedError: This machine lacks what the compiler needs, or CUDA graphs would
+            overwrite the gradients that the case accumulates.
     """
     if case.compile == "off":
         return model
+    if case.overwrites_gradients:
+        raise UnsupportedError(
+            "accumulate",
+            f"with --compile {case.compile}, torch replays CUDA graphs, which overwrite gradients "
+            "that are accumulated over several batches (pytorch issues 169545 and 96693); use "
+            "--compile default or max-autotune-no-cudagraphs, or --accumulate 1",
+        )
     torch._dynamo.utils.set_compilation_metrics_limit(MAX_COMPILATIONS)
     kind, _, backend = case.compile.partition(":")
     if kind == "backend":
@@ -71,24 +79,26 @@ def end_workers() -> None:
         async_compile.shutdown_compile_workers()
 
 
-def facts(compile: str) -> Compilation | None:  # noqa: A002  # the axis's name
-    """Sums up the compilations of this process, by torch's counters; times are in seconds."""
-    if compile == "off":
+def facts(case: Case) -> Compilation | None:
+    """Sums up the compilations of a case's process, by torch's counters; times are in seconds."""
+    if case.compile == "off":
         return None
     from torch._dynamo import utils  # noqa: PLC0415  # slow to import
 
     counters = utils.counters
     recompilations = _recompilations(utils.get_compilation_metrics())
-    kind, _, backend = compile.partition(":")
+    kind, _, backend = case.compile.partition(":")
+    skips = counters["inductor"]["cudagraph_skips"] if case.uses_cuda_graphs else None
     return Compilation(
         backend=backend if kind == "backend" else "inductor",
-        mode=None if kind == "backend" else compile,
+        mode=None if kind == "backend" else case.compile,
         graphs=counters["stats"]["unique_graphs"],
         graph_breaks=sum(counters["graph_break"].values()),
         recompiles=sum(occurrence.count for occurrence in recompilations),
         compile_s=utils.calculate_time_spent().get("total_wall_time", 0.0),
         breaks=_graph_breaks(utils.graph_break_reasons),
         recompiled=recompilations,
+        cuda_graph_skips=skips,
     )
 
 

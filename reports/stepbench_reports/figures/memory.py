@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 from stepbench_reports.figures.scaling import MAX_LINES, lines, position
 from stepbench_reports.figures.style import FAINT, Drawing, canvas, colour, log_ticks, marker
 from stepbench_reports.read import measurement
+from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
-from stepbench_reports.schema.measurement import Findings
 from stepbench_reports.wording import naming
 
-_PEAKS: Mapping[str, Callable[[Findings], float | None]] = {
-    "device": lambda findings: findings.memory.device_peak_allocated_bytes,
-    "host": lambda findings: findings.memory.host_peak_bytes,
+_PEAKS: Mapping[str, Callable[[Measurement], float]] = {
+    "device": lambda m: m.device_peak_bytes,
+    "host": lambda m: m.value(lambda findings: findings.memory.host_peak_bytes),
 }
 
 
@@ -23,7 +23,7 @@ def draw(run: Run) -> Drawing | None:
     peaks = {
         kind: peak_bytes
         for kind, peak_bytes in _PEAKS.items()
-        if any(m.value(peak_bytes) > 0 for line in by_axes for m in line)
+        if any(peak_bytes(m) > 0 for line in by_axes for m in line)
     }
     if not peaks:
         return None
@@ -34,7 +34,7 @@ def draw(run: Run) -> Drawing | None:
         for number, line in enumerate(by_axes[:MAX_LINES]):
             axes.plot(
                 [position(m, "batch_size") for m in line],
-                [m.value(peak_bytes) / 2**20 for m in line],
+                [peak_bytes(m) / 2**20 for m in line],
                 color=colour(number), marker=marker(number),
                 label=naming.label(line[0].axes, varying) or line[0].id,
             )  # fmt: skip
@@ -48,6 +48,7 @@ def draw(run: Run) -> Drawing | None:
         "Peak memory by batch size",
         "The host's peak is the proportional set size (PSS) of the case's process tree, including "
         "loader workers and page-locked memory. The device's peak is the memory that PyTorch's "
-        "allocator had allocated.",
+        "allocator had allocated; with CUDA graphs, which do not count there, the memory that it had "
+        "reserved.",
         figure,
     )

@@ -123,6 +123,7 @@ def _startup_columns(measurement: Measurement) -> dict[str, Cell]:
         "graphs": compile_value(lambda c: c.graphs),
         "graph_breaks": compile_value(lambda c: c.graph_breaks),
         "recompiles": compile_value(lambda c: c.recompiles),
+        "cuda_graph_skips": compile_value(lambda c: c.cuda_graph_skips),
     }
 
 

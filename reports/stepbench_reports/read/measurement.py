@@ -21,7 +21,7 @@ from stepbench_reports.schema import measurement as schema
 from stepbench_reports.schema.axes import AxisValues
 from stepbench_reports.schema.axis_labels import EAGER
 from stepbench_reports.schema.compilation import ColdStart, Compilation
-from stepbench_reports.schema.measurement import Block, Findings
+from stepbench_reports.schema.measurement import Block, DevicePeak, Findings, MemoryFacts
 from stepbench_reports.schema.phases import STEP, Phase
 from stepbench_reports.schema.status import Status
 
@@ -123,6 +123,30 @@ class Measurement:
     def compilation(self) -> Compilation | None:
         """The facts of the compilation; `None` for eager cases."""
         return None if self.findings is None else self.findings.compile
+
+    @property
+    def uses_cuda_graphs(self) -> bool:
+        """True if torch was to replay the case's compiled code as CUDA graphs."""
+        return self.compilation is not None and self.compilation.cuda_graph_skips is not None
+
+    @property
+    def device_peak_bytes(self) -> float:
+        """The device's peak memory over the sampled steps, bytes; NaN if unknown.
+
+        The memory of CUDA graphs does not count as allocated. With them it is the peak of reserved
+        memory, else that of allocated memory.
+        """
+        return self.value(lambda findings: self._device_peak(findings.memory))
+
+    @property
+    def warmup_peak_bytes(self) -> float:
+        """The device's peak memory up to the end of warm-up, bytes; NaN if unknown."""
+        return self.value(lambda findings: self._device_peak(findings.memory.warmup))
+
+    def _device_peak(self, peak: MemoryFacts | DevicePeak) -> float | None:
+        if self.uses_cuda_graphs:
+            return peak.device_peak_reserved_bytes
+        return peak.device_peak_allocated_bytes
 
     @property
     def cold(self) -> ColdStart | None:

@@ -144,6 +144,7 @@ class Run:
         | `cold_compile_s`, `warm_compile_s`, `cold_first_step_s` | compiling with an empty (cold)
           or a filled (warm) cache; the first step with an empty cache |
         | `graphs`, `graph_breaks`, `recompiles` | counts by Dynamo |
+        | `cuda_graph_skips` | how often torch did not use a CUDA graph |
         | `host_peak_bytes`, `device_peak_allocated_bytes`, `device_peak_reserved_bytes` | peak
           memory of the sampled steps |
         | `host_pinned_bytes` | page-locked memory that torch held, a part of `host_peak_bytes` |

@@ -24,7 +24,11 @@ COMPILE_MARGIN, COMPILE_S = 0.25, 1.0
 """Compile time grew if it grew by more than this share and these seconds in every pair."""
 COMPILE_PAIRS = 3
 """The fewest pairs of compilations from an empty cache that decide on compile time."""
-COUNTS: Mapping[str, str] = {"graph_breaks": "graph breaks", "recompiles": "recompilations"}
+COUNTS: Mapping[str, str] = {
+    "graph_breaks": "graph breaks",
+    "recompiles": "recompilations",
+    "cuda_graph_skips": "skipped CUDA graphs",
+}
 _SIZES: Mapping[str, str] = {
     "host_peak_bytes": "peak memory of the host",
     "device_peak_bytes": "peak memory of the device",
@@ -58,7 +62,7 @@ def failed_in_pairs(check: Check) -> tuple[str, ...]:
 
 
 def exact(check: Check, cases: Sequence[str]) -> Iterator[Difference]:
-    """Differences in parity, graph breaks and recompilations."""
+    """Differences in parity, and in the exact counts of compilation."""
     for fact in check.facts_of(ParityFact):
         if fact.head == "fail" and fact.base == "pass":
             sentence = f"passes parity in base and fails parity in head: {fact.reason}"
@@ -74,7 +78,7 @@ def exact(check: Check, cases: Sequence[str]) -> Iterator[Difference]:
         if len(recorded) < len(compiled):
             continue
         for name, noun in COUNTS.items():
-            base, head = ({getattr(sides[n], name) for sides in recorded} for n in (0, 1))
+            base, head = ({getattr(sides[n], name) or 0 for sides in recorded} for n in (0, 1))
             # A count is exact only if it is the same in every pair of a side.
             if len(base) == len(head) == 1 and base != head:
                 yield _count(case, noun, base.pop(), head.pop())

@@ -159,8 +159,9 @@ class SideEnd(Record, frozen=True, kw_only=True):
 
     Attributes:
         host_peak_bytes: The peak memory of the side's process tree, bytes.
-        device_peak_bytes: The peak memory allocated on the device, bytes; `None` if the device
-            does not record a peak.
+        device_peak_bytes: The peak memory allocated on the device, bytes; with CUDA graphs, whose
+            memory does not count as allocated, the peak memory reserved. `None` if the device does
+            not record a peak.
         compile: The side's compilation; `None` in eager cases.
         modules: The number of the repository's modules that came from the side's tree.
         foreign: The repository's modules that came from outside the side's tree.

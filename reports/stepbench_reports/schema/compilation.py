@@ -43,6 +43,8 @@ class Compilation(Record, frozen=True, kw_only=True):
         recompiled: Recompilations, grouped by function and reason.
         cold: A first compilation with an empty cache, shared by all cases that compile to the
             same code.
+        cuda_graph_skips: The number of times that torch did not use a CUDA graph; `None` if the
+            case does not use CUDA graphs.
     """
 
     backend: str
@@ -54,3 +56,4 @@ class Compilation(Record, frozen=True, kw_only=True):
     breaks: tuple[Occurrence, ...] = ()
     recompiled: tuple[Occurrence, ...] = ()
     cold: ColdStart | None = None
+    cuda_graph_skips: Count | None = None

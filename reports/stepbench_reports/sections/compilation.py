@@ -35,6 +35,7 @@ def section(run: Run) -> Section | None:
         "graphs": lambda m: tables.count(m.compile_value(lambda c: c.graphs)),
         "breaks": lambda m: tables.count(m.compile_value(lambda c: c.graph_breaks)),
         "recompiles": lambda m: tables.count(m.compile_value(lambda c: c.recompiles)),
+        "CUDA graph skips": lambda m: tables.count(m.compile_value(lambda c: c.cuda_graph_skips)),
     }
     lines, left_out = within(OCCURRENCES_BYTES, list(_occurrences(run, compiled)))
     lead = (

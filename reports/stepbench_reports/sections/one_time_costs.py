@@ -19,6 +19,11 @@ def section(run: Run) -> Section | None:
         "cases, compilation with a warm cache. The figures above include none of this. "
         "lapped / bare: the time of steps with laps divided by that of steps without."
     )
+    if any(m.uses_cuda_graphs for m in run.measured):
+        lead += (
+            " The device's peak is allocated memory; in cases with CUDA graphs, whose memory does "
+            "not count as allocated, it is reserved memory."
+        )
     return Section("One-time costs and peak memory", lead, _table(run))
 
 
@@ -28,12 +33,8 @@ def _table(run: Run) -> Grid:
         "first step": lambda m: quantity.seconds(m.value(lambda f: f.first_step_s)),
         "warm-up": _warmup,
         "host peak, MiB": lambda m: quantity.mebibytes(m.value(lambda f: f.memory.host_peak_bytes)),
-        "device peak, MiB": lambda m: quantity.mebibytes(
-            m.value(lambda f: f.memory.device_peak_allocated_bytes)
-        ),
-        "warm-up peak, MiB": lambda m: quantity.mebibytes(
-            m.value(lambda f: f.memory.warmup.device_peak_allocated_bytes)
-        ),
+        "device peak, MiB": lambda m: quantity.mebibytes(m.device_peak_bytes),
+        "warm-up peak, MiB": lambda m: quantity.mebibytes(m.warmup_peak_bytes),
         "lapped / bare": lambda m: tables.ratio(m.lapped_per_bare),
         "total": lambda m: quantity.seconds(m.elapsed_s),
     }

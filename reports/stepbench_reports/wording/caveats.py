@@ -32,6 +32,7 @@ def caveats(run: Run) -> list[str]:
         *_noise(measured, in_cases),
         *_laps(measured, in_cases),
         *_means(run, measured, in_cases),
+        *_cuda_graphs(measured, in_cases),
         *_peaks(run, measured, in_cases),
     ]
 
@@ -157,6 +158,16 @@ def _means(run: Run, measured: Sequence[Measurement], in_cases: _InCases) -> Ite
     without_speedup = [m for m in measured if m.compiled and m.id not in run.speedups]
     if without_speedup:
         yield f"No speed-up {in_cases(without_speedup)}: the uncompiled case was not measured."
+
+
+def _cuda_graphs(measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
+    """Cases in which torch did not use a CUDA graph."""
+    skipping = [m for m in measured if m.compile_value(lambda c: c.cuda_graph_skips) > 0]
+    if skipping:
+        yield (
+            f"Torch skipped CUDA graphs {in_cases(skipping)}: the code in question ran without "
+            f"them. TORCH_LOGS=cudagraphs prints the reasons."
+        )
 
 
 def _mean_per_median(measurement: Measurement) -> float:

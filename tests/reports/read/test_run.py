@@ -91,6 +91,7 @@ def test_the_new_columns_by_hand(tmp_path: Path) -> None:
     assert [compiled[name] for name in compiling] == [7.6, 0.81, 8.2, 0]
     assert all(math.isnan(eager[name]) for name in compiling)
     assert compiled["first_step_s"] == 0.9
+    assert math.isnan(compiled["cuda_graph_skips"])
     assert eager["saved_bytes"] == 2457600
     assert eager["intensity"] == pytest.approx(124190000 / 31457280)
     assert eager["flops_per_s"] == pytest.approx(124190000 / 0.010)

@@ -51,6 +51,16 @@ def test_more_graph_breaks_and_recompilations_are_counted_exactly(tmp_path: Path
     assert recompiles.verdict is Verdict.REGRESSION
 
 
+def test_a_cuda_graph_that_torch_skips_in_head_is_a_regression(tmp_path: Path) -> None:
+    pairs = [
+        made.entry(n, base=compiled(cuda_graph_skips=0), head=compiled(cuda_graph_skips=1))
+        for n in range(1, 7)
+    ]
+    (difference,) = exact(tmp_path, pairs, [])
+    assert difference.verdict is Verdict.REGRESSION
+    assert difference.sentence == "skipped CUDA graphs rose from 0 to 1"
+
+
 def test_fewer_graph_breaks_are_an_improvement(tmp_path: Path) -> None:
     pairs = [made.entry(n, base=compiled(graph_breaks=2), head=compiled()) for n in range(1, 7)]
     (difference,) = exact(tmp_path, pairs, [])

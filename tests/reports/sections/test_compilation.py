@@ -39,6 +39,18 @@ def test_compilation_from_cold_and_from_warm(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("skips", [0, 2])
+def test_skipped_cuda_graphs_have_a_column_where_there_are_cuda_graphs(
+    tmp_path: Path, skips: int
+) -> None:
+    def graphs(file: dict[str, Any]) -> None:
+        if file["compile"] is not None:
+            file["compile"]["cuda_graph_skips"] = skips
+
+    (row,) = rows(titled(two_cases(tmp_path, graphs), "Compilation"))
+    assert row["CUDA graph skips"] == str(skips)
+
+
 @pytest.mark.parametrize(
     ("text", "first"),
     [

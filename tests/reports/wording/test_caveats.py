@@ -17,6 +17,15 @@ def test_quiet_runs_have_no_notes(tmp_path: Path) -> None:
     assert not notes(tmp_path, None)
 
 
+def test_skipped_cuda_graphs_are_mentioned(tmp_path: Path) -> None:
+    def skipped(file: dict[str, Any]) -> None:
+        if file["compile"] is not None:
+            file["compile"]["cuda_graph_skips"] = 2
+
+    text = notes(tmp_path, skipped)
+    assert text.startswith("Torch skipped CUDA graphs in default:")
+
+
 def test_discarded_blocks_are_counted(tmp_path: Path) -> None:
     def busy(file: dict[str, Any]) -> None:
         file["noise"] = synthetic.noise(file["blocks"], discarded=3)

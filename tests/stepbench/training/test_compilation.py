@@ -3,12 +3,14 @@
 import inspect
 import re
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from stepbench.config.case import Case
+from stepbench.errors import UnsupportedError
 from stepbench.training import compilation
 from stepbench_reports.schema.compilation import Compilation
 
@@ -37,15 +39,65 @@ def compiled(model: nn.Module, sizes: list[int], dynamic: str = "auto") -> Compi
     call = compilation.compile_model(model, case)
     for size in sizes:
         call(torch.randn(size, 3)).sum().backward()
-    facts = compilation.facts(case.compile)
+    facts = compilation.facts(case)
     assert facts is not None
     return facts
 
 
 def test_an_eager_case_has_no_compilation() -> None:
-    assert compilation.facts("off") is None
+    assert compilation.facts(Case(workload="net")) is None
     model = Whole()
     assert compilation.compile_model(model, Case(workload="net")) is model
+
+
+GRAPHS = ("reduce-overhead", "max-autotune", "backend:cudagraphs")
+
+
+@pytest.mark.parametrize("mode", GRAPHS)
+def test_cuda_graphs_would_overwrite_gradients_that_are_accumulated(mode: str) -> None:
+    case = Case(workload="net", device="cuda:1", compile=mode, accumulate=2)
+    with pytest.raises(UnsupportedError, match=r"169545 and 96693.*--accumulate 1") as raised:
+        compilation.compile_model(Whole(), case)
+    assert raised.value.axis == "accumulate"
+
+
+@pytest.mark.parametrize(
+    ("changed", "uses", "overwrites"),
+    [
+        ({}, True, True),
+        ({"accumulate": 1}, True, False),
+        ({"loop": "eval"}, True, False),
+        ({"device": "cpu"}, False, False),
+        ({"compile": "max-autotune-no-cudagraphs"}, False, False),
+        ({"compile": "default"}, False, False),
+    ],
+)
+def test_cases_with_cuda_graphs(changed: dict[str, Any], uses: bool, overwrites: bool) -> None:
+    case = Case(workload="net", device="cuda", compile="max-autotune", accumulate=2)
+    case = case.changed(**changed)
+    assert (case.uses_cuda_graphs, case.overwrites_gradients) == (uses, overwrites)
+
+
+def test_skipped_cuda_graphs_are_counted_where_there_are_cuda_graphs() -> None:
+    from torch._dynamo.utils import counters
+
+    case = Case(workload="net", device="cuda", compile="reduce-overhead")
+    for skips in (0, 2):
+        counters["inductor"]["cudagraph_skips"] += skips
+        facts = compilation.facts(case)
+        assert facts is not None
+        assert facts.cuda_graph_skips == skips
+    on_cpu = compilation.facts(case.changed(device="cpu"))
+    assert on_cpu is not None
+    assert on_cpu.cuda_graph_skips is None
+
+
+def test_torch_counts_a_skipped_cuda_graph_under_this_name() -> None:
+    from torch._dynamo.utils import counters
+    from torch._inductor.cudagraph_utils import log_cudagraph_skip_and_bump_counter
+
+    log_cudagraph_skip_and_bump_counter("skipping cudagraphs due to a test")
+    assert counters["inductor"]["cudagraph_skips"] == 1
 
 
 def test_one_graph_without_breaks() -> None:

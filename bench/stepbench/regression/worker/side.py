@@ -22,7 +22,7 @@ from stepbench.devices.kind import GaugeReading
 from stepbench.errors import UnsupportedError, UsageError
 from stepbench.interference.processor_time import cpu_time_s
 from stepbench.measurement.active_case import start_case
-from stepbench.measurement.memory import HostPeak
+from stepbench.measurement.memory import HostPeak, device_peak_bytes
 from stepbench.measurement.warm_up import WARMUP_WINDOW_S, warm_up
 from stepbench.process.child import diagnose
 from stepbench.regression.pair import SideRequest, Survey, Turn
@@ -164,10 +164,8 @@ class LiveSide:
         origin = provenance(self._tree)
         return SideEnd(
             host_peak_bytes=host.peak_bytes,
-            device_peak_bytes=self._device_kind.peak_memory(
-                self._case.device
-            ).device_peak_allocated_bytes,
-            compile=compilation.facts(self._case.compile),
+            device_peak_bytes=device_peak_bytes(self._case),
+            compile=compilation.facts(self._case),
             modules=origin.from_tree,
             foreign=origin.foreign,
             packages=installed(set(sys.modules) - self._initial_modules),
