@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepbench.errors import UnsupportedError, UsageError
 from stepbench.process import out_of_memory
+from stepbench.process.compiler_errors import missing_tool
 from stepbench.process.job import Job, Outcome
 from stepbench_reports.schema.status import Status
 
@@ -55,7 +56,8 @@ def _run(job: Job, report: Callable[[str], None]) -> Outcome:
         return Outcome(Status.ERROR, reason=str(error), usage=True)
     except BaseException as error:  # noqa: BLE001  # the parent must learn of any failure
         status, reason = diagnose(error)
-        return Outcome(status, reason=reason, detail=traceback.format_exc())
+        axis = "compile" if status is Status.UNSUPPORTED else None
+        return Outcome(status, reason=reason, detail=traceback.format_exc(), axis=axis)
 
 
 def diagnose(error: BaseException) -> tuple[Status, str]:
@@ -65,6 +67,9 @@ def diagnose(error: BaseException) -> tuple[Status, str]:
     shortage = out_of_memory.shortage(error)
     if shortage is not None:
         return Status.OOM, f"out of memory; lower --batch-size or --num-workers ({shortage})"
+    tool = missing_tool(message)
+    if tool is not None:
+        return Status.UNSUPPORTED, tool
     worker_died = "killed by" in message or "exited unexpectedly" in message
     if "DataLoader worker" in message and worker_died:
         remedy = "try --num-workers 0, or increase shared memory (/dev/shm)"

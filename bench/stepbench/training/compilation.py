@@ -16,18 +16,20 @@ from stepbench.errors import UnsupportedError, UsageError
 from stepbench_reports.schema.compilation import Compilation, Occurrence
 
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
+TRITON_CACHE_VARIABLE = "TRITON_CACHE_DIR"
 MAX_COMPILATIONS = 4096
 """The number of latest compilations that torch records; the count of graphs has no limit."""
 DYNAMIC = {"auto": None, "on": True, "off": False}
 
 
 def use_cache(directory: Path) -> None:
-    """Sets the directory in which Inductor caches compiled code.
+    """Sets the directory in which Inductor and Triton cache compiled code.
 
-    A directory that the user has named in `CACHE_VARIABLE` is not used: it may already hold
+    Directories that the user has named in the variables are not used: they may already hold
     compiled code, and a warm compilation would pass for a cold one.
     """
     os.environ[CACHE_VARIABLE] = str(directory)
+    os.environ[TRITON_CACHE_VARIABLE] = str(directory / "triton")
 
 
 def compile_model(model: nn.Module, case: Case) -> Callable[..., Any]:

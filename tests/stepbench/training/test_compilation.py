@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -48,6 +49,16 @@ def test_an_eager_case_has_no_compilation() -> None:
     assert compilation.facts(Case(workload="net")) is None
     model = Whole()
     assert compilation.compile_model(model, Case(workload="net")) is model
+
+
+def test_the_caches_of_a_user_are_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from torch._inductor.runtime.cache_dir_utils import cache_dir, triton_cache_dir
+
+    for variable in (compilation.CACHE_VARIABLE, compilation.TRITON_CACHE_VARIABLE):
+        monkeypatch.setenv(variable, "/full/of/compiled/code")
+    compilation.use_cache(tmp_path)
+    assert cache_dir() == str(tmp_path)
+    assert triton_cache_dir(0) == str(tmp_path / "triton")
 
 
 GRAPHS = ("reduce-overhead", "max-autotune", "backend:cudagraphs")
