@@ -48,7 +48,7 @@ def draw(run: Run) -> Drawing | None:
         "Peak memory by batch size",
         "The host's peak is the proportional set size (PSS) of the case's process tree, including "
         "loader workers and page-locked memory. The device's peak is the memory that PyTorch's "
-        "allocator had allocated; with CUDA graphs, which do not count there, the memory that it had "
-        "reserved.",
+        "allocator had allocated; with CUDA graphs, which do not count there, the memory that it "
+        "had reserved.",
         figure,
     )
