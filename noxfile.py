@@ -4,6 +4,8 @@ Each session has a virtual environment. uv links packages from its cache, so tor
 downloaded and stored once.
 """
 
+import subprocess
+import sys
 from pathlib import Path
 
 import nox
@@ -76,6 +78,19 @@ def tests(session: nox.Session) -> None:
     session.install("-e", ".", "--group", "tests")
     parallel = ["-n", "auto", "--dist", "loadfile"]
     run(session, "python", "-m", "pytest", *(session.posargs or parallel))
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """Prove the figures on an NVIDIA card (8 minutes): `nox -s gpu -- [DIRECTORY] [--only STAGE]`.
+
+    The exit code is 4 without a card, and 1 if a criterion does not pass.
+    """
+    session.install("-e", ".", "--group", "tests")
+    command = (str(Path(session.bin, "python")), "tests/gpu/check.py", *session.posargs)
+    code = subprocess.call(command)  # nox has no exit code but 1 for what fails
+    if code:
+        sys.exit(code)
 
 
 @nox.session

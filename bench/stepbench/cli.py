@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module, metadata
+from importlib import import_module
 
 from stepbench.errors import suggestion
 from stepbench.search_path import leave_out_current_directory
@@ -82,7 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(help_text())
         return 0
     if name == "--version":
-        print(f"stepbench {metadata.version('stepbench')}")
+        from stepbench import machine  # noqa: PLC0415  # only needed here
+
+        print(f"stepbench {machine.own_version()}")
         return 0
     if name:
         error = f"error: stepbench {name}: there is no such subcommand; {suggestion(name, by_name)}"

@@ -49,6 +49,14 @@ def machine_facts(devices: Mapping[str, str] | None = None) -> MachineFacts:
     )
 
 
+def own_version() -> str:
+    """Stepbench's version; `from source` if it is found by its path and not installed."""
+    try:
+        return metadata.version("stepbench")
+    except metadata.PackageNotFoundError:
+        return "from source"
+
+
 def packages() -> Packages:
     """The versions of the installed packages among `PACKAGES`."""
     versions = {}

@@ -1,35 +1,49 @@
-"""Measures the reference for stepbench's figures, with torch and the clock alone.
+"""Measures figures by hand, with torch and the clock alone, to compare stepbench's figures with.
 
-Usage: python reference.py FILE. Writes a JSON object; takes half a minute on a GPU.
+Usage: python reference.py FILE. Writes a JSON object after each part; takes half a minute on a GPU.
+A part that fails is left out, and its reason is kept.
 """
 
-import importlib
 import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import pairwise
+from itertools import chain, cycle, islice, repeat
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
+import truth_gpu
 from torch import Tensor, nn
+from torch.autograd.profiler import record_function
+from torch.utils.data import DataLoader
 from torchvision.models import resnet18
 
 from stepbench import DataChoice
 from stepbench.workload.loading import load
 
-Batch: TypeAlias = tuple[Tensor, Tensor]
+DEVICE = "cuda"
+SIDE = 8192
+"""The side of the square matrices that are multiplied."""
+COPIED = 64 * 2**20
+"""The elements of the copied tensor, each of 4 bytes."""
+SERIES = 30
+"""The number of series of calls, of which the fastest counts."""
+ROUNDS = 5
+"""The number of times that a loop is timed; the median counts."""
+CONVNET_BATCH, RESNET_BATCH = 32, 512
+CONVNET_STEPS, RESNET_STEPS = 200, 30
+"""The steps of a timed loop."""
 LAPS = ("transfer", "forward", "backward", "optimizer")
-truth_gpu = importlib.import_module("truth_gpu")
-"""The workload with known work, in the same directory."""
+MARK = "by hand: "
+"""The beginning of the names of phases in a profile."""
+Batch: TypeAlias = tuple[Tensor, Tensor]
+Mark: TypeAlias = Callable[[], None]
 
 
-def convnet() -> nn.Module:
-    """The lesson's network."""
-    return load("convnet", DataChoice("own")).model()
+# --- the machine ---------------------------------------------------------------------------------
 
 
 def event() -> torch.cuda.Event:
@@ -37,20 +51,19 @@ def event() -> torch.cuda.Event:
     return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
-def best_s(call: Callable[[], object], min_s: float = 0.01, tries: int = 12) -> float:
+def best_s(call: Callable[[], object], min_s: float = 0.01) -> float:
     """The time of a call on the device, seconds: the mean of the fastest series of calls.
 
     Args:
         call: The call to measure.
         min_s: The minimum length of a series after the first one, seconds.
-        tries: The number of series.
     """
     for _ in range(3):
         call()
     torch.cuda.synchronize()
     begin, end = event(), event()
     count, best = 1, 1e9
-    for _ in range(tries):
+    for _ in range(SERIES):
         begin.record()
         for _ in range(count):
             call()
@@ -63,60 +76,79 @@ def best_s(call: Callable[[], object], min_s: float = 0.01, tries: int = 12) -> 
 
 def product_flops_per_s(dtype: torch.dtype) -> float:
     """Operations per second of a large matrix product."""
-    a, b = (torch.randn(8192, 8192, device="cuda").to(dtype) for _ in range(2))
+    a, b = (torch.randn(SIDE, SIDE, device=DEVICE).to(dtype) for _ in range(2))
     out = torch.empty_like(a)
-    return 2 * 8192**3 / best_s(lambda: torch.mm(a, b, out=out))
+    return 2 * SIDE**3 / best_s(lambda: torch.mm(a, b, out=out))
 
 
-def machine_peaks() -> dict[str, Any]:
-    """The GPU's peak throughput: matrix products by precision, and bytes copied per second."""
-    products = {
-        "bf16": product_flops_per_s(torch.bfloat16),
+def products() -> dict[str, float | None]:
+    """Operations per second by precision; `None` if the GPU does not have the precision."""
+    new = torch.cuda.get_device_capability() >= (8, 0)
+    rates: dict[str, float | None] = {
+        "bf16": product_flops_per_s(torch.bfloat16) if new else None,
         "fp16": product_flops_per_s(torch.float16),
         "fp32": product_flops_per_s(torch.float32),
     }
     torch.set_float32_matmul_precision("high")
-    products["tf32"] = product_flops_per_s(torch.float32)
+    rates["tf32"] = product_flops_per_s(torch.float32) if new else None
     torch.set_float32_matmul_precision("highest")
-    source = torch.ones(64 * 2**20, device="cuda")
+    return rates
+
+
+def copied_bytes_per_s() -> float:
+    """Bytes read and written per second by a copy on the device."""
+    source = torch.ones(COPIED, device=DEVICE)
     target = torch.empty_like(source)
-    copied_bytes = 2 * source.numel() * source.element_size()
-    return {"gemm": products, "copy": copied_bytes / best_s(lambda: target.copy_(source))}
+    return 2 * COPIED * source.element_size() / best_s(lambda: target.copy_(source))
 
 
-def known_work() -> dict[str, float]:
-    """The known workload's sleeps by phase, and its transfer, seconds."""
-    sleeps = {
-        f"sleep_{phase}": best_s(partial(truth_gpu.sleep, phase), tries=30)
-        for phase in truth_gpu.CYCLES
-    }
+# --- known work ----------------------------------------------------------------------------------
+
+
+def transfer_s() -> float:
+    """The time to transfer the known workload's batch, seconds."""
     pinned = truth_gpu.collate([])[0]
-    return {**sleeps, "h2d": best_s(lambda: pinned.to("cuda", non_blocking=True), tries=30)}
+    return best_s(lambda: pinned.to(DEVICE, non_blocking=True))
+
+
+def slow_batch_s() -> float:
+    """The time for a batch of the slow loader, seconds, by the host's clock."""
+    loader = iter(
+        DataLoader(truth_gpu.slow().dataset(), batch_size=4, collate_fn=truth_gpu.collate)
+    )
+    next(loader)
+    times = []
+    for _ in range(20):
+        began = time.perf_counter()
+        next(loader)
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+# --- a training loop -----------------------------------------------------------------------------
 
 
 class Lesson:
-    """The lesson's loop by hand, on one batch.
+    """The lesson's loop by hand.
 
     Args:
         model: The model.
-        batch: Images and labels, on the CPU.
         autocast: The data type of `torch.autocast` for forward; `None` disables it.
     """
 
-    def __init__(self, model: nn.Module, batch: Batch, autocast: torch.dtype | None = None) -> None:
-        self._model = model.cuda().train()
-        self._batch = batch
+    def __init__(self, model: nn.Module, autocast: torch.dtype | None = None) -> None:
+        self._model = model.to(DEVICE).train()
         self._autocast = autocast
         self._optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
         self._loss = nn.CrossEntropyLoss()
 
-    def run(self, steps: int, mark: Callable[[], None] = lambda: None) -> None:
-        """Trains, and calls `mark` at the beginning and the end of each phase."""
+    def run(self, batches: Iterable[Batch], mark: Mark = lambda: None) -> None:
+        """Trains, and calls `mark` at the beginning and after each phase but loading."""
         mark()
-        for _ in range(steps):
-            x, y = self._batch[0].to("cuda"), self._batch[1].to("cuda")
+        for images, labels in batches:
+            x, y = images.to(DEVICE), labels.to(DEVICE)
             mark()
-            with torch.autocast("cuda", self._autocast, enabled=self._autocast is not None):
+            with torch.autocast(DEVICE, self._autocast, enabled=self._autocast is not None):
                 loss = self._loss(self._model(x), y)
             mark()
             loss.backward()
@@ -125,73 +157,133 @@ class Lesson:
             self._optimizer.zero_grad()
             mark()
 
-    def measure(self, steps: int) -> dict[str, float]:
-        """Seconds of a step by the host's clock and of phases by the device's; peak bytes."""
-        self.run(20)
-        torch.cuda.synchronize()
-        walls = [self._wall_s(steps) for _ in range(5)]
-        marks: list[torch.cuda.Event] = []
+    def samples_per_s(self, batches: Iterator[Batch], steps: int, size: int) -> float:
+        """Samples per second; a batch has `size` samples."""
+        self.run(islice(batches, steps))
+        return size / statistics.median(self._step_s(batches, steps) for _ in range(ROUNDS))
 
-        def mark() -> None:
-            marks.append(event())
-            marks[-1].record()
-
-        self.run(steps, mark)
-        torch.cuda.synchronize()
-        laps = [a.elapsed_time(b) / 1e3 for a, b in pairwise(marks)]
+    def peak_bytes(self, batches: Iterator[Batch]) -> int:
+        """The peak of allocated memory during a few steps."""
         torch.cuda.reset_peak_memory_stats()
-        self.run(5)
+        self.run(islice(batches, 5))
         torch.cuda.synchronize()
-        return {
-            "wall": statistics.median(walls),
-            **{name: statistics.median(laps[n :: len(LAPS)]) for n, name in enumerate(LAPS)},
-            "peak": torch.cuda.max_memory_allocated(),
-        }
+        return torch.cuda.max_memory_allocated()
 
-    def _wall_s(self, steps: int) -> float:
+    def kernel_s(self, batches: Iterator[Batch], steps: int = 10) -> dict[str, float]:
+        """A step's kernels and copies by phase, by torch's profiler, seconds."""
+        self.run(islice(batches, 10))
+        torch.cuda.synchronize()
+        marks = ProfileMarks()
+        with torch.profiler.profile() as profiler:
+            self.run(islice(batches, steps), marks)
+            marks.end()
+        return {phase: s / steps for phase, s in seconds_by_phase(profiler.events()).items()}
+
+    def _step_s(self, batches: Iterator[Batch], steps: int) -> float:
+        torch.cuda.synchronize()
         began = time.perf_counter()
-        self.run(steps)
+        self.run(islice(batches, steps))
         torch.cuda.synchronize()
         return (time.perf_counter() - began) / steps
 
 
-def images(count: int) -> Batch:
-    """A batch in CIFAR-10's shape."""
-    return torch.randn(count, 3, 32, 32), torch.randint(10, (count,))
+class ProfileMarks:
+    """Marks phases in a profile, each from one call to the next, with its work finished."""
 
+    def __init__(self) -> None:
+        self._names = cycle(LAPS)
+        self._open: record_function | None = None
 
-def kernel_s(lesson: Lesson, steps: int = 3) -> float:
-    """A step's kernels and copies on the device by torch's profiler, seconds."""
-    lesson.run(10)
-    torch.cuda.synchronize()
-    with torch.profiler.profile() as profiler:
-        lesson.run(steps)
+    def __call__(self) -> None:
+        """Ends the phase that is open, and begins the next one."""
+        self.end()
+        self._open = record_function(MARK + next(self._names))
+        self._open.__enter__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
+    def end(self) -> None:
+        """Ends the phase that is open."""
         torch.cuda.synchronize()
-    events: Any = profiler.events()
-    kernels = [
-        event.device_time_total
-        for event in events
-        if event.device_type.name == "CUDA"
-        and not getattr(event, "is_user_annotation", False)
-        and not event.name.startswith("Optimizer")
-    ]
-    return float(sum(kernels)) / steps / 1e6
+        if self._open is not None:
+            self._open.__exit__(None, None, None)
+        self._open = None
 
 
-def measure() -> dict[str, Any]:
-    """Measures the reference; `resnet18_bf16` is under autocast, everything else in fp32."""
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
+def seconds_by_phase(events: Iterable[Any]) -> dict[str, float]:
+    """Sums the device's work by the phase that was open when the work began, seconds."""
+    events = list(events)
+    spans = [e for e in events if e.name.startswith(MARK) and e.device_type.name == "CPU"]
+    found = dict.fromkeys(LAPS, 0.0)
+    for work in events:
+        marked = work.name.startswith((MARK, "Optimizer")) or getattr(
+            work, "is_user_annotation", False
+        )
+        if marked or work.device_type.name == "CPU":
+            continue
+        for span in spans:
+            if span.time_range.start <= work.time_range.start < span.time_range.end:
+                found[span.name.removeprefix(MARK)] += work.time_range.elapsed_us() / 1e6
+    return found
+
+
+# --- models and data -----------------------------------------------------------------------------
+
+
+def images(count: int) -> Iterator[Batch]:
+    """The same batch in CIFAR-10's shape, without end."""
+    return repeat((torch.randn(count, 3, 32, 32), torch.randint(10, (count,))))
+
+
+def convnet() -> dict[str, float]:
+    """The lesson's network with its data and its loader, in fp32."""
+    workload = load("convnet", DataChoice("own"))
+    loader = DataLoader(workload.dataset(), CONVNET_BATCH, shuffle=True, drop_last=True)
+    batches = chain.from_iterable(repeat(loader))
+    lesson = Lesson(workload.model())
+    return {"samples_per_s": lesson.samples_per_s(batches, CONVNET_STEPS, CONVNET_BATCH)}
+
+
+def resnet18_bf16() -> dict[str, float]:
+    """A larger network on one batch, under autocast."""
+    lesson = Lesson(resnet18(num_classes=10), torch.bfloat16)
+    batches = images(RESNET_BATCH)
     return {
-        "device": torch.cuda.get_device_name(),
-        "torch": torch.__version__,
-        **machine_peaks(),
-        **known_work(),
-        "convnet": Lesson(convnet(), images(32)).measure(200),
-        "resnet18_bf16": Lesson(resnet18(num_classes=10), images(512), torch.bfloat16).measure(30),
-        "convnet_kernel_s": kernel_s(Lesson(convnet(), images(32))),
+        "samples_per_s": lesson.samples_per_s(batches, RESNET_STEPS, RESNET_BATCH),
+        "peak": lesson.peak_bytes(batches),
     }
 
 
+def kernels() -> dict[str, float]:
+    """The kernels of the lesson's network, in fp32."""
+    return Lesson(load("convnet", DataChoice("own")).model()).kernel_s(images(CONVNET_BATCH))
+
+
+PARTS: dict[str, Callable[[], Any]] = {
+    "device": torch.cuda.get_device_name,
+    "torch": lambda: str(torch.__version__),
+    "sleeps": lambda: {p: best_s(partial(truth_gpu.sleep, p)) for p in truth_gpu.CYCLES},
+    "h2d": transfer_s,
+    "slow_batch": slow_batch_s,
+    "gemm": products,
+    "copy": copied_bytes_per_s,
+    "convnet": convnet,
+    "resnet18_bf16": resnet18_bf16,
+    "kernels": kernels,
+}
+"""The parts of the reference, by their names in the file."""
+
+
+def measure(file: Path) -> None:
+    """Measures every part, and writes the file after each."""
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    content: dict[str, Any] = {"errors": {}}
+    for name, part in PARTS.items():
+        try:
+            content[name] = part()
+        except Exception as error:  # noqa: BLE001  # whatever a part lacks, the others count
+            content["errors"][name] = repr(error)
+        file.write_text(json.dumps(content, indent=1))
+
+
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(json.dumps(measure()))
+    measure(Path(sys.argv[1]))

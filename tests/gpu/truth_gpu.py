@@ -9,9 +9,9 @@ from torch.utils.data import Dataset
 
 from stepbench import Workload
 
-CYCLES = {"forward": 4_000_000, "backward": 6_000_000, "optimizer": 2_000_000}
+CYCLES = {"forward": 8_000_000, "backward": 12_000_000, "optimizer": 4_000_000}
 BYTES = 64 * 2**20
-SLOW_S = 0.005
+SLOW_S = 0.008
 """The time for each item of the slow loader, seconds."""
 _PINNED: list[Tensor] = []
 

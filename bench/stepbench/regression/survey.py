@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 from stepbench import machine
@@ -139,7 +138,7 @@ def check_spec(
         command=shlex.join(["stepbench", "regression", *arguments]),
         arguments=tuple(arguments),
         directory=str(Path.cwd()),
-        stepbench=metadata.version("stepbench"),
+        stepbench=machine.own_version(),
         machine=machine.machine_facts(),
         devices=dict(result.surveys["head"].devices),
         sides={side: comparison.sides[side].facts(packages[side]) for side in SIDES},

@@ -4,7 +4,6 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 from stepbench import machine
@@ -127,7 +126,7 @@ def run_facts(jobs: CaseJobs, arguments: Sequence[str], devices: Mapping[str, st
         id=jobs.directory.id,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         command=shlex.join(["stepbench", "run", *arguments]),
-        stepbench=metadata.version("stepbench"),
+        stepbench=machine.own_version(),
         axes=dict(matrix.axes),
         include=tuple(dict(point) for point in matrix.include),
         exclude=tuple(dict(point) for point in matrix.exclude),

@@ -2,7 +2,6 @@
 
 import platform
 from collections.abc import Mapping
-from importlib import metadata
 
 from rich.console import Console
 
@@ -53,7 +52,7 @@ class RunLog:
         case_count = "1 case" if cases == 1 else f"{cases} cases"
         core_count = "1 core" if cores == 1 else f"{cores} cores"
         lines = [
-            f"stepbench {metadata.version('stepbench')}: {case_count} on {models}",
+            f"stepbench {machine.own_version()}: {case_count} on {models}",
             f"torch {torch}{imported}; Python {platform.python_version()}; {core_count}",
             f"results in {relative_path(self._directory.path)}",
         ]
