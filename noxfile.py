@@ -6,6 +6,7 @@ downloaded and stored once.
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import nox
@@ -17,13 +18,35 @@ nox.options.sessions = ["tests", "lint", "types"]
 
 STUDIES = ("truth", "interference", "bottlenecks", "parity", "gate")
 """Scripts in `docs/studies/`; each writes a Markdown file of the same name there."""
+TORCHVISIONS = {"2.6": "0.21", "2.11": "0.26"}
+"""The torchvision that fits each older torch that is tested; the lowest first."""
+VERSION_TESTS = (
+    *(
+        f"tests/stepbench/{room}"
+        for room in (
+            "measurement",
+            "training",
+            "parity",
+            "profiling",
+            "devices",
+            "process",
+            "runner",
+        )
+    ),
+    "tests/reports",
+    "tests/end_to_end/test_run.py",
+    "tests/end_to_end/test_profile.py",
+)
+"""The tests that depend on versions: of what calls torch, of what reads and draws with pandas and
+matplotlib, and whole runs that compile, profile and write for TensorBoard. The others test options,
+git and the workloads' own code."""
 INTERRUPT_S, TERMINATE_S = 60, 20
 """On Ctrl-C, a run ends its child processes and writes its report; by default nox waits 0.3 s."""
 
 
-def run(session: nox.Session, *command: str) -> None:
+def run(session: nox.Session, *command: str, env: Mapping[str, str] | None = None) -> None:
     """Runs a command; after Ctrl-C, the command has time to finish."""
-    session.run(*command, interrupt_timeout=INTERRUPT_S, terminate_timeout=TERMINATE_S)
+    session.run(*command, env=env, interrupt_timeout=INTERRUPT_S, terminate_timeout=TERMINATE_S)
 
 
 @nox.session
@@ -78,6 +101,27 @@ def tests(session: nox.Session) -> None:
     session.install("-e", ".", "--group", "tests")
     parallel = ["-n", "auto", "--dist", "loadfile"]
     run(session, "python", "-m", "pytest", *(session.posargs or parallel))
+
+
+@nox.session(python="3.11")
+@nox.parametrize("torch", [nox.param(version, id=f"torch{version}") for version in TORCHVISIONS])
+def lowest(session: nox.Session, torch: str) -> None:
+    """Run the tests that depend on versions with the lowest versions that are allowed.
+
+    `nox -s "lowest(torch2.6)"` runs them with one torch.
+    """
+    session.install(
+        *("--resolution", "lowest-direct", "-e", ".", "--group", "tests"),
+        *(f"torch=={torch}.*", f"torchvision=={TORCHVISIONS[torch]}.*"),
+    )
+    run(
+        session,
+        *("python", "-m", "pytest", "-n", "auto", "--dist", "loadfile"),
+        *("-W", "default"),  # old packages warn of each other; nox -s tests has warnings as errors
+        *(session.posargs or VERSION_TESTS),
+        # Torch 2.6 starts processes to compile in, which live as long as the process of the tests.
+        env={"TORCHINDUCTOR_COMPILE_THREADS": "1"},
+    )
 
 
 @nox.session

@@ -15,7 +15,12 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
+from torch.utils.flop_counter import (
+    FlopCounterMode,
+    conv_flop_count,
+    sdpa_backward_flop_count,
+    sdpa_flop_count,
+)
 
 _aten = torch.ops.aten
 
@@ -254,6 +259,16 @@ def _self_attention(*args: Any, **_: Any) -> int:  # noqa: ANN401
     return _products(args[0], (args[index] for index in (5, 7))) + _attention(args[0])
 
 
+def _cpu_attention(*args: Any, **_: Any) -> int:  # noqa: ANN401
+    flops: int = sdpa_flop_count(*args[:3])  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return flops
+
+
+def _cpu_attention_backward(*args: Any, **_: Any) -> int:  # noqa: ANN401
+    flops: int = sdpa_backward_flop_count(*args[:4])  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return flops
+
+
 def _convolution_backward(*args: Any, **_: Any) -> int:  # noqa: ANN401
     """Counts the operations of forward once for each gradient that is requested.
 
@@ -276,6 +291,9 @@ _FORMULAS: dict[Any, Callable[..., int]] = {
     _aten.miopen_rnn_backward: _rnn_backward,
     _aten._transformer_encoder_layer_fwd: _encoder_layer,
     _aten._native_multi_head_attention: _self_attention,
+    # Torch 2.11 and older have formulas of other devices' attention only.
+    _aten._scaled_dot_product_flash_attention_for_cpu: _cpu_attention,
+    _aten._scaled_dot_product_flash_attention_for_cpu_backward: _cpu_attention_backward,
     _aten.convolution_backward: _convolution_backward,
 }
 """The formulas by operator. All but the last are of operators that some devices, or evaluation,

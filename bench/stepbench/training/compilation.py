@@ -3,7 +3,8 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -116,24 +117,40 @@ def _graph_breaks(reasons: Iterable[Any]) -> tuple[Occurrence, ...]:
 
 def _recompilations(metrics: Iterable[Any]) -> tuple[Occurrence, ...]:
     """Counts recompilations by reason and function."""
+    metrics = list(metrics)
+    if all(hasattr(metric, "recompile_reason") for metric in metrics):
+        reasons: Iterable[str | None] = (metric.recompile_reason for metric in metrics)
+    else:
+        reasons = _reasons_from_guards(metrics)
     counts: Counter[tuple[str, str | None]] = Counter(
-        (
-            _single_line(_recompile_reason(metric)),
-            f"{metric.co_filename}:{metric.co_firstlineno} in {metric.co_name}",
-        )
-        for metric in metrics
-        if _recompile_reason(metric)
+        (_single_line(reason), _function(metric))
+        for metric, reason in zip(metrics, reasons, strict=True)
+        if reason
     )
     return _occurrences(counts)
 
 
-def _recompile_reason(metric: Any) -> str | None:  # noqa: ANN401  # torch's record of a compilation
-    """The reason of a recompilation; `None` if the function was compiled for the first time."""
-    if hasattr(metric, "recompile_reason"):
-        reason: str | None = metric.recompile_reason
-        return reason
-    # torch 2.6: `cache_size` counts the compiled versions that did not fit.
-    return "a guard failed; torch 2.6 does not record which" if metric.cache_size else None
+def _reasons_from_guards(metrics: Iterable[Any]) -> Iterator[str | None]:
+    """Yields the reason of each recompilation, and `None` for each first compilation.
+
+    Torch 2.6 keeps reasons by code object: at a recompilation, one for each earlier version of the
+    code, the latest version first.
+    """
+    from torch._dynamo import utils  # noqa: PLC0415  # slow to import
+
+    failures = {
+        f"{code.co_filename}:{code.co_firstlineno} in {code.co_name}": iter(reasons)
+        for code, reasons in utils.guard_failures.items()
+    }
+    for metric in metrics:
+        versions = metric.accumulated_cache_size or 0
+        reasons = list(islice(failures.get(_function(metric), iter(())), versions))
+        first = reasons[0] if reasons else "torch kept no reason"
+        yield first if versions else None
+
+
+def _function(metric: Any) -> str:  # noqa: ANN401  # torch's facts of a compilation
+    return f"{metric.co_filename}:{metric.co_firstlineno} in {metric.co_name}"
 
 
 def _occurrences(counts: Counter[tuple[str, str | None]]) -> tuple[Occurrence, ...]:

@@ -144,14 +144,20 @@ def test_recompilations_have_their_reason(dynamic: str, sizes: list[int], recomp
         assert "in forward" in str(recompilation.where)
 
 
-@pytest.mark.parametrize(("cache_size", "recompiles"), [(0, 0), (1, 1)])
-def test_torch_that_records_no_reason_still_counts_recompilations(
-    monkeypatch: pytest.MonkeyPatch, cache_size: int, recompiles: int
-) -> None:
-    metric = SimpleNamespace(
-        cache_size=cache_size, co_filename="net.py", co_firstlineno=3, co_name="forward"
-    )
-    monkeypatch.setattr("torch._dynamo.utils.get_compilation_metrics", lambda: [metric])
-    facts = compiled(Whole(), [4])
-    assert facts.recompiles == recompiles
-    assert [r.where for r in facts.recompiled] == ["net.py:3 in forward"] * recompiles
+def test_torch_2_6_has_the_reasons_by_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = Whole.forward.__code__
+    where = {
+        "co_filename": code.co_filename,
+        "co_firstlineno": code.co_firstlineno,
+        "co_name": code.co_name,
+    }
+    reasons = ["0/0: first", "0/1: second", "0/0: second, of the version before"]
+    monkeypatch.setattr(torch._dynamo.utils, "guard_failures", {code: reasons})
+    metrics = [
+        SimpleNamespace(**where, accumulated_cache_size=versions) for versions in (0, 1, None, 2, 3)
+    ]
+    recompiled = compilation._recompilations(metrics)
+    assert [occurrence.reason for occurrence in recompiled] == [
+        "0/0: first", "0/1: second", "torch kept no reason",
+    ]  # fmt: skip
+    assert all(str(occurrence.where).endswith("in forward") for occurrence in recompiled)

@@ -66,7 +66,6 @@ def test_every_generator_follows_the_seed() -> None:
 
 
 def test_what_is_not_set_is_torch_s_default() -> None:
-    import torch
 
     settings, _ = applied(Settings())
     assert settings.threads == torch.get_num_threads()
