@@ -10,9 +10,11 @@ import psutil
 import pytest
 from hypothesis import settings
 
+from support import gpus as nvidia_gpus
 from support import warm
 from support.warm import WarmCommands, WarmInterpreter
 
+nvidia_gpus.hide()
 # Two tests run at once, and torch's threads would spin while they wait for each other's cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Without compiled files each interpreter that a test starts would compile torch anew.
@@ -102,6 +104,15 @@ def _command(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.NoSuchProcess:
         return ""
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shows the GPUs to the processes that the test starts; skips the test if there is none."""
+    nvidia_gpus.show(monkeypatch)
+    reason = nvidia_gpus.absence_reason()
+    if reason is not None:
+        pytest.skip(reason)
 
 
 @pytest.fixture

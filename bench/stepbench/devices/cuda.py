@@ -1,5 +1,6 @@
 """CUDA devices: NVIDIA's GPUs."""
 
+import os
 import shutil
 import subprocess
 from typing import TYPE_CHECKING, ClassVar
@@ -19,7 +20,9 @@ class CUDA(MemoryTrackingAccelerator):
     records_allocations: ClassVar[bool] = True
 
     def seems_present(self) -> bool:
-        """True if `nvidia-smi` lists a GPU."""
+        """True if `nvidia-smi` lists a GPU, and `CUDA_VISIBLE_DEVICES` does not hide them all."""
+        if os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}:
+            return False
         tool = shutil.which("nvidia-smi")
         if tool is None:
             return False

@@ -223,17 +223,27 @@ def test_only_cuda_records_allocations() -> None:
 
 
 @pytest.mark.parametrize(
-    ("listing", "code", "devices"),
+    ("listing", "code", "visible", "devices"),
     [
-        ("GPU 0: NVIDIA H200 (UUID: GPU-1)", 0, ("cpu", "cuda")),
-        ("No devices were found", 0, ("cpu",)),
-        ("GPU access blocked by the operating system", 9, ("cpu",)),
+        ("GPU 0: NVIDIA H200 (UUID: GPU-1)", 0, None, ("cpu", "cuda")),
+        ("GPU 0: NVIDIA H200 (UUID: GPU-1)", 0, "0", ("cpu", "cuda")),
+        ("GPU 0: NVIDIA H200 (UUID: GPU-1)", 0, "", ("cpu",)),
+        ("GPU 0: NVIDIA H200 (UUID: GPU-1)", 0, "-1", ("cpu",)),
+        ("No devices were found", 0, None, ("cpu",)),
+        ("GPU access blocked by the operating system", 9, None, ("cpu",)),
     ],
 )
 def test_nvidia_s_gpus_are_listed_without_torch(
-    monkeypatch: pytest.MonkeyPatch, listing: str, code: int, devices: tuple[str, ...]
+    monkeypatch: pytest.MonkeyPatch,
+    listing: str,
+    code: int,
+    visible: str | None,
+    devices: tuple[str, ...],
 ) -> None:
     monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/nvidia-smi")
     done = subprocess.CompletedProcess(["nvidia-smi", "-L"], code, stdout=listing)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
