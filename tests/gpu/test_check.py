@@ -17,7 +17,7 @@ from criteria import CRITERIA
 from stages import Stage
 
 from stepbench.config import options
-from stepbench.config.flags import FLAGS, add_flags
+from stepbench.config.option_definitions import FLAGS, add_flags
 from stepbench.regression import command as regression_command
 from stepbench.regression import options as regression_options
 

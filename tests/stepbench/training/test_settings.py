@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
 from msgspec.structs import asdict
 
 from stepbench.config.case import Case
