@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,36 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 
+class Parent:
+    """A child's end of its connection to its parent.
+
+    Jobs that only report call it with a few words on their current activity. Jobs that take
+    commands wait for the next one, and answer it.
+
+    Args:
+        connection: The connection to the parent.
+    """
+
+    def __init__(self, connection: "Connection[Any, Any]") -> None:
+        self._connection = connection
+
+    def __call__(self, activity: str) -> None:
+        """Tells the parent the current activity, in a few words."""
+        self._connection.send(("progress", activity))
+
+    def next_command(self) -> Any:  # noqa: ANN401  # whatever the job's two sides agree upon
+        """Waits for the parent's next command.
+
+        Raises:
+            EOFError: The parent has closed the connection.
+        """
+        return self._connection.recv()
+
+    def answer(self, value: Any) -> None:  # noqa: ANN401
+        """Answers the last command."""
+        self._connection.send(("answer", value))
+
+
 def child_main(connection: "Connection[Any, Any]") -> None:
     """Receives a job, runs it and sends the outcome.
 
@@ -29,15 +58,12 @@ def child_main(connection: "Connection[Any, Any]") -> None:
     connection.send(("started", None))
     _add_current_directory()
     job: Job = connection.recv()
+    parent = Parent(connection)
     if job.memory_limit_bytes is not None:
         import resource  # noqa: PLC0415  # does not exist on Windows
 
         resource.setrlimit(resource.RLIMIT_DATA, (job.memory_limit_bytes, job.memory_limit_bytes))
-
-    def report(activity: str) -> None:
-        connection.send(("progress", activity))
-
-    connection.send(("outcome", _run(job, report)))
+    connection.send(("outcome", _run(job, parent)))
 
 
 def _add_current_directory() -> None:
@@ -45,11 +71,11 @@ def _add_current_directory() -> None:
     sys.path.insert(0, str(Path.cwd()))
 
 
-def _run(job: Job, report: Callable[[str], None]) -> Outcome:
+def _run(job: Job, parent: Parent) -> Outcome:
     try:
         module, _, name = job.function.partition(":")
         function = getattr(import_module(module), name)
-        return Outcome(Status.OK, result=function(report, *job.arguments))
+        return Outcome(Status.OK, result=function(parent, *job.arguments))
     except UnsupportedError as error:
         return Outcome(Status.UNSUPPORTED, reason=str(error), axis=error.axis)
     except UsageError as error:

@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from itertools import groupby
 from multiprocessing.connection import Connection
@@ -91,8 +91,8 @@ def _import(request: Mapping[str, Any]) -> dict[str, str | None] | None:
 
 
 def _serve_children(control: socket.socket) -> NoReturn:
-    """Forks a child at each message and reports each child's end, until the parent ends."""
-    pids: set[int] = set()
+    """Forks a child at each message and reports each child's exit, until the parent ends."""
+    exits: dict[int, socket.socket] = {}  # by pid, the socket that reports the child's exit
     child_ended = _socket_of_ended_children()
     with selectors.DefaultSelector() as selector:
         selector.register(control, selectors.EVENT_READ)
@@ -102,19 +102,22 @@ def _serve_children(control: socket.socket) -> NoReturn:
                 if key.fileobj is control:
                     message, fds = _receive_fork_request(control)
                     if not message:  # the parent has ended
-                        for pid in pids:
+                        for pid in exits:
                             _kill_group(pid)
                         os._exit(0)  # skips the slow teardown of imported modules
-                    pid = _fork(fds, control)
-                    pids.add(pid)
+                    *child_fds, exit_fd = fds
+                    exit_socket = socket.socket(fileno=exit_fd)
+                    pid = _fork(child_fds, (control, exit_socket, *exits.values()))
+                    exits[pid] = exit_socket
                     send(control, {"pid": pid})
                 else:
                     child_ended.recv(4096)  # one byte a signal; signals at once become one
-                    for pid in [pid for pid in pids if _has_ended(pid)]:
-                        pids.remove(pid)
+                    for pid in [pid for pid in exits if _has_ended(pid)]:
                         _kill_group(pid)  # before reaping, after which the pid may be reused
                         _, status = os.waitpid(pid, 0)
-                        send(control, {"code": os.waitstatus_to_exitcode(status)})
+                        # Nobody may listen any more.
+                        with exits.pop(pid) as exit_socket, contextlib.suppress(BrokenPipeError):
+                            send(exit_socket, {"code": os.waitstatus_to_exitcode(status)})
 
 
 def _socket_of_ended_children() -> socket.socket:
@@ -139,7 +142,7 @@ def _has_ended(pid: int) -> bool:
 def _receive_fork_request(control: socket.socket) -> tuple[bytes, list[int]]:
     """Receives a message and its descriptors; an empty message if the parent has ended."""
     try:
-        message, fds, _, _ = socket.recv_fds(control, 65536, 2)
+        message, fds, _, _ = socket.recv_fds(control, 65536, 3)
     except ConnectionResetError:  # the parent ended with unread messages
         return b"", []
     return message, list(fds)
@@ -150,8 +153,13 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _fork(fds: list[int], control: socket.socket) -> int:
-    """Forks a child that communicates over the first descriptor and prints to the second."""
+def _fork(fds: list[int], server_sockets: Iterable[socket.socket]) -> int:
+    """Forks a child that communicates over the first descriptor and prints to the second.
+
+    Args:
+        fds: The descriptors of the child's connection and of its log.
+        server_sockets: The server's sockets, which the child closes.
+    """
     server = os.getpid()
     pid = os.fork()
     if pid:
@@ -164,7 +172,8 @@ def _fork(fds: list[int], control: socket.socket) -> int:
     try:
         os.setpgid(0, 0)
         die_with_parent(server)
-        control.close()
+        for inherited in server_sockets:
+            inherited.close()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)

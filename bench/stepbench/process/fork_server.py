@@ -13,15 +13,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from stepbench.process.control import receive, send
 from stepbench.process.extras import Extras
-from stepbench.process.job import Job, Outcome
-from stepbench.process.server import NO_VARIABLES, ServerGoneError
-from stepbench.process.supervision import ChildExit, supervise
+from stepbench.process.job import Job
+from stepbench.process.server import NO_VARIABLES, Server, ServerGoneError
+from stepbench.process.supervision import Child, ChildExit
 
 _SERVE = (
     "import json, sys; path, control_fd = sys.argv[1:]; sys.path[:] = json.loads(path); "
@@ -30,20 +30,21 @@ _SERVE = (
 
 
 class _ForkedExit(ChildExit):
-    """The end of a forked child, as the fork server reports it."""
+    """The exit of a forked child, as the fork server reports it on a socket of the child's own."""
 
-    def __init__(self, control: socket.socket, pid: int) -> None:
-        self._control = control
+    def __init__(self, exit_socket: socket.socket, pid: int) -> None:
+        self._socket = exit_socket
         self.pid = pid
 
     def fileno(self) -> int:
-        return self._control.fileno()
+        return self._socket.fileno()
 
     def code(self) -> int:
-        return int(receive(self._control)["code"])
+        with self._socket:
+            return int(receive(self._socket)["code"])
 
 
-class ForkServer:
+class ForkServer(Server):
     """A fresh interpreter that imports what children need, and then forks children.
 
     The imports run in the background; the first child waits for them.
@@ -82,7 +83,7 @@ class ForkServer:
         Args:
             locate: True tells which of the extras initializes a device; it takes longer.
         """
-        self._control, server_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control, server_end = _socket_pair()
         with server_end:
             self._process = subprocess.Popen(
                 [*self._command, str(server_end.fileno())],
@@ -131,27 +132,25 @@ class ForkServer:
             )
         self._start(locate=package is None)
 
-    def run(self, job: Job, *, deadline_s: float, on_progress: Callable[[str], None]) -> Outcome:
-        """Runs a job in a forked child; see `Server.run`."""
-        self.wait_until_ready()  # the deadline does not include the imports
+    def start(self, job: Job) -> Child:
+        """Forks a child for a job; see `Server.start`."""
+        self.wait_until_ready()  # deadlines do not include the imports
         requested_s = time.perf_counter()
         parent_end, child_end = multiprocessing.Pipe()
-        with tempfile.TemporaryFile() as log:
-            with child_end:
-                fds = [child_end.fileno(), log.fileno()]
-                socket.send_fds(self._control, [json.dumps({"fork": True}).encode()], fds)
-            child_exit = _ForkedExit(self._control, int(receive(self._control)["pid"]))
-            return supervise(
-                job,
-                parent_end,
-                child_exit,
-                log=cast("BinaryIO", log),
-                requested_s=requested_s,
-                deadline_s=deadline_s,
-                on_progress=on_progress,
-            )
+        exit_parent_end, exit_server_end = _socket_pair()
+        log = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115  # the child's handle owns it
+        with child_end, exit_server_end:
+            fds = [child_end.fileno(), log.fileno(), exit_server_end.fileno()]
+            socket.send_fds(self._control, [json.dumps({"fork": True}).encode()], fds)
+        child_exit = _ForkedExit(exit_parent_end, int(receive(self._control)["pid"]))
+        return Child(job, parent_end, child_exit, log=log, requested_s=requested_s)
 
     def close(self) -> None:
         """Ends the server, which ends its children."""
         self._control.close()
         self._process.wait()
+
+
+def _socket_pair() -> tuple[socket.socket, socket.socket]:
+    """Makes two connected sockets that keep messages apart."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

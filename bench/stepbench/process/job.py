@@ -37,8 +37,8 @@ class Job:
 
     Attributes:
         function: `module:function`, looked up in the child, so that the parent imports nothing.
-            Called as `function(report, *arguments)`; `report` takes a few words on the current
-            activity and passes them to the parent.
+            Called as `function(parent, *arguments)`. `parent`, a `process.child.Parent`, is called
+            with a few words on the current activity; it also passes commands and answers.
         arguments: The picklable arguments of the function.
         memory_limit_bytes: The limit on the child's data segment (`RLIMIT_DATA`), bytes; a job that
             needs more ends as `oom`.

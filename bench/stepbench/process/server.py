@@ -1,10 +1,11 @@
 """The interface of a server that starts child processes."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Protocol
 
 from stepbench.process.job import Job, Outcome
+from stepbench.process.supervision import Child
 
 NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 """The further environment variables of a server that needs none."""
@@ -14,9 +15,10 @@ class ServerGoneError(Exception):
     """The fork server has ended and can start no more children."""
 
 
-class Server(Protocol):
-    """Starts child processes, one for each job."""
+class Server(ABC):
+    """Starts child processes, one for each job; several may be alive at once."""
 
+    @abstractmethod
     def wait_until_ready(self) -> float | None:
         """Waits until children start fast.
 
@@ -26,12 +28,20 @@ class Server(Protocol):
         Raises:
             ServerGoneError: An import failed, or the server was killed.
         """
-        ...
+
+    @abstractmethod
+    def start(self, job: Job) -> Child:
+        """Starts a child that works on a job.
+
+        Raises:
+            ServerGoneError: The server was killed.
+        """
 
     def run(self, job: Job, *, deadline_s: float, on_progress: Callable[[str], None]) -> Outcome:
         """Runs a job in a new child and waits at most `deadline_s` seconds for the job's end."""
-        ...
+        with self.start(job) as child:
+            return child.outcome(deadline_s, on_progress)
 
+    @abstractmethod
     def close(self) -> None:
         """Ends the server and each child that is still alive."""
-        ...

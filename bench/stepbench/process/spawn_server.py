@@ -6,14 +6,14 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from stepbench.process.child import child_main
-from stepbench.process.job import Job, Outcome
-from stepbench.process.server import NO_VARIABLES
-from stepbench.process.supervision import ChildExit, supervise
+from stepbench.process.job import Job
+from stepbench.process.server import NO_VARIABLES, Server
+from stepbench.process.supervision import Child, ChildExit
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -34,7 +34,7 @@ class _SpawnedExit(ChildExit):
         return self._process.exitcode or 0
 
 
-class SpawnServer:
+class SpawnServer(Server):
     """Starts a fresh interpreter for each child, if forking is not safe.
 
     Args:
@@ -56,30 +56,22 @@ class SpawnServer:
     def wait_until_ready(self) -> None:
         """Returns at once: each child imports what it needs."""
 
-    def run(self, job: Job, *, deadline_s: float, on_progress: Callable[[str], None]) -> Outcome:
-        """Runs a job in a spawned child; see `Server.run`."""
+    def start(self, job: Job) -> Child:
+        """Spawns a child for a job; see `Server.start`."""
         requested_s = time.perf_counter()
         parent_end, child_end = multiprocessing.Pipe()
-        with tempfile.NamedTemporaryFile() as log:
-            process = multiprocessing.get_context("spawn").Process(
-                target=_spawned_main,
-                args=(child_end, log.name, self._search_path, str(self._directory)),
-            )
-            with _variables(self._environment):
-                process.start()
-            child_end.close()
-            return supervise(
-                job,
-                parent_end,
-                _SpawnedExit(process),
-                log=cast("BinaryIO", log),
-                requested_s=requested_s,
-                deadline_s=deadline_s,
-                on_progress=on_progress,
-            )
+        log = cast("BinaryIO", tempfile.NamedTemporaryFile())  # noqa: SIM115  # the child's handle owns it
+        process = multiprocessing.get_context("spawn").Process(
+            target=_spawned_main,
+            args=(child_end, log.name, self._search_path, str(self._directory)),
+        )
+        with _variables(self._environment):
+            process.start()
+        child_end.close()
+        return Child(job, parent_end, _SpawnedExit(process), log=log, requested_s=requested_s)
 
     def close(self) -> None:
-        """Does nothing: each `run` starts its own child, which has ended when `run` returns."""
+        """Does nothing: each child belongs to its handle, which ends it."""
 
 
 @contextlib.contextmanager

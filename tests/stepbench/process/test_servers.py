@@ -15,6 +15,7 @@ from stepbench.process.fork_server import ForkServer
 from stepbench.process.job import Job
 from stepbench.process.server import Server, ServerGoneError
 from stepbench.process.spawn_server import SpawnServer
+from stepbench.process.supervision import ChildEndedError
 from stepbench_reports.schema.status import Status
 
 JOBS = """
@@ -66,6 +67,18 @@ def group(report):
 def signals(report):
     return signal.getsignal(signal.SIGCHLD), signal.set_wakeup_fd(-1)
 
+def obey(parent):
+    while True:
+        command = parent.next_command()
+        if command == "end":
+            return "ended"
+        if command == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if command == "hang":
+            time.sleep(600)
+        parent("working")
+        parent.answer((command, os.getpid()))
+
 def loads(report):
     import reports, models
     return reports.__file__, models.__file__
@@ -100,6 +113,39 @@ def test_a_result_comes_back_with_progress_and_times(server: Server) -> None:
     assert (outcome.status, outcome.result, messages) == (Status.OK, 42, ["doubling"])
     assert outcome.start_s is not None
     assert 0 < outcome.start_s <= outcome.elapsed_s
+
+
+def test_children_that_are_alive_at_once_answer_commands(server: Server) -> None:
+    activities: list[str] = []
+    with server.start(Job("jobs:obey")) as first, server.start(Job("jobs:obey")) as second:
+        for child, command in ((first, 1), (second, 2), (second, 3), (first, 4)):
+            child.send(command)
+            assert child.answer(60, activities.append) == (command, child.pid)
+        second.send("end")
+        assert second.outcome(60, activities.append).result == "ended"
+        first.send(5)
+        assert first.answer(60, activities.append) == (5, first.pid)
+    wait_until_gone([first.pid, second.pid])
+    assert activities == ["working"] * 5
+
+
+@pytest.mark.parametrize(
+    ("command", "deadline_s", "status"), [("die", 60, Status.CRASHED), ("hang", 1, Status.TIMEOUT)]
+)
+def test_a_child_that_gives_no_answer_leaves_the_others_alone(
+    server: Server, command: str, deadline_s: float, status: Status
+) -> None:
+    with server.start(Job("jobs:obey")) as failing, server.start(Job("jobs:obey")) as other:
+        for child in (failing, other):
+            child.send("hello")
+            child.answer(60, lambda _: None)
+        failing.send(command)
+        with pytest.raises(ChildEndedError) as ended:
+            failing.answer(deadline_s, lambda _: None)
+        assert ended.value.outcome.status is status
+        wait_until_gone([failing.pid])
+        other.send("still there")
+        assert other.answer(60, lambda _: None) == ("still there", other.pid)
 
 
 def test_each_end_has_its_status_and_its_reason(server: Server) -> None:

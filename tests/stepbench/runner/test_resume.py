@@ -8,7 +8,9 @@ from stepbench import machine
 from stepbench.config import options
 from stepbench.config.options import Options
 from stepbench.errors import UsageError
-from stepbench.process.job import Outcome
+from stepbench.process.job import Job, Outcome
+from stepbench.process.server import Server
+from stepbench.process.supervision import Child
 from stepbench.results import claim
 from stepbench.runner import prepare, resume
 from stepbench.runner.jobs import CaseJobs
@@ -16,11 +18,14 @@ from stepbench_reports.schema.run import ParityOptions, RunFacts
 from stepbench_reports.schema.status import Status
 
 
-class SilentServer:
+class SilentServer(Server):
     """Stands for a server: ready at once, and every job of it is done."""
 
     def wait_until_ready(self) -> float | None:
         return 0.0
+
+    def start(self, job: Job) -> Child:
+        raise AssertionError(f"{job}: no child is needed")
 
     def run(self, *_: Any, **__: Any) -> Outcome:
         return Outcome(Status.OK, result={})
