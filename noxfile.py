@@ -16,7 +16,7 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["tests", "lint", "types"]
 
-STUDIES = ("truth", "interference", "bottlenecks", "parity", "gate")
+STUDIES = ("truth", "rounds", "interference", "bottlenecks", "parity", "gate")
 """Scripts in `docs/studies/`; each writes a Markdown file of the same name there."""
 TORCHVISIONS = {"2.6": "0.21", "2.11": "0.26"}
 """The torchvision that fits each older torch that is tested; the lowest first."""

@@ -21,7 +21,7 @@ subcommands, each with its own `--help`.
 ```sh
 stepbench run --collect-only
 stepbench run --batch-size 32 128 --num-workers 0 2 4 --compile off
-stepbench run --workload resnet18 mobilenet_v3_small --dataset jpeg --max-time 20
+stepbench run --workload resnet18 mobilenet_v3_small --dataset jpeg --max-time 60
 stepbench run --precision fp32 bf16 -k "b32 and not w0"
 stepbench run --batch-size 32 --precision bf16 --train-parity -k training_parity
 stepbench run --batch-size 32 --compile off default --profile --profile-workers
@@ -29,7 +29,8 @@ stepbench run --resume results/latest
 ```
 
 Options that take several values span a matrix; each combination is a case. Combinations that mean
-the same, such as `--prefetch-factor` without workers, are measured once.
+the same, such as `--prefetch-factor` without workers, are measured once. The cases
+[take turns](measuring.md#cases-take-turns), so that comparisons are paired.
 """
 FOOT = """\
 ## pytest's options
@@ -60,7 +61,7 @@ An option on the command line replaces that axis.
 | --- | --- |
 | 0 | every case was measured and is within tolerance |
 | 1 | a case failed, or is out of tolerance |
-| 2 | interrupted by Ctrl-C; finished cases are saved, and `--resume` measures the others |
+| 2 | interrupted by Ctrl-C; what was measured is reported, and `--resume` measures the rest |
 | 4 | wrong usage |
 | 5 | no case was selected |
 """

@@ -23,6 +23,7 @@ ROOMS = {  # room: (row, torch)
     "stepbench.regression": (2, NO),
     "stepbench.runner": (3, NO),
     "stepbench.regression.worker": (4, CHILD),
+    "stepbench.scheduling": (5, NO),
     "stepbench.results": (6, NO),
     "stepbench.process": (6, NO),
     "stepbench.profiling": (7, CHILD),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from stepbench.config.case import Case
 from stepbench.config.matrix import Matrix
+from stepbench_reports.schema.run import SamplingOptions
 
 if TYPE_CHECKING:
     from stepbench_reports.read.run import Run
@@ -14,15 +15,18 @@ if TYPE_CHECKING:
 def measure(
     target: Case | Matrix,
     *,
-    max_time_s: float = 5.0,
+    max_time_s: float = SamplingOptions().max_time_s,
     parity: bool = True,
     output: Path | str | None = None,
 ) -> "Run":
-    """Measures a case, or the cases of a matrix, each case in a separate process.
+    """Measures a case, or the cases of a matrix, each in processes of its own.
+
+    The cases of a matrix take turns, so that what else the machine does meets all of them, and
+    comparisons of them are paired: `measure(matrix).ratio(a, b)`.
 
     Args:
         target: The case or the matrix; its workload is a shipped one, or `path/to/file.py:make`.
-        max_time_s: The maximum sampling time of each case, seconds.
+        max_time_s: The time of sampling for each case, seconds, with the starts of its processes.
         parity: True to compare each case with eager execution in double precision.
         output: The run's directory; `None` makes one beneath `results/`.
 

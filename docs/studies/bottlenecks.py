@@ -37,8 +37,8 @@ def measured(scratch: Path) -> pd.DataFrame:
     subprocess.run(
         [
             sys.executable, "-m", "stepbench", "run", "--workload", *specs, "--batch-size", "32",
-            "--num-workers", "0", "--compile", "off", "--device", "cpu", "--max-time", "4",
-            "--no-parity", "--output", str(directory), "-q",
+            "--num-workers", "0", "--compile", "off", "--device", "cpu", "--no-parity",
+            "--output", str(directory), "-q",
         ],
         check=True,
     )  # fmt: skip

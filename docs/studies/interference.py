@@ -1,54 +1,38 @@
-"""Are measurements beside a busy neighbour right, or marked as interfered with?
+"""Does a busy neighbour change what a run says of its cases?
 
-Two cases, with and without loader workers, are measured in turns on a quiet machine and beside a
-neighbour: processes that keep every core busy in bursts of random length. The study shows the share
-of blocks that were marked, and the median steps relative to quiet measurements.
+Two cases, with and without a loader worker, are measured in turns: in runs on a quiet machine, and
+in runs beside a neighbour, processes that keep every core busy in bursts of random length. The
+study shows the share of turns that were left out, and both throughputs and the ratio of the cases
+relative to the quiet runs before and after.
 
 Writes `interference.md` in the same directory: `nox -s study -- interference`.
 """
 
 import itertools
+import math
 import os
 import secrets
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stepbench.config.case import Case
-from stepbench.config.requests import Request
+import stepbench_reports
 from stepbench.machine import cpu_name, packages, usable_cores
-from stepbench.process import start
-from stepbench.process.job import Job
-from stepbench.process.server import Server
-from stepbench.runner import preload
-from stepbench_reports.analysis.stats import median_interval
-from stepbench_reports.schema.measurement import Findings
-from stepbench_reports.schema.run import SamplingOptions, Settings
-from stepbench_reports.schema.status import Status
+from stepbench_reports.read.run import Run
 
 ROUNDS = 8
-SAMPLING = SamplingOptions(max_time_s=4.0, rel_error=0.005)
-CASES = (
-    Case(workload="convnet", batch_size=32, num_workers=0),
-    Case(workload="convnet", batch_size=32, num_workers=1),
-)
+MAX_TIME_S = 15.0
+"""The time of sampling for each case, seconds; a run has two cases."""
+CASES = ("convnet-cpu-b32-w0-off-fp32", "convnet-cpu-b32-w1-off-fp32")
 THREADS = 1
 """With a thread for each core, beside loader workers, quiet runs differ by a fifth."""
-HEADS = (
-    "blocks marked, quiet",
-    "with neighbour",
-    "cases marked `interference`",
-    "median step, neighbour / quiet",
-    "most extreme, not marked",
-    "most extreme, quiet",
-)
 MAX_ERROR = 0.05
-MAX_MARKED = 0.05
+MAX_LEFT_OUT = 0.05
 
 BURSTS = """
 import random, sys, time
@@ -62,23 +46,25 @@ while True:
 
 @dataclass(frozen=True)
 class Sample:
-    """One measurement of a case.
+    """A run of the two cases.
 
     Attributes:
-        case: The case.
         neighbour: True if a neighbour was running.
-        median_s: The median step, seconds.
-        blocks: The number of measured blocks.
-        marked: The number of blocks with interference.
-        interference: True if the case is marked `interference`.
+        samples_per_s: The throughput of each case, in the order of `CASES`.
+        ratio: The throughput of the second case over that of the first, paired.
+        half_width: Half the width of the ratio's 95 % interval, as a share.
+        turns: The number of turns of both cases.
+        left_out: The number of turns that were left out.
+        interference: The number of cases that are marked `interference`.
     """
 
-    case: Case
     neighbour: bool
-    median_s: float
-    blocks: int
-    marked: int
-    interference: bool
+    samples_per_s: tuple[float, ...]
+    ratio: float
+    half_width: float
+    turns: float
+    left_out: float
+    interference: int
 
 
 @contextmanager
@@ -96,98 +82,105 @@ def run_neighbour() -> Iterator[None]:
             process.wait()
 
 
-def measure(server: Server, case: Case, cache: Path, *, neighbour: bool) -> Sample:
-    """Measures a case once."""
-    request = Request(case, SAMPLING, cache, settings=Settings(threads=THREADS))
-    job = Job("stepbench.measurement.measure:measure", (request,))
-    outcome = server.run(job, deadline_s=300, on_progress=lambda _: None)
-    if outcome.status is not Status.OK or not isinstance(outcome.result, Findings):
-        raise SystemExit(f"{case.id}: {outcome.status}: {outcome.reason}\n{outcome.detail}")
-    findings = outcome.result
-    blocks, limits = findings.noise.blocks, findings.noise.limits
+def measure(*, neighbour: bool) -> Sample:
+    """Measures both cases once, in a run."""
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch) / "run"
+        subprocess.run(
+            [
+                sys.executable, "-m", "stepbench", "run", "--workload", "convnet", "--batch-size",
+                "32", "--num-workers", "0", "1", "--compile", "off", "--device", "cpu",
+                "--threads", str(THREADS), "--max-time", str(MAX_TIME_S), "--no-parity",
+                "--output", str(directory), "-q",
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        return sample(stepbench_reports.load(directory), neighbour=neighbour)
+
+
+def sample(run: Run, *, neighbour: bool) -> Sample:
+    """The figures of a run."""
+    first, second = (run.case(name) for name in CASES)
+    ratio = run.ratio(second.id, first.id)
     return Sample(
-        case=case,
         neighbour=neighbour,
-        median_s=statistics.median(findings.laps.host["step"]),
-        blocks=len(blocks),
-        marked=sum(
-            (block.others or 0.0) > limits.others or (block.steal or 0.0) > limits.steal
-            for block in blocks
-        ),
-        interference=findings.noise.interference,
+        samples_per_s=(first.samples_per_s.value, second.samples_per_s.value),
+        ratio=ratio.value,
+        half_width=ratio.relative_half_width,
+        turns=first.checked_blocks + second.checked_blocks,
+        left_out=first.discarded_blocks + second.discarded_blocks,
+        interference=first.interference + second.interference,
     )
 
 
 def main() -> None:
     """Runs the study and writes its table."""
     samples = []
-    with tempfile.TemporaryDirectory() as scratch:
-        server = start.start_server(preload.PRELOAD, sys.path, Path.cwd())
-        try:
-            server.wait_until_ready()
-            for number in range(ROUNDS):
-                for case in CASES:
-                    samples.append(measure(server, case, Path(scratch), neighbour=False))
-                    with run_neighbour():
-                        samples.append(measure(server, case, Path(scratch), neighbour=True))
-                print(f"round {number + 1} of {ROUNDS}", flush=True)
-            # A last quiet sample, so that each noisy sample has one before and one after it.
-            samples += [measure(server, case, Path(scratch), neighbour=False) for case in CASES]
-        finally:
-            server.close()
-    met = write(samples)
-    sys.exit(0 if met else 1)
+    for number in range(ROUNDS):
+        samples.append(measure(neighbour=False))
+        with run_neighbour():
+            samples.append(measure(neighbour=True))
+        print(f"round {number + 1} of {ROUNDS}", flush=True)
+    # A last quiet run, so that each noisy run has one before and one after it.
+    samples.append(measure(neighbour=False))
+    sys.exit(0 if write(samples) else 1)
 
 
-def write(samples: list[Sample]) -> bool:
-    """Writes the table; returns `True` if all aims are met."""
-    rows, met = [], True
-    for case in CASES:
-        quiet = [s for s in samples if s.case == case and not s.neighbour]
-        noisy = [s for s in samples if s.case == case and s.neighbour]
-        ratios = [
-            sample.median_s / statistics.mean((before.median_s, after.median_s))
-            for (before, after), sample in zip(itertools.pairwise(quiet), noisy, strict=True)
-        ]
-        unmarked = [
-            ratio for ratio, sample in zip(ratios, noisy, strict=True) if not sample.interference
-        ]
-        quiet_share = sum(s.marked for s in quiet) / sum(s.blocks for s in quiet)
-        noisy_share = sum(s.marked for s in noisy) / sum(s.blocks for s in noisy)
-        error = abs(statistics.median(unmarked) - 1) if unmarked else 0.0
-        met = met and quiet_share <= MAX_MARKED and error <= MAX_ERROR
-        interval = median_interval(ratios)
-        quiet_s = statistics.median(s.median_s for s in quiet)
-        extremes = [
-            max((s.median_s / quiet_s for s in group), key=lambda x: abs(x - 1), default=None)
-            for group in ([s for s in noisy if not s.interference], quiet)
-        ]
-        rows.append(
-            f"| {case.id} | {quiet_share:.1%} of {sum(s.blocks for s in quiet)} "
-            f"| {noisy_share:.0%} of {sum(s.blocks for s in noisy)} "
-            f"| {sum(s.interference for s in noisy)} of {len(noisy)} "
-            f"| {interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f}) "
-            + "".join(f"| {'none' if x is None else format(x, '.3f')} " for x in extremes)
-            + "|"
+def relative(samples: Sequence[Sample], figure: Callable[[Sample], float]) -> list[float]:
+    """A figure beside the neighbour over its mean in the quiet runs before and after."""
+    quiet = [figure(s) for s in samples if not s.neighbour]
+    noisy = [figure(s) for s in samples if s.neighbour]
+    return [
+        value / statistics.geometric_mean(around)
+        for around, value in zip(itertools.pairwise(quiet), noisy, strict=True)
+    ]
+
+
+def write(samples: Sequence[Sample]) -> bool:
+    """Writes the tables; returns `True` if all aims are met."""
+    rows = []
+    for name, figure in (
+        (f"samples/s, `{CASES[0]}`", lambda s: s.samples_per_s[0]),
+        (f"samples/s, `{CASES[1]}`", lambda s: s.samples_per_s[1]),
+        ("the ratio of both", lambda s: s.ratio),
+    ):
+        ratios = relative(samples, figure)
+        worst = max(ratios, key=lambda ratio: abs(math.log(ratio)))
+        rows.append(f"| {name} | {statistics.median(ratios):.3f} | {worst:.3f} |")
+    machines, left_out = [], {}
+    for neighbour, name in ((False, "quiet"), (True, "beside the neighbour")):
+        of_kind = [s for s in samples if s.neighbour is neighbour]
+        turns = sum(s.turns for s in of_kind)
+        left_out[neighbour] = sum(s.left_out for s in of_kind) / turns
+        machines.append(
+            f"| {name} | {len(of_kind)} | {left_out[neighbour]:.1%} of {turns:,.0f} "
+            f"| {sum(s.interference for s in of_kind)} of {2 * len(of_kind)} "
+            f"| ±{statistics.median(s.half_width for s in of_kind):.1%} |"
         )
+    error = abs(statistics.median(relative(samples, lambda s: s.ratio)) - 1)
+    met = left_out[False] <= MAX_LEFT_OUT and error <= MAX_ERROR
     text = f"""# Interference
 
-Each case computes on one thread. It is measured {ROUNDS + 1} times on a quiet machine and, in
-between, {ROUNDS} times beside a neighbour: processes that keep every core busy in bursts of 50 to
-600 ms, with pauses of 200 to 1,200 ms. Aims: on the quiet machine, at most 5 % of the blocks are
-marked. Beside the neighbour, the median step stays within 5 % of the mean of the quiet
-measurements before and after it, or the case is marked `interference`.
+Two cases, each on one thread, are measured in turns: in {ROUNDS + 1} runs on a quiet machine and,
+in between, in {ROUNDS} runs beside a neighbour, processes that keep every core busy in bursts of 50
+to 600 ms, with pauses of 200 to 1,200 ms. Aims: on the quiet machine, at most
+{MAX_LEFT_OUT:.0%} of the turns are left out. Beside the neighbour, the ratio of the two cases stays
+within {MAX_ERROR:.0%} of that of the quiet runs before and after it, in the median.
 
-| case | {" | ".join(HEADS)} |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: |
+| the machine | runs | turns left out | cases marked `interference` | ratio's interval, median |
+| --- | ---: | ---: | ---: | ---: |
+{chr(10).join(machines)}
+
+What the neighbour changes, relative to the quiet runs before and after:
+
+| figure | median | most extreme |
+| --- | ---: | ---: |
 {chr(10).join(rows)}
 
-The last two columns show the median step that is furthest from the median of the quiet
-measurements, as a ratio to it: how much a neighbour changes a case that is not marked, and how much
-quiet measurements differ.
-
-Blocks are marked by the use of the processor outside the case's process tree, and by the time that
-the machine's host steals. How long a block took does not matter.
+samples/s is what training got, so a neighbour that takes cores lowers it. Turns are left out by the
+time for which their threads waited for a core, and by what other processes took. How long a turn
+took does not matter.
 
 {cpu_name()}, {usable_cores()} cores; torch {packages()["torch"]}. Repeat it with
 `nox -s study -- interference`.

@@ -16,10 +16,12 @@ from truth_record import Aim, Part, print_progress, span, table
 
 from stepbench.config.case import Case
 from stepbench.config.requests import Request
+from stepbench.config.turns import TakeTurn, TurnKind
 from stepbench.process.job import Job, Outcome
 from stepbench.process.server import Server
 from stepbench.process.start import start_server
 from stepbench.runner import preload
+from stepbench.scheduling.player import Limits, Player
 from stepbench_reports.analysis.stats import median_interval, ratio_interval
 from stepbench_reports.schema.run import SamplingOptions, Settings
 from stepbench_reports.schema.status import Status
@@ -91,14 +93,14 @@ def measure_starts(count: int) -> Starts:
 
 def fresh_start() -> float:
     """Seconds until a fresh interpreter has imported the modules that a case needs."""
-    code = "import stepbench.measurement.measure, torchvision; print('started', flush=True)"
+    code = "import stepbench.measurement.player, torchvision; print('started', flush=True)"
     began = time.perf_counter()
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as child:
         message = child.stdout.readline() if child.stdout else ""
         elapsed_s = time.perf_counter() - began
     if message != "started\n":
         raise RuntimeError(
-            "a fresh interpreter could not import stepbench.measurement.measure and torchvision"
+            "a fresh interpreter could not import stepbench.measurement.player and torchvision"
         )
     return elapsed_s
 
@@ -112,7 +114,7 @@ def describe_starts(starts: Starts) -> Part:
     text = f"""\
 The time from requesting a process to its first message. One process is forked by stepbench's
 server, which has imported torch and everything else that a case needs. The other is a fresh
-interpreter that imports `stepbench.measurement.measure` and `torchvision`, with files in the page
+interpreter that imports `stepbench.measurement.player` and `torchvision`, with files in the page
 cache.
 
 {table(["process", "starts", "median", "fastest", "slowest"], rows)}
@@ -157,12 +159,24 @@ def measure_spread(processes: int) -> Spread:
             )
             for number in range(processes):
                 print_progress(f"D: process {number + 1} of {processes}")
-                findings = _run(server, "stepbench.measurement.measure:measure", request).result
-                stepbench.append(float(np.median(findings.laps.host["step"])))
+                stepbench.append(player_step(server, request))
                 plain.append(plain_step())
     finally:
         server.close()
     return Spread(np.array(stepbench), np.array(plain))
+
+
+def player_step(server: Server, request: Request) -> float:
+    """The median step in a lapped turn of a player, in a fresh process."""
+    job = Job("stepbench.measurement.player:play", (request,))
+    limits = Limits(DEADLINE_S, on_progress=lambda _: None)
+    with Player(server, job, limits) as player:
+        player.prepare(thorough=False)
+        laps = player.turn(TakeTurn(TurnKind.LAPPED, STEPS)).host
+        player.finish(thorough=False)
+    if laps is None:
+        raise RuntimeError("the turn has no laps")
+    return float(np.median(laps["step"]))
 
 
 def plain_step() -> float:

@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
+import stepbench_reports
 from support.warm import WarmCommands
 
 Bench = Callable[..., subprocess.CompletedProcess[str]]
@@ -24,11 +26,12 @@ BLOCKED = """
     import pathlib
 
     def wait(self, index):
-        if not pathlib.Path("go").exists():
+        if pathlib.Path(AFTER).exists() and not pathlib.Path("go").exists():
             pathlib.Path("waiting").touch()
             time.sleep(600)
         return torch.ones(8), 0
 
+    AFTER = "."
     Data.__getitem__ = wait
 """
 """A dataset that blocks until the file `go` exists, and creates the file `waiting`."""
@@ -55,13 +58,16 @@ def interrupt(process: "subprocess.Popen[str]", number: signal.Signals) -> str:
     return output
 
 
-def test_a_run_that_was_interrupted_twice_is_resumed(
+def test_cases_that_were_finished_are_kept_and_the_others_are_measured(
     start_bench: Start, bench: Bench, tiny: Tiny, tmp_path: Path
 ) -> None:
     tiny("first.py")
     tiny("second.py", BLOCKED)
     out, waiting = tmp_path / "out", tmp_path / "waiting"
-    arguments = ("--workload", "first.py:make", "second.py:make", *QUICK, "--output", str(out))
+    arguments = (
+        "--workload", "first.py:make", "second.py:make", *QUICK, "--one-at-a-time", "--output",
+        str(out),
+    )  # fmt: skip
     process = start_bench(*arguments)
     wait_for(waiting, process)
     first = out / "cases" / "first-cpu-b4-w2-off-fp32.json"
@@ -91,6 +97,8 @@ def test_a_run_that_was_interrupted_twice_is_resumed(
     statuses = [json.loads(p.read_text())["status"] for p in (out / "cases").glob("*.json")]
     assert statuses == ["ok", "ok"]
     assert "[1/1] second" in resumed.stdout
+    run = stepbench_reports.load(out)
+    assert not run.ratio_of(run.measured[0], run.measured[1]).paired
 
     other = bench("--resume", str(out), "--batch-size", "8")
     assert other.returncode == 4
@@ -98,6 +106,48 @@ def test_a_run_that_was_interrupted_twice_is_resumed(
     again = bench(*arguments)
     assert again.returncode == 4
     assert "already holds a run" in again.stderr + again.stdout
+
+
+def test_an_interrupted_group_keeps_its_generations_and_is_measured_again(
+    start_bench: Start, bench: Bench, tiny: Tiny, tmp_path: Path
+) -> None:
+    cases, waiting = tmp_path / "out" / "cases", tmp_path / "waiting"
+    names = ("first", "second")
+    files = {name: cases / f"{name}-cpu-b4-w0-off-fp32.json" for name in names}
+    tiny("first.py")
+    # The file is written after the first generation, so the second one blocks.
+    tiny("second.py", f"{textwrap.dedent(BLOCKED)}\nAFTER = {str(files['second'])!r}")
+    process = start_bench(
+        "--workload", *(f"{name}.py:make" for name in names), "--batch-size", "4",
+        "--num-workers", "0", "--compile", "off", "--generations", "2", "--max-time", "1",
+        "--no-parity", "--output", "out",
+    )  # fmt: skip
+    wait_for(waiting, process)
+    output = interrupt(process, signal.SIGINT)
+    assert process.returncode == 2
+    assert "2 of 2 cases not measured to the end" in output
+    for file in files.values():
+        sampling = json.loads(file.read_text())["sampling"]
+        assert (sampling["stopped"], sampling["generations"]) == ("interrupted", 1)
+
+    waiting.unlink()
+    process = start_bench("--resume", "out")
+    wait_for(waiting, process)
+    interrupt(process, signal.SIGKILL)
+    assert all(json.loads(file.read_text())["status"] == "ok" for file in files.values())
+
+    (tmp_path / "go").touch()
+    resumed = bench("--resume", "out")
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert "already measured" not in resumed.stdout
+    for file in files.values():
+        sampling = json.loads(file.read_text())["sampling"]
+        assert sampling["stopped"] in {"precise", "time"}
+        assert sampling["generations"] >= 2
+    run = stepbench_reports.load(tmp_path / "out")
+    ratio = run.ratio_of(run.measured[0], run.measured[1])
+    assert ratio.paired
+    assert 0 < ratio.interval.low <= ratio.interval.value <= ratio.interval.high
 
 
 def test_a_run_that_is_killed_while_profiling_leaves_no_partial_files(

@@ -124,6 +124,65 @@ def test_failing_cases_fail_and_the_others_are_measured(
     assert "bad loss" in report
 
 
+LATER = """
+from pathlib import Path
+FILE = Path(f"out/cases/{Path(__file__).stem}-cpu-b4-w0-off-fp32.json")
+def later(act):
+    def get(self, index):
+        if FILE.exists():
+            act()
+        return torch.ones(8), 0
+    return get
+"""
+"""Makes a way to get an item that does something else in the second generation: the case's file is
+written after the first one."""
+
+
+def test_cases_that_are_lost_leave_the_group_and_the_others_go_on(
+    bench: Bench, tiny: Tiny, tmp_path: Path
+) -> None:
+    tiny("full.py", "def full(*_):\n    raise torch.OutOfMemoryError('CUDA out of memory')\n"
+         "Data.__getitem__ = full")  # fmt: skip
+    tiny("good.py")
+    tiny("dies.py", LATER + "Data.__getitem__ = later(lambda: os.kill(os.getpid(), 9))")
+    tiny("hangs.py", LATER + "Data.__getitem__ = later(lambda: time.sleep(600))")
+    names = ("full", "good", "dies", "hangs")
+    done = bench(
+        "--workload", *(f"{name}.py:make" for name in names), "--batch-size", "4",
+        "--num-workers", "0", "--compile", "off", "--generations", "2", "--max-time", "1",
+        "--deadline", "8", "--no-parity", "--output", "out",
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    files = case_files(tmp_path / "out")
+    cases = {name: files[f"{name}-cpu-b4-w0-off-fp32"] for name in names}
+    assert {name: content["status"] for name, content in cases.items()} == {
+        "full": "oom", "good": "ok", "dies": "crashed", "hangs": "timeout",
+    }  # fmt: skip
+    assert cases["good"]["sampling"]["generations"] >= 2
+    assert "--deadline" in cases["hangs"]["reason"]
+    assert "15 failed, 5 passed" in done.stdout
+
+
+def test_x_stops_after_the_group_and_lf_measures_what_failed(
+    bench: Bench, tiny: Tiny, tmp_path: Path
+) -> None:
+    tiny("good.py")
+    arguments = ("--workload", "broken.py:make", "good.py:make", *QUICK, "--no-parity")
+    tiny("broken.py", "Data.__getitem__ = lambda self, index: 1 / 0")
+    done = bench(*arguments, "-x", "--output", "out")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "[2/2] good" in done.stdout  # both were measured at once
+    assert "1 failed" in done.stdout
+    assert "passed" not in done.stdout
+    tiny("broken.py")
+    again = bench("--resume", "out", "--lf")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "already measured: 1 of 2 cases" in again.stdout
+    assert "1 passed" in again.stdout
+    files = case_files(tmp_path / "out")
+    assert [content["status"] for content in files.values()] == ["ok", "ok"]
+
+
 def test_a_case_that_hangs_is_stopped(bench: Bench, tiny: Tiny, tmp_path: Path) -> None:
     tiny(more="def slow(self, index):\n    time.sleep(600)\nData.__getitem__ = slow")
     done = bench(

@@ -66,11 +66,12 @@ def times(factor: float, *path: Any) -> Change:
 
 
 def bare_s(factor: float, stage: str, number: int, kinds: tuple[str, ...]) -> Change:
-    """A change that multiplies the time of a case's blocks of some kinds."""
+    """A change that multiplies the time of a case's turns of some kinds."""
 
     def change(record: Record) -> None:
-        for block in record[stage][number]["blocks"]:
-            block["elapsed_s"] *= factor if block["kind"] in kinds else 1.0
+        file = record[stage][number]
+        for turn in (*file["blocks"], *file["turns"]):
+            turn["elapsed_s"] *= factor if turn["kind"] in kinds else 1.0
 
     return change
 

@@ -10,13 +10,14 @@ from unittest.mock import patch
 import psutil
 
 from stepbench.config.requests import Request
-from stepbench.measurement import measure
+from stepbench.config.turns import TakeTurn, TurnKind, TurnResult
+from stepbench.measurement import player
 from stepbench.measurement.memory import HostPeak
-from stepbench.measurement.sampling import sample
 from stepbench.measurement.warm_up import warm_up
 from stepbench.regression.pair import SideRequest
 from stepbench.regression.worker.side import LiveSide
 from stepbench.training.compilation import compile_model
+from support.scripted import perform
 
 COMPILE_MODEL = "stepbench.training.compilation.compile_model"
 Trees = dict[str, list[int]]
@@ -55,27 +56,28 @@ def note(trees: Trees, event: str) -> None:
     trees.setdefault(event, []).append(len(psutil.Process().children(recursive=True)))
 
 
-def measured(report: Callable[[str], None], request: Request) -> tuple[Trees, list[int]]:
-    """Measures a case that recompiles in warm-up and in sampling.
+def measured(_: Callable[[str], None], request: Request) -> tuple[Trees, list[bool]]:
+    """Plays a case that recompiles in warm-up and in each turn but the last one.
 
     Returns:
-        The process trees, and the processes whose work was not interference during sampling.
+        The process trees, and for each turn if processes whose work is not interference were known.
     """
     trees: Trees = {}
-    tree_at_sampling: list[int] = []
+    known: list[bool] = []
     compiler = Compiler(trees)
-    enter = HostPeak.__enter__
+    enter, take_turn = HostPeak.__enter__, player.CasePlayer.turn
 
     def noted_warm_up(*arguments: Any) -> Any:
         note(trees, "warm-up")
         compiler.use_again()
         return warm_up(*arguments)
 
-    def noted_sample(*arguments: Any, **keywords: Any) -> Any:
-        note(trees, "sampling")
-        tree_at_sampling.extend(arguments[2]._child_pids)
-        compiler.use_again()
-        return sample(*arguments, **keywords)
+    def noted_turn(case_player: player.CasePlayer, command: TakeTurn) -> TurnResult:
+        note(trees, "turn")
+        known.append(bool(case_player._watch._child_pids))
+        if command.kind is not TurnKind.UNLOADED:
+            compiler.use_again()
+        return take_turn(case_player, command)
 
     def noted_enter(peak: HostPeak) -> HostPeak:
         note(trees, "memory")
@@ -83,12 +85,12 @@ def measured(report: Callable[[str], None], request: Request) -> tuple[Trees, li
 
     with (
         patch(COMPILE_MODEL, compiler.compile_model),
-        patch.object(measure, "warm_up", noted_warm_up),
-        patch.object(measure, "sample", noted_sample),
+        patch.object(player, "warm_up", noted_warm_up),
+        patch.object(player.CasePlayer, "turn", noted_turn),
         patch.object(HostPeak, "__enter__", noted_enter),
     ):
-        measure.measure(report, request)
-    return trees, tree_at_sampling
+        perform(request, (TurnKind.LAPPED, 3), (TurnKind.BARE, 3), (TurnKind.UNLOADED, 3))
+    return trees, known
 
 
 def side(_: Callable[[str], None], side_request: SideRequest) -> tuple[Trees, list[int]]:

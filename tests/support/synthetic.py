@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,11 @@ MEMORY: dict[str, Any] = {
     "warmup": {"device_peak_allocated_bytes": None, "device_peak_reserved_bytes": None},
 }  # fmt: skip
 """The memory of a case on the CPU, as its file has it."""
-BLOCKS = 4
-"""The number of blocks of each kind."""
+GENERATIONS = 4
+"""The number of generations of a case; each has a lapped and a bare turn."""
 FIGURES = (
     "data", "model", "laps", "blocks", "sampling", "compile", "memory", "micro_laps", "noise",
-    "loader", "work", "launch_overhead",
+    "loader", "work", "launch_overhead", "turns",
 )  # fmt: skip
 """The fields of a case file that are null if the case was not measured."""
 
@@ -87,20 +88,79 @@ def laps(seed: int, steps: int, **median_ms: float) -> dict[str, list[float]]:
 
 
 def blocks(steps: int, lapped_s: float, bare_s: float) -> list[dict[str, Any]]:
-    """Alternating lapped and bare blocks; if steps do not divide evenly, the first are longer.
+    """A lapped and a bare block for each generation; if steps do not divide evenly, the first ones
+    are longer.
 
     Args:
         steps: The number of steps in all lapped blocks, and in all bare blocks.
         lapped_s: The mean step of lapped blocks, seconds.
         bare_s: The mean step of bare blocks, seconds.
     """
-    sizes = [steps // BLOCKS + (i < steps % BLOCKS) for i in range(BLOCKS)]
+    sizes = [steps // GENERATIONS + (i < steps % GENERATIONS) for i in range(GENERATIONS)]
     return [
         {"kind": kind, "steps": size, "elapsed_s": size * step_s}
         for size in sizes
         if size
         for kind, step_s in (("lapped", lapped_s), ("bare", bare_s))
     ]
+
+
+def turns(
+    blocks: Sequence[Mapping[str, Any]], laps: Mapping[str, Sequence[float]] | None = None
+) -> list[dict[str, Any]]:
+    """A turn for each block; the n-th block of a kind is of generation n.
+
+    Args:
+        blocks: The blocks.
+        laps: The laps of the lapped turns, in order, from which come the turns' phases.
+    """
+    generations: Counter[str] = Counter()
+    taken, step = [], 0
+    for block in blocks:
+        kind, end = block["kind"], step + block["steps"]
+        phases = {}
+        if kind == "lapped" and laps is not None:
+            phases = {name: sum(lap[step:end]) for name, lap in laps.items() if name != "step"}
+            step = end
+        taken.append(
+            {
+                "group": 0, "generation": generations[kind], "round": 0, "kind": kind,
+                "steps": block["steps"], "elapsed_s": block["elapsed_s"], "counts": True,
+                "run_delay": 0.001, "phases_s": phases,
+            }
+        )  # fmt: skip
+        generations[kind] += 1
+    return taken
+
+
+def sampled(
+    blocks: Sequence[Mapping[str, Any]], laps: Mapping[str, Sequence[float]] | None = None
+) -> dict[str, Any]:
+    """The fields of a case file that follow from its blocks."""
+    taken = turns(blocks, laps)
+    generations = len({turn["generation"] for turn in taken})
+    return {
+        "blocks": list(blocks),
+        "turns": taken,
+        "noise": noise(blocks),
+        "sampling": {
+            "stopped": "precise", "rel_error": 0.01, "target": 0.02, "elapsed_s": 2.1,
+            "generations": generations,
+        },
+    }  # fmt: skip
+
+
+def bare(steps_s: Sequence[float], steps: int = 10) -> list[dict[str, Any]]:
+    """A bare block for each mean step in seconds: one a generation."""
+    return [{"kind": "bare", "steps": steps, "elapsed_s": steps * step_s} for step_s in steps_s]
+
+
+def slow_down(file: dict[str, Any], factor: float) -> None:
+    """Makes every step of a case take so many times as long."""
+    for track in file["laps"]["host"].values():
+        track[:] = [seconds * factor for seconds in track]
+    for block in (*file["blocks"], *file["turns"]):
+        block["elapsed_s"] *= factor
 
 
 def noise(
@@ -112,13 +172,7 @@ def noise(
     }  # fmt: skip
     watched = [{"kind": block["kind"], "kept": True, **quiet} for block in blocks]
     watched += [{"kind": "bare", "kept": False, **quiet, "others": 0.4}] * discarded
-    return {
-        "interference": False,
-        "discarded": discarded,
-        "limits": {"others": 0.1, "steal": 0.05},
-        "blocks": watched,
-        **changed,
-    }
+    return {"interference": False, "discarded": discarded, "blocks": watched, **changed}
 
 
 def case_file(
@@ -127,13 +181,12 @@ def case_file(
     device: dict[str, list[float]] | None = None,
     **changed: Any,
 ) -> dict[str, Any]:
-    """A case's file; unless `blocks` is given, bare blocks are as fast as lapped blocks."""
+    """A case's file; bare turns are as fast as lapped turns."""
     steps = len(host["step"])
     step_s = sum((device or host)["step"]) / steps
-    measured_blocks = blocks(steps, step_s, step_s)
     compiled = axes["compile"] != "off"
     content = {
-        "schema": 3,
+        "schema": 4,
         "id": case_id(axes),
         "case": dict(axes),
         "status": "ok",
@@ -149,9 +202,7 @@ def case_file(
         "phases": [phase for phase in host if phase != "step"],
         "laps": {"host": host, "device": device},
         "micro_laps": None,
-        "blocks": measured_blocks,
-        "sampling": {"stopped": "precise", "rel_error": 0.01, "target": 0.02, "elapsed_s": 2.1},
-        "noise": noise(measured_blocks),
+        **sampled(blocks(steps, step_s, step_s), device or host),
         "warmup": {"steps": 12, "elapsed_s": 0.4, "steady": True, "step_s": 0.002},
         "first_step_s": 0.9 if compiled else 0.06,
         "loader": _loader(axes),
@@ -203,7 +254,7 @@ def _launch_overhead(*, compiled: bool) -> dict[str, Any]:
 
 
 def failed_file(axes: Mapping[str, Any], status: str, reason: str, **more: Any) -> dict[str, Any]:
-    content = {"schema": 3, "id": case_id(axes), "case": dict(axes), "status": status}
+    content = {"schema": 4, "id": case_id(axes), "case": dict(axes), "status": status}
     empty = dict.fromkeys(FIGURES)
     return {**content, "reason": reason, "detail": None, "elapsed_s": 3.2, **empty, **more}
 
@@ -236,7 +287,7 @@ def parity_file(axes: Mapping[str, Any], verdict: str, **more: Any) -> dict[str,
 
 def run_facts(axes: Mapping[str, Sequence[Any]], cases: list[str]) -> dict[str, Any]:
     return {
-        "schema": 3,
+        "schema": 4,
         "id": "20261124-123015-k3f9",
         "started": "2026-11-24T12:30:15+00:00",
         "command": "stepbench run --batch-size 4 32",
@@ -247,8 +298,10 @@ def run_facts(axes: Mapping[str, Sequence[Any]], cases: list[str]) -> dict[str, 
         "cases": cases,
         "sampling": {
             "steps": None,
+            "generations": 4,
             "max_time_s": 3.0,
             "rel_error": 0.02,
+            "one_at_a_time": False,
             "sync_phases": False,
             "deadline_s": 300.0,
         },

@@ -25,6 +25,8 @@ from stepbench_reports.schema import phases
 from stepbench_reports.schema.phases import STEP
 
 _RUN = pytest.StashKey[Runner]()
+_MEASURING = {"test_phase", "test_profile"}
+"""The tests that need a case's measurement."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -110,12 +112,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_report_collectionfinish(
     config: pytest.Config, items: list[pytest.Item]
 ) -> list[str] | None:
-    """Passes the selected cases to the run; lists them for `--collect-only`."""
+    """Passes the cases to measure to the run; lists the selected ones for `--collect-only`."""
     run = config.stash[_RUN]
-    cases = list(dict.fromkeys(_case(item) for item in items))
     if not config.option.collectonly:
-        run.expect(cases)
+        measuring = [item for item in items if item.originalname in _MEASURING]  # type: ignore[attr-defined]  # a Function
+        run.expect(list(dict.fromkeys(map(_case, measuring))))
         return None
+    cases = list(dict.fromkeys(_case(item) for item in items))
     if config.option.verbose < 0:
         return None
     return [f"{len(cases)} cases:", *(f"  {case.id}" for case in cases)]

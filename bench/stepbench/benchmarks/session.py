@@ -12,17 +12,21 @@ HERE = Path(__file__).resolve().parent
 EPILOG = """\
 examples:
   stepbench run                                      measure the default matrix (a few minutes)
+  stepbench run --steps 20                           the same in a minute, without intervals
   stepbench run --collect-only                       list its cases
   stepbench run --batch-size 32 128 --num-workers 0 2 4 --compile off
-  stepbench run --workload resnet18 --dataset jpeg --max-time 20
+  stepbench run --workload resnet18 --dataset jpeg --max-time 60
   stepbench run --workload my_bench.py:make -k "b32 and not w0"
   stepbench run --profile -k profile                 profile only; then stepbench tensorboard
   stepbench run --resume results/latest              measure the missing cases
 
-Options that take several values span a matrix: each combination is a case. Each case is measured
-in a separate process and compared with eager execution in double precision. The options of pytest
-and pytest-benchmark also work, such as -k, -x, --lf, --collect-only, --junitxml FILE,
---benchmark-json FILE, --benchmark-save NAME, --benchmark-compare.
+Options that take several values span a matrix: each combination is a case, which runs in processes
+of its own and is compared with eager execution in double precision. The cases take turns of some
+60 ms in rounds, and all processes are started anew several times. So comparisons are paired: what
+else the machine does meets all cases, and intervals hold from process to process.
+
+The options of pytest and pytest-benchmark also work, such as -k, -x, --lf, --collect-only,
+--junitxml FILE, --benchmark-json FILE, --benchmark-save NAME, --benchmark-compare.
 
 --matrix small reads this table in pyproject.toml:
   [tool.stepbench.matrix.small]

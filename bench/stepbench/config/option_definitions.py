@@ -84,23 +84,41 @@ FLAGS: tuple[Flag, ...] = (
     ),
     Flag(
         "--steps",
-        "sample exactly N steps per case, whatever --max-time and --rel-error say",
+        "sample exactly N steps per case with laps, and N without, in a single generation, "
+        "whatever the options below say; there are no intervals",
         OptionSection.SAMPLING,
         {"metavar": "N"},
     ),
     Flag(
         "--max-time",
-        "maximum sampling time per case, without warm-up and compilation "
+        "time of sampling per case, with the starts of its processes and without the first "
+        "compilation; cases that take turns share it "
         f"(default {_SAMPLING.max_time_s:g})",
         OptionSection.SAMPLING,
         {"metavar": "SECONDS"},
     ),
     Flag(
+        "--generations",
+        "start the processes of all cases N times before looking at the precision; what differs "
+        "from start to start makes the intervals "
+        f"(default {_SAMPLING.generations})",
+        OptionSection.SAMPLING,
+        {"metavar": "N"},
+    ),
+    Flag(
         "--rel-error",
-        "stop sampling as soon as the median step time is known to within this share, with 95 %% "
-        f"confidence (default {_SAMPLING.rel_error:g})",
+        "take as many more generations, in the time that is left, as are needed to know each "
+        "compiled case's speed-up to within this share, with 95 %% confidence "
+        f"(default {_SAMPLING.rel_error:g})",
         OptionSection.SAMPLING,
         {"metavar": "SHARE"},
+    ),
+    Flag(
+        "--one-at-a-time",
+        "measure each case without the others beside it; comparisons are then not paired, and the "
+        "machine's drift is in them",
+        OptionSection.SAMPLING,
+        {"action": "store_true"},
     ),
     Flag(
         "--sync-phases",
@@ -117,7 +135,8 @@ FLAGS: tuple[Flag, ...] = (
     ),
     Flag(
         "--deadline",
-        f"stop a case after this time, compilation included (default {_SAMPLING.deadline_s:g})",
+        "stop a case whose compilation, warm-up or turn takes longer than this; the others go on "
+        f"(default {_SAMPLING.deadline_s:g})",
         OptionSection.SAMPLING,
         {"metavar": "SECONDS"},
     ),
@@ -262,7 +281,8 @@ FLAGS: tuple[Flag, ...] = (
     ),
     Flag(
         "--resume",
-        "resume the interrupted run in this directory: measure the missing cases",
+        "resume the interrupted run in this directory: measure the cases that are missing or were "
+        "not finished",
         OptionSection.FILES,
         {"metavar": "DIR"},
     ),

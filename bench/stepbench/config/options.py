@@ -130,6 +130,10 @@ def _sampling(value: Mapping[str, Any]) -> SamplingOptions:
     defaults, steps = SamplingOptions(), value["--steps"]
     return SamplingOptions(
         steps=None if steps is None else count("--steps", steps),
+        generations=defaults.generations
+        if value["--generations"] is None
+        else count("--generations", value["--generations"]),
+        one_at_a_time=bool(value["--one-at-a-time"]),
         max_time_s=positive("--max-time", value["--max-time"], defaults.max_time_s, "seconds"),
         rel_error=positive("--rel-error", value["--rel-error"], defaults.rel_error, "a share"),
         sync_phases=bool(value["--sync-phases"]),

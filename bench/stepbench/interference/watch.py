@@ -89,7 +89,7 @@ class MachineWatch:
     """
 
     def __init__(self, gauge: Gauge | None = None) -> None:
-        self._cores = _usable_cores()
+        self._cores = usable_cores()
         self._gauge = gauge
         self.list_processes()
         self.begin()
@@ -142,7 +142,8 @@ class MachineWatch:
         )
 
 
-def _usable_cores() -> list[int]:
+def usable_cores() -> list[int]:
+    """Returns the numbers of the cores that this process may use, in order."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(psutil.cpu_count() or 1))

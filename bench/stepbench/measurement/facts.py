@@ -1,18 +1,12 @@
 """Facts that a measurement records of the data, the model and the clock."""
 
 import time
-from collections.abc import Mapping
 
-import numpy as np
 from torch import nn
 
-from stepbench.config.case import Case
 from stepbench.devices.clock import DeviceClock
-from stepbench.measurement.laps import LapArrays, Seconds
 from stepbench.training.build import Built
-from stepbench_reports.schema import phases
 from stepbench_reports.schema.case_facts import ClockFacts, DataFacts, ModelFacts
-from stepbench_reports.schema.measurement import Laps
 
 
 def parameter_count(model: nn.Module) -> tuple[int, int]:
@@ -41,18 +35,3 @@ def clock_facts(clock: DeviceClock) -> ClockFacts:
     """The facts of the clock that laps were read from."""
     resolution_s = time.get_clock_info("perf_counter").resolution
     return ClockFacts(name=clock.clock_name, resolution_s=resolution_s)
-
-
-def laps_of(arrays: LapArrays, case: Case) -> Laps:
-    """Returns a case's laps as the record's `Laps`; phases that never ran are filled with zeros."""
-    return Laps(
-        host=_all_phases(arrays.host, case),
-        device=None if arrays.device is None else _all_phases(arrays.device, case),
-    )
-
-
-def _all_phases(laps: Mapping[str, Seconds], case: Case) -> dict[str, list[float]]:
-    """Adds laps of 0 for each phase of the case that a custom step of the workload never ends."""
-    names = [str(phase) for phase in phases.phases_of(case.loop, case.device)]
-    padded = {**{name: np.zeros_like(laps[phases.STEP]) for name in names}, **laps}
-    return {name: seconds.tolist() for name, seconds in padded.items()}

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,26 +138,3 @@ class LapTimer:
 
 def _group_sums(groups: NDArray[np.intp], durations: Seconds, count: int) -> Seconds:
     return np.bincount(groups, weights=durations, minlength=count).astype(np.float64)
-
-
-def join(laps: list[LapArrays]) -> LapArrays:
-    """Concatenates the laps of several blocks. A phase that a block lacks has laps of 0 there."""
-
-    def concatenate(parts: list[dict[str, Any]]) -> dict[str, Any]:
-        names = dict.fromkeys(name for part in parts for name in part)
-        return {
-            name: np.concatenate([part.get(name, np.zeros_like(part[STEP])) for part in parts])
-            for name in names
-        }
-
-    device_laps = [part.device for part in laps if part.device is not None]
-    widths = [{name: laps.shape[1] for name, laps in part.micro.items()} for part in laps]
-    return LapArrays(
-        host=concatenate([part.host for part in laps]),
-        device=concatenate(device_laps) if device_laps else None,
-        micro={
-            name: np.concatenate([part.micro[name] for part in laps])
-            for name, width in widths[0].items()
-            if all(block_widths.get(name) == width for block_widths in widths)
-        },
-    )

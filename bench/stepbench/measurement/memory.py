@@ -16,21 +16,20 @@ READING_INTERVAL_S = 0.02
 
 
 def _tree_bytes() -> int:
-    """The memory of this process and all its descendants, bytes.
+    """The memory of this process and all its descendants, bytes, each page counted once.
 
-    The sum of PSS, which divides each page among the processes that map it: pages that loader
-    workers share with their parent count once. If the system has no PSS, the sum of USS, which
-    leaves shared pages out. Page-locked memory of CUDA is in PSS: the driver maps it as shared
-    memory of the process that allocated it.
+    The resident memory of this process, with all that it shares with the server that it was forked
+    from, and what each descendant has beyond that (USS). The sum is what the tree would need alone,
+    however many other cases share pages with it. Page-locked memory of CUDA is in it: the driver
+    maps it as shared memory of the process that allocated it.
     """
     current = psutil.Process()
-    total = 0
-    for process in (current, *current.children(recursive=True)):
+    total = current.memory_info().rss
+    for process in current.children(recursive=True):
         try:
-            info = process.memory_full_info()
+            total += process.memory_full_info().uss
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-        total += getattr(info, "pss", info.uss)
     return total
 
 

@@ -1,6 +1,7 @@
 """Warm-up: runs steps until they have stopped getting faster."""
 
 import time
+from collections.abc import Sequence
 
 from stepbench.measurement.timed_loop import TimedLoop
 from stepbench_reports.schema.measurement import WarmUpFacts
@@ -8,10 +9,10 @@ from stepbench_reports.schema.run import SamplingOptions
 
 WARMUP_WINDOW_S = 0.1
 """The approximate duration of a window of warm-up, seconds."""
-STEADY_SPEEDUP = 0.05
-"""The steady state is reached once the mean step of a window is faster than that of the window
-before by less than this share."""
-WARMUP_SHARE = 0.5
+STEADY_SPEEDUP, STEADY_WINDOWS = 0.05, 3
+"""The steady state is reached after `STEADY_WINDOWS` windows of which none has a mean step that is
+shorter than the first one's by more than `STEADY_SPEEDUP`."""
+WARMUP_SHARE = 0.25
 """Warm-up ends after this share of the time for sampling, even without a steady state."""
 
 
@@ -21,18 +22,26 @@ def warm_up(timed_loop: TimedLoop, sampling: SamplingOptions) -> WarmUpFacts:
     Steps run in windows, whose mean steps `STEADY_SPEEDUP` compares.
     """
     began = time.perf_counter()
-    steps, size = 0, 1
-    previous_s: float | None = None
+    # The first window is a single step: it gives only the number of steps that fill a window.
+    step_s = timed_loop.bare(1).elapsed_s
+    steps, windows_s = 1, list[float]()
     while True:
-        window = timed_loop.bare(size)
+        size = max(2, round(WARMUP_WINDOW_S / step_s))
+        step_s = timed_loop.bare(size).elapsed_s / size
         steps += size
-        step_s = window.elapsed_s / size
-        steady = previous_s is not None and step_s > previous_s * (1 - STEADY_SPEEDUP)
+        windows_s.append(step_s)
+        steady = is_steady(windows_s)
         elapsed_s = time.perf_counter() - began
         if steady or elapsed_s > sampling.max_time_s * WARMUP_SHARE:
-            break
-        # The first window is a single step: it gives only the number of steps that fill a window.
-        if steps > 1:
-            previous_s = step_s
-        size = max(2, round(WARMUP_WINDOW_S / step_s))
-    return WarmUpFacts(steps=steps, elapsed_s=elapsed_s, steady=steady, step_s=step_s)
+            return WarmUpFacts(steps=steps, elapsed_s=elapsed_s, steady=steady, step_s=step_s)
+
+
+def is_steady(windows_s: Sequence[float]) -> bool:
+    """True if the last windows show no trend towards shorter steps.
+
+    Args:
+        windows_s: The mean step of each window so far, seconds.
+    """
+    first, *later = windows_s[-STEADY_WINDOWS:]
+    enough = len(windows_s) >= STEADY_WINDOWS
+    return enough and min(later) > first * (1 - STEADY_SPEEDUP)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from stepbench.config.case import Case
 from stepbench.config.requests import ParityRequest
-from stepbench.measurement import launch_overhead
+from stepbench.measurement import tiny_batch
 from stepbench.parity.randomness import DoublePrecisionMode
 from stepbench.parity.reference_errors import TrajectoryComparison
 from stepbench.parity.trajectory import TensorPlace, run_trajectory
@@ -248,7 +248,7 @@ def _plan(
     probe, probe_size = batch, case.batch_size
     two_samples = cut(batch, case.batch_size, 2) if case.batch_size > 2 else None
     if two_samples is not None:
-        with suppress(*launch_overhead.BATCH_SIZE_ERRORS):  # a model may accept one batch size only
+        with suppress(*tiny_batch.BATCH_SIZE_ERRORS):  # a model may accept one batch size only
             _step_s(model, micro_step, case, two_samples, budget_s)
             probe, probe_size = two_samples, 2
     sample_s = _step_s(model, micro_step, case, probe, budget_s) / probe_size * case.accumulate

@@ -95,6 +95,11 @@ class Child:
         """The child's process id."""
         return self._exit.pid
 
+    @property
+    def start_s(self) -> float | None:
+        """The time from the request for the child to its first message, seconds, once it came."""
+        return self._start_s
+
     def __enter__(self) -> Self:
         """Enters a context at whose end the child is gone."""
         return self
@@ -124,10 +129,24 @@ class Child:
             return value
         raise ChildEndedError(self._end(value))
 
-    def outcome(self, deadline_s: float, on_progress: Callable[[str], None]) -> Outcome:
-        """Waits for the job's end, at most until `deadline_s` seconds after the request."""
+    def outcome(
+        self,
+        deadline_s: float,
+        on_progress: Callable[[str], None],
+        *,
+        since_s: float | None = None,
+    ) -> Outcome:
+        """Waits at most `deadline_s` seconds for the job's end.
+
+        Args:
+            deadline_s: The time that the job may take, seconds.
+            on_progress: Called with each message of the child on its current activity.
+            since_s: The begin of that time by `time.perf_counter`; `None` for the request for the
+                child.
+        """
         if self._outcome is None:
-            _, value = self._message(self._requested_s, deadline_s, on_progress)
+            began_s = self._requested_s if since_s is None else since_s
+            _, value = self._message(began_s, deadline_s, on_progress)
             self._end(value)
         assert self._outcome is not None  # noqa: S101  # `_end` sets it
         return self._outcome

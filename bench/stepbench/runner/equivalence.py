@@ -106,8 +106,9 @@ def difference_sentence(facts: TrainingFacts) -> str:
         return "the metric of a trained model is not finite"
     if facts.difference is None or facts.low is None or facts.high is None:
         return "too few trainings finished within --train-budget; raise it"
+    seeds = len(facts.accuracies)
     return (
-        f"test accuracy differs by {facts.difference * 100:+.2f} percentage points "
-        f"({facts.low * 100:+.2f} to {facts.high * 100:+.2f}) from the eager fp32 case's "
-        f"over {len(facts.accuracies)} seeds; {facts.options.margin * 100:g} is allowed"
+        f"test accuracy less the eager fp32 case's: {facts.difference * 100:+.2f} percentage "
+        f"points ({facts.low * 100:+.2f} to {facts.high * 100:+.2f}, {seeds} seeds); "
+        f"\N{PLUS-MINUS SIGN}{facts.options.margin * 100:g} is allowed"
     )

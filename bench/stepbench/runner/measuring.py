@@ -1,18 +1,30 @@
-"""Measures each case once; compiles a compiled case with an empty cache first."""
+"""Measures the cases of a run in groups; compiles a compiled case with an empty cache first."""
 
+import dataclasses
+import itertools
+import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from stepbench.config.case import Case
 from stepbench.process.job import Job, Outcome
-from stepbench.runner import outcomes
+from stepbench.runner import findings, outcomes
 from stepbench.runner.jobs import CaseJobs
+from stepbench.scheduling.generation import Played
+from stepbench.scheduling.group import Group, GroupOptions
+from stepbench.scheduling.player import Limits, Player
+from stepbench_reports.analysis.generations import log_ratios
+from stepbench_reports.schema.measurement import INTERRUPTED
 from stepbench_reports.schema.results import MeasurementRecord
 from stepbench_reports.schema.status import Status
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+TURNS_SHARE = 0.25
+"""The share of the time of a case that its turns take; starting its processes takes the rest."""
+PLAY = "stepbench.measurement.player:play"
 
 
 class CaseMeasurer:
@@ -20,19 +32,29 @@ class CaseMeasurer:
 
     Args:
         jobs: Runs jobs in children.
+        on_generation: Called after each generation of a group with its duration, seconds, and the
+            number of generations to come.
     """
 
-    def __init__(self, jobs: CaseJobs) -> None:
+    def __init__(self, jobs: CaseJobs, on_generation: Callable[[float, int], None]) -> None:
         self._jobs = jobs
+        self._on_generation = on_generation
         self._measured: dict[Case, MeasurementRecord] = {}
         self._compiled: dict[Path, Outcome] = {}
+        self._groups = itertools.count()
 
     def adopt(self, cases: Iterable[Case]) -> None:
         """Takes over the measurements of the run that is resumed."""
+        used = [-1]
         for case in cases:
             measurement = self._jobs.directory.read(MeasurementRecord, case)
-            if measurement is not None and measurement.is_final:
+            if measurement is None:
+                continue
+            if measurement.is_final and not _is_partial(measurement):
                 self._measured[case] = measurement
+            if measurement.findings is not None:
+                used += [turn.group for turn in measurement.findings.turns]
+        self._groups = itertools.count(max(used) + 1)
 
     @property
     def count(self) -> int:
@@ -43,28 +65,56 @@ class CaseMeasurer:
         """A case's measurement; `None` if it has not been taken yet."""
         return self._measured.get(case)
 
-    def measure(self, case: Case) -> MeasurementRecord:
-        """Takes a case's measurement and writes it.
+    def measure(self, cases: Sequence[Case]) -> Iterator[tuple[Case, MeasurementRecord]]:
+        """Measures cases in turns, and yields each measurement once it is complete and written.
+
+        Cases for which there is no place beside the others take turns among themselves later, with
+        the first case, which links them to the others; without it if there is no memory beside it.
+
+        Args:
+            cases: The cases, not measured yet.
 
         Raises:
-            StoreError: The measurement cannot be written.
+            StoreError: A measurement cannot be written.
         """
-        measurement = self._measurement(case)
+        cold: dict[Case, Outcome] = {}
+        waiting: list[Case] = []
+        for case in cases:
+            outcome = self._compile_cold(case)
+            if outcome is not None and outcome.status is not Status.OK:
+                yield case, self._keep(case, outcomes.case_measurement(case, outcome))
+                continue
+            if outcome is not None:
+                cold[case] = outcome
+            waiting.append(case)
+        group: _GroupRun | None = None
+        link: tuple[Case, ...] = ()
+        linking = True
+        while waiting:
+            group = _GroupRun(self._jobs, next(self._groups), cold, self._on_generation, group)
+            group.play((*link, *waiting))
+            for case in link:
+                self._keep(case, group.measurement(case))
+            for case in waiting:
+                if case not in group.deferred:
+                    yield case, self._keep(case, group.measurement(case))
+            linking = linking and len(group.deferred) < len(waiting)
+            link = group.survivors[:1] if linking else ()
+            waiting = list(group.deferred)
+
+    def _keep(self, case: Case, measurement: MeasurementRecord) -> MeasurementRecord:
         self._jobs.directory.write(measurement)
         self._measured[case] = measurement
         return measurement
 
-    def _measurement(self, case: Case) -> MeasurementRecord:
-        request = self._jobs.request(case)
-        compiles = case.has_compile_cache and not case.overwrites_gradients  # else it is refused
-        cold = self._compile_cold(case) if compiles else None
-        if cold is not None and cold.status is not Status.OK:
-            return outcomes.case_measurement(case, cold)
-        outcome = self._jobs.run(Job("stepbench.measurement.measure:measure", (request,)))
-        return outcomes.case_measurement(case, outcome, None if cold is None else cold.result)
+    def _compile_cold(self, case: Case) -> Outcome | None:
+        """Compiles a case with an empty cache; once for all cases that share the cache.
 
-    def _compile_cold(self, case: Case) -> Outcome:
-        """Compiles a case with an empty cache; once for all cases that share the cache."""
+        Returns:
+            The outcome; `None` if the case does not compile, or is refused.
+        """
+        if not case.has_compile_cache or case.overwrites_gradients:
+            return None
         cache = self._jobs.compile_cache(case)
         if cache not in self._compiled:
             # An interrupted run may have left a part of the cache.
@@ -72,3 +122,126 @@ class CaseMeasurer:
             function = "stepbench.measurement.cold_start:compile_cold"
             self._compiled[cache] = self._jobs.run(Job(function, (self._jobs.request(case),)))
         return self._compiled[cache]
+
+
+def _is_partial(measurement: MeasurementRecord) -> bool:
+    found = measurement.findings
+    return found is not None and found.sampling.stopped == INTERRUPTED
+
+
+class _GroupRun:
+    """The sampling of one group.
+
+    Args:
+        jobs: Makes the requests of the cases.
+        number: The group's number in the run.
+        cold: The outcomes of compiling with an empty cache, by case.
+        on_generation: Called after each generation.
+        before: The group before, in which some of the cases may have played.
+    """
+
+    def __init__(
+        self,
+        jobs: CaseJobs,
+        number: int,
+        cold: dict[Case, Outcome],
+        on_generation: Callable[[float, int], None],
+        before: "_GroupRun | None" = None,
+    ) -> None:
+        self._before = before
+        self._cases: tuple[Case, ...] = ()
+        self._on_generation = on_generation
+        self._jobs = jobs
+        self._number = number
+        self._cold = cold
+        self._sampled = findings.Sampled(number, (), INTERRUPTED, jobs.options.sampling.rel_error)
+
+    def play(self, cases: tuple[Case, ...]) -> None:
+        """Plays all generations; after each, writes what the group has so far."""
+        self._cases = cases
+        group = Group(cases, self._start, self._comparisons)
+        stopped = group.play(self._options(len(cases)), self._jobs.on_progress, self._add)
+        self._sampled = dataclasses.replace(self._sampled, stopped=stopped)
+
+    @property
+    def deferred(self) -> tuple[Case, ...]:
+        """The cases for which there was no memory beside the others."""
+        return self._sampled.generations[0].deferred
+
+    @property
+    def survivors(self) -> tuple[Case, ...]:
+        """The cases that played to the end, in the order in which they were given."""
+        generations = self._sampled.generations
+        return tuple(
+            case
+            for case in self._cases
+            if case in generations[0].ready and not any(case in each.lost for each in generations)
+        )
+
+    def samplings(self, case: Case) -> tuple[findings.Sampled, ...]:
+        """The sampling of each group in which a case has played, up to this one."""
+        before = () if self._before is None else self._before.samplings(case)
+        has_played = any(case in each.ready for each in self._sampled.generations)
+        return (*before, self._sampled) if has_played else before
+
+    def _options(self, cases: int) -> GroupOptions:
+        sampling = self._jobs.options.sampling
+        return GroupOptions(
+            generations=sampling.generations,
+            turns_s=TURNS_SHARE * sampling.max_time_s / sampling.generations,
+            steps=sampling.steps,
+            rel_error=sampling.rel_error,
+            max_s=sampling.max_time_s * cases,
+        )
+
+    def _start(self, case: Case) -> Player:
+        options = self._jobs.options
+        job = Job(PLAY, (self._jobs.request(case),), options.memory_limit_bytes)
+        limits = Limits(options.deadline_s, self._jobs.on_progress)
+        return Player(self._jobs.server, job, limits)
+
+    def _add(self, generations: Sequence[Played[Case]], left: int) -> None:
+        self._on_generation(generations[-1].elapsed_s, left)
+        self._sampled = dataclasses.replace(self._sampled, generations=tuple(generations))
+        for case in generations[-1].ready:
+            self._jobs.directory.write(self.measurement(case))
+
+    def _comparisons(self, generations: Sequence[Played[Case]]) -> list[list[float]]:
+        """The log ratios of each case and its uncompiled one, or else of it and the first case."""
+        cases = tuple(generations[0].ready)
+        sampled = dataclasses.replace(self._sampled, generations=generations)
+        steps = {
+            case: findings.steps_by_generation(
+                findings.judged_turns(case, sampled), workers=bool(case.num_workers)
+            )
+            for case in cases
+        }
+        wanted = [
+            (case, base)
+            for case in cases
+            for base in cases
+            if base == case.changed(compile="off").normalized() and base != case
+        ]
+        wanted = wanted or [(case, cases[0]) for case in cases[1:]]
+        if not wanted:  # a single case, of which the report shows samples/s
+            return [[math.log(mean.all_s) for mean in steps[case].values()] for case in cases]
+        return [log_ratios(steps[case], steps[base]) for case, base in wanted]
+
+    def measurement(self, case: Case) -> MeasurementRecord:
+        """A case's measurement after the generations so far, with those of earlier groups."""
+        lost = [each.lost[case] for each in self._sampled.generations if case in each.lost]
+        if lost and self._before is not None and self._before.samplings(case):
+            return self._before.measurement(case)
+        if lost:
+            return outcomes.case_measurement(case, lost[0])
+        samplings = self.samplings(case)
+        first = samplings[0].generations[0]
+        found = findings.findings(case, first.facts[case], first.ready[case], samplings)
+        outcome = Outcome(
+            Status.OK,
+            found,
+            start_s=first.start_s.get(case),
+            elapsed_s=sum(sampled.case_s for sampled in samplings),
+        )
+        cold = self._cold.get(case)
+        return outcomes.case_measurement(case, outcome, None if cold is None else cold.result)

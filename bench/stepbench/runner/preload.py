@@ -1,7 +1,7 @@
 """The modules that a server imports before it forks children."""
 
 PRELOAD = (
-    "stepbench.measurement.measure",
+    "stepbench.measurement.player",
     "stepbench.parity.judgement",
     "stepbench.parity.training_parity",
     "stepbench.training.preflight",

@@ -4,7 +4,7 @@ The line is redrawn only after a message from the child. Messages come between b
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -13,7 +13,6 @@ from rich.text import Text
 
 from stepbench.config.case import Case
 from stepbench.runner.terminal import LiveLine, format_duration
-from stepbench_reports.schema.phases import STEP
 from stepbench_reports.schema.results import MeasurementRecord
 from stepbench_reports.schema.status import Status
 
@@ -41,6 +40,9 @@ class Progress:
     _remaining: list[Case] = field(default_factory=list)
     _task_s: dict[str, list[float]] = field(default_factory=dict)
     _case: Case | None = None
+    _group: tuple[Case, ...] = ()
+    _generations_left_s: float | None = None
+    _generation_began_s: float = 0.0
 
     def __post_init__(self) -> None:
         """Makes the line, which is not shown yet."""
@@ -58,13 +60,24 @@ class Progress:
             yield
 
     @contextmanager
-    def measuring(self, case: Case) -> Iterator[None]:
-        """Shows the line while a case is measured."""
-        self._case = case
+    def measuring(self, cases: Sequence[Case]) -> Iterator[None]:
+        """Shows the line while cases are measured in turns."""
+        self._group = tuple(cases)
         with self._line.shown():
             self.show_activity("starting")
             yield
-        self._case = None
+        self._group = ()
+        self._generations_left_s = None
+
+    def add_generation(self, elapsed_s: float, left: int) -> None:
+        """Notes the end of a generation of the cases that are measured.
+
+        Args:
+            elapsed_s: The generation's duration, seconds.
+            left: The number of generations to come.
+        """
+        self._generations_left_s = left * elapsed_s
+        self._generation_began_s = time.perf_counter()
 
     @contextmanager
     def running(self, case: Case, task: str) -> Iterator[None]:
@@ -86,7 +99,14 @@ class Progress:
         """Shows the current activity, if the line is visible."""
         if not self._line.visible:
             return
-        if self._case is None:
+        if self._group:
+            cases = "1 case" if len(self._group) == 1 else f"{len(self._group)} cases"
+            text = Text.assemble(
+                (cases, "bold"),
+                (f"  {activity}", "cyan"),
+                (f"  {format_duration(self.left_s())} left", "dim"),
+            )
+        elif self._case is None:
             text = Text(f"{activity} ...")
         else:
             text = Text.assemble(
@@ -121,9 +141,18 @@ class Progress:
         )
 
     def left_s(self) -> float:
-        """Estimates the time left, seconds, from the mean time of finished cases of each kind."""
+        """Estimates the time left, seconds.
+
+        After the first generation, from its duration; else from the mean time of finished cases of
+        each kind.
+        """
         tasks_s = sum(sum(times) / len(times) for times in self._task_s.values())
-        return sum(self._expected_s(case) + tasks_s for case in self._remaining)
+        cases = [case for case in self._remaining if case not in self._group]
+        left_s = len(self._remaining) * tasks_s + sum(self._expected_s(case) for case in cases)
+        if self._generations_left_s is None:
+            return left_s + sum(self._expected_s(case) for case in self._group)
+        since_s = time.perf_counter() - self._generation_began_s
+        return left_s + max(0.0, self._generations_left_s - since_s)
 
     def _expected_s(self, case: Case) -> float:
         compiled = case.compile != "off"
@@ -140,6 +169,10 @@ def _summary(case: Case, measurement: MeasurementRecord) -> Text:
     if measurement.findings is None:
         style = "yellow" if measurement.status is Status.UNSUPPORTED else "red"
         return Text.assemble((str(measurement.status), style))
-    steps = measurement.findings.laps.decisive[STEP]
-    mean_s = sum(steps) / len(steps)
-    return Text(f"{mean_s * 1e3:.4g} ms/step, {case.samples / mean_s:,.0f} samples/s")
+    # Importing pandas takes a second, between groups.
+    from stepbench_reports.read.measurement import Measurement  # noqa: PLC0415
+    from stepbench_reports.wording import quantity  # noqa: PLC0415
+
+    figures = Measurement(case.id, case.values(), measurement.status, findings=measurement.findings)
+    rate, step = quantity.rate(figures.samples_per_s), quantity.milliseconds(figures.mean_step)
+    return Text(f"{rate} samples/s, {step} ms a step")

@@ -41,7 +41,16 @@ FIXED_PARTS = (
         "cases",
     ),
     FixedPart(
-        frozenset({"steps", "max_time", "rel_error", "sync_phases"}),
+        frozenset(
+            {
+                "steps",
+                "generations",
+                "max_time",
+                "rel_error",
+                "one_at_a_time",
+                "sync_phases",
+            }
+        ),
         lambda options: structs.replace(options.sampling, deadline_s=0.0),
         "sampling options",
     ),

@@ -64,6 +64,7 @@ class Runner:
         self.facts: RunFacts | None = None
         self.progress = Progress(console, 0, options.sampling.max_time_s)
         self.cases: tuple[Case, ...] = ()
+        self._expected: tuple[Case, ...] = ()
 
     # --- begin and end ---------------------------------------------------------------------------
 
@@ -106,7 +107,7 @@ class Runner:
         self._open = _OpenRun(
             self._server,
             RunLog(directory, self.progress, self._console),
-            CaseMeasurer(jobs),
+            CaseMeasurer(jobs, self.progress.add_generation),
             ParityJudge(jobs),
             None if options.profiling is None else Profiler(jobs, options.profiling, self.cases),
         )
@@ -136,6 +137,7 @@ class Runner:
     def expect(self, cases: list[Case]) -> None:
         """Sets the cases that will be measured, to estimate the time left."""
         measurer = self._opened.measurer
+        self._expected = tuple(cases)
         self.progress.expect([case for case in cases if measurer.measured(case) is None])
 
     def close(self) -> None:
@@ -159,18 +161,29 @@ class Runner:
         return self._opened.measurer.measured(case)
 
     def measure(self, case: Case) -> MeasurementRecord:
-        """Measures a case at the first call; later calls return the same measurement.
+        """Measures a case at the first call, and with it the expected cases of its group.
+
+        Later calls for any of these cases return the measurement that was taken.
 
         Raises:
-            StoreError: The measurement cannot be written.
+            StoreError: A measurement cannot be written.
         """
         opened = self._opened
-        measurement = opened.measurer.measured(case)
-        if measurement is None:
-            with self.progress.measuring(case):
-                measurement = opened.measurer.measure(case)
-            opened.log.add_measurement(case, measurement)
-        return measurement
+        if opened.measurer.measured(case) is None:
+            group = self._group_of(case)
+            with self.progress.measuring(group):
+                for measured_case, measurement in opened.measurer.measure(group):
+                    opened.log.add_measurement(measured_case, measurement)
+        measured = opened.measurer.measured(case)
+        assert measured is not None  # noqa: S101  # the group contains the case
+        return measured
+
+    def _group_of(self, case: Case) -> list[Case]:
+        """The expected cases that take turns with a case, and have not been measured."""
+        if self._options.sampling.one_at_a_time:
+            return [case]
+        unmeasured = [c for c in self._expected if self._opened.measurer.measured(c) is None]
+        return list(dict.fromkeys((*unmeasured, case)))
 
     def judge(self, case: Case) -> ParityRecord:
         """Compares a case's tensors with the reference.

@@ -71,6 +71,12 @@ def compile_model(model: nn.Module, case: Case) -> Callable[..., Any]:
     return torch.compile(model, mode=case.compile, dynamic=dynamic)
 
 
+def count() -> int:
+    """Returns the number of graphs that this process has compiled so far."""
+    dynamo = sys.modules.get("torch._dynamo.utils")
+    return 0 if dynamo is None else int(dynamo.counters["stats"]["unique_graphs"])
+
+
 def end_workers() -> None:
     """Ends the processes in which Inductor compiles, if there are any.
 

@@ -21,6 +21,8 @@ class BottleneckKind(StrEnum):
 
     DATA = "data"
     """Waiting for the loader; without loader workers, making the batch."""
+    WORKERS = "cores taken by loader workers"
+    """The time by which loader workers slow forward and backward, since they use the same cores."""
     TRANSFER = "transfer"
     """Moving the batch to the device."""
     LAUNCH = "launch overhead"
@@ -42,6 +44,7 @@ class BottleneckKind(StrEnum):
 
 
 _SHORT = {
+    BottleneckKind.WORKERS: "workers",
     BottleneckKind.TRANSFER: "transf.",
     BottleneckKind.LAUNCH: "launch",
     BottleneckKind.COMPUTE_OR_LAUNCH: "comp./launch",
@@ -137,6 +140,7 @@ def find(
     unloaded_step_s: float = math.nan,
     *,
     hidden_launch_s: float = 0.0,
+    workers_s: float = 0.0,
 ) -> Bottleneck | None:
     """Finds a case's bottleneck; `None` without a positive step and part.
 
@@ -149,14 +153,16 @@ def find(
             if it does not prefetch, or if unknown.
         unloaded_step_s: The step repeated on a single batch, seconds; NaN if unknown.
         hidden_launch_s: Launches of a step that the device's work hides, seconds.
+        workers_s: The time of forward and backward beyond what they take with nothing to load,
+            seconds; NaN if unknown.
     """
+    passes_s = step_s * (shares.get(Phase.FORWARD, 0.0) + shares.get(Phase.BACKWARD, 0.0))
+    taken_s = min(max(0.0, workers_s), passes_s) if workers_s > 0 else 0.0
     parts = {
         BottleneckKind.DATA: shares.get(Phase.DATALOAD, 0.0) * step_s,
         BottleneckKind.TRANSFER: shares.get(Phase.TRANSFER, 0.0) * step_s,
-        **_split_passes(
-            step_s * (shares.get(Phase.FORWARD, 0.0) + shares.get(Phase.BACKWARD, 0.0)),
-            launch_overhead_s,
-        ),
+        BottleneckKind.WORKERS: taken_s,
+        **_split_passes(passes_s - taken_s, launch_overhead_s),
         BottleneckKind.OPTIMIZER: shares.get(Phase.OPTIMIZER, 0.0) * step_s,
     }
     positive = {kind: seconds for kind, seconds in parts.items() if seconds > 0}

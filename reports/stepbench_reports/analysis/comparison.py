@@ -1,4 +1,4 @@
-"""Compares cases: the uncompiled case of a compiled one, speed-up, throughput.
+"""Compares cases: the uncompiled case of a compiled one, steps until compiling pays, throughput.
 
 Pure functions; `stepbench_reports.read.measurement` and `stepbench_reports.read.run` apply them.
 """
@@ -6,13 +6,7 @@ Pure functions; `stepbench_reports.read.measurement` and `stepbench_reports.read
 import math
 from collections.abc import Iterable
 
-from stepbench_reports.analysis.stats import (
-    UNKNOWN,
-    Interval,
-    mean_over_blocks,
-    point,
-    ratio_interval,
-)
+from stepbench_reports.analysis.stats import UNKNOWN, Interval, point
 from stepbench_reports.schema.axes import DEFAULTS, AxisValue, AxisValues, moot
 from stepbench_reports.schema.axis_labels import EAGER
 from stepbench_reports.schema.measurement import Block
@@ -32,16 +26,6 @@ def uncompiled(axes: AxisValues) -> AxisValues | None:
     if axes.get("compile", EAGER) == EAGER:
         return None
     return with_value(axes, "compile", EAGER)
-
-
-def speedup(step: Interval, eager_step: Interval) -> Interval:
-    """The speed-up over eager execution: eager step / step.
-
-    Args:
-        step: The case's mean or median step, with an interval.
-        eager_step: The same statistic of the uncompiled case, in the same unit.
-    """
-    return ratio_interval(eager_step, step)
 
 
 def break_even_steps(compile_s: float, step_s: float, speedup: Interval) -> Interval:
@@ -67,7 +51,9 @@ def break_even_steps(compile_s: float, step_s: float, speedup: Interval) -> Inte
 
 
 def mean_step(blocks: Iterable[Block], kind: str) -> Interval:
-    """The mean seconds per step (total time / total steps), with a 95 % interval over blocks.
+    """The mean seconds per step (total time / total steps), without an interval.
+
+    Blocks do not show how far processes differ.
 
     Args:
         blocks: The blocks.
@@ -76,7 +62,7 @@ def mean_step(blocks: Iterable[Block], kind: str) -> Interval:
     timed = [block for block in blocks if block.kind == kind and block.elapsed_s > 0]
     if not timed:
         return UNKNOWN
-    return mean_over_blocks([block.elapsed_s for block in timed], [block.steps for block in timed])
+    return point(sum(block.elapsed_s for block in timed) / sum(block.steps for block in timed))
 
 
 def samples_per_s(samples: float, step: Interval) -> Interval:

@@ -1,7 +1,7 @@
 """Estimates and confidence intervals: pure functions of arrays.
 
-The module imports nothing heavier than NumPy and `scipy.special`, because a measurement also uses
-it between two blocks, to decide if it may stop.
+The module imports nothing heavier than NumPy and `scipy.special`, because a measurement uses it,
+too.
 """
 
 import math
@@ -41,8 +41,9 @@ class Interval:
 
 UNKNOWN = Interval(math.nan, math.nan, math.nan)
 """The estimate of a quantity that was not measured: all NaN."""
-MIN_BLOCKS = 3
-"""The minimum number of blocks for an interval of a mean."""
+
+MAX_LOG = 300.0
+"""The greatest logarithm of an interval's end; with two samples an end may be beyond any float."""
 
 
 def point(value: float) -> Interval:
@@ -115,6 +116,19 @@ def mean_interval(samples: ArrayLike, confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half_width, mean + half_width)
 
 
+def exponential(logs: Interval) -> Interval:
+    """The interval of a positive quantity, from that of its logarithm.
+
+    Ends beyond `MAX_LOG` are shortened to it.
+    """
+    return Interval(
+        *(
+            end if math.isnan(end) else math.exp(max(-MAX_LOG, min(MAX_LOG, end)))
+            for end in (logs.value, logs.low, logs.high)
+        )
+    )
+
+
 def ratio_interval(numerator: Interval, denominator: Interval) -> Interval:
     """The ratio of two independent positive estimates, with an interval from theirs.
 
@@ -143,41 +157,6 @@ def ratio_interval(numerator: Interval, denominator: Interval) -> Interval:
         math.log(numerator.high / numerator.value), math.log(denominator.value / denominator.low)
     )
     return Interval(ratio, ratio * math.exp(-below), ratio * math.exp(above))
-
-
-def mean_over_blocks(totals: ArrayLike, counts: ArrayLike, confidence: float = 0.95) -> Interval:
-    """The mean of one item, from the totals of blocks of items, with an interval from the blocks.
-
-    The mean is the ratio estimate sum(totals) / sum(counts). The standard error comes from the
-    residuals totals - mean * counts (Cochran, Sampling Techniques, 3rd ed., chapter 6). Blocks need
-    not be equally long, nor items independent within a block. The interval is Student's t on the
-    logarithm, with one degree of freedom fewer than blocks. So the interval is positive, and its
-    inverse is that of the inverse mean (items per second).
-
-    Args:
-        totals: The total of each block, such as seconds; positive.
-        counts: The number of items of each block; positive.
-        confidence: The approximate probability that the interval holds the true mean.
-
-    Returns:
-        The mean; the interval's ends are NaN with fewer than `MIN_BLOCKS` blocks.
-
-    Raises:
-        ValueError: There are no blocks, or a total or a count is not positive.
-    """
-    total, count = np.asarray(totals, dtype=np.float64), np.asarray(counts, dtype=np.float64)
-    if not total.size or not (total > 0).all() or not (count > 0).all():
-        raise ValueError(
-            "a mean over blocks needs at least one block, and positive totals and counts"
-        )
-    blocks = len(total)
-    mean = float(total.sum() / count.sum())
-    if blocks < MIN_BLOCKS:
-        return point(mean)
-    spread = math.sqrt(blocks / (blocks - 1) * float(((total - mean * count) ** 2).sum()))
-    relative_error = spread / float(total.sum())
-    factor = math.exp(float(special.stdtrit(blocks - 1, (1 + confidence) / 2)) * relative_error)
-    return Interval(mean, mean / factor, mean * factor)
 
 
 def geometric_mean(ratios: ArrayLike) -> float:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from msgspec.structs import asdict
 
-from stepbench_reports.analysis.stats import Interval, geometric_mean
+from stepbench_reports.analysis.stats import Interval, geometric_mean, point
 from stepbench_reports.read.measurement import Measurement
+from stepbench_reports.read.ratio import unpaired_ratio
 from stepbench_reports.read.run import Run, axes_key
-from stepbench_reports.read.speedup import speedup_over
 from stepbench_reports.wording import quantity, summary
 from stepbench_reports.wording.markup import escaped, grid
 
@@ -20,6 +20,10 @@ AGAINST_BYTES = 40_000
 """The maximum size of the table's rows, bytes."""
 MAX_LISTED = 10
 """The maximum number of cases measured in one run only that are listed."""
+NOT_PAIRED = (
+    "The runs were measured at different times: the ratios also contain what the machine did in "
+    "between. To decide whether a change made training slower, use `stepbench regression`."
+)
 _MACHINE = ("cpu", "usable_cores", "memory_bytes", "devices")
 """The facts that identify a machine: if one differs, the machines differ."""
 _SOFTWARE = ("system", "python")
@@ -32,15 +36,12 @@ class CasePair:
     Attributes:
         case: The case in this run.
         other: The same case in the other run.
-        ratio: The speed-up: the step in `other` divided by the step in `case`.
-        statistic: The kind of steps compared: `mean` (of bare blocks), or `median` if bare blocks
-            are too few.
+        ratio: Samples/s in `case` divided by those in `other`; not paired.
     """
 
     case: Measurement
     other: Measurement
     ratio: Interval
-    statistic: str
 
     @property
     def failed(self) -> bool:
@@ -48,14 +49,9 @@ class CasePair:
         return self.case.parity.failed or self.other.parity.failed
 
     @property
-    def interference(self) -> bool:
-        """True if either case was measured with interference."""
-        return self.case.interference or self.other.interference
-
-    @property
-    def decided(self) -> bool:
-        """True if the ratio's interval excludes 1."""
-        return self.ratio.low > 1 or self.ratio.high < 1
+    def counts(self) -> bool:
+        """True if comparisons include both cases."""
+        return self.case.counts and self.other.counts
 
 
 @dataclass(frozen=True)
@@ -88,8 +84,8 @@ class Against:
 
     @property
     def counted(self) -> list[CasePair]:
-        """The pairs whose ratios are valid: without failed parity or interference."""
-        return [pair for pair in self.pairs if not pair.failed and not pair.interference]
+        """The pairs that the mean includes: without failed parity or interference."""
+        return [pair for pair in self.pairs if pair.counts]
 
 
 def against(run: Run, other: Run) -> Against:
@@ -116,8 +112,7 @@ def _machine(run: Run) -> Mapping[str, object]:
 
 
 def _pair(case: Measurement, other: Measurement) -> CasePair:
-    speedup = speedup_over(case, other)
-    return CasePair(case, other, speedup.ratio, speedup.statistic)
+    return CasePair(case, other, unpaired_ratio(case, other))
 
 
 def differences(run: Run, other: Run) -> Iterator[str]:
@@ -158,20 +153,15 @@ def headline(comparison: Against) -> str:
     if not comparison.pairs:
         return "No case was measured in both runs."
     counted = comparison.counted
-    faster = sum(pair.decided and pair.ratio.value > 1 for pair in counted)
-    slower = sum(pair.decided and pair.ratio.value < 1 for pair in counted)
-    parts = [
-        f"{faster} faster", f"{slower} slower",
-        f"{len(counted) - faster - slower} undecided (interval contains 1)",
-    ]  # fmt: skip
     failed = sum(pair.failed for pair in comparison.pairs)
-    parts += [f"{failed} with failed parity"] if failed else []
+    parts = [f"{failed} with failed parity"] if failed else []
     interference = len(comparison.pairs) - len(counted) - failed
     parts += [f"{interference} with interference"] if interference else []
+    left_out = f" ({', '.join(parts)} left out)" if parts else ""
     lead = "Different machines: " if comparison.machines_differ else ""
-    mean = quantity.number(comparison.mean_ratio, 0.05, 3)
-    mean_clause = f"; geometric mean of the speed-ups {mean}{quantity.TIMES}" if mean else ""
-    return f"{lead}{summary.cases(len(comparison.pairs))} in both: {', '.join(parts)}{mean_clause}."
+    mean = quantity.times(point(comparison.mean_ratio))
+    clause = f", {mean} as fast in the geometric mean" if mean else ""
+    return f"{lead}{summary.cases(len(comparison.pairs))} in both{clause}{left_out}."
 
 
 def markdown(run: Run, others: Sequence[Run]) -> str:
@@ -185,6 +175,7 @@ def markdown(run: Run, others: Sequence[Run]) -> str:
         f"**{escaped(headline(comparison))}**",
         "",
     ]
+    lines += [f"> {NOT_PAIRED}", ""]
     if comparison.machines_differ:
         lines += ["> The machines differ, so the ratios compare machines as well as code.", ""]
     lines += [f"- {escaped(difference)}" for difference in comparison.differences] or [
@@ -194,17 +185,17 @@ def markdown(run: Run, others: Sequence[Run]) -> str:
     rows = [
         [
             escaped(summary.name(run, pair.case)),
-            quantity.milliseconds(_step(pair.other, pair.statistic)),
-            quantity.milliseconds(_step(pair.case, pair.statistic)),
+            quantity.rate(pair.other.samples_per_s),
+            quantity.rate(pair.case.samples_per_s),
             f"~~{quantity.times_range(pair.ratio)}~~"
             if pair.failed
             else quantity.times_range(pair.ratio),
-            _verdict(pair),
+            _remark(pair),
         ]
         for pair in comparison.pairs
     ]
     if rows:
-        headings = ["case", "other, ms", "this, ms", "speed-up", ""]
+        headings = ["case", "other, samples/s", "this, samples/s", "ratio", ""]
         table = grid(headings, "lrrrl", rows, AGAINST_BYTES)
         lines += table.lines
         if table.left_out:
@@ -218,18 +209,11 @@ def markdown(run: Run, others: Sequence[Run]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _step(measurement: Measurement, statistic: str) -> Interval:
-    return measurement.bare_step if statistic == "mean" else measurement.step
-
-
-def _verdict(pair: CasePair) -> str:
+def _remark(pair: CasePair) -> str:
+    """Why the mean leaves the pair out; empty if it does not."""
     if pair.failed:
         return "fails parity"
-    if pair.interference:
-        return f"{summary.INTERFERENCE_MARK} interference"
-    if not pair.decided:
-        return ""
-    return "faster" if pair.ratio.value > 1 else "**slower**"
+    return "" if pair.counts else f"{summary.INTERFERENCE_MARK} interference"
 
 
 def _ids(measurements: Sequence[Measurement]) -> str:
@@ -249,7 +233,7 @@ def _trend(run: Run, others: Sequence[Run]) -> str:
         first, last = (next((m for m in order if m), None) for order in (in_runs, in_runs[::-1]))
         assert first is not None  # noqa: S101  # `key` is from one of the runs
         assert last is not None  # noqa: S101
-        change = speedup_over(last, first).ratio
+        change = unpaired_ratio(last, first)
         rows.append(
             [
                 escaped(first.id),
@@ -259,7 +243,7 @@ def _trend(run: Run, others: Sequence[Run]) -> str:
         )
     headings = ["case", *(escaped(name(measured_run)) for measured_run in runs), "last / first"]
     table = grid(headings, "l" + "r" * (len(runs) + 1), rows, AGAINST_BYTES)
-    lead = [f"### stepbench: trend over {len(runs)} runs", ""]
+    lead = [f"### stepbench: trend over {len(runs)} runs", "", f"> {NOT_PAIRED}", ""]
     if any(against(measured_run, runs[0]).machines_differ for measured_run in runs[1:]):
         lead += ["> The machines differ, so the rates compare machines as well as code.", ""]
     left_out = ["", f"_{table.left_out} more cases are not shown._"] if table.left_out else []

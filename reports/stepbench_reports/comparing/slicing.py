@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from stepbench_reports.analysis import comparison
-from stepbench_reports.analysis.stats import UNKNOWN, Interval, geometric_mean, ratio_interval
+from stepbench_reports.analysis.stats import UNKNOWN, Interval
 from stepbench_reports.errors import ReportError
 from stepbench_reports.read import measurement
 from stepbench_reports.read.measurement import Measurement
+from stepbench_reports.read.ratio import mean_ratio
 from stepbench_reports.read.run import Run, axes_key
 from stepbench_reports.schema.axes import AxisValue
 from stepbench_reports.schema.axis_labels import workload_label
@@ -17,6 +18,8 @@ from stepbench_reports.wording.markup import Grid, escaped, grid
 
 SLICE_BYTES = 1_000_000
 """The maximum size of a table's rows, bytes."""
+_Pair = tuple[Measurement, Measurement]
+"""A case, and the case that it is compared with."""
 MEAN = "geometric mean of the ratios"
 """The label of the row of means; no other mean over unlike cases is shown."""
 
@@ -58,7 +61,7 @@ def by(run: Run, axis: str) -> Grid:
     """Makes a table of samples/s with a column for each value of an axis.
 
     The last column and the means give ratios to the first value. Cases that failed parity are
-    struck through, and no mean includes them.
+    struck through; no mean includes them, or cases of which interference left too few turns.
 
     Raises:
         ReportError: The run has no such axis.
@@ -69,16 +72,17 @@ def by(run: Run, axis: str) -> Grid:
     rows = _rows(measured, axis, values)
     other_axes = [name for name in measurement.varying(run.axis_names, measured) if name != axis]
     cells = []
-    ratios: dict[AxisValue, list[float]] = {value: [] for value in values}
+    pairs: dict[AxisValue, list[_Pair]] = {value: [] for value in values}
     for row in rows:
         first = row.get(values[0])
         for value, m in row.items():
-            if first is not None and not (m.parity.failed or first.parity.failed):
-                ratios[value].append(_ratio(m, first).value)
-        last = _ratio(row.get(values[-1]), first) if len(values) > 1 else UNKNOWN
+            if first is not None and m.counts and first.counts:
+                pairs[value].append((m, first))
+        last = _ratio(run, row.get(values[-1]), first) if len(values) > 1 else UNKNOWN
         rates = [_rate(row[value]) if value in row else quantity.NOTHING for value in values]
         cells.append([_name(row, other_axes), *rates, quantity.times_range(last)])
-    cells.append([f"**{MEAN}**", *(_mean(column) for column in ratios.values()), ""])
+    means = [quantity.times(_mean(column)) for column in pairs.values()]
+    cells.append([f"**{MEAN}**", *means, ""])
     headings = ["case", *(escaped(naming.setting_words({axis: value}, [axis])) for value in values)]
     headings.append("last / first")
     return grid(headings, "l" + "r" * (len(headings) - 1), cells, SLICE_BYTES)
@@ -109,12 +113,13 @@ def baseline(run: Run, setting: str) -> Grid:
     baseline_value = matches[0]
     by_axes = {axes_key(m.axes): m for m in measured}
     other_axes = [name for name in measurement.varying(run.axis_names, measured) if name != axis]
-    cells, ratios = [], []
+    cells: list[list[str]] = []
+    pairs: list[_Pair] = []
     for m in measured:
         if m.axes.get(axis) == baseline_value:
             continue
         base = by_axes.get(axes_key(comparison.with_value(m.axes, axis, baseline_value)))
-        ratio = _ratio(m, base)
+        ratio = _ratio(run, m, base)
         ratio_text = quantity.times_range(ratio)
         failed = m.parity.failed or (base is not None and base.parity.failed)
         cells.append(
@@ -126,9 +131,9 @@ def baseline(run: Run, setting: str) -> Grid:
                 f"~~{ratio_text}~~" if failed and ratio_text else ratio_text,
             ]
         )
-        if not failed:
-            ratios.append(ratio.value)
-    cells.append([f"**{MEAN}**", "", "", "", _mean(ratios)])
+        if m.counts and base is not None and base.counts:
+            pairs.append((m, base))
+    cells.append([f"**{MEAN}**", "", "", "", quantity.times_range(_mean(pairs))])
     headings = [
         "case", axis.replace("_", " "), f"{escaped(setting)}, samples/s", "samples/s", "ratio",
     ]  # fmt: skip
@@ -183,15 +188,12 @@ def _rate(m: Measurement) -> str:
     return f"~~{rate}~~" if m.parity.failed else rate
 
 
-def _ratio(m: Measurement | None, base: Measurement | None) -> Interval:
+def _ratio(run: Run, m: Measurement | None, base: Measurement | None) -> Interval:
     """A case's samples/s divided by those of `base`."""
     if m is None or base is None:
         return UNKNOWN
-    return ratio_interval(m.samples_per_s, base.samples_per_s)
+    return run.ratio_of(m, base).interval
 
 
-def _mean(ratios: Iterable[float]) -> str:
-    positive = [ratio for ratio in ratios if ratio > 0]
-    if not positive:
-        return quantity.NOTHING
-    return f"{quantity.number(geometric_mean(positive), 0.05, 3)}{quantity.TIMES}"
+def _mean(pairs: Sequence[_Pair]) -> Interval:
+    return mean_ratio(pairs) if pairs else UNKNOWN

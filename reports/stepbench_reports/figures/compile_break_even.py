@@ -16,7 +16,7 @@ def draw(run: Run) -> Drawing | None:
     if not compared:
         return None
     figure, (axes,) = canvas(1.1 + 1.2 * LINE_IN * len(compared))
-    ratios = [run.speedups[m.id].ratio for m in compared]
+    ratios = [run.speedups[m.id].interval for m in compared]
     rows = range(len(compared))
     for row, (m, ratio) in enumerate(zip(compared, ratios, strict=True)):
         failed = m.parity.failed
@@ -43,7 +43,7 @@ def draw(run: Run) -> Drawing | None:
 
 
 def _pays_after(run: Run, measurement: Measurement) -> str:
-    ratio = run.speedups[measurement.id].ratio
+    ratio = run.speedups[measurement.id].interval
     if ratio.low <= 1 <= ratio.high:
         return "not decided"
     steps = break_even.steps(run, measurement)

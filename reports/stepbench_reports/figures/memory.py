@@ -46,9 +46,9 @@ def draw(run: Run) -> Drawing | None:
     panels[0].legend(fontsize=9, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     return Drawing(
         "Peak memory by batch size",
-        "The host's peak is the proportional set size (PSS) of the case's process tree, including "
-        "loader workers and page-locked memory. The device's peak is the memory that PyTorch's "
-        "allocator had allocated; with CUDA graphs, which do not count there, the memory that it "
-        "had reserved.",
+        "The host's figure is the highest of readings every 20 ms: the resident memory of the "
+        "case's process and what its loader workers add, with page-locked memory. The device's "
+        "peak is the memory that PyTorch's allocator had allocated; with CUDA graphs, which do not "
+        "count there, the memory that it had reserved.",
         figure,
     )

@@ -6,7 +6,7 @@ from typing import TypeAlias
 from stepbench_reports.analysis.stats import UNKNOWN
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.parity import Parity
-from stepbench_reports.read.speedup import Speedup
+from stepbench_reports.read.ratio import Ratio
 from stepbench_reports.schema.phases import STEP
 
 Cell: TypeAlias = str | float | bool | None
@@ -14,7 +14,7 @@ Cell: TypeAlias = str | float | bool | None
 
 
 def figures(
-    measurement: Measurement, speedup: Speedup | None, share_of_peak: float
+    measurement: Measurement, speedup: Ratio | None, share_of_peak: float
 ) -> dict[str, Cell]:
     """A case's figures by column, in the order of `Run.cases`, which describes the columns.
 
@@ -54,13 +54,13 @@ def _step_columns(measurement: Measurement) -> dict[str, Cell]:
     }
 
 
-def _speedup_columns(speedup: Speedup | None) -> dict[str, Cell]:
-    ratio = UNKNOWN if speedup is None else speedup.ratio
+def _speedup_columns(speedup: Ratio | None) -> dict[str, Cell]:
+    ratio = UNKNOWN if speedup is None else speedup.interval
     return {
         "speedup": ratio.value,
         "speedup_low": ratio.low,
         "speedup_high": ratio.high,
-        "speedup_statistic": None if speedup is None else speedup.statistic,
+        "speedup_paired": None if speedup is None else speedup.paired,
     }
 
 
@@ -68,6 +68,7 @@ def _sampling_columns(measurement: Measurement) -> dict[str, Cell]:
     findings = measurement.findings
     return {
         "stopped": measurement.stopped,
+        "generations": len(measurement.generations) or math.nan,
         "lapped_per_bare": measurement.lapped_per_bare,
         "noise_discarded": measurement.discarded_blocks,
         "noise_blocks": measurement.checked_blocks,

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
@@ -11,12 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepbench_reports.analysis import bottleneck, comparison, launches
+from stepbench_reports.analysis.generations import (
+    GenerationSteps,
+    log_interval,
+    log_ratios,
+    mean_step,
+)
 from stepbench_reports.analysis.launches import FixedCost, Launches
-from stepbench_reports.analysis.stats import UNKNOWN, Interval, median_interval
+from stepbench_reports.analysis.stats import UNKNOWN, Interval, point
 from stepbench_reports.read.parity import UNKNOWN as NOT_COMPARED
 from stepbench_reports.read.parity import Parity
 from stepbench_reports.read.profile import UNKNOWN as NOT_PROFILED
 from stepbench_reports.read.profile import Profile
+from stepbench_reports.read.turns import Turns
 from stepbench_reports.schema import measurement as schema
 from stepbench_reports.schema.axes import AxisValues
 from stepbench_reports.schema.axis_labels import EAGER
@@ -80,6 +87,11 @@ class Measurement:
         return self.status == Status.OK
 
     @property
+    def counts(self) -> bool:
+        """True if comparisons include the case: measured, parity not failed, little left out."""
+        return self.ok and not self.parity.failed and not self.interference
+
+    @property
     def clock(self) -> str:
         """The clock of the reported times: `device` if the device timed laps, else `host`."""
         return "device" if "device" in self.laps else "host"
@@ -91,7 +103,7 @@ class Measurement:
 
     @property
     def interference(self) -> bool:
-        """True if blocks with interference count, or over a fifth of all blocks were discarded."""
+        """True if more than half of the turns were left out because of interference."""
         return self.findings is not None and self.findings.noise.interference
 
     @property
@@ -101,12 +113,12 @@ class Measurement:
 
     @property
     def checked_blocks(self) -> float:
-        """The number of blocks checked for interference; NaN if unknown."""
+        """The number of turns that were checked for interference; NaN if unknown."""
         return self.value(lambda findings: len(findings.noise.blocks))
 
     @property
     def discarded_blocks(self) -> float:
-        """The number of blocks discarded and measured again; NaN if unknown."""
+        """The number of turns that were left out; NaN if unknown."""
         return self.value(lambda findings: findings.noise.discarded)
 
     @property
@@ -176,7 +188,19 @@ class Measurement:
     @cached_property
     def medians(self) -> Mapping[str, Interval]:
         """Median seconds of each phase and of the step, by `clock`, with 95 % intervals."""
-        return {name: median_interval(laps) for name, laps in self.laps.get(self.clock, {}).items()}
+        tracks = self.laps.get(self.clock, {})
+        return {name: self.turns.median(laps) for name, laps in tracks.items()}
+
+    @cached_property
+    def turns(self) -> Turns:
+        """The case's turns; none if they are unknown."""
+        taken = () if self.findings is None else self.findings.turns
+        return Turns(taken, workers=self.axes.get("num_workers", 0) != 0)
+
+    @cached_property
+    def generations(self) -> Mapping[Hashable, GenerationSteps]:
+        """The mean steps without laps in each generation, by group and generation."""
+        return self.turns.steps("bare")
 
     @cached_property
     def shares(self) -> Mapping[str, float]:
@@ -191,13 +215,17 @@ class Measurement:
 
     @cached_property
     def bare_step(self) -> Interval:
-        """The mean step over all bare blocks (timed without laps), seconds; NaN without any."""
-        return comparison.mean_step(self.blocks, "bare")
+        """The mean step over all bare turns (timed without laps), seconds; NaN without any."""
+        return self._mean_step("bare")
 
     @cached_property
     def lapped_step(self) -> Interval:
-        """The mean step over all lapped blocks, seconds; NaN without any."""
-        return comparison.mean_step(self.blocks, "lapped")
+        """The mean step over all lapped turns, seconds; NaN without any."""
+        return self._mean_step("lapped")
+
+    def _mean_step(self, kind: str) -> Interval:
+        generations = self.turns.steps(kind)
+        return mean_step(generations) if generations else comparison.mean_step(self.blocks, kind)
 
     @property
     def mean_step(self) -> Interval:
@@ -232,7 +260,15 @@ class Measurement:
     @property
     def lapped_per_bare(self) -> float:
         """The cost of laps: mean step with laps / mean step without; NaN if unknown."""
-        return self.lapped_step.value / self.bare_step.value
+        return self.lap_cost.value
+
+    @cached_property
+    def lap_cost(self) -> Interval:
+        """The mean step with laps / without, paired by generation; NaN if unknown."""
+        logs = log_ratios(self.turns.steps("lapped"), self.turns.steps("bare"))
+        if not logs:
+            return point(self.lapped_step.value / self.bare_step.value)
+        return log_interval([math.exp(-log) for log in logs])
 
     def mean_lap(self, phase: str, clock: str) -> float:
         """A phase's mean seconds in a step, by one clock; NaN if the phase has no laps by it."""
@@ -293,6 +329,16 @@ class Measurement:
         """Seconds of a step's launches that the device's work hides; NaN if unknown."""
         return sum(of_phase.hidden_s for of_phase in self.launches.values())
 
+    @property
+    def worker_cores_s(self) -> float:
+        """Seconds by which loader workers lengthen forward and backward; 0 without workers.
+
+        NaN if unknown. On an asynchronous device workers take no time of the device's work.
+        """
+        if not self.turns.workers or self.clock == "device":
+            return 0.0
+        return self.turns.passes_s("lapped") - self.turns.passes_s("unloaded")
+
     @cached_property
     def bottleneck(self) -> bottleneck.Bottleneck | None:
         """The bottleneck of the step; `None` if the figures do not show it."""
@@ -308,6 +354,7 @@ class Measurement:
             self.samples / loader_rate if is_rate_valid else math.nan,
             self.unloaded_step_s,
             hidden_launch_s=self.hidden_launch_s,
+            workers_s=self.worker_cores_s,
         )
 
     def value(self, get: Callable[[Findings], float | None]) -> float:

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from stepbench_reports.analysis import comparison
-from stepbench_reports.analysis.stats import UNKNOWN, median_interval
+from stepbench_reports.analysis.stats import UNKNOWN, Interval
 from stepbench_reports.read import case_columns
 from stepbench_reports.read.measurement import Measurement, number, share, varying
-from stepbench_reports.read.speedup import Speedup, speedup_over
+from stepbench_reports.read.ratio import Of, Ratio, ratio
 from stepbench_reports.schema.axes import AxisValues
 from stepbench_reports.schema.machine import MachinePeaks
 from stepbench_reports.schema.phases import PHASES, STEP
@@ -70,16 +70,52 @@ class Run:
         )
 
     @cached_property
-    def speedups(self) -> Mapping[str, Speedup]:
+    def speedups(self) -> Mapping[str, Ratio]:
         """Speed-up over the uncompiled case, by the compiled case's id, if both are measured."""
+        return {
+            case_id: self.ratio_of(self.case(case_id), eager)
+            for case_id, eager in self.uncompiled.items()
+        }
+
+    @cached_property
+    def uncompiled(self) -> Mapping[str, Measurement]:
+        """The uncompiled case of each compiled case, by the compiled case's id."""
         by_axes = {axes_key(m.axes): m for m in self.measured}
-        speedups_by_case = {}
+        found = {}
         for measurement in by_axes.values():
             eager_axes = comparison.uncompiled(measurement.axes)
             eager = by_axes.get(axes_key(eager_axes)) if eager_axes is not None else None
             if eager is not None and eager.clock == measurement.clock:
-                speedups_by_case[measurement.id] = speedup_over(measurement, eager)
-        return speedups_by_case
+                found[measurement.id] = eager
+        return found
+
+    def case(self, case_id: str) -> Measurement:
+        """Finds a case by its id.
+
+        Raises:
+            KeyError: The run has no such case.
+        """
+        for measurement in self.measurements:
+            if measurement.id == case_id:
+                return measurement
+        raise KeyError(f"{case_id}: the run has no such case")
+
+    def ratio(self, a: str, b: str, of: Of = "samples_per_s") -> Interval:
+        """The ratio of two cases, paired by generation, with a 95 % interval.
+
+        Args:
+            a: The id of a case.
+            b: The id of the case that it is compared with.
+            of: `samples_per_s` (above 1 if `a` is faster) or `step` (above 1 if `a` is slower).
+
+        Raises:
+            KeyError: The run has no such case.
+        """
+        return self.ratio_of(self.case(a), self.case(b), of).interval
+
+    def ratio_of(self, a: Measurement, b: Measurement, of: Of = "samples_per_s") -> Ratio:
+        """The ratio of two cases; a case that took turns with each may link them."""
+        return ratio(a, b, self.measured, of=of)
 
     def machine_peaks(self, device: object) -> MachinePeaks | None:
         """A device's measured peak throughput, from `run.json`; `None` if unknown."""
@@ -116,14 +152,15 @@ class Run:
         | `id`, a column per axis, `status`, `reason` | the case and the outcome |
         | `clock`, `steps` | the clock of the laps; the number of lapped steps |
         | `step_s`, `step_low_s`, `step_high_s` | the median step, with its 95 % interval |
-        | `mean_step_s` | the mean step over bare blocks, or over lapped ones if there are none |
+        | `mean_step_s` | the mean step over bare turns, or over lapped ones if there are none |
         | `samples_per_s`, `samples_per_s_low`, `samples_per_s_high` | samples in a step / mean step
-          (see `Measurement.samples`), with the 95 % interval from the blocks |
-        | `speedup`, `speedup_low`, `speedup_high`, `speedup_statistic` | over the uncompiled case,
-          from `mean` steps, or from `median` steps if there are too few bare blocks |
+          (see `Measurement.samples`), with the 95 % interval from the generations |
+        | `speedup`, `speedup_low`, `speedup_high`, `speedup_paired` | samples/s over those of the
+          uncompiled case; true if both cases took turns with each other |
+        | `generations` | how often the case's process was started anew |
         | `stopped`, `lapped_per_bare` | why sampling ended; mean step with laps / without |
-        | `noise_discarded`, `noise_blocks`, `noise_interference` | blocks discarded and measured
-          again; all blocks; true if blocks with interference count, or many were discarded |
+        | `noise_discarded`, `noise_blocks`, `noise_interference` | turns that were left out; all
+          turns; true if more than half were left out |
         | `bottleneck`, `bottleneck_share` | the step's bottleneck (two kinds, joined by `and`, if
           they are close); the first kind's share of the step |
         | `best_step_s` | the best mean step without the first bottleneck |
@@ -220,7 +257,7 @@ def _phases(measurement: Measurement) -> Iterator[dict[str, case_columns.Cell]]:
     for clock, tracks in measurement.laps.items():
         for phase, laps in tracks.items():
             is_reported = clock == measurement.clock
-            median = measurement.medians[phase] if is_reported else median_interval(laps)
+            median = measurement.medians[phase] if is_reported else measurement.turns.median(laps)
             samples_per_s = measurement.samples_per_s if phase == STEP else UNKNOWN
             p05, p95 = np.quantile(laps, [0.05, 0.95])
             yield {

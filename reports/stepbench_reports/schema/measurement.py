@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from stepbench_reports.schema.case_facts import AppliedSettings, ClockFacts, DataFacts, ModelFacts
 from stepbench_reports.schema.compilation import Compilation
@@ -18,7 +18,7 @@ from stepbench_reports.schema.record import (
     Share,
 )
 
-SCHEMA = 3
+SCHEMA = 4
 """The format version of `run.json` and `cases/<id>.json`; increased when a meaning changes."""
 
 
@@ -66,22 +66,30 @@ class Block(Record, frozen=True, kw_only=True):
     elapsed_s: Seconds
 
 
+INTERRUPTED = "interrupted"
+"""Why sampling stopped, in the record of a case whose group has not ended."""
+
+
 class SamplingFacts(Record, frozen=True, kw_only=True):
     """The end of sampling: its reason, and the precision that was reached.
 
     Attributes:
-        stopped: `precise` (`rel_error` reached the target), `time` (`--max-time` ran out first) or
-            `steps` (the number of steps given by `--steps` is done).
-        rel_error: Half the width of the 95 % confidence interval of the median step, as a share of
-            the median; `None` if there are too few steps for an interval.
-        target: The target for `rel_error`.
-        elapsed_s: The duration of sampling, seconds.
+        stopped: `precise` (the number of generations that the target needs is done), `time`
+            (`--max-time` ran out first), `steps` (the number of steps given by `--steps` is done),
+            `generations` (`--generations` are done, too few to know the precision) or
+            `interrupted`.
+        rel_error: Half the width of the 95 % confidence interval of the mean step, as a share of
+            the mean; `None` from a single generation.
+        target: The target for half the width of the interval of each comparison.
+        elapsed_s: The duration of all generations of the case's group, seconds.
+        generations: The number of generations.
     """
 
     stopped: str
     rel_error: Share | None
     target: Share
     elapsed_s: Seconds
+    generations: Count = 1
 
 
 ThrottlingSource = Literal["violation counters", "clock event reasons"]
@@ -132,34 +140,17 @@ class BlockNoise(MachineUse, frozen=True, kw_only=True):
     kept: bool
 
 
-class NoiseLimits(Record, frozen=True, kw_only=True):
-    """The limits above which a block is discarded, as shares of the usable cores' time.
-
-    Attributes:
-        others: The limit for processes other than the case's.
-        steal: The limit for time that the hypervisor gives to other virtual machines.
-    """
-
-    others: Share
-    steal: Share
-
-
 class Noise(Record, frozen=True, kw_only=True):
     """Interference while the case was sampled.
 
     Attributes:
-        interference: True if blocks with interference count because the limit on repetitions was
-            reached, or if more than a fifth of all blocks were discarded (fewer than ten blocks
-            count as ten).
-        discarded: The number of blocks that were discarded and measured again; their laps are not
-            kept.
-        limits: The limits above which a block is discarded.
-        blocks: Every block, including the discarded ones.
+        interference: True if more than half of all blocks were left out.
+        discarded: The number of blocks that were left out; their laps are not kept.
+        blocks: Every block, including those that were left out.
     """
 
     interference: bool
     discarded: Count
-    limits: NoiseLimits
     blocks: tuple[BlockNoise, ...] = ()
 
 
@@ -220,8 +211,9 @@ class MemoryFacts(Record, frozen=True, kw_only=True):
     """Peak memory: the device's over the sampled steps, the host's over a separate pass.
 
     Attributes:
-        host_peak_bytes: The peak memory of the process tree, bytes: the sum of the processes'
-            proportional set sizes. Linux counts page-locked (pinned) memory among them.
+        host_peak_bytes: The highest of readings, every 20 ms, of the process tree's memory, bytes:
+            the resident memory of the case's process, and what its loader workers add. Linux
+            counts page-locked (pinned) memory in it.
         host_pinned_bytes: The page-locked (pinned) memory that torch's allocator held at the end
             of that pass, in use or cached, bytes: a part of `host_peak_bytes`. `None` if the
             device is not a CUDA device, or torch does not count it (before 2.7).
@@ -296,23 +288,35 @@ class RankTrack(Record, frozen=True, kw_only=True):
 
 
 class TurnFacts(Record, frozen=True, kw_only=True):
-    """A turn of a player: a case whose process takes turns with the processes of other cases.
-
-    With `--one-at-a-time` there are no turns.
+    """A turn of a player: a case's process, which takes turns with the processes of other cases.
 
     Attributes:
-        generation: The index of the player's process that took the turn, from 0.
-        round: The index of the round within the generation, from 0.
-        kind: `lapped`, `bare` or `unloaded` (one batch is used again and again).
+        group: The number of the players' group in the run, from 0; only the players of a group
+            take turns with each other.
+        generation: The number of the players' generation in the group, from 0; each generation has
+            fresh processes.
+        round: The number of the round in the generation, from 0.
+        kind: `lapped`, `bare`, `unloaded` (lapped steps on one batch again and again) or `tiny`
+            (the same on a batch of as few samples as the model accepts).
         steps: The number of training steps.
         elapsed_s: The time until all device work of the turn is done, seconds.
+        counts: False if the turn is left out: threads waited for a core for longer than is usual
+            for the player, something was compiled, or the device was throttled.
+        run_delay: The time for which threads were runnable and had no core, summed over the
+            threads, as a share of `elapsed_s`; `None` if the system does not tell.
+        phases_s: The time of each phase over all steps, seconds, by the device's clock if there is
+            one, else by the host's; empty in a bare turn.
     """
 
+    group: Count = 0
     generation: Count
     round: Count
-    kind: Literal["lapped", "bare", "unloaded"]
+    kind: Literal["lapped", "bare", "unloaded", "tiny"]
     steps: Positive
     elapsed_s: Seconds
+    counts: bool = True
+    run_delay: float | None = None
+    phases_s: dict[str, float] = field(default_factory=dict)
 
 
 class EnergyFacts(Record, frozen=True, kw_only=True):
@@ -354,7 +358,7 @@ class Findings(Record, frozen=True, kw_only=True):
         launch_overhead: The launch overhead of one step.
         host: The machine that measured the case; `None` if it is the machine of the run.
         ranks: The measurement of each rank; empty if the case runs in one process.
-        turns: The case's turns with other players; empty if the case was measured alone.
+        turns: The case's turns with the other players of its group.
         energy: The energy used; `None` if the device does not report it.
     """
 

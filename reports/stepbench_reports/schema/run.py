@@ -14,18 +14,23 @@ class SamplingOptions(Record, frozen=True, kw_only=True):
     """The length and precision of each case's sampling.
 
     Attributes:
-        steps: The exact number of lapped steps; `None` to sample until `rel_error` or
-            `max_time_s` is reached.
-        max_time_s: The maximum time of sampling, seconds.
-        rel_error: The target for half the width of the 95 % confidence interval of the median step,
-            as a share of the median.
+        steps: The exact number of lapped steps, in a single generation; `None` to sample for as
+            many generations as `rel_error` needs, or until `max_time_s` is over.
+        generations: The number of generations before their precision is looked at.
+        max_time_s: The time of sampling for each case, seconds, with the start of its processes
+            and without the first compilation.
+        rel_error: The target for half the width of the 95 % confidence interval of each comparison,
+            as a share.
+        one_at_a_time: True measures each case without other cases beside it.
         sync_phases: True synchronizes the device at every lap.
         deadline_s: The time after which a case is aborted, seconds.
     """
 
     steps: Positive | None = None
-    max_time_s: Seconds = 5.0
-    rel_error: Share = 0.01
+    generations: Positive = 6
+    max_time_s: Seconds = 20.0
+    rel_error: Share = 0.02
+    one_at_a_time: bool = False
     sync_phases: bool = False
     deadline_s: Seconds = 300.0
 

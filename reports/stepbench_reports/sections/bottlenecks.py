@@ -15,7 +15,7 @@ def section(run: Run) -> Section | None:
     descriptions = [
         f"- **{escaped(summary.name(run, m))}**: {escaped(sentences, SENTENCES_CHARACTERS)}"
         for m in run.measured
-        if (sentences := bottleneck.sentences(m, run.share_of_peak(m)))
+        if (sentences := bottleneck.sentences(run, m))
     ]
     if not descriptions:
         return None
@@ -23,9 +23,9 @@ def section(run: Run) -> Section | None:
     lead = (
         "The mean step is split by its phases' shares; forward and backward are split into launch "
         "overhead (their time with next to no data) and compute. The longest part is the "
-        "bottleneck; the second longest is named, too, if it is close. The best possible step is "
-        "what remains without that part; without waiting for data, it is the step that reuses one "
-        "batch. It is a limit, not a promise."
+        "bottleneck; the second longest is named, too, if it is close. The step without that "
+        "part is about what remains of it; without waiting for data, it is the measured step that "
+        "reuses one batch."
     )
     if any(m.clock == "device" for m in run.measured):
         lead += (

@@ -1,6 +1,5 @@
 """The section on clocks: medians by the host's clock and by the device's, side by side."""
 
-from stepbench_reports.analysis.stats import median_interval
 from stepbench_reports.read.measurement import CLOCKS, Measurement
 from stepbench_reports.read.run import Run
 from stepbench_reports.schema.phases import STEP
@@ -32,7 +31,7 @@ def _both_clocks(phase: str) -> tables.Column:
         if all(laps is None for laps in by_clock):
             return quantity.NOTHING
         return " / ".join(
-            quantity.DASH if laps is None else quantity.milliseconds(median_interval(laps))
+            quantity.DASH if laps is None else quantity.milliseconds(measurement.turns.median(laps))
             for laps in by_clock
         )
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stepbench_reports.analysis.stats import median_interval
+from stepbench_reports.analysis.stats import point
 from stepbench_reports.read.measurement import Track
 from stepbench_reports.read.run import Run
 from stepbench_reports.sections import tables
@@ -50,6 +50,6 @@ def _positions(laps: Track, shown: int, *, later: bool) -> list[str]:
     """
     parts = [laps[:, i : i + 1] for i in range(shown)] + ([laps[:, shown:]] if later else [])
     return [
-        quantity.milliseconds(median_interval(np.ravel(part))) if part.size else quantity.NOTHING
+        quantity.milliseconds(point(float(np.median(part)))) if part.size else quantity.NOTHING
         for part in parts
     ]

@@ -126,5 +126,5 @@ def _speedup(run: Run, measurement: Measurement) -> str:
     speedup = run.speedups.get(measurement.id)
     if speedup is None:
         return summary.speedup(run, measurement)
-    ratio = quantity.times_range(speedup.ratio)
+    ratio = quantity.times_range(speedup.interval)
     return f"~~{ratio}~~" if measurement.parity.failed else ratio

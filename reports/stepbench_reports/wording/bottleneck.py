@@ -1,25 +1,22 @@
 """Describes a case's bottleneck in sentences: its share of the step, evidence and remedies."""
 
 import math
-from collections.abc import Callable, Mapping
 
 from stepbench_reports.analysis.bottleneck import Bottleneck, BottleneckKind
 from stepbench_reports.analysis.stats import point
 from stepbench_reports.read.measurement import Measurement, number
-from stepbench_reports.schema.axes import AxisValues
-from stepbench_reports.schema.axis_labels import EAGER
+from stepbench_reports.read.run import Run
 from stepbench_reports.schema.phases import STEP, Phase
-from stepbench_reports.wording import quantity
+from stepbench_reports.wording import quantity, remedies
 
 MAX_GAIN = 100
 """The largest speed-up that is printed; above it, too little of the step is left to measure."""
 MIN_CLOCK_DIFFERENCE = 0.10
 """Both clocks' `dataload` are printed if they differ by more than this share of the step."""
 
-_ALWAYS: Callable[[AxisValues], bool] = lambda _: True  # noqa: E731  # named for the tables below
-
 _WITHOUT = {
     BottleneckKind.DATA: "waiting for data",
+    BottleneckKind.WORKERS: "workers on the same cores",
     BottleneckKind.TRANSFER: "transfers",
     BottleneckKind.LAUNCH: "launch overhead",
     BottleneckKind.COMPUTE: "compute",
@@ -27,37 +24,6 @@ _WITHOUT = {
     BottleneckKind.OPTIMIZER: "the optimizer",
 }
 """The end of a sentence about a step without a part: "without waiting for data"."""
-_COMPUTE_HINTS: tuple[tuple[str, Callable[[AxisValues], bool]], ...] = (
-    ("a smaller model", _ALWAYS),
-    ("--precision bf16", lambda axes: axes.get("precision") not in {"bf16", "fp16"}),
-    ("a faster device", _ALWAYS),
-)
-_LAUNCH_HINTS: tuple[tuple[str, Callable[[AxisValues], bool]], ...] = (
-    ("a larger --batch-size", _ALWAYS),
-    ("--compile default", lambda axes: axes.get("compile", EAGER) == EAGER),
-    ("fewer and larger operators", _ALWAYS),
-)
-_HINTS: Mapping[BottleneckKind, tuple[tuple[str, Callable[[AxisValues], bool]], ...]] = {
-    BottleneckKind.DATA: (
-        ("more --num-workers", _ALWAYS),
-        ("cheaper transforms", _ALWAYS),
-        ("data in memory", _ALWAYS),
-    ),
-    BottleneckKind.TRANSFER: (
-        ("--pin-memory on", lambda axes: axes.get("pin_memory") is not True),
-        ("--non-blocking on", lambda axes: axes.get("non_blocking") is not True),
-        ("fewer bytes per sample", _ALWAYS),
-    ),
-    BottleneckKind.LAUNCH: _LAUNCH_HINTS,
-    BottleneckKind.COMPUTE: _COMPUTE_HINTS,
-    BottleneckKind.COMPUTE_OR_LAUNCH: (*_COMPUTE_HINTS, *_LAUNCH_HINTS[:2]),
-    BottleneckKind.OPTIMIZER: (
-        ("a fused or foreach implementation", _ALWAYS),
-        ("fewer trained parameters", _ALWAYS),
-        ("a higher --accumulate", _ALWAYS),
-    ),
-}
-"""Remedies for each bottleneck, each with a predicate: is it worth trying on these axes?"""
 
 
 def short(measurement: Measurement) -> str:
@@ -88,16 +54,16 @@ def clause(measurement: Measurement) -> str:
     for kind in second:
         text += f" and {kind} ({quantity.percent(bottleneck.share_of(kind))})"
     if bottleneck.gain <= MAX_GAIN:
-        text += f": at best {_times(bottleneck.gain)} as fast without {_WITHOUT[first]}"
+        text += f": about {_times(bottleneck.gain)} as fast without {_WITHOUT[first]}"
     return f"{text}.{_hidden_launches(measurement)}"
 
 
-def sentences(measurement: Measurement, share_of_peak: float = math.nan) -> str:
+def sentences(run: Run, measurement: Measurement) -> str:
     """Describes a case's bottleneck, the figures that show it, and possible remedies.
 
     Args:
+        run: The run of the case; remedies that it has refuted are left out.
         measurement: The case.
-        share_of_peak: The case's FLOP/s divided by the device's peak FLOP/s; NaN if unknown.
 
     Returns:
         The sentences; empty if the bottleneck is unknown.
@@ -106,8 +72,9 @@ def sentences(measurement: Measurement, share_of_peak: float = math.nan) -> str:
     if bottleneck is None:
         return ""
     texts = (
-        f"{kind.capitalize()}: {_evidence(measurement, bottleneck, kind, share_of_peak)} "
-        f"{_best_step(bottleneck, kind)} Remedies: {_hints(measurement.axes, kind)}."
+        f"{kind.capitalize()}: "
+        f"{_evidence(measurement, bottleneck, kind, run.share_of_peak(measurement))} "
+        f"{_best_step(bottleneck, kind)}{remedies.sentence(run, measurement, kind)}"
         for kind in bottleneck.kinds
     )
     return f"{' '.join(texts)}{_hidden_launches(measurement)}{_starvation(measurement)}"
@@ -122,28 +89,34 @@ def _evidence(
         case BottleneckKind.DATA:
             prefetches = number(measurement.axes.get("num_workers")) > 0
             activity = "waiting for the loader" if prefetches else "making the batch"
-            return f"{share} is {activity}.{_rates(measurement, bottleneck)}"
+            text = f"{share} is {activity}.{_rates(measurement, bottleneck)}"
+        case BottleneckKind.WORKERS:
+            text = (
+                f"{share} is forward and backward beyond what they take with nothing to load: "
+                f"loader workers use the same cores."
+            )
         case BottleneckKind.TRANSFER:
-            return f"{share} is moving batches to the device."
+            text = f"{share} is moving batches to the device."
         case BottleneckKind.LAUNCH:
             launch, hides = _in_ms(bottleneck.parts[kind]), _hiding_phases(measurement)
             exposed = [phase for phase in measurement.launches if phase not in hides]
             passes = f"{exposed[0].capitalize()} takes" if hides else "Forward and backward take"
-            return f"{share}. {passes} {launch} even with next to no data."
+            text = f"{share}. {passes} {launch} even with next to no data."
         case BottleneckKind.COMPUTE:
             launch_s = bottleneck.parts.get(BottleneckKind.LAUNCH, 0.0)
             beyond = f", without {_in_ms(launch_s)} of launch overhead" if launch_s else ""
-            return f"{share} is forward and backward{beyond}.{_peak_share(share_of_peak)}"
+            text = f"{share} is forward and backward{beyond}.{_peak_share(share_of_peak)}"
         case BottleneckKind.COMPUTE_OR_LAUNCH:
             findings = measurement.findings
             overhead = None if findings is None else findings.launch_overhead
             reason = "" if overhead is None or not overhead.reason else f" ({overhead.reason})"
-            return (
+            text = (
                 f"{share} is forward and backward; launch overhead was not measured{reason}."
                 f"{_peak_share(share_of_peak)}"
             )
         case BottleneckKind.OPTIMIZER:
-            return f"{share} is the optimizer{_parameters(measurement)}."
+            text = f"{share} is the optimizer{_parameters(measurement)}."
+    return text
 
 
 def _rates(measurement: Measurement, bottleneck: Bottleneck) -> str:
@@ -185,11 +158,7 @@ def _best_step(bottleneck: Bottleneck, kind: BottleneckKind) -> str:
     elif bottleneck.launches_limit(kind):
         limit = "; launches limit it"
     best = _in_ms(bottleneck.best_without(kind))
-    return f"Without {_WITHOUT[kind]}, a step takes at best {best} ({_times(gain)} as fast{limit})."
-
-
-def _hints(axes: AxisValues, kind: BottleneckKind) -> str:
-    return ", ".join(hint for hint, useful in _HINTS[kind] if useful(axes))
+    return f"Without {_WITHOUT[kind]}, a step takes about {best} ({_times(gain)} as fast{limit})."
 
 
 def _hiding_phases(measurement: Measurement) -> list[str]:

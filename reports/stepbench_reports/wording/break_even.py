@@ -19,8 +19,9 @@ def steps(run: Run, measurement: Measurement) -> Interval:
     speedup = run.speedups.get(measurement.id)
     if speedup is None:
         return UNKNOWN
-    step = measurement.bare_step if speedup.statistic == "mean" else measurement.step
-    return comparison.break_even_steps(measurement.cold_compile_s, step.value, speedup.ratio)
+    return comparison.break_even_steps(
+        measurement.cold_compile_s, measurement.mean_step.value, speedup.interval
+    )
 
 
 def text(steps: Interval) -> str:

@@ -9,6 +9,8 @@ from stepbench_reports.wording import parity, quantity, summary
 
 MAX_LAP_COST = 0.02
 """The largest relative difference of steps with and without laps that needs no caveat."""
+MAX_SLOWDOWN = 3.0
+"""The ratio of slow turns' steps to fast ones' above which `--threads 1` is recommended."""
 MAX_MEAN_OFFSET = 0.10
 """The largest relative difference of mean and median step that needs no caveat."""
 
@@ -30,6 +32,7 @@ def caveats(run: Run) -> list[str]:
         *_parity(run),
         *_precision(run, measured, in_cases),
         *_noise(measured, in_cases),
+        *_waiting_threads(measured, in_cases),
         *_laps(measured, in_cases),
         *_means(run, measured, in_cases),
         *_cuda_graphs(measured, in_cases),
@@ -50,19 +53,31 @@ def _parity(run: Run) -> Iterator[str]:
 
 
 def _precision(run: Run, measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
-    """Cases whose sampling or warm-up ended too early: at the time limit, or with too few steps."""
+    """Comparisons that are imprecise or not paired, and warm-ups that ended too early."""
     target = run.facts.sampling.rel_error
-    imprecise = [m for m in measured if m.stopped == "time" and m.step.relative_half_width > target]
+    widths = {
+        case_id: speedup.interval.relative_half_width for case_id, speedup in run.speedups.items()
+    }
+    imprecise = [m for m in measured if m.stopped == "time" and widths.get(m.id, 0.0) > target]
     if imprecise:
-        worst = quantity.uncertainty(max(m.step.relative_half_width for m in imprecise))
+        worst = quantity.uncertainty(max(widths[m.id] for m in imprecise))
         yield (
-            f"Less precise than the target of ±{quantity.exact_percent(target)} "
+            f"Speed-ups less precise than the target of ±{quantity.exact_percent(target)} "
             f"{in_cases(imprecise)} (±{worst} at worst): the time limit was reached; raise "
             f"--max-time."
         )
-    too_short = [m for m in measured if math.isnan(m.step.low)]
-    if too_short:
-        yield f"No interval {in_cases(too_short)}: fewer than 6 steps; raise --steps or --max-time."
+    alone = [m for m in measured if len(m.generations) < 2]
+    if alone:
+        yield (
+            f"No interval {in_cases(alone)}: a single generation does not show how far figures "
+            f"differ by chance."
+        )
+    unpaired = [m for m in measured if m.id in run.speedups and not run.speedups[m.id].paired]
+    if unpaired:
+        yield (
+            f"Speed-ups {in_cases(unpaired)} are not paired: the cases did not take turns with "
+            f"each other, and the machine's drift between them is in the ratio."
+        )
     unsteady = [m for m in measured if m.findings is not None and not m.findings.warmup.steady]
     if unsteady:
         yield (
@@ -78,26 +93,46 @@ def _noise(measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]
     if discarded:
         blocks = sum(m.checked_blocks for m in watched)
         yield (
-            f"{discarded:,.0f} of {blocks:,.0f} blocks were discarded because of interference "
-            f"and measured again."
+            f"{discarded:,.0f} of {blocks:,.0f} turns were left out: their threads waited for a "
+            f"core for longer than is usual for the case, something was compiled, or the device "
+            f"was throttled."
         )
     noisy = [m for m in measured if m.interference]
     if noisy:
         yield (
-            f"{summary.INTERFERENCE_MARK} Interference {in_cases(noisy)}: more than a fifth of the "
-            f"blocks were discarded, or blocks with interference had to be counted{_causes(noisy)}"
-            f". Measure again on a quieter machine before you rely on these figures."
+            f"{summary.INTERFERENCE_MARK} Interference {in_cases(noisy)}: more than half of the "
+            f"turns were left out{_causes(noisy)}, so no comparison includes these cases. Measure "
+            f"again on a quieter machine."
+        )
+
+
+def _waiting_threads(measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
+    """Cases whose threads wait for each other at the end of each operator."""
+    slowed = [
+        m
+        for m in measured
+        if m.clock == "host"
+        and m.findings is not None
+        and m.findings.settings.threads > 1
+        and m.turns.slowdown() > MAX_SLOWDOWN
+    ]
+    if slowed:
+        worst = max(m.turns.slowdown() for m in slowed)
+        yield (
+            f"Beside other work on the machine, steps took up to {worst:.0f} times as long "
+            f"{in_cases(slowed)}: the threads of an operator wait for each other, and one of them "
+            f"had no core. --threads 1 needs one core only."
         )
 
 
 def _causes(noisy: Sequence[Measurement]) -> str:
-    """The worst interference in the blocks that count: its causes and their shares of the cores."""
+    """The worst interference in turns that were left out: its causes and shares of the cores."""
     blocks = [
         block
         for m in noisy
         if m.findings is not None
         for block in m.findings.noise.blocks
-        if block.kept
+        if not block.kept
     ]
     causes = []
     for source, shares in {
@@ -124,15 +159,13 @@ def _laps(measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
             f"is a phase's cost in isolation, and lapped / bare shows the cost of synchronizing"
             f"{cost}. samples/s comes from steps without it."
         )
-    slowed = [
-        m for m in measured if abs(m.lapped_per_bare - 1) > MAX_LAP_COST and not m.sync_phases
-    ]
+    slowed = [m for m in measured if m.lap_cost.low > 1 + MAX_LAP_COST and not m.sync_phases]
     if slowed:
-        worst = max(slowed, key=lambda m: abs(m.lapped_per_bare - 1))
+        worst = max(slowed, key=lambda m: m.lap_cost.value)
         yield (
-            f"Steps with and without laps differ by more than {MAX_LAP_COST * 100:.0f} % "
-            f"{in_cases(slowed)} (with / without {worst.lapped_per_bare:.3f} at worst): phases are "
-            f"uncertain by as much. samples/s comes from steps without laps."
+            f"Laps cost more than {MAX_LAP_COST * 100:.0f} % of a step {in_cases(slowed)} (with / "
+            f"without {quantity.times_range(worst.lap_cost)} at worst), so phases are too long by "
+            f"as much. samples/s comes from steps without laps."
         )
 
 
@@ -146,14 +179,6 @@ def _means(run: Run, measured: Sequence[Measurement], in_cases: _InCases) -> Ite
             f"Mean and median step differ by more than {MAX_MEAN_OFFSET * 100:.0f} % "
             f"{in_cases(bursty)}, since some steps wait. samples/s and speed-ups use the mean, "
             f"which counts every step; the column `step` is the median."
-        )
-    by_median = [
-        m for m in measured if m.id in run.speedups and run.speedups[m.id].statistic == "median"
-    ]
-    if by_median:
-        yield (
-            f"The speed-up compares median steps {in_cases(by_median)}: with fewer than 3 bare "
-            f"blocks, means have no interval; raise --max-time."
         )
     without_speedup = [m for m in measured if m.compiled and m.id not in run.speedups]
     if without_speedup:

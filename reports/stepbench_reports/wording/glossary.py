@@ -76,24 +76,14 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "measuring.md#clocks-on-a-gpu",
         ),
         Term(
-            "Block",
-            "Consecutive steps that are timed together. *Lapped* blocks read a clock at each "
-            "phase's end; *bare* blocks only at their own, as a plain training loop would.",
-        ),
-        Term(
             "samples/s",
             "The samples of a step (batch size times `--accumulate`) divided by the mean step "
-            "of bare blocks.",
+            "of bare turns.",
         ),
         Term(
             "Speed-up",
-            "The uncompiled case's step divided by the case's step, all other settings being "
-            "the same.",
-        ),
-        Term(
-            "Interval",
-            "The range that holds the true value with 95 % confidence. A figure has as many "
-            "digits as it supports.",
+            "The case's samples/s divided by those of the uncompiled case, all other settings "
+            "being the same: a paired ratio.",
         ),
         Term(
             "Warm-up, steady state",
@@ -106,15 +96,60 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "code.",
         ),
     ),
+    "How cases are compared": (
+        Term(
+            "Group",
+            "The cases that are measured together: all of a run, or as many as fit into memory. "
+            "Each has a live process, and only one of them works at a time.",
+            "measuring.md#cases-take-turns",
+        ),
+        Term(
+            "Turn",
+            "Consecutive steps of one case, or of one side of a pair, while the others wait. "
+            "*Lapped* turns read a clock at each phase's end; *bare* turns only at their own end, "
+            "as a plain training loop would.",
+        ),
+        Term(
+            "Round",
+            "A turn of each kind for every case of a group, in random order and then in the "
+            "reverse order, so that an even drift of the machine's speed meets all alike.",
+        ),
+        Term(
+            "Generation",
+            "The rounds of a group between two starts of its processes. What is settled when a "
+            "process begins is noise, so a generation is one sample, whatever it holds.",
+        ),
+        Term(
+            "Paired ratio",
+            "The ratio of two cases within each generation, averaged over generations. The "
+            "machine's slow changes are in both cases and cancel out.",
+        ),
+        Term(
+            "Interval",
+            "The range that holds the true value with 95 % confidence: Student's t over "
+            "generations. A figure has as many digits as it supports.",
+            "measuring.md#intervals",
+        ),
+        Term(
+            "Run delay",
+            "The time for which a turn's threads were runnable and had no core, by the system's "
+            "count.",
+        ),
+    ),
     "Bottlenecks": (
         Term(
             "Bottleneck",
-            "The longest part of a step: data, transfer, launch overhead, compute or optimizer. "
-            "The report gives the step time without it.",
+            "The longest part of a step: data, cores taken by loader workers, transfer, launch "
+            "overhead, compute or optimizer. The report gives the step time without it.",
         ),
         Term(
             "Data",
             "Waiting for the loader; without workers, making the batch in the training process.",
+        ),
+        Term(
+            "Cores taken by loader workers",
+            "The time by which forward and backward take longer in training than with nothing to "
+            "load: workers and training share the cores.",
         ),
         Term(
             "Launch overhead",
@@ -180,10 +215,6 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "*change* is head minus base as a share of the step.",
         ),
         Term(
-            "Turn",
-            "The steps that one side of a pair runs before the other side continues.",
-        ),
-        Term(
             "Screening, confirmation",
             "Screening finds what looks changed; confirmation decides on fresh pairs.",
             "regression.md#how-it-is-decided",
@@ -192,12 +223,14 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
     "Noise": (
         Term(
             "Interference",
-            "Other processes, the hypervisor or throttling slowed the machine while a block or "
-            "a pair was measured.",
+            "Other processes or the hypervisor took time from a turn or a pair, or the device was "
+            "throttled. A case is marked if more than half of its turns were left out.",
+            "measuring.md#turns-that-are-left-out",
         ),
         Term(
-            "Discarded",
-            "A block or pair that does not count because of interference, whatever its result.",
+            "Left out, discarded",
+            "A turn (left out) or a pair (discarded) that does not count because of "
+            "interference, whatever its result.",
         ),
     ),
 }

@@ -3,15 +3,12 @@
 import math
 from collections.abc import Sequence
 
-from stepbench_reports.analysis import comparison
-from stepbench_reports.analysis.stats import Interval, geometric_mean, ratio_interval
 from stepbench_reports.read.measurement import Measurement
+from stepbench_reports.read.ratio import CONFIDENCE, Ratio, mean_ratio, ratio
 from stepbench_reports.read.run import Run
 from stepbench_reports.schema.axis_labels import workload_label
 from stepbench_reports.wording import bottleneck, naming, quantity, summary
 
-MIN_DIFFERENCE = 0.02
-"""The relative difference below which throughputs count as equal, whatever their intervals."""
 _LOOPS = {"train": "in training", "eval": "in evaluation"}
 
 
@@ -20,9 +17,11 @@ def headline(run: Run) -> str:
     measured = run.measured
     if not measured:
         return "No case was measured."
-    compared = [m for m in measured if not m.parity.failed]
-    if not compared:
+    if all(m.parity.failed for m in measured):
         return "Every measured case fails parity: none trains the same model as eager execution."
+    compared = [m for m in measured if m.counts]
+    if not compared:
+        return "No case is compared: interference left too few turns of each."
     # Samples/s are comparable only within one workload, data set and loop (training or evaluation).
     groups: dict[tuple[str, str, str], list[Measurement]] = {}
     for measurement in compared:
@@ -77,9 +76,14 @@ def _fastest(cases: list[Measurement], axes: Sequence[str], group_name: str) -> 
     clause = bottleneck.clause(best)
     if best is worst:
         return f"{_single(best, group_name)} {clause}".rstrip()
-    peers = [m for m in ranked[1:] if not _clearly_faster(best, m)]
-    doubt = ", despite interference" if best.interference else ""
-    speed = f"{quantity.rate(best.samples_per_s)} samples/s{doubt}"
+    leads = _leads(best, ranked[1:], cases)
+    if all(math.isnan(lead.interval.low) for lead in leads.values()):
+        return (
+            f"{group_name or summary.cases(len(cases))}: not compared, since a single generation "
+            f"does not show how far figures differ by chance; leave out --steps."
+        )
+    peers = [m for m in ranked[1:] if not leads[m.id].interval.low > 1]
+    speed = f"{quantity.rate(best.samples_per_s)} samples/s"
     preposition = "" if group_name.startswith(("in ", "on ")) else "for "
     group_text = f" {preposition}{group_name}" if group_name else ""
     opening = f"Fastest{group_text}: {naming.setting_words(best.axes, names)} ({speed})"
@@ -90,12 +94,24 @@ def _fastest(cases: list[Measurement], axes: Sequence[str], group_name: str) -> 
     elif peers:
         others = " and with ".join(naming.setting_words(m.axes, names) for m in peers)
         opening += f", on a par with {others}"
-    ratio = best.samples_per_s.value / worst.samples_per_s.value
+    times = quantity.times_range(ratio(best, worst, cases).interval)
     slowest = naming.setting_words(worst.axes, names)
     return (
-        f"{opening}; {quantity.times(_exact(ratio))} as fast as the slowest: "
+        f"{opening}; {times} as fast as the slowest: "
         f"{slowest} ({quantity.rate(worst.samples_per_s)}). {clause}"
     ).rstrip()
+
+
+def _leads(
+    best: Measurement, others: Sequence[Measurement], cases: Sequence[Measurement]
+) -> dict[str, Ratio]:
+    """The ratios of the best case's samples/s to those of each other case, by the other's id.
+
+    All intervals hold together with 95 %, by Bonferroni's inequality: the best was chosen by its
+    figures.
+    """
+    confidence = 1 - (1 - CONFIDENCE) / max(1, len(others))
+    return {m.id: ratio(best, m, cases, confidence=confidence) for m in others}
 
 
 def _single(case: Measurement, group_name: str) -> str:
@@ -105,56 +121,37 @@ def _single(case: Measurement, group_name: str) -> str:
     step = f"a step takes {quantity.milliseconds(case.step)} ms{precision}"
     longest = max(case.shares, key=lambda phase: case.shares[phase], default=None)
     share = f", {quantity.percent(case.shares[longest])} of it in {longest}" if longest else ""
-    doubt = ", despite interference" if case.interference else ""
-    throughput = f"{quantity.rate(case.samples_per_s)} samples/s{doubt}"
+    throughput = f"{quantity.rate(case.samples_per_s)} samples/s"
     sentence = f"{group_name}: {throughput}; {step}{share}."
     return sentence.removeprefix(": ")
 
 
-def _clearly_faster(fast: Measurement, slow: Measurement) -> bool:
-    ratio = ratio_interval(_speed(fast), _speed(slow))
-    return ratio.low > 1 and ratio.value * (1 - MIN_DIFFERENCE) > 1
-
-
-def _speed(measurement: Measurement) -> Interval:
-    """Samples/s with the interval from its blocks or, with too few blocks, the median step's."""
-    speed, step = measurement.samples_per_s, measurement.step
-    if not math.isnan(speed.low):
-        return speed
-    if math.isnan(step.low):
-        return _exact(speed.value)
-    median = comparison.samples_per_s(speed.value * step.value, step)
-    return Interval(speed.value, median.low, median.high)
-
-
 def _compiling(run: Run) -> list[str]:
     """A sentence for each `torch.compile` mode and loop with a speed-up over uncompiled cases."""
-    modes: dict[tuple[str, str], list[Interval]] = {}
-    for measurement in run.measurements:
-        speedup = run.speedups.get(measurement.id)
-        if speedup is not None and not measurement.parity.failed:
-            key = (str(measurement.axes["compile"]), _loop(measurement))
-            modes.setdefault(key, []).append(speedup.ratio)
+    modes: dict[tuple[str, str], list[tuple[Measurement, Measurement]]] = {}
+    for case_id, eager in run.uncompiled.items():
+        compiled = run.case(case_id)
+        if compiled.counts and eager.counts:
+            key = (str(compiled.axes["compile"]), _loop(compiled))
+            modes.setdefault(key, []).append((compiled, eager))
     several_loops = len({loop for _, loop in modes}) > 1
     return [
-        _compiled(mode, f" {_LOOPS.get(loop, loop)}" if several_loops else "", speedups)
-        for (mode, loop), speedups in modes.items()
+        _compiled(run, mode, f" {_LOOPS.get(loop, loop)}" if several_loops else "", pairs)
+        for (mode, loop), pairs in modes.items()
     ]
 
 
-def _compiled(mode: str, in_loop: str, speedups: list[Interval]) -> str:
-    if len(speedups) == 1:
-        times = quantity.times_range(speedups[0])
+def _compiled(
+    run: Run, mode: str, in_loop: str, pairs: Sequence[tuple[Measurement, Measurement]]
+) -> str:
+    ratios = [run.ratio_of(*pair).interval for pair in pairs]
+    if len(ratios) == 1:
+        times = quantity.times_range(ratios[0])
         return f"With torch.compile {mode} the step{in_loop} is {times} as fast as eager."
-    ordered = sorted(speedups, key=lambda ratio: ratio.value)
-    mean = quantity.times(_exact(geometric_mean([ratio.value for ratio in speedups])))
+    ordered = sorted(ratios, key=lambda ratio: ratio.value)
+    mean = quantity.times_range(mean_ratio(pairs))
     return (
         f"With torch.compile {mode} the step{in_loop} is {mean} as fast as eager in the geometric "
-        f"mean of {len(speedups)} cases ({quantity.times(ordered[0])} to "
+        f"mean of {len(ratios)} cases ({quantity.times(ordered[0])} to "
         f"{quantity.times(ordered[-1])})."
     )
-
-
-def _exact(ratio: float) -> Interval:
-    """An interval of width 0, so that a ratio without an interval is shown to hundredths."""
-    return Interval(ratio, ratio, ratio)

@@ -1,6 +1,7 @@
 """Formats figures as text, with one unit per column and only the digits the interval supports."""
 
 import math
+from collections.abc import Callable
 
 from stepbench_reports.analysis.stats import Interval
 
@@ -20,6 +21,8 @@ DIGITS_WITHOUT_INTERVAL = 2
 """The significant digits of a figure without an interval (it has too few samples)."""
 MAX_RATE_DIGITS = 3
 """The maximum number of significant digits of samples/s, also used without an interval."""
+MIN_RATIO_HALF_WIDTH = 0.01
+"""The half width of a ratio's interval below which no further digits are shown."""
 NOTHING = ""
 """The text for a figure that was not measured."""
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -86,17 +89,31 @@ def rate(samples_per_s: Interval) -> str:
 
 def times(ratio: Interval) -> str:
     """A ratio followed by ×, with three significant digits and two decimals at most."""
-    half_width = ratio.half_width if math.isnan(ratio.half_width) else max(ratio.half_width, 0.01)
+    known = not math.isnan(ratio.half_width)
+    half_width = max(ratio.half_width, MIN_RATIO_HALF_WIDTH) if known else math.nan
     text = number(ratio.value, half_width, 3)
     return f"{text}{TIMES}" if text else NOTHING
 
 
 def times_range(ratio: Interval) -> str:
-    """A ratio followed by × and, in brackets, its interval if it has one."""
-    if math.isnan(ratio.low) or math.isnan(ratio.high):
+    """A ratio followed by × and, in brackets, its interval if it has one.
+
+    The interval has the digits of the ratio, and its ends are rounded outward.
+    """
+    if not all(map(math.isfinite, (ratio.value, ratio.low, ratio.high))):
         return times(ratio)
-    decimals = max(0, -last_digit(ratio.value, max(ratio.half_width, 0.01), 3))
-    return f"{times(ratio)} ({ratio.low:.{decimals}f}{DASH}{ratio.high:.{decimals}f})"
+    digit = last_digit(ratio.value, max(ratio.half_width, MIN_RATIO_HALF_WIDTH), 3)
+    low = _outward(ratio.low, digit, math.floor)
+    return f"{times(ratio)} ({low}{DASH}{_outward(ratio.high, digit, math.ceil)})"
+
+
+def _outward(end: float, digit: int, rounded: Callable[[float], int]) -> str:
+    """An end of an interval, rounded at the power of ten `digit` by `floor` or by `ceil`."""
+    units = end / 10.0**digit
+    whole = round(units)
+    if not math.isclose(units, whole, rel_tol=1e-12):  # else 1.10 might become 1.11
+        whole = rounded(units)
+    return f"{whole * 10.0**digit:,.{max(-digit, 0)}f}"
 
 
 def percent(share: float) -> str:

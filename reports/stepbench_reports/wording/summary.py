@@ -8,6 +8,7 @@ from stepbench_reports.analysis.stats import UNKNOWN
 from stepbench_reports.read.measurement import DAMAGED, NOT_MEASURED, Measurement
 from stepbench_reports.read.run import Run
 from stepbench_reports.schema.axis_labels import workload_label
+from stepbench_reports.schema.measurement import INTERRUPTED
 from stepbench_reports.schema.run import SamplingOptions
 from stepbench_reports.schema.status import Status
 from stepbench_reports.wording import naming, quantity
@@ -104,9 +105,14 @@ def packages(run: Run) -> str:
 
 
 def missing(run: Run) -> str | None:
-    """The number of cases that are not measured yet; `None` if all are."""
-    count = sum(m.status in {NOT_MEASURED, DAMAGED} for m in run.measurements)
-    return f"{count} of {cases(len(run.measurements))} not measured" if count else None
+    """The numbers of cases that are not measured yet, or not to the end; `None` if all are."""
+    counts = {
+        "not measured": sum(m.status in {NOT_MEASURED, DAMAGED} for m in run.measurements),
+        "not measured to the end": sum(m.stopped == INTERRUPTED for m in run.measurements),
+    }
+    total = cases(len(run.measurements))
+    parts = [f"{count} of {total} {what}" for what, count in counts.items() if count]
+    return ", ".join(parts) or None
 
 
 def resume(run: Run) -> str:
@@ -132,15 +138,19 @@ def stopping(run: Run) -> str | None:
 def _stopped(reason: str, stopped: list[Measurement], options: SamplingOptions) -> str:
     if reason == "precise":
         target = quantity.exact_percent(options.rel_error)
-        return f"sampled until the median step was precise to ±{target}"
+        return f"sampled for the generations that comparisons precise to ±{target} need"
     if reason == "steps":
         count = "" if options.steps is None else f"{options.steps:,.0f} "
         return f"sampled for the {count}steps of --steps"
     if reason == "time":
-        widths = [m.step.relative_half_width for m in stopped]
+        widths = [m.samples_per_s.relative_half_width for m in stopped]
         finite = [width for width in widths if not math.isnan(width)]
-        worst = f" (±{quantity.uncertainty(max(finite))} at worst)" if finite else ""
+        worst = f" (samples/s ±{quantity.uncertainty(max(finite))} at worst)" if finite else ""
         return f"stopped by --max-time {options.max_time_s:g}{worst}"
+    if reason == INTERRUPTED:
+        return "interrupted"
+    if reason == "generations":
+        return f"sampled for the {options.generations} generations of --generations"
     return f"stopped by {reason}"
 
 
@@ -156,7 +166,7 @@ def speedup(run: Run, measurement: Measurement) -> str:
     if not measurement.compiled:
         return quantity.DASH
     speedup_over_eager = run.speedups.get(measurement.id)
-    return quantity.times(UNKNOWN if speedup_over_eager is None else speedup_over_eager.ratio)
+    return quantity.times(UNKNOWN if speedup_over_eager is None else speedup_over_eager.interval)
 
 
 def names(run: Run, measurements: Iterable[Measurement]) -> str:

@@ -147,5 +147,5 @@ def test_the_parts_are_the_step_and_the_first_is_the_longest(
 
 def test_every_kind_has_a_short_word() -> None:
     assert [kind.short for kind in BottleneckKind] == [
-        "data", "transf.", "launch", "compute", "comp./launch", "optim.",
+        "data", "workers", "transf.", "launch", "compute", "comp./launch", "optim.",
     ]  # fmt: skip

@@ -15,11 +15,6 @@ def test_the_uncompiled_case_differs_in_compile_alone() -> None:
     assert comparison.uncompiled(eager) is None
 
 
-def test_the_speedup_is_eager_over_compiled() -> None:
-    ratio = comparison.speedup(Interval(8, 8, 8), Interval(10, 10, 10))
-    assert (ratio.value, ratio.low, ratio.high) == (1.25, 1.25, 1.25)
-
-
 def test_the_uncompiled_case_has_no_setting_of_the_compiler() -> None:
     axes = {"compile": "default", "dynamic": "on", "precision": "fp32"}
     uncompiled = {"compile": "off", "dynamic": "auto", "precision": "fp32"}
@@ -35,7 +30,7 @@ def test_the_mean_step_is_all_time_over_all_steps_of_one_kind() -> None:
     ]
     assert comparison.mean_step(blocks, "lapped").value == pytest.approx(0.05)
     assert comparison.mean_step(blocks, "bare").value == pytest.approx(0.04)
-    assert math.isnan(comparison.mean_step(blocks, "bare").low)  # of two blocks only
+    assert math.isnan(comparison.mean_step(blocks, "bare").low)  # blocks of one process
     assert math.isnan(comparison.mean_step([], "bare").value)
     empty = [Block(kind="bare", steps=1, elapsed_s=0.0)]
     assert math.isnan(comparison.mean_step(empty, "bare").value)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from stepbench_reports.analysis.stats import (
     Interval,
+    exponential,
     geometric_mean,
-    mean_over_blocks,
+    mean_interval,
     median_interval,
     ratio_interval,
 )
@@ -152,63 +153,44 @@ def test_a_ratio_of_medians_is_covered_as_often_as_it_says() -> None:
     assert covered / trials > 0.95 - 3 * math.sqrt(0.95 * 0.05 / trials)
 
 
-def test_a_mean_over_equal_blocks_has_student_s_interval() -> None:
-    totals = [0.9, 1.0, 1.1, 1.0]
-    interval = mean_over_blocks(totals, [10] * 4)
-    error = scipy.stats.sem(totals)  # of a block of 10, whose mean is 1
-    factor = math.exp(scipy.stats.t.ppf(0.975, 3) * error)
-    assert interval.value == pytest.approx(0.1)
-    assert interval.low == pytest.approx(0.1 / factor)
-    assert interval.high == pytest.approx(0.1 * factor)
+def test_a_mean_has_student_s_interval() -> None:
+    samples = [0.9, 1.0, 1.1, 1.4]
+    interval = mean_interval(samples, 0.9)
+    low, high = scipy.stats.t.interval(0.9, 3, np.mean(samples), scipy.stats.sem(samples))
+    assert (interval.value, interval.low, interval.high) == pytest.approx((1.1, low, high))
 
 
-def test_unequal_blocks_of_one_speed_leave_no_doubt() -> None:
-    interval = mean_over_blocks([1.0, 2.0, 5.0], [10, 20, 50])
-    assert (interval.value, interval.low, interval.high) == pytest.approx((0.1, 0.1, 0.1))
-
-
-@pytest.mark.parametrize("blocks", [1, 2])
-def test_too_few_blocks_have_a_mean_and_no_interval(blocks: int) -> None:
-    interval = mean_over_blocks([1.0] * blocks, [4] * blocks)
+def test_one_sample_has_a_mean_and_no_interval() -> None:
+    interval = mean_interval([0.25])
     assert interval.value == 0.25
     assert math.isnan(interval.low)
     assert math.isnan(interval.high)
 
 
-@pytest.mark.parametrize(
-    ("totals", "counts"), [([], []), ([1.0, 0.0], [1, 1]), ([1.0], [0]), ([math.nan], [1])]
-)
-def test_what_is_no_block_is_refused(totals: list[float], counts: list[int]) -> None:
-    with pytest.raises(ValueError, match="positive"):
-        mean_over_blocks(totals, counts)
+@pytest.mark.parametrize("samples", [[], [1.0, math.nan], [math.inf]])
+def test_a_mean_of_what_is_no_sample_is_refused(samples: list[float]) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        mean_interval(samples)
 
 
-@given(
-    st.lists(st.tuples(st.floats(0.01, 100), st.integers(1, 1000)), min_size=3, max_size=20),
-    st.floats(0.001, 1000),
-)
-def test_an_interval_over_blocks_is_positive_and_scales(
-    blocks: list[tuple[float, int]], scale: float
-) -> None:
-    totals, counts = zip(*blocks, strict=True)
-    interval = mean_over_blocks(totals, counts)
-    assert 0 <= interval.low <= interval.value <= interval.high
-    scaled = mean_over_blocks([scale * total for total in totals], counts)
-    assert scaled.value == pytest.approx(scale * interval.value)
-    assert scaled.high == pytest.approx(scale * interval.high, rel=1e-6)
+@pytest.mark.parametrize("count", [2, 6, 12])
+def test_a_mean_is_covered_as_often_as_it_says(count: int) -> None:
+    generator = np.random.default_rng(count)
+    trials = 3000
+    intervals = [mean_interval(generator.normal(1, 0.1, count)) for _ in range(trials)]
+    covered = np.mean([interval.low <= 1 <= interval.high for interval in intervals])
+    assert abs(covered - 0.95) < 3.5 * math.sqrt(0.95 * 0.05 / trials)
 
 
-@pytest.mark.parametrize("blocks", [3, 5, 12])
-def test_the_interval_over_blocks_covers_as_often_as_it_says(blocks: int) -> None:
-    generator = np.random.default_rng(blocks)
-    trials, covered = 2000, 0
-    for _ in range(trials):
-        counts = generator.integers(20, 40, blocks)
-        speeds = generator.normal(1, 0.1, blocks)  # blocks differ by more than their steps do
-        interval = mean_over_blocks(counts * speeds, counts)
-        covered += interval.low <= 1 <= interval.high
-    # Linearisation makes it a little narrow where blocks are few and unequal.
-    assert covered / trials > 0.94 - 3 * math.sqrt(0.95 * 0.05 / trials)
+def test_an_interval_of_a_logarithm_is_one_of_the_quantity() -> None:
+    interval = exponential(Interval(math.log(3), math.log(2), math.log(5)))
+    assert (interval.value, interval.low, interval.high) == pytest.approx((3, 2, 5))
+    wide = exponential(Interval(0.0, -1e4, 1e4))  # beyond any float
+    assert (wide.value, wide.low, wide.high) == (1, math.exp(-300), math.exp(300))
+    alone = exponential(Interval(0.0, math.nan, math.nan))
+    assert alone.value == 1
+    assert math.isnan(alone.low)
+    assert math.isnan(alone.high)
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=20))

@@ -56,7 +56,7 @@ def test_a_baseline_is_what_every_other_case_is_compared_with(two: Run) -> None:
     table = baseline(two, "compile=off")
     assert cells(table.lines[2])[1:4] == ["torch.compile default", "400", "500"]
     assert cells(table.lines[2])[4].startswith("1.25×")
-    assert cells(table.lines[3])[-1] == "1.25×"
+    assert cells(table.lines[3])[-1] == "1.25× (1.25–1.25)"
     assert baseline(two, "compile=default").lines[2].count("0.80×") == 1
 
 
@@ -90,6 +90,29 @@ def test_axes_that_mean_nothing_with_a_value_do_not_keep_cases_apart(tmp_path: P
     assert [[*row[1:3], row[3].partition(" ")[0]] for row in rows] == [
         ["500", "1,000", "2.00×"], ["500", "2,000", "4.00×"], ["1.00×", "2.83×", ""],
     ]  # fmt: skip
+
+
+def test_no_mean_includes_a_case_with_interference(tmp_path: Path) -> None:
+    axes = {**synthetic.AXES, "batch_size": [4], "num_workers": [0, 2]}
+    files = [
+        synthetic.case_file(case, {"step": [0.001 * (8 - 4 * (case["compile"] != "off"))] * 8})
+        for case in synthetic.product(axes)
+    ]
+    synthetic.slow_down(files[-1], 5.0)
+    files[-1]["noise"] = synthetic.noise(files[-1]["blocks"], 9, interference=True)
+    run = load(synthetic.write_run(tmp_path / "run", files, axes))
+    ratios = [cells(line)[-1].partition(" ")[0] for line in baseline(run, "compile=off").lines[2:]]
+    assert ratios == ["2.00×", "0.40×", "2.00×"]
+    assert cells(by(run, "compile").lines[-1])[1:3] == ["1.00×", "2.00×"]
+
+
+def test_a_mean_of_ratios_has_the_digits_that_its_interval_supports(tmp_path: Path) -> None:
+    files = synthetic.two_cases()
+    for file, steps_s in zip(files, ([0.010, 0.010], [0.004, 0.009]), strict=True):
+        file.update(synthetic.sampled(synthetic.bare(steps_s)))
+    run = load(synthetic.write_run(tmp_path / "run", files))
+    # A ratio of 2.50 in one generation and of 1.11 in the other.
+    assert cells(by(run, "compile").lines[-1])[1:3] == ["1.00×", "2×"]
 
 
 def test_a_value_is_found_in_any_letters(tmp_path: Path) -> None:

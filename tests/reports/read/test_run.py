@@ -1,3 +1,4 @@
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ EAGER, COMPILED = "convnet-cpu-b4-w0-off-fp32", "convnet-cpu-b4-w0-default-fp32"
 def test_figures_by_hand(tmp_path: Path) -> None:
     run = load(synthetic.write_run(tmp_path / "run", synthetic.two_cases()))
     cases = run.cases.set_index("id")
-    assert cases["step_s"].to_dict() == {EAGER: 0.010, COMPILED: 0.008}
+    assert cases["step_s"].to_dict() == pytest.approx({EAGER: 0.010, COMPILED: 0.008})
+    assert cases["generations"].tolist() == [4, 4]
     for name in ("samples_per_s", "samples_per_s_low", "samples_per_s_high"):
         assert cases[name].to_dict() == pytest.approx({EAGER: 400, COMPILED: 500})
     for name in ("speedup", "speedup_low", "speedup_high"):
         assert cases.loc[COMPILED, name] == pytest.approx(1.25)
-    assert cases.loc[COMPILED, "speedup_statistic"] == "mean"
+    assert cases["speedup_paired"].tolist() == [None, True]
     assert cases["speedup"].isna().to_dict() == {EAGER: True, COMPILED: False}
     assert cases["steps"].tolist() == [20, 20]
     assert cases["batch_size"].tolist() == [4, 4]
@@ -49,7 +51,11 @@ def test_frames_are_tidy(tmp_path: Path) -> None:
     ]  # fmt: skip
     row = run.phases[(run.phases["case"] == files[0]["id"]) & (run.phases["phase"] == "step")]
     steps = files[0]["laps"]["host"]["step"]
-    assert row["median_s"].item() == np.median(steps)
+    # The geometric mean of the medians of four generations, with Student's t of 3 degrees.
+    logs = np.log(np.median(np.reshape(steps, (4, 50)), axis=1))
+    half = scipy.stats.t.ppf(0.975, 3) * scipy.stats.sem(logs)
+    for name, log in (("median_s", 0), ("low_s", -half), ("high_s", half)):
+        assert row[name].item() == pytest.approx(math.exp(logs.mean() + log))
     assert row["p95_s"].item() == np.quantile(steps, 0.95)
     assert row["n"].item() == 200
     assert run.speedups.keys() == {file["id"] for file in files[1:6:2]}
@@ -58,11 +64,11 @@ def test_frames_are_tidy(tmp_path: Path) -> None:
 def test_throughput_sees_waits_that_the_median_does_not(tmp_path: Path) -> None:
     def burst(file: dict[str, Any]) -> None:
         file["laps"]["host"]["step"][0] = 1.0
-        file["blocks"] = [{"kind": "bare", "steps": 20, "elapsed_s": 2.0}]
+        file.update(synthetic.sampled(synthetic.bare([0.1] * 4)))
 
     run = load(synthetic.write_run(tmp_path / "run", synthetic.two_cases(burst)))
-    assert run.cases["step_s"].tolist() == [0.010, 0.008]
-    assert run.cases["samples_per_s"].tolist() == [40, 40]
+    assert run.cases["step_s"].tolist() == pytest.approx([0.010, 0.008])
+    assert run.cases["samples_per_s"].tolist() == pytest.approx([40, 40])
 
 
 def test_a_step_of_several_batches_counts_all_their_samples(tmp_path: Path) -> None:
@@ -108,36 +114,76 @@ def test_the_new_columns_by_hand(tmp_path: Path) -> None:
     assert compiled["best_step_s"] == pytest.approx(0.002)
 
 
-def test_a_speed_up_is_that_of_the_mean_steps_of_bare_blocks(tmp_path: Path) -> None:
+def test_a_speed_up_is_paired_by_generation(tmp_path: Path) -> None:
     files = synthetic.two_cases()
-    for file, bare_s in zip(files, ([0.9, 1.0, 1.1], [0.4, 0.5, 0.6]), strict=True):
-        file["blocks"] = [{"kind": "lapped", "steps": 20, "elapsed_s": 9.0}]
-        file["blocks"] += [{"kind": "bare", "steps": 10, "elapsed_s": s} for s in bare_s]
+    steps_s = ([0.09, 0.10, 0.11], [0.04, 0.05, 0.06])
+    for file, bare_s in zip(files, steps_s, strict=True):
+        lapped = {"kind": "lapped", "steps": 20, "elapsed_s": 9.0}
+        file.update(synthetic.sampled([lapped, *synthetic.bare(bare_s)]))
     run = load(synthetic.write_run(tmp_path / "run", files))
     speedup = run.speedups[COMPILED]
-    assert speedup.statistic == "mean"
-    assert speedup.ratio.value == pytest.approx(2.0)
-    # Standard errors of 0.1 / sqrt(3) on means of 1 and 0.5, and Student's t of 2 degrees.
-    t = scipy.stats.t.ppf(0.975, 2)
-    above = math.exp(t * math.hypot(0.1 / math.sqrt(3), 0.2 / math.sqrt(3)))
-    assert speedup.ratio.high == pytest.approx(2.0 * above)
-    assert speedup.ratio.low == pytest.approx(2.0 / above)
+    assert speedup.paired
+    # The log ratios of three generations have Student's t of 2 degrees of freedom.
+    logs = np.log([0.09 / 0.04, 0.10 / 0.05, 0.11 / 0.06])
+    half = scipy.stats.t.ppf(0.975, 2) * scipy.stats.sem(logs)
+    interval = speedup.interval
+    assert interval.value == pytest.approx(math.exp(logs.mean()))
+    assert interval.low == pytest.approx(math.exp(logs.mean() - half))
+    assert interval.high == pytest.approx(math.exp(logs.mean() + half))
     rates = run.cases["samples_per_s"].tolist()
-    assert rates[1] / rates[0] == pytest.approx(speedup.ratio.value)
+    assert rates[1] / rates[0] == pytest.approx(interval.value)
     high = run.cases["samples_per_s_high"].tolist()
-    assert high[0] == pytest.approx(40 * math.exp(t * 0.1 / math.sqrt(3)))
+    of_eager = np.log(steps_s[0])
+    half = scipy.stats.t.ppf(0.975, 2) * scipy.stats.sem(of_eager)
+    assert high[0] == pytest.approx(4 / math.exp(of_eager.mean() - half))
+    assert run.cases["generations"].tolist() == [3, 3]
 
 
-def test_with_few_bare_blocks_a_speed_up_is_that_of_the_medians(tmp_path: Path) -> None:
+def test_a_single_generation_has_figures_and_no_interval(tmp_path: Path) -> None:
     files = synthetic.two_cases()
-    files[0]["blocks"] = [
-        {"kind": "lapped", "steps": 20, "elapsed_s": 0.2},
-        {"kind": "bare", "steps": 20, "elapsed_s": 0.8},
-    ]
+    for file, step_s in zip(files, (0.010, 0.008), strict=True):
+        lapped = {"kind": "lapped", "steps": 20, "elapsed_s": 20 * step_s}
+        file.update(synthetic.sampled([lapped, *synthetic.bare([step_s])]))
     run = load(synthetic.write_run(tmp_path / "run", files))
-    assert run.speedups[COMPILED].statistic == "median"
-    assert run.speedups[COMPILED].ratio.value == 1.25
-    assert run.cases["samples_per_s_low"].isna().tolist() == [True, False]
+    cases = run.cases.set_index("id")
+    assert cases["samples_per_s"].tolist() == pytest.approx([400, 500])
+    assert cases.loc[COMPILED, "speedup"] == pytest.approx(1.25)
+    assert cases.loc[COMPILED, "speedup_paired"]
+    ends = ["samples_per_s_low", "samples_per_s_high", "speedup_low", "speedup_high", "step_low_s"]
+    assert cases[ends].isna().all(axis=None)
+    assert run.phases[["low_s", "high_s"]].isna().all(axis=None)
+
+
+def test_any_two_cases_are_compared_by_their_ids(tmp_path: Path) -> None:
+    run = load(synthetic.write_run(tmp_path / "run", synthetic.two_cases()))
+    assert run.ratio(COMPILED, EAGER).value == pytest.approx(1.25)
+    assert run.ratio(EAGER, COMPILED).high == pytest.approx(0.8)
+    assert run.ratio(COMPILED, EAGER, of="step").low == pytest.approx(0.8)
+    assert run.case(EAGER) is run.measurements[0]
+    with pytest.raises(KeyError, match="convnet-cpu-b8: the run has no such case"):
+        run.ratio(EAGER, "convnet-cpu-b8")
+
+
+def test_a_case_that_was_not_measured_has_no_ratio(tmp_path: Path) -> None:
+    files = synthetic.two_cases()
+    files[1] = synthetic.failed_file(files[1]["case"], "oom", "no memory")
+    run = load(synthetic.write_run(tmp_path / "run", files))
+    assert math.isnan(run.ratio(COMPILED, EAGER).value)
+
+
+def test_comparisons_include_what_was_measured_undisturbed_and_trains_the_same(
+    tmp_path: Path,
+) -> None:
+    files = synthetic.eight_cases()
+    files[1]["noise"] = synthetic.noise(files[1]["blocks"], interference=True)
+    path = synthetic.write_run(tmp_path / "run", files)
+    (path / "parity").mkdir()
+    for file, verdict in ((files[0], "pass"), (files[2], "fail"), (files[3], "undecided")):
+        content = synthetic.parity_file(file["case"], verdict, reason="a reason")
+        (path / "parity" / f"{file['id']}.json").write_text(json.dumps(content))
+    counted = [m.counts for m in load(path).measurements]
+    # With interference, with failed parity, and the last one crashed.
+    assert counted == [True, False, False, True, True, True, True, False]
 
 
 def test_a_case_with_dynamic_shapes_has_a_twin_that_has_none(tmp_path: Path) -> None:
@@ -178,19 +224,11 @@ def test_the_device_clock_is_shown_and_both_are_kept(tmp_path: Path) -> None:
     run = load(synthetic.write_run(tmp_path / "run", [synthetic.case_file(axes, host, device)]))
     (measurement,) = run.measurements
     assert measurement.clock == "device"
-    assert measurement.step.value == 0.004
+    assert measurement.step.value == pytest.approx(0.004)
     assert measurement.shares == pytest.approx({"dataload": 0, "transfer": 0.25, "forward": 0.75})
     assert set(run.phases["clock"]) == {"host", "device"}
     assert run.phase_names == ("dataload", "transfer", "forward")
     assert run.samples.groupby("clock")["transfer"].count().to_dict() == {"device": 8, "host": 0}
-
-
-def test_few_steps_have_no_interval(tmp_path: Path) -> None:
-    axes = {name: values[0] for name, values in synthetic.AXES.items()}
-    file = synthetic.case_file(axes, {"forward": [0.001] * 3, "step": [0.001] * 3})
-    run = load(synthetic.write_run(tmp_path / "run", [file]))
-    assert run.phases["median_s"].tolist() == [0.001, 0.001]
-    assert run.phases[["low_s", "high_s"]].isna().all(axis=None)
 
 
 def test_a_run_that_was_cut_off(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_a_damaged_field_is_a_sentence(recorded: Path, data: st.DataObject) -> N
         assert file.stem in problem
 
 
-NESTED = b'{"schema": 3, "id": ' + b"[" * 5000 + b"]" * 5000 + b"}"
+NESTED = b'{"schema": 4, "id": ' + b"[" * 5000 + b"]" * 5000 + b"}"
 
 
 @pytest.mark.parametrize(

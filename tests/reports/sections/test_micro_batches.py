@@ -12,7 +12,7 @@ def test_micro_batches_by_position(tmp_path: Path) -> None:
     assert (forward["phase"], backward["phase"]) == ("forward", "backward")
     assert [backward[str(i)] for i in range(1, 5)] == ["3.0", "1.0", "2.0", ""]
     assert [forward[str(i)] for i in (1, 8)] == ["1.0", "1.0"]
-    assert forward["9 and later"] == "1"  # of eight laps, from 1 to 3 ms
+    assert forward["9 and later"] == "1.0"
     assert backward["9 and later"] == ""
 
 

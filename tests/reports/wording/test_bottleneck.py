@@ -3,11 +3,13 @@ from typing import Any
 
 import pytest
 
+from stepbench_reports.analysis.bottleneck import BottleneckKind
 from stepbench_reports.analysis.launches import fixed_cost_s
 from stepbench_reports.read.measurement import Measurement
+from stepbench_reports.read.run import Run
 from stepbench_reports.read.run_directory import load
 from stepbench_reports.sections.bottlenecks import section
-from stepbench_reports.wording import bottleneck
+from stepbench_reports.wording import bottleneck, remedies
 from stepbench_reports.wording.headline import headline
 from support import synthetic
 
@@ -23,6 +25,11 @@ def measured(
     return measurement
 
 
+def sentences(tmp_path: Path, measurement: Measurement) -> str:
+    """The sentences about a case of the run that was written."""
+    return bottleneck.sentences(load(tmp_path / "run"), measurement)
+
+
 def launch_overhead(forward_s: float, backward_s: float | None = 0.0) -> dict[str, Any]:
     return {"batch_size": 1, "forward_s": forward_s, "backward_s": backward_s, "reason": None}
 
@@ -35,16 +42,16 @@ def test_data_with_loader_workers(tmp_path: Path) -> None:
         ms,
         launch_overhead=launch_overhead(0.0001, 0.0001),
     )
-    assert bottleneck.sentences(m) == (
+    assert sentences(tmp_path, m) == (
         "Data: 62 % of the step is waiting for the loader. The loader alone gives 7,410 "
         "samples/s; the rest of the step could use 8,420 samples/s. Without waiting for data, a "
-        "step takes at best 3.8 ms (2.6× as fast). Remedies: more --num-workers, cheaper "
+        "step takes about 3.8 ms (2.6× as fast). Remedies: more --num-workers, cheaper "
         "transforms, data in memory."
     )
     assert bottleneck.short(m) == "data"
     assert bottleneck.cell(m) == "data 62 %"
     assert bottleneck.clause(m) == (
-        "Its bottleneck is data (62 % of the step): at best 2.6× as fast without waiting for data."
+        "Its bottleneck is data (62 % of the step): about 2.6× as fast without waiting for data."
     )
 
 
@@ -52,24 +59,25 @@ def test_data_without_loader_workers(tmp_path: Path) -> None:
     m = measured(
         tmp_path, {}, {"dataload": 8.0, "forward": 2.0}, loader=synthetic.loader(samples_per_s=0.0)
     )
-    assert bottleneck.sentences(m).startswith(
+    assert sentences(tmp_path, m).startswith(
         "Data: 80 % of the step is making the batch. The rest of the step could use 2,000 "
-        "samples/s. Without waiting for data, a step takes at best 2.0 ms (5.0× as fast)."
+        "samples/s. Without waiting for data, a step takes about 2.0 ms (5.0× as fast)."
     )
 
 
 def test_two_bottlenecks_that_are_close(tmp_path: Path) -> None:
     ms = {"dataload": 4.5, "forward": 1.0, "backward": 3.0, "optimizer": 1.5}
     m = measured(tmp_path, {}, ms, launch_overhead=launch_overhead(0.0, 0.0))
-    text = bottleneck.sentences(m)
+    text = sentences(tmp_path, m)
     assert text.startswith("Data: 45 % of the step is making the batch.")
-    assert "Without waiting for data, a step takes at best 5.5 ms (1.8× as fast)." in text
-    assert " Compute: 40 % of the step is forward and backward. Without compute, a step " in text
-    assert "takes at best 6.0 ms (1.7× as fast). Remedies: a smaller model, " in text
+    assert "Without waiting for data, a step takes about 5.5 ms (1.8× as fast)." in text
+    assert " Compute: 40 % of the step is forward and backward. The whole step reaches 7 % " in text
+    assert "of the machine's peak throughput. Without compute, a step " in text
+    assert "takes about 6.0 ms (1.7× as fast). Remedies: a smaller model, " in text
     assert bottleneck.short(m) == "data+compute"
     assert bottleneck.cell(m) == "data 45 % + compute 40 %"
     assert bottleneck.clause(m) == (
-        "Its bottleneck is data (45 % of the step) and compute (40 %): at best 1.8× as fast "
+        "Its bottleneck is data (45 % of the step) and compute (40 %): about 1.8× as fast "
         "without waiting for data."
     )
 
@@ -77,9 +85,9 @@ def test_two_bottlenecks_that_are_close(tmp_path: Path) -> None:
 def test_launch_overhead(tmp_path: Path) -> None:
     ms = {"dataload": 1.0, "forward": 4.0, "backward": 4.0, "optimizer": 1.0}
     m = measured(tmp_path, {}, ms, launch_overhead=launch_overhead(0.003, 0.004))
-    assert bottleneck.sentences(m) == (
+    assert sentences(tmp_path, m) == (
         "Launch overhead: 70 % of the step. Forward and backward take 7.0 ms even with next to no "
-        "data. Without launch overhead, a step takes at best 3.0 ms (3.3× as fast). Remedies: a "
+        "data. Without launch overhead, a step takes about 3.0 ms (3.3× as fast). Remedies: a "
         "larger --batch-size, --compile default, fewer and larger operators."
     )
 
@@ -88,8 +96,8 @@ def on_device(
     tmp_path: Path, ms: dict[str, float], forward_s: float, backward_s: float, **axes: Any
 ) -> Measurement:
     """A case with these laps in ms on an asynchronous device."""
-    axes = {**{name: values[0] for name, values in synthetic.AXES.items()}, **axes}
-    axes = {"device": "cuda", "batch_size": 32, **axes}
+    usual = {name: values[0] for name, values in synthetic.AXES.items()}
+    axes = {**usual, "device": "cuda", "batch_size": 32, **axes}
     device = {phase: [lap / 1e3] * 20 for phase, lap in {**ms, "step": sum(ms.values())}.items()}
     overhead = launch_overhead(forward_s, backward_s)
     file = synthetic.case_file(axes, device, device, launch_overhead=overhead)
@@ -107,13 +115,13 @@ def test_launches_that_the_device_hides_are_no_bottleneck(tmp_path: Path) -> Non
     m = on_device(tmp_path, ms, fixed_s(2.5, 4.0), fixed_s(3.5, 6.0))
     assert m.launch_overhead_s == 0
     assert m.hidden_launch_s == pytest.approx(0.00587, rel=0.01)
-    assert bottleneck.sentences(m) == (
-        "Compute: 96 % of the step is forward and backward. Without compute, a step takes at best "
+    assert sentences(tmp_path, m) == (
+        "Compute: 96 % of the step is forward and backward. Without compute, a step takes about "
         "6.3 ms (1.7× as fast; launches limit it). Remedies: a smaller model, --precision bf16, a "
         "faster device. 5.9 ms of kernel launches are hidden behind the device's work."
     )
     assert bottleneck.clause(m) == (
-        "Its bottleneck is compute (96 % of the step): at best 1.7× as fast without compute. "
+        "Its bottleneck is compute (96 % of the step): about 1.7× as fast without compute. "
         "5.9 ms of kernel launches are hidden behind the device's work."
     )
 
@@ -145,8 +153,8 @@ def test_launches_of_a_launch_bound_step_are_not_hidden(tmp_path: Path) -> None:
     m = on_device(tmp_path, ms, fixed_s(4.0, 4.0), fixed_s(5.8, 6.0))
     assert bottleneck.cell(m) == "launch 94 %"
     assert m.hidden_launch_s == 0
-    assert "Forward and backward take 9.8 ms even with next to no data." in bottleneck.sentences(m)
-    assert "hidden" not in bottleneck.sentences(m) + bottleneck.clause(m)
+    assert "Forward and backward take 9.8 ms even with next to no data." in sentences(tmp_path, m)
+    assert "hidden" not in sentences(tmp_path, m) + bottleneck.clause(m)
 
 
 def test_the_host_s_launches_are_never_hidden(tmp_path: Path) -> None:
@@ -161,9 +169,9 @@ def test_forward_may_hide_its_launches_while_backward_does_not(tmp_path: Path) -
     ms = {"forward": 3.0, "backward": 6.0, "optimizer": 1.0}
     m = on_device(tmp_path, ms, fixed_s(2.0, 3.0), fixed_s(6.0, 6.0))
     assert m.launch_overhead_s == pytest.approx(0.006)
-    assert bottleneck.sentences(m) == (
+    assert sentences(tmp_path, m) == (
         "Launch overhead: 60 % of the step. Backward takes 6.0 ms even with next to no data. "
-        "Without launch overhead, a step takes at best 4.0 ms (2.5× as fast). Remedies: a larger "
+        "Without launch overhead, a step takes about 4.0 ms (2.5× as fast). Remedies: a larger "
         "--batch-size, --compile default, fewer and larger operators. 2.0 ms of kernel launches in "
         "forward are hidden behind the device's work."
     )
@@ -180,19 +188,20 @@ def test_launch_overhead_of_evaluation_has_no_backward(tmp_path: Path) -> None:
     ms = {"dataload": 1.0, "forward": 9.0}
     m = measured(tmp_path, {"loop": "eval"}, ms, launch_overhead=launch_overhead(0.002, None))
     assert m.launch_overhead_s == pytest.approx(0.002)
-    text = bottleneck.sentences(m, 0.12)
+    text = sentences(tmp_path, m)
     assert "70 % of the step is forward and backward, without 2.0 ms of launch overhead." in text
-    assert "The whole step reaches 12 % of the machine's peak throughput." in text
+    # 0.124 GFLOP in 10 ms, of 180 GFLOP/s.
+    assert "The whole step reaches 7 % of the machine's peak throughput." in text
 
 
 def test_remedies_leave_out_settings_that_the_case_has(tmp_path: Path) -> None:
     m = measured(tmp_path, {"precision": "bf16"}, {"forward": 9.0, "optimizer": 1.0})
-    assert bottleneck.sentences(m).endswith("Remedies: a smaller model, a faster device.")
+    assert sentences(tmp_path, m).endswith("Remedies: a smaller model, a faster device.")
 
 
 def test_compute_of_a_compiled_case_includes_launch_overhead(tmp_path: Path) -> None:
     m = measured(tmp_path, {"compile": "default"}, {"forward": 9.0, "optimizer": 1.0})
-    text = bottleneck.sentences(m)
+    text = sentences(tmp_path, m)
     assert text.startswith("Compute or launch overhead: 90 % of the step is forward and backward;")
     assert "launch overhead was not measured (a smaller batch would recompile the model)." in text
     assert bottleneck.short(m) == "comp./launch"
@@ -200,9 +209,9 @@ def test_compute_of_a_compiled_case_includes_launch_overhead(tmp_path: Path) -> 
 
 def test_optimizer(tmp_path: Path) -> None:
     m = measured(tmp_path, {}, {"forward": 1.0, "backward": 1.0, "optimizer": 8.0})
-    assert bottleneck.sentences(m) == (
+    assert sentences(tmp_path, m) == (
         "Optimizer: 80 % of the step is the optimizer, which updates 62,006 parameters. Without "
-        "the optimizer, a step takes at best 2.0 ms (5.0× as fast). Remedies: a fused or foreach "
+        "the optimizer, a step takes about 2.0 ms (5.0× as fast). Remedies: a fused or foreach "
         "implementation, fewer trained parameters, a higher --accumulate."
     )
 
@@ -217,7 +226,7 @@ def test_optimizer(tmp_path: Path) -> None:
 )
 def test_transfer(tmp_path: Path, axes: dict[str, Any], hints: str) -> None:
     m = measured(tmp_path, {"device": "cuda", **axes}, {"transfer": 7.0, "forward": 3.0})
-    text = bottleneck.sentences(m)
+    text = sentences(tmp_path, m)
     assert text.startswith("Transfer: 70 % of the step is moving batches to the device. Without")
     assert text.endswith(hints)
 
@@ -228,8 +237,8 @@ def test_the_loader_s_limit_is_named(tmp_path: Path) -> None:
     m = measured(
         tmp_path, {"num_workers": 2}, ms, loader=loader, launch_overhead=launch_overhead(0.0)
     )
-    text = bottleneck.sentences(m)
-    assert "a step takes at best 6.4 ms (1.6× as fast; the loader limits it)." in text
+    text = sentences(tmp_path, m)
+    assert "a step takes about 6.4 ms (1.6× as fast; the loader limits it)." in text
 
 
 def test_a_loader_rate_with_interference_is_no_limit(tmp_path: Path) -> None:
@@ -238,26 +247,26 @@ def test_a_loader_rate_with_interference_is_no_limit(tmp_path: Path) -> None:
     m = measured(
         tmp_path, {"num_workers": 2}, ms, loader=loader, launch_overhead=launch_overhead(0.0)
     )
-    assert "a step takes at best 1.5 ms (6.7× as fast)." in bottleneck.sentences(m)
+    assert "a step takes about 1.5 ms (6.7× as fast)." in sentences(tmp_path, m)
 
 
 def test_interference_with_the_loader_is_mentioned(tmp_path: Path) -> None:
     loader = synthetic.loader(samples_per_s=625.0, interference=True)
     m = measured(tmp_path, {"num_workers": 2}, {"dataload": 8.0, "forward": 2.0}, loader=loader)
-    text = bottleneck.sentences(m)
+    text = sentences(tmp_path, m)
     assert "The loader alone gives 625 samples/s, despite interference; the" in text
 
 
 def test_compilation_is_a_remedy_if_launch_overhead_is_unknown(tmp_path: Path) -> None:
     unknown = {"batch_size": None, "forward_s": None, "backward_s": None, "reason": "too busy"}
     m = measured(tmp_path, {}, {"forward": 9.0, "optimizer": 1.0}, launch_overhead=unknown)
-    assert "launch overhead was not measured (too busy)." in bottleneck.sentences(m)
-    assert bottleneck.sentences(m).endswith("a larger --batch-size, --compile default.")
+    assert "launch overhead was not measured (too busy)." in sentences(tmp_path, m)
+    assert sentences(tmp_path, m).endswith("a larger --batch-size, --compile default.")
 
 
 def test_no_gain_is_printed_if_nothing_would_be_left(tmp_path: Path) -> None:
     m = measured(tmp_path, {}, {"forward": 9.0}, launch_overhead=launch_overhead(0.0))
-    text = bottleneck.sentences(m)
+    text = sentences(tmp_path, m)
     assert "Without compute, next to nothing of the step would be left." in text
     assert bottleneck.clause(m) == "Its bottleneck is compute (100 % of the step)."
 
@@ -272,13 +281,89 @@ def test_starvation_and_waiting_are_printed_if_they_differ(tmp_path: Path) -> No
     ]
     differ, agree = load(synthetic.write_run(tmp_path / "run", files)).measurements
     text = " In dataload, the device starves for 1.0 ms a step, and Python waits for 7.0 ms."
-    assert bottleneck.sentences(differ).endswith(text)
-    assert "starves" not in bottleneck.sentences(agree)
+    assert sentences(tmp_path, differ).endswith(text)
+    assert "starves" not in sentences(tmp_path, agree)
 
 
 def test_texts_are_empty_without_figures(tmp_path: Path) -> None:
     axes = {name: values[0] for name, values in synthetic.AXES.items()}
     file = synthetic.failed_file(axes, "oom", "no memory")
     (m,) = load(synthetic.write_run(tmp_path / "run", [file])).measurements
-    texts = [bottleneck.sentences(m), bottleneck.clause(m), bottleneck.cell(m)]
+    texts = [sentences(tmp_path, m), bottleneck.clause(m), bottleneck.cell(m)]
     assert [*texts, bottleneck.short(m)] == [""] * 4
+
+
+def with_workers(tmp_path: Path, steps_s: dict[int, list[float]]) -> Run:
+    """A run of cases by their number of workers, with the mean steps in each generation.
+
+    Of 10 ms of lapped steps, 8 are forward and backward; without loading these take 3 ms.
+    """
+    axes = {**synthetic.AXES, "batch_size": [4], "compile": ["off"], "num_workers": list(steps_s)}
+    ms = {"dataload": 1.0, "forward": 3.0, "backward": 5.0, "optimizer": 1.0, "step": 10.0}
+    laps = {phase: [lap / 1e3] * 20 for phase, lap in ms.items()}
+    files = []
+    for case in synthetic.product(axes):
+        bare_s = steps_s[case["num_workers"]]
+        lapped = [{"kind": "lapped", "steps": 5, "elapsed_s": 0.05}] * len(bare_s)
+        sampled = synthetic.sampled([*lapped[:4], *synthetic.bare(bare_s)], laps)
+        unloaded = [
+            {
+                **turn, "kind": "unloaded",
+                "phases_s": {"forward": 0.001 * turn["steps"], "backward": 0.002 * turn["steps"]},
+            }
+            for turn in sampled["turns"]
+            if turn["kind"] == "lapped"
+        ]  # fmt: skip
+        sampled["turns"] += unloaded
+        overhead = {"launch_overhead": launch_overhead(0.0)}
+        files.append(synthetic.case_file(case, laps, **sampled, **overhead))
+    return load(synthetic.write_run(tmp_path / "run", files, axes))
+
+
+def test_cores_that_loader_workers_take_are_not_compute(tmp_path: Path) -> None:
+    run = with_workers(tmp_path, {0: [0.010] * 4, 2: [0.010] * 4})
+    none, two = run.measurements
+    assert bottleneck.cell(none) == "compute 80 %"
+    assert two.worker_cores_s == pytest.approx(0.005)
+    assert bottleneck.cell(two) == "workers 50 %"
+    text = bottleneck.sentences(run, two)
+    assert text.startswith(
+        "Cores taken by loader workers: 50 % of the step is forward and backward beyond what they "
+        "take with nothing to load: loader workers use the same cores."
+    )
+    assert "Without workers on the same cores, a step takes about 5.0 ms (2.0× as fast)." in text
+    assert text.endswith("Remedies: fewer --num-workers, cheaper transforms, data in memory.")
+
+
+@pytest.mark.parametrize(
+    ("without_s", "offered"),
+    [
+        ([0.012, 0.0121, 0.0122, 0.0121], False),
+        ([0.008] * 4, True),
+        ([0.012, 0.009, 0.014, 0.0101], True),  # slower by chance
+    ],
+)
+def test_a_remedy_that_the_run_has_refuted_is_not_offered(
+    tmp_path: Path, without_s: list[float], offered: bool
+) -> None:
+    run = with_workers(tmp_path, {0: without_s, 2: [0.010] * 4})
+    text = bottleneck.sentences(run, run.measurements[1])
+    assert ("fewer --num-workers" in text) is offered
+    assert "cheaper transforms" in text
+
+
+@pytest.mark.parametrize(
+    ("without_s", "more", "fewer"),
+    [
+        ([0.005] * 4, False, True),  # fewer are clearly faster
+        ([0.020] * 4, True, False),
+        ([0.010] * 4, True, False),
+    ],
+)
+def test_workers_for_waiting_are_not_offered_against_what_the_run_shows(
+    tmp_path: Path, without_s: list[float], more: bool, fewer: bool
+) -> None:
+    run = with_workers(tmp_path, {0: without_s, 2: [0.010] * 4})
+    text = remedies.sentence(run, run.measurements[1], BottleneckKind.DATA)
+    assert ("more --num-workers" in text) is more
+    assert ("fewer --num-workers" in text) is fewer

@@ -1,7 +1,10 @@
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import scipy.stats
 
 from stepbench_reports.read.run_directory import load
 from stepbench_reports.wording.caveats import caveats
@@ -26,47 +29,107 @@ def test_skipped_cuda_graphs_are_mentioned(tmp_path: Path) -> None:
     assert text.startswith("Torch skipped CUDA graphs in default:")
 
 
-def test_discarded_blocks_are_counted(tmp_path: Path) -> None:
+def test_turns_that_were_left_out_are_counted(tmp_path: Path) -> None:
     def busy(file: dict[str, Any]) -> None:
         file["noise"] = synthetic.noise(file["blocks"], discarded=3)
 
-    text = notes(tmp_path, busy)
-    assert text == "6 of 22 blocks were discarded because of interference and measured again."
+    assert notes(tmp_path, busy) == (
+        "6 of 22 turns were left out: their threads waited for a core for longer than is usual "
+        "for the case, something was compiled, or the device was throttled."
+    )
 
 
 def test_causes_of_interference_are_named(tmp_path: Path) -> None:
     def busy(file: dict[str, Any]) -> None:
         if file["case"]["compile"] == "off":
             return
-        file["noise"] = synthetic.noise(file["blocks"], discarded=1, interference=True)
-        file["noise"]["blocks"][0] |= {"others": 0.234, "steal": 0.07, "throttled": "heat"}
+        file["noise"] = synthetic.noise(file["blocks"], discarded=9, interference=True)
+        file["noise"]["blocks"][0] |= {"others": 0.9}  # of a turn that counts
+        left_out = file["noise"]["blocks"].pop()
+        left_out |= {"others": 0.634, "steal": 0.07, "throttled": "heat"}
+        file["noise"]["blocks"].append(left_out)
 
     text = notes(tmp_path, busy)
-    assert "! Interference in default: more than a fifth of the blocks" in text
-    assert "other processes took up to 23 % of the cores; the hypervisor took up to 7 %" in text
-    assert "the device was throttled by heat" in text
-    assert "40 %" not in text  # of a discarded block
+    assert "! Interference in default: more than half of the turns were left out (" in text
+    assert "other processes took up to 63 % of the cores; the hypervisor took up to 7 %" in text
+    assert "the device was throttled by heat), so no comparison includes these cases." in text
+
+
+def test_a_single_generation_has_no_interval(tmp_path: Path) -> None:
+    def alone(file: dict[str, Any]) -> None:
+        step_s = file["laps"]["host"]["step"][0]
+        lapped = {"kind": "lapped", "steps": 20, "elapsed_s": 20 * step_s}
+        file.update(synthetic.sampled([lapped, *synthetic.bare([step_s])]))
+
+    assert notes(tmp_path, alone) == (
+        "No interval in off, default: a single generation does not show how far figures differ by "
+        "chance."
+    )
+
+
+def test_cases_of_different_groups_are_not_paired(tmp_path: Path) -> None:
+    def apart(file: dict[str, Any]) -> None:
+        for turn in file["turns"]:
+            turn["group"] = int(file["case"]["compile"] != "off")
+
+    assert notes(tmp_path, apart) == (
+        "Speed-ups in default are not paired: the cases did not take turns with each other, and "
+        "the machine's drift between them is in the ratio."
+    )
+
+
+@pytest.mark.parametrize(("stopped", "named"), [("time", True), ("precise", False)])
+def test_speed_ups_that_ran_out_of_time_are_less_precise_than_wanted(
+    tmp_path: Path, stopped: str, named: bool
+) -> None:
+    def imprecise(file: dict[str, Any]) -> None:
+        # The compiled case is 1.1 to 1.4 times as fast.
+        compiled = file["case"]["compile"] != "off"
+        steps_s = [0.010 / (1.1 + 0.1 * n * compiled) for n in range(4)]
+        bare = synthetic.bare([0.010] * 4 if not compiled else steps_s)
+        lapped = [{"kind": "lapped", "steps": 5, "elapsed_s": 0.05}] * 4
+        file.update(synthetic.sampled([*lapped, *bare]))
+        file["sampling"]["stopped"] = stopped
+
+    text = notes(tmp_path, imprecise)
+    log_half = scipy.stats.t.ppf(0.975, 3) * scipy.stats.sem(np.log([1.1, 1.2, 1.3, 1.4]))
+    width = f"{math.sinh(log_half) * 100:.0f} %"
+    assert width == "17 %"
+    sentence = (
+        "Speed-ups less precise than the target of ±2 % in default (±17 % at worst): the time "
+        "limit was reached; raise --max-time."
+    )
+    assert (sentence in text) is named
+
+
+@pytest.mark.parametrize(
+    ("lapped_s", "said"),
+    [
+        ([0.0125] * 4, "Laps cost more than 2 % of a step in off, default (with / without 1.25×"),
+        ([0.0101] * 4, ""),
+        ([0.0095, 0.0140, 0.0105, 0.0098], ""),  # by chance
+        ([0.0090] * 4, ""),
+    ],
+)
+def test_laps_that_make_a_step_longer(tmp_path: Path, lapped_s: list[float], said: str) -> None:
+    def costly(file: dict[str, Any]) -> None:
+        lapped = [{"kind": "lapped", "steps": 5, "elapsed_s": 5 * s} for s in lapped_s]
+        file.update(synthetic.sampled([*lapped, *synthetic.bare([0.010] * 4)]))
+
+    text = notes(tmp_path, costly)
+    assert said in text
+    assert ("Laps cost" in text) is bool(said)
 
 
 def test_the_cost_of_synchronizing_at_every_lap(tmp_path: Path) -> None:
     def isolated(file: dict[str, Any]) -> None:
         file["settings"]["sync_phases"] = True
-        file["blocks"] = synthetic.blocks(20, 0.015, 0.010)
+        file.update(synthetic.sampled(synthetic.blocks(20, 0.015, 0.010)))
 
     text = notes(tmp_path, isolated)
     assert "--sync-phases synchronizes with the device at every lap in off, default" in text
     assert "steps took up to 1.50 times as long" in text
-    assert "differ by" not in text  # synchronizing explains the difference
-
-
-@pytest.mark.parametrize("bare", [0, 2])
-def test_a_speed_up_of_medians_is_mentioned(tmp_path: Path, bare: int) -> None:
-    def few(file: dict[str, Any]) -> None:
-        bare_blocks = [block for block in file["blocks"] if block["kind"] == "bare"][:bare]
-        file["blocks"] = [b for b in file["blocks"] if b["kind"] == "lapped"] + bare_blocks
-
-    text = notes(tmp_path, few)
-    assert "The speed-up compares median steps in default: with fewer than 3 bare blocks" in text
+    assert "Laps cost" not in text  # synchronizing explains the difference
 
 
 def test_a_peak_that_a_case_exceeds_was_measured_too_low(tmp_path: Path) -> None:

@@ -1,9 +1,16 @@
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import scipy.stats
 
+from stepbench_reports.read.run import Run
 from stepbench_reports.read.run_directory import load
 from stepbench_reports.render.markdown import render
+from stepbench_reports.wording.headline import headline
 from support import synthetic
 from support.reading import flowing, printed, table
 
@@ -13,39 +20,115 @@ def test_a_single_case_is_not_compared(tmp_path: Path) -> None:
     text = flowing(printed(run))
     assert text.endswith(
         "400 samples/s; a step takes 10.00 ms (±<0.1 %), 50 % of it in backward. Its bottleneck is "
-        "compute (69 % of the step): at best 3.2× as fast without compute."
+        "compute (69 % of the step): about 3.2× as fast without compute."
     )
     assert "speed-up" not in text
     assert "convnet-cpu-b4-w0-off-fp32 1.000" in text
 
 
-def test_cases_that_do_not_clearly_differ_are_not_ranked(tmp_path: Path) -> None:
+def of_steps(tmp_path: Path, steps_s: Sequence[Sequence[float]]) -> Run:
+    """A run of cases with 0, 1, ... workers and these mean steps in each generation, seconds."""
     axes = {**synthetic.AXES, "batch_size": [4], "compile": ["off"]}
+    axes["num_workers"] = list(range(len(steps_s)))
     files = [
-        synthetic.case_file(case, synthetic.laps(1, 50, forward=2 + 0.01 * case["num_workers"]))
-        for case in synthetic.product(axes)
+        synthetic.case_file(
+            case, {"step": [0.01] * 8}, **synthetic.sampled(synthetic.bare(of_case))
+        )
+        for case, of_case in zip(synthetic.product(axes), steps_s, strict=True)
     ]
-    run = load(synthetic.write_run(tmp_path / "run", files, axes))
-    assert "the 2 cases do not clearly differ" in flowing(printed(run))
+    return load(synthetic.write_run(tmp_path / "run", files, axes))
 
 
 @pytest.mark.parametrize(
     ("slow_s", "differ"),
     [
-        ([0.20, 0.21, 0.22, 0.21], True),
-        # The mean is twice as long, but the interval of 4 blocks is too wide.
-        ([0.05, 0.05, 0.05, 0.65], False),
-        ([0.101, 0.101, 0.101, 0.101], False),
+        ([0.020, 0.021, 0.022, 0.021], True),
+        ([0.0101, 0.0101, 0.0101, 0.0101], True),
+        # Twice as long in the mean, but 4 generations are too different.
+        ([0.005, 0.005, 0.005, 0.065], False),
     ],
 )
-def test_cases_are_ranked_by_the_intervals_of_their_blocks(
+def test_cases_are_ranked_by_the_intervals_of_their_paired_ratios(
     tmp_path: Path, slow_s: list[float], differ: bool
 ) -> None:
-    files = synthetic.two_cases()
-    for file, bare_s in zip(files, ([0.10, 0.10, 0.10, 0.10], slow_s), strict=True):
-        file["blocks"] = [{"kind": "bare", "steps": 10, "elapsed_s": s} for s in bare_s]
-    text = flowing(printed(load(synthetic.write_run(tmp_path / "run", files))))
+    text = headline(of_steps(tmp_path, [[0.010] * 4, slow_s]))
     assert ("the 2 cases do not clearly differ" in text) is not differ
+    assert text.startswith("Fastest: ")
+
+
+BARELY_S = [0.010 * math.exp(0.1 + change) for change in (0.048, -0.048, 0.048, -0.048)]
+"""Mean steps whose paired ratio to steps of 10 ms has t = 0.1 / (0.048 / sqrt(3)) = 3.61."""
+
+
+def test_the_more_cases_are_compared_the_larger_a_difference_must_be(tmp_path: Path) -> None:
+    low, high = (float(scipy.stats.t.ppf(1 - 0.025 / others, 3)) for others in (1, 2))
+    assert low < 0.1 / (0.048 / math.sqrt(3)) < high
+    fast_s, slow_s = [0.010] * 4, [0.030] * 4
+    two = headline(of_steps(tmp_path / "two", [fast_s, BARELY_S]))
+    assert "on a par" not in two
+    assert "as fast as the slowest: 1 worker (360)" in two
+    three = headline(of_steps(tmp_path / "three", [fast_s, BARELY_S, slow_s]))
+    assert three.startswith(
+        "Fastest: 0 workers (400 samples/s), on a par with 1 worker; 3.00× (3.00–3.00) as fast as "
+        "the slowest: 2 workers (133)."
+    )
+
+
+def test_a_common_drift_does_not_keep_cases_apart(tmp_path: Path) -> None:
+    drift = [1.0, 2.0, 5.0, 0.5]
+    run = of_steps(tmp_path, [[0.010 * factor for factor in drift], [0.012 * f for f in drift]])
+    text = headline(run)
+    assert "; 1.20× (1.20–1.20) as fast as the slowest: 1 worker" in text
+
+
+def test_a_single_generation_compares_nothing(tmp_path: Path) -> None:
+    text = headline(of_steps(tmp_path, [[0.010], [0.030]]))
+    assert text == (
+        "2 cases: not compared, since a single generation does not show how far figures differ by "
+        "chance; leave out --steps."
+    )
+
+
+def test_cases_with_interference_are_not_compared(tmp_path: Path) -> None:
+    def disturbed(file: dict[str, Any]) -> None:
+        if file["case"]["compile"] != "off":
+            file["noise"] = synthetic.noise(file["blocks"], 9, interference=True)
+
+    run = load(synthetic.write_run(tmp_path / "run", synthetic.two_cases(disturbed)))
+    text = headline(run)
+    assert text.startswith("400 samples/s; a step takes 10.00 ms")
+    assert "torch.compile" not in text
+    every = synthetic.two_cases(
+        lambda file: file.update(noise=synthetic.noise(file["blocks"], 9, interference=True))
+    )
+    assert headline(load(synthetic.write_run(tmp_path / "every", every))) == (
+        "No case is compared: interference left too few turns of each."
+    )
+
+
+def test_the_mean_speed_up_has_an_interval_over_generations(tmp_path: Path) -> None:
+    axes = {**synthetic.AXES, "batch_size": [4]}
+    # Without workers twice as fast, and with two workers 1.8 to 2.2 times.
+    of_case = {(0, "off"): [0.02] * 4, (0, "default"): [0.01] * 4, (2, "off"): [0.02] * 4}
+    ratios = [1.8, 2.2, 1.9, 2.1]
+    of_case[2, "default"] = [0.02 / ratio for ratio in ratios]
+    files = [
+        synthetic.case_file(
+            case,
+            {"step": [0.01] * 8},
+            **synthetic.sampled(synthetic.bare(of_case[case["num_workers"], case["compile"]])),
+        )
+        for case in synthetic.product(axes)
+    ]
+    text = headline(load(synthetic.write_run(tmp_path / "run", files, axes)))
+    logs = [(math.log(2) + math.log(ratio)) / 2 for ratio in ratios]
+    mean, error = np.mean(logs), scipy.stats.sem(logs)
+    low, high = np.exp(scipy.stats.t.interval(0.95, 3, mean, error))
+    assert np.round([math.exp(mean), low, high], 2).tolist() == [2.0, 1.86, 2.15]
+    assert text.endswith(
+        "With torch.compile default the step is 2.0× (1.8–2.2) as fast as eager in the geometric "
+        "mean of 2 cases (2.0× to 2.00×)."
+    )
 
 
 def test_workloads_are_not_compared_with_each_other(tmp_path: Path) -> None:
@@ -61,7 +144,7 @@ def test_workloads_are_not_compared_with_each_other(tmp_path: Path) -> None:
     text = flowing(printed(run))
     assert "Fastest for convnet: 0 workers" in text
     assert "Fastest for net: 0 workers" in text
-    assert text.count("× as fast as the slowest: 2 workers") == 2
+    assert text.count(") as fast as the slowest: 2 workers") == 2
 
 
 def test_evaluation_is_not_compared_with_training(tmp_path: Path) -> None:
@@ -77,7 +160,13 @@ def test_evaluation_is_not_compared_with_training(tmp_path: Path) -> None:
     assert "Fastest in training: 0 workers" in text
     assert "Fastest in evaluation: 0 workers" in text
     assert text.count("as fast as the slowest: 2 workers") == 2
-    assert "the step in training is 1.00× as fast as eager in the geometric mean of 2" in text
-    assert "the step in evaluation is 1.00× as fast as eager in the geometric mean of 2" in text
+    assert (
+        "the step in training is 1.00× (1.00–1.00) as fast as eager in the geometric mean of 2"
+        in text
+    )
+    assert (
+        "the step in evaluation is 1.00× (1.00–1.00) as fast as eager in the geometric mean of 2"
+        in text
+    )
     assert [line.split()[0] for line in printed(run).splitlines() if " w0 off" in line] == ["eval"]
     assert {row["loop"] for row in table(render(run))} == {"train", "eval"}

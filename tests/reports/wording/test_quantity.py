@@ -100,6 +100,47 @@ def test_ratios() -> None:
     assert quantity.times_range(Interval(1.2345, NAN, NAN)) == "1.2×"
 
 
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [
+        (Interval(1.2345, 1.2059, 1.2631), "1.23× (1.20–1.27)"),
+        (Interval(1.25, 1.25, 1.25), "1.25× (1.25–1.25)"),
+        (Interval(1.1, 1.1 - 1e-16, 1.1 + 3e-16), "1.10× (1.10–1.10)"),  # not 1.11
+        (Interval(1.25, 1.2499, 1.2501), "1.25× (1.24–1.26)"),
+        (Interval(1.0301, 1.0041, 1.0561), "1.03× (1.00–1.06)"),
+        (Interval(1.2345, 0.91, 1.53), "1.2× (0.9–1.6)"),
+        (Interval(1.6, 0.3, 8.1), "2× (0–9)"),
+        (Interval(12.345, 12.31, 12.39), "12.3× (12.3–12.4)"),
+        (Interval(123.0, 61.0, 184.0), "100× (0–200)"),
+        (Interval(1234.5, 1230.0, 1239.0), "1,230× (1,230–1,240)"),
+        (Interval(0.0123, 0.0121, 0.0126), "0.01× (0.01–0.02)"),
+    ],
+)
+def test_a_ratio_s_interval_has_its_digits_and_is_rounded_outward(
+    ratio: Interval, text: str
+) -> None:
+    assert quantity.times_range(ratio) == text
+
+
+@given(st.floats(0.01, 1e4), st.floats(1, 4), st.floats(1, 4))
+def test_a_shown_interval_holds_the_interval_and_the_ratio(
+    value: float, below: float, above: float
+) -> None:
+    ratio = Interval(value, value / below, value * above)
+    text = quantity.times_range(ratio).replace(",", "")
+    shown, _, interval = text.partition("× (")
+    low, _, high = interval.rstrip(")").partition("–")
+    slack = 1 + 1e-9
+    assert float(low) <= ratio.low * slack
+    assert float(high) * slack >= ratio.high
+    assert float(low) <= float(shown) <= float(high)
+    decimals = {len(number.partition(".")[2]) for number in (shown, low, high)}
+    assert len(decimals) == 1
+    unit = 10.0 ** quantity.last_digit(value, max(ratio.half_width, 0.01), 3)
+    assert ratio.low - float(low) <= unit * slack
+    assert float(high) - ratio.high <= unit * slack
+
+
 def test_percents() -> None:
     shares = [0, 0.004, 0.005, 0.243, 1, NAN]
     assert [quantity.percent(s) for s in shares] == ["0 %", "<1 %", "0 %", "24 %", "100 %", ""]

@@ -37,16 +37,17 @@ def result_of(server: ForkServer, function: str, *arguments: Any) -> Any:
     return outcome.result
 
 
-def test_no_compile_worker_is_left_when_a_case_is_sampled(
+def test_no_compile_worker_is_left_when_a_case_takes_turns(
     server: ForkServer, tmp_path: Path
 ) -> None:
     case = Case(workload="mlp", compile="backend:aot_eager")
-    request = Request(case, SamplingOptions(steps=5), tmp_path / "cache")
-    trees, counted = result_of(server, "measured", request)
-    assert len(trees["compilation"]) == 3  # the first, one in warm-up, one in sampling
+    request = Request(case, SamplingOptions(max_time_s=0.4), tmp_path / "cache")
+    trees, known = result_of(server, "measured", request)
+    assert len(trees["compilation"]) == 4  # the first, one in warm-up, one in each of two turns
     assert min(trees["compilation"]) >= 2  # the sidecar and a worker
-    assert trees["warm-up"] == trees["sampling"] == trees["memory"] == [0]
-    assert counted == []
+    assert trees["warm-up"] == trees["memory"] == [0]
+    assert trees["turn"] == [0, 0, 0]
+    assert known == [False, False, False]
 
 
 def test_no_compile_worker_is_left_when_a_pair_takes_turns(

@@ -83,7 +83,8 @@ HOLD = """
 import signal, sys, time
 from pathlib import Path
 from stepbench.regression.worktree import checked_out, temporary_directory
-signal.signal(signal.SIGTERM, signal.default_int_handler)
+for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore the first
+    signal.signal(number, signal.default_int_handler)
 with (
     temporary_directory("environment") as environment,
     checked_out(Path(sys.argv[1]), sys.argv[2], "base") as files,

@@ -77,7 +77,7 @@ def test_the_difference_is_in_percentage_points() -> None:
         accuracies=(0.9, 0.9, 0.9),
         eager_fp32_accuracies=(0.95, 0.95, 0.95),
     )
-    assert "-5.00 percentage points (-6.00 to -4.00)" in difference_sentence(facts)
+    assert "-5.00 percentage points (-6.00 to -4.00, " in difference_sentence(facts)
     not_finite = structs.replace(facts, accuracies=(None,), low=None, high=None)
     assert "not finite" in difference_sentence(not_finite)
     few = structs.replace(facts, low=None, high=None)

@@ -8,7 +8,7 @@ import contextlib
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from multiprocessing.connection import Client, Connection
@@ -20,8 +20,8 @@ from stepbench.config.requests import Request
 from stepbench.devices import kinds
 from stepbench.devices.kind import GaugeReading
 from stepbench.errors import UnsupportedError, UsageError
-from stepbench.interference.processor_time import cpu_time_s
 from stepbench.measurement.active_case import start_case
+from stepbench.measurement.idle import wait_until_idle
 from stepbench.measurement.memory import HostPeak, device_peak_bytes
 from stepbench.measurement.warm_up import WARMUP_WINDOW_S, warm_up
 from stepbench.process.child import diagnose
@@ -35,10 +35,6 @@ from stepbench_reports.schema.phases import STEP
 from stepbench_reports.schema.run import SamplingOptions
 
 WARM_UP = SamplingOptions(max_time_s=4.0)
-IDLE_S, IDLE_SHARE = 0.002, 0.1
-"""A side is idle once its processes are busy for less than `IDLE_SHARE` of `IDLE_S` seconds."""
-MAX_WAIT_S = 2.0
-"""The longest wait for a side to become idle, seconds. A side with a busy thread never does."""
 MEMORY_S = 0.1
 
 
@@ -124,7 +120,7 @@ class LiveSide:
         compilation.end_workers()  # a step of warm-up may have recompiled
         self._workers = tuple(child.pid for child in psutil.Process().children(recursive=True))
         self._device_kind.reset_peak_memory(self._case.device)
-        self._wait_until_idle()
+        wait_until_idle(self._loop.clock, self._workers)
         return window.elapsed_s / window.steps, self._prefetched_steps
 
     def turn(self, steps: int) -> Turn:
@@ -141,7 +137,7 @@ class LiveSide:
         _, laps = self._loop.lapped(steps)
         track = laps.device or laps.host
         totals = {name: float(values.sum()) for name, values in track.items()}
-        self._wait_until_idle()
+        wait_until_idle(self._loop.clock, self._workers)
         return Turn(self._tree.side, steps, totals.pop(STEP), totals)
 
     def begin_gauge(self) -> None:
@@ -170,21 +166,6 @@ class LiveSide:
             foreign=origin.foreign,
             packages=installed(set(sys.modules) - self._initial_modules),
         )
-
-    def _wait_until_idle(self) -> None:
-        """Waits until this side's threads and workers are idle."""
-        self._loop.clock.synchronize()
-        deadline = time.perf_counter() + MAX_WAIT_S
-        while time.perf_counter() < deadline:
-            before = _busy_s(self._workers)
-            began = time.perf_counter()
-            time.sleep(IDLE_S)
-            if _busy_s(self._workers) - before < IDLE_SHARE * (time.perf_counter() - began):
-                return
-
-
-def _busy_s(workers: Iterable[int]) -> float:
-    return time.process_time() + cpu_time_s(workers)
 
 
 def prepare_process(side_request: SideRequest) -> Request:

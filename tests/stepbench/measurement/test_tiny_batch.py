@@ -8,44 +8,40 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from stepbench.config.case import Case
 from stepbench.devices.clock import DeviceClock, HostClock
-from stepbench.measurement.launch_overhead import launch_overhead
 from stepbench.measurement.timed_loop import RepeatedBatch, TimedLoop
+from stepbench.measurement.tiny_batch import NoTinyBatchError, tiny_loop
 from stepbench.training.batch import cut
 from stepbench.training.device_transfer import DeviceTransfer
 from stepbench.training.loop import train
 from stepbench.training.training import Training
 from stepbench.training.update import Update
 from stepbench_reports.analysis import launches
-from stepbench_reports.analysis.launches import FixedCost, Launches
+from stepbench_reports.analysis.launches import FixedCost, Launches, fixed_cost_s
 from support.fake_device import FakeClock, FakeQueue
 
-
-class FakeHost(HostClock):
-    """A host whose clock a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 0
-        self.now_ns = lambda: self.now
+CASE = Case(workload="net", batch_size=32)
+BATCH = (torch.ones(32, 2), torch.zeros(32, 1))
 
 
 class Model(nn.Module):
-    """Takes 1,000 ns, and 10 ns for each sample; refuses fewer than `min_samples`."""
+    """Refuses fewer than `min_samples`."""
 
-    def __init__(self, host: FakeHost, min_samples: int = 1) -> None:
+    def __init__(self, min_samples: int = 1) -> None:
         super().__init__()
         self.linear = nn.Linear(2, 1)
-        self.host = host
         self.min_samples = min_samples
+        self.sizes: list[int] = []
 
     def forward(self, inputs: Tensor) -> Any:
         if len(inputs) < self.min_samples:
-            raise ValueError("Expected more than 1 value per channel when training")
-        self.host.now += 1_000 + 10 * len(inputs)
+            raise ValueError("Expected more than 1 value per channel\nwhen training")
+        self.sizes.append(len(inputs))
         return self.linear(inputs)
 
 
-def timed_loop(host: DeviceClock, model: nn.Module) -> TimedLoop:
+def timed_loop(model: nn.Module, clock: DeviceClock | None = None) -> TimedLoop:
     training = Training(
         model=model,
         loss=nn.MSELoss(),
@@ -53,38 +49,39 @@ def timed_loop(host: DeviceClock, model: nn.Module) -> TimedLoop:
         transfer=DeviceTransfer(torch.device("cpu")),
         autocast=nullcontext,
     )
-    return TimedLoop(train, training, RepeatedBatch(None), host)
-
-
-BATCH = (torch.ones(32, 2), torch.zeros(32, 1))
+    return TimedLoop(train, training, RepeatedBatch(None), clock or HostClock())
 
 
 @pytest.mark.parametrize(("min_samples", "size"), [(1, 1), (2, 2), (3, 4)])
-def test_the_cost_of_a_sample_is_subtracted(min_samples: int, size: int) -> None:
-    host = FakeHost()
-    laps = {"forward": (1_000 + 10 * 32) / 1e9, "backward": 0.0}
-    overhead = launch_overhead(timed_loop(host, Model(host, min_samples)), BATCH, 32, laps)
-    assert overhead.batch_size == size
-    assert overhead.forward_s == pytest.approx(1_000 / 1e9)
-    assert overhead.backward_s == 0
-    assert overhead.reason is None
+def test_the_smallest_batch_that_the_model_accepts_is_taken(min_samples: int, size: int) -> None:
+    model = Model(min_samples)
+    tiny = tiny_loop(timed_loop(model), BATCH, CASE)
+    assert tiny.size == size
+    tiny.timed_loop.run(2)
+    assert model.sizes == [size] * 3
 
 
-def test_a_model_that_accepts_no_small_batch_has_a_reason_and_no_figure() -> None:
-    host = FakeHost()
-    overhead = launch_overhead(
-        timed_loop(host, Model(host, 8)), BATCH, 32, {"forward": 1.0, "backward": 1.0}
-    )
-    assert overhead.forward_s is None
-    assert "does not accept a batch of 4: Expected more than 1 value" in (overhead.reason or "")
+def test_a_model_that_accepts_no_small_batch_has_a_reason() -> None:
+    with pytest.raises(
+        NoTinyBatchError,
+        match="does not accept a batch of 4: Expected more than 1 value per channel when training",
+    ):
+        tiny_loop(timed_loop(Model(8)), BATCH, CASE)
 
 
-def test_a_batch_that_cannot_be_cut_has_a_reason() -> None:
-    host = FakeHost()
-    loop = timed_loop(host, Model(host))
-    assert "batch size is already 1" in (launch_overhead(loop, BATCH, 1, {}).reason or "")
-    odd = (torch.ones(5, 2), torch.zeros(5, 1))
-    assert "first dimension" in (launch_overhead(loop, odd, 32, {}).reason or "")
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        (CASE.changed(batch_size=1), "batch size is already 1"),
+        (CASE.changed(compile="default"), "would recompile"),
+        (CASE.changed(batch_size=31), "first dimension"),
+    ],
+)
+def test_a_batch_that_is_not_cut_has_a_reason(case: Case, reason: str) -> None:
+    model = Model()
+    with pytest.raises(NoTinyBatchError, match=reason):
+        tiny_loop(timed_loop(model), BATCH, case)
+    assert model.sizes == []
 
 
 def test_cutting_reaches_into_mappings_and_sequences() -> None:
@@ -172,18 +169,22 @@ def test_an_asynchronous_device_hides_the_launches_that_it_is_slower_than(
 ) -> None:
     clock = FakeClock()
     device = FakeQueue(clock)
-    loop = timed_loop(device, QueueingModel(device, clock, sample_ns, waits=waits))
-    loop = replace(loop, source=RepeatedBatch(BATCH))
-    loop.run(3)
-    laps = loop.lapped(20)[1].device
-    assert laps is not None
-    full_s = {phase: float(np.median(laps[phase])) for phase in ("forward", "backward")}
-    overhead = launch_overhead(loop, BATCH, 32, full_s)
-    fixed_s = {"forward": overhead.forward_s, "backward": overhead.backward_s}
-    costs = {}
-    for phase, seconds in fixed_s.items():
-        assert seconds == pytest.approx(3_000 / 1e9, rel=0.1)
-        costs[phase] = FixedCost(seconds or 0.0, full_s[phase], 1 / 32)
+    loop = timed_loop(QueueingModel(device, clock, sample_ns, waits=waits), device)
+    whole = replace(loop, source=RepeatedBatch(BATCH))
+    tiny = tiny_loop(loop, BATCH, CASE).timed_loop
+    seconds = []
+    for each in (whole, tiny):
+        each.run(3)
+        laps = each.lapped(20)[1].device
+        assert laps is not None
+        seconds.append({name: float(np.median(laps[name])) for name in ("forward", "backward")})
+    full_s, tiny_s = seconds
+    costs = {
+        phase: FixedCost(fixed_cost_s(tiny_s[phase], full_s[phase], 1, 32), full_s[phase], 1 / 32)
+        for phase in full_s
+    }
+    for cost in costs.values():
+        assert cost.fixed_s == pytest.approx(3_000 / 1e9, rel=0.1)
     assert launches.asynchronous(costs) == {
         phase: Launches(0.0, cost.fixed_s) if phase in hides else Launches(cost.fixed_s)
         for phase, cost in costs.items()

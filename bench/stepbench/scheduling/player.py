@@ -1,0 +1,122 @@
+"""The parent's end of a player: a case's live process, which works only in its turn."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from stepbench.config.turns import (
+    Command,
+    Finish,
+    PlayerFacts,
+    Prepare,
+    Ready,
+    TakeTurn,
+    TurnResult,
+)
+from stepbench.process.job import Job, Outcome
+from stepbench.process.server import Server
+from stepbench.process.supervision import ChildEndedError
+
+
+class PlayerLostError(Exception):
+    """A player has ended before its time.
+
+    Attributes:
+        outcome: The outcome of its process.
+    """
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.reason or str(outcome.status))
+        self.outcome = outcome
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of a player.
+
+    Attributes:
+        answer_s: The longest time for an answer, seconds.
+        on_progress: Called with a few words on the player's current activity.
+    """
+
+    answer_s: float
+    on_progress: Callable[[str], None]
+
+
+class Player:
+    """A live player. As a context manager, it ends with its process at the exit.
+
+    Args:
+        server: The server that starts the process.
+        job: The player's job; it obeys the commands of `stepbench.config.turns`.
+        limits: The player's limits.
+    """
+
+    def __init__(self, server: Server, job: Job, limits: Limits) -> None:
+        self._child = server.start(job)
+        self._limits = limits
+
+    def __enter__(self) -> Self:
+        """Enters a context at whose end the process is gone."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Kills the process if it is still alive."""
+        self._child.__exit__(kind, error, traceback)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._child.pid
+
+    @property
+    def start_s(self) -> float | None:
+        """The time in which the process started, seconds; `None` before its first answer."""
+        return self._child.start_s
+
+    def prepare(self, *, thorough: bool) -> Ready:
+        """Builds the case and warms it up.
+
+        Raises:
+            PlayerLostError: The player has ended.
+        """
+        ready: Ready = self._ask(Prepare(thorough))
+        return ready
+
+    def turn(self, command: TakeTurn) -> TurnResult:
+        """Has the player take a turn.
+
+        Raises:
+            PlayerLostError: The player has ended.
+        """
+        result: TurnResult = self._ask(command)
+        return result
+
+    def finish(self, *, thorough: bool) -> PlayerFacts | None:
+        """Ends the player; returns the facts of its case, if `thorough`.
+
+        Raises:
+            PlayerLostError: The player failed.
+        """
+        self._child.send(Finish(thorough))
+        outcome = self._child.outcome(
+            self._limits.answer_s, self._limits.on_progress, since_s=time.perf_counter()
+        )
+        if outcome.result is None and (thorough or outcome.reason is not None):
+            raise PlayerLostError(outcome)
+        facts: PlayerFacts | None = outcome.result
+        return facts
+
+    def _ask(self, command: Command) -> Any:  # noqa: ANN401  # the answer to the command
+        self._child.send(command)
+        try:
+            return self._child.answer(self._limits.answer_s, self._limits.on_progress)
+        except ChildEndedError as error:
+            raise PlayerLostError(error.outcome) from None

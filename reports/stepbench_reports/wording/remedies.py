@@ -1,0 +1,131 @@
+"""Remedies for a bottleneck that make sense for the case, and that the run has not refuted."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stepbench_reports.analysis.bottleneck import BottleneckKind
+from stepbench_reports.read.measurement import Measurement
+from stepbench_reports.read.run import Run
+from stepbench_reports.schema.axes import AxisValue
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A remedy for a bottleneck.
+
+    Attributes:
+        words: The remedy in a few words.
+        axis: The axis on which the remedy changes the case; empty if it changes none.
+        changes: Takes the case's value on that axis and another value; true if the remedy leads
+            from the one to the other.
+        opposite: The same for the change in the opposite direction.
+        proven: True if the remedy is offered only where the run has shown that it helps.
+    """
+
+    words: str
+    axis: str = ""
+    changes: Callable[[Any, Any], bool] = lambda _, __: True
+    opposite: Callable[[Any, Any], bool] = lambda _, __: False
+    proven: bool = False
+
+    def makes_sense(self, measurement: Measurement) -> bool:
+        """False if the case already has what the remedy would change it to."""
+        if not self.axis or self.axis not in measurement.axes:
+            return True
+        target = _TARGETS.get(self.words)
+        return target is None or self.changes(measurement.axes[self.axis], target)
+
+    def holds_in(self, run: Run, measurement: Measurement) -> bool:
+        """False if the run has refuted the remedy, or has not proven one that it must prove.
+
+        It is refuted if every case that has it is clearly slower, or if a case with the opposite is
+        clearly faster.
+        """
+        own = measurement.axes.get(self.axis)
+        tried = []
+        for other in _neighbours(run, measurement, self.axis):
+            ratio = run.ratio_of(other, measurement).interval
+            if self.changes(own, other.axes[self.axis]):
+                tried.append(ratio)
+            elif self.opposite(own, other.axes[self.axis]) and ratio.low > 1:
+                return False
+        if self.proven:
+            return any(ratio.low > 1 for ratio in tried)
+        return not tried or any(not ratio.high < 1 for ratio in tried)
+
+
+def _neighbours(run: Run, measurement: Measurement, axis: str) -> Iterator[Measurement]:
+    """The cases that comparisons include, and that differ from a case on one axis alone."""
+    for other in run.measured:
+        names = {*measurement.axes, *other.axes}
+        differing = {n for n in names if measurement.axes.get(n) != other.axes.get(n)}
+        if other.counts and differing == {axis}:
+            yield other
+
+
+def _more(own: Any, other: Any) -> bool:  # noqa: ANN401  # values of an axis
+    return bool(other > own)
+
+
+def _fewer(own: Any, other: Any) -> bool:  # noqa: ANN401
+    return bool(other < own)
+
+
+def _to(target: AxisValue, *equivalents: AxisValue) -> Callable[[Any, Any], bool]:
+    return lambda own, other: other == target and own not in {target, *equivalents}
+
+
+_TARGETS: Mapping[str, AxisValue] = {
+    "--compile default": "default", "--precision bf16": "bf16", "--pin-memory on": True,
+    "--non-blocking on": True,
+}  # fmt: skip
+"""The value that a remedy leads to, if it is a single one."""
+_BF16 = Remedy("--precision bf16", "precision", _to("bf16", "fp16"))
+_COMPILE = Remedy(
+    "--compile default", "compile", lambda own, other: own == "off" and other == "default"
+)
+_LARGER_BATCH = Remedy("a larger --batch-size", "batch_size", _more)
+_COMPUTE = (Remedy("a smaller model"), _BF16, Remedy("a faster device"))
+_LOADING = (Remedy("cheaper transforms"), Remedy("data in memory"))
+REMEDIES: Mapping[BottleneckKind, tuple[Remedy, ...]] = {
+    BottleneckKind.DATA: (
+        Remedy("more --num-workers", "num_workers", _more, _fewer),
+        Remedy("fewer --num-workers", "num_workers", _fewer, proven=True),
+        *_LOADING,
+    ),
+    BottleneckKind.WORKERS: (
+        Remedy("fewer --num-workers", "num_workers", _fewer, _more),
+        *_LOADING,
+    ),
+    BottleneckKind.TRANSFER: (
+        Remedy("--pin-memory on", "pin_memory", _to(True)),  # the axis's value
+        Remedy("--non-blocking on", "non_blocking", _to(True)),
+        Remedy("fewer bytes per sample"),
+    ),
+    BottleneckKind.LAUNCH: (_LARGER_BATCH, _COMPILE, Remedy("fewer and larger operators")),
+    BottleneckKind.COMPUTE: _COMPUTE,
+    BottleneckKind.COMPUTE_OR_LAUNCH: (*_COMPUTE, _LARGER_BATCH, _COMPILE),
+    BottleneckKind.OPTIMIZER: (
+        Remedy("a fused or foreach implementation"),
+        Remedy("fewer trained parameters"),
+        Remedy("a higher --accumulate", "accumulate", _more),
+    ),
+}
+"""The remedies for each kind of bottleneck."""
+
+
+def sentence(run: Run, measurement: Measurement, kind: BottleneckKind) -> str:
+    """Lists the remedies for a case's bottleneck; empty if there are none.
+
+    Args:
+        run: The run, whose other cases may have refuted a remedy.
+        measurement: The case.
+        kind: The bottleneck.
+    """
+    words = [
+        remedy.words
+        for remedy in REMEDIES[kind]
+        if remedy.makes_sense(measurement) and remedy.holds_in(run, measurement)
+    ]
+    return f" Remedies: {', '.join(words)}." if words else ""

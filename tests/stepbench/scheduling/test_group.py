@@ -1,0 +1,150 @@
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from stepbench.scheduling import generation, group
+from stepbench.scheduling.generation import Played
+from stepbench.scheduling.group import (
+    FIRST_STAGE_OVERRUN,
+    OUT_OF_TIME,
+    PRECISE,
+    STEPS,
+    Group,
+    GroupOptions,
+)
+from stepbench_reports.schema.status import Status
+from support.fake_players import Stage
+
+
+class Audience:
+    """Plays a group, and keeps what is said to those who watch.
+
+    Attributes:
+        stopped: Why there were no more generations.
+        left: The number of generations to come, after each generation.
+        players: The players of each generation.
+        looks: The number of generations at each look at the comparisons.
+    """
+
+    def __init__(
+        self, stage: Stage, *names: str, logs: Sequence[float] = (), **options: object
+    ) -> None:
+        self.stage = stage
+        self.left: list[int] = []
+        self.players: list[set[str]] = []
+        self.looks: list[int] = []
+        self.activities: list[str] = []
+        self._logs = logs
+        given = {
+            "generations": 3, "turns_s": 0.1, "steps": None, "rel_error": 0.02, "max_s": 1000.0,
+            **options,
+        }  # fmt: skip
+        self.stopped = Group(names, stage.start, self._comparisons).play(
+            GroupOptions(**given),  # type: ignore[arg-type]
+            self.activities.append,
+            self._note,
+        )
+
+    def _comparisons(self, generations: Sequence[Played[str]]) -> list[list[float]]:
+        self.looks.append(len(generations))
+        return [list(self._logs)] if self._logs else []
+
+    def _note(self, generations: Sequence[Played[str]], left: int) -> None:
+        assert [each.number for each in generations] == list(range(len(generations)))
+        self.left.append(left)
+        self.players.append(set(generations[-1].ready))
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    """The stage whose time is that of generations and groups."""
+    made = Stage()
+    monkeypatch.setattr(generation, "time", made)
+    monkeypatch.setattr(group, "time", made)
+    yield made
+    assert made.alive == set()
+
+
+def test_the_first_stage_is_enough_if_it_is_precise(stage: Stage) -> None:
+    seen = Audience(stage, "a", "b", logs=[0.1, 0.1, 0.1])
+    assert seen.stopped == PRECISE
+    assert seen.left == [2, 1, 0]
+    assert seen.looks == [3]
+    assert seen.activities[0] == "generation 1 of 3: round 1"
+
+
+def test_the_second_stage_has_the_number_needed_and_no_other_look(stage: Stage) -> None:
+    seen = Audience(stage, "a", "b", logs=[0.0, 0.01, 0.02])
+    # A quarter of the variance in `test_stopping`: 4.72 generations.
+    assert seen.stopped == PRECISE
+    assert seen.left == [2, 1, 2, 1, 0]
+    assert seen.looks == [3]
+    assert seen.activities[-1].startswith("generation 5 of 5")
+
+
+def test_only_the_first_generation_is_thorough(stage: Stage) -> None:
+    Audience(stage, "a", "b", logs=[0.1, 0.1, 0.1])
+    assert stage.thorough == [True, True, False, False, False, False]
+
+
+def test_players_of_each_generation_are_started_anew(stage: Stage) -> None:
+    Audience(stage, "a", "b", logs=[0.1, 0.1, 0.1])
+    assert stage.count("start") == 6
+
+
+def generation_s(stage: Stage) -> float:
+    """The time of a generation of the players a and b, seconds."""
+    Audience(stage, "a", "b", steps=None, generations=1)
+    return stage.now_s
+
+
+def test_no_generation_begins_that_would_not_end_in_time(stage: Stage) -> None:
+    each_s = generation_s(stage)
+    seen = Audience(stage, "a", "b", logs=[0.0, 0.5, 1.0], max_s=5.5 * each_s)
+    assert seen.stopped == OUT_OF_TIME
+    assert seen.left == [2, 1, 2, 1, 0]
+
+
+def test_the_first_stage_may_take_longer_but_not_much(stage: Stage) -> None:
+    each_s = generation_s(stage)
+    in_time = FIRST_STAGE_OVERRUN * 1.1 * each_s
+    seen = Audience(stage, "a", "b", logs=[0.0, 0.5, 1.0], generations=3, max_s=in_time / 1.4)
+    # Three generations fit into twice the time, and the next one does not fit into the time.
+    assert (seen.stopped, len(seen.left)) == (OUT_OF_TIME, 3)
+    slow = Audience(stage, "a", "b", generations=9, max_s=1.6 * each_s)
+    assert (slow.stopped, len(slow.left), slow.looks) == (OUT_OF_TIME, 3, [])
+
+
+def test_there_are_two_generations_however_long_they_take(stage: Stage) -> None:
+    seen = Audience(stage, "a", "b", max_s=0.0)
+    assert (seen.stopped, len(seen.left)) == (OUT_OF_TIME, 2)
+
+
+def test_a_number_of_steps_is_taken_in_a_single_generation(stage: Stage) -> None:
+    seen = Audience(stage, "a", steps=7)
+    assert (seen.stopped, seen.left, seen.looks) == (STEPS, [0], [])
+    assert seen.activities[0] == "generation 1 of 1: round 1"
+
+
+def test_a_lost_player_is_not_started_again(stage: Stage) -> None:
+    stage.fail = {("b", "bare"): Status.CRASHED, ("c", "prepare"): Status.CRASHED}
+    seen = Audience(stage, "a", "b", "c", logs=[0.1, 0.1, 0.1])
+    assert seen.players == [{"a", "b"}, {"a"}, {"a"}]
+    assert seen.stopped == PRECISE
+
+
+def test_a_deferred_player_is_not_started_in_later_generations(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group, "limit_bytes", lambda: 0)
+    monkeypatch.setattr(generation, "tree_bytes", lambda _: 1)
+    seen = Audience(stage, "a", "b", logs=[0.1, 0.1, 0.1])
+    assert seen.players == [{"a"}] * 3
+
+
+@pytest.mark.parametrize("event", ["prepare", "lapped", "finish"])
+def test_once_everything_is_lost_no_generation_begins(stage: Stage, event: str) -> None:
+    stage.fail = {("a", event): Status.CRASHED, ("b", event): Status.OOM}
+    seen = Audience(stage, "a", "b")
+    assert len(seen.left) == 1
+    assert stage.count("start") == 2
