@@ -2,8 +2,7 @@
 
 import math
 import statistics
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,14 +12,10 @@ from stepbench.config.case import Case
 from stepbench.config.turns import PlayerFacts, Ready, Track, TurnKind
 from stepbench.scheduling.generation import LOADED, Played
 from stepbench.scheduling.rounds import TakenTurn
-from stepbench_reports.analysis.generations import (
-    GenerationSteps,
-    generation_steps,
-    kept,
-    mean_step,
-)
+from stepbench_reports.analysis.generations import GenerationSteps, kept, mean_step
 from stepbench_reports.analysis.launches import fixed_cost_s
 from stepbench_reports.analysis.stats import finite_or_none
+from stepbench_reports.read.turns import Turns
 from stepbench_reports.schema import phases
 from stepbench_reports.schema.measurement import (
     Block,
@@ -73,6 +68,7 @@ class JudgedTurn:
             steps=command.steps,
             elapsed_s=result.elapsed_s,
             counts=self.counts,
+            compiled=result.compiled,
             run_delay=_delay(self.turn),
             phases_s=self.phases_s,
         )
@@ -135,21 +131,9 @@ def judged_turns(case: Case, sampled: Sampled) -> tuple[JudgedTurn, ...]:
 
 def steps_by_generation(
     turns: Iterable[JudgedTurn], *, workers: bool
-) -> dict[tuple[int, int], GenerationSteps]:
-    """Sums up the bare turns of a case by group and generation."""
-    by_generation: dict[tuple[int, int], list[JudgedTurn]] = defaultdict(list)
-    for judged in turns:
-        if judged.turn.command.kind is TurnKind.BARE and not judged.turn.result.compiled:
-            by_generation[judged.group, judged.generation].append(judged)
-    return {
-        key: generation_steps(
-            [judged.turn.result.elapsed_s for judged in bare],
-            [judged.turn.command.steps for judged in bare],
-            [judged.counts for judged in bare],
-            workers=workers,
-        )
-        for key, bare in by_generation.items()
-    }
+) -> Mapping[Hashable, GenerationSteps]:
+    """Sums up the bare turns of a case by group and generation, as reports do."""
+    return Turns(tuple(judged.record() for judged in turns), workers=workers).steps("bare")
 
 
 def findings(

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
 from stepbench.config.turns import (
@@ -62,14 +61,9 @@ class Player:
         """Enters a context at whose end the process is gone."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Kills the process if it is still alive."""
-        self._child.__exit__(kind, error, traceback)
+        self._child.__exit__(*error)
 
     @property
     def pid(self) -> int:

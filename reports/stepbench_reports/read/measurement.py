@@ -265,7 +265,7 @@ class Measurement:
     @cached_property
     def lap_cost(self) -> Interval:
         """The mean step with laps / without, paired by generation; NaN if unknown."""
-        logs = log_ratios(self.turns.steps("lapped"), self.turns.steps("bare"))
+        logs = log_ratios(self.turns.steps("lapped"), self.generations)
         if not logs:
             return point(self.lapped_step.value / self.bare_step.value)
         return log_interval([math.exp(-log) for log in logs])

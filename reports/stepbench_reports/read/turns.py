@@ -35,10 +35,13 @@ class Turns:
     workers: bool
 
     def steps(self, kind: str) -> Mapping[Hashable, GenerationSteps]:
-        """The mean steps in turns of one kind, by group and generation."""
+        """The mean steps in turns of one kind, by group and generation.
+
+        Turns in which something was compiled are in no sum.
+        """
         turns: dict[Hashable, list[TurnFacts]] = {}
         for turn in self.taken:
-            if turn.kind == kind and turn.elapsed_s > 0:
+            if turn.kind == kind and turn.elapsed_s > 0 and not turn.compiled:
                 turns.setdefault((turn.group, turn.generation), []).append(turn)
         return {
             key: generation_steps(

@@ -302,6 +302,7 @@ class TurnFacts(Record, frozen=True, kw_only=True):
         elapsed_s: The time until all device work of the turn is done, seconds.
         counts: False if the turn is left out: threads waited for a core for longer than is usual
             for the player, something was compiled, or the device was throttled.
+        compiled: True if something was compiled in the turn, whose time is then in no sum.
         run_delay: The time for which threads were runnable and had no core, summed over the
             threads, as a share of `elapsed_s`; `None` if the system does not tell.
         phases_s: The time of each phase over all steps, seconds, by the device's clock if there is
@@ -315,6 +316,7 @@ class TurnFacts(Record, frozen=True, kw_only=True):
     steps: Positive
     elapsed_s: Seconds
     counts: bool = True
+    compiled: bool = False
     run_delay: float | None = None
     phases_s: dict[str, float] = field(default_factory=dict)
 

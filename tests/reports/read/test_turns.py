@@ -111,3 +111,9 @@ def test_forward_and_backward_of_one_kind_of_turns() -> None:
     assert turns.passes_s("unloaded") == pytest.approx(0.5 / 5)  # of none that counts, all
     assert math.isnan(turns.passes_s("bare"))
     assert math.isnan(turns.passes_s("tiny"))
+
+
+def test_turns_in_which_something_was_compiled_are_in_no_sum() -> None:
+    compiling = turn("bare", 0, 10, elapsed_s=9.0, counts=False, compiled=True)
+    taken = (compiling, turn("bare", 0, 10, elapsed_s=0.1))
+    assert Turns(taken, workers=False).steps("bare")[0, 0].all_s == pytest.approx(0.01)

@@ -19,7 +19,7 @@ from stepbench.training.loop import train
 from stepbench.training.training import Training
 from stepbench.training.update import Update
 from stepbench_reports.schema.phases import Phase
-from support.fake_device import FakeClock, FakeQueue
+from support.fake_device import FakeClock, FakeQueue, Spin
 
 
 class FakeHostClock(HostClock):
@@ -30,23 +30,6 @@ class FakeHostClock(HostClock):
 
 
 DURATIONS = {Phase.DATALOAD: 7, Phase.FORWARD: 31, Phase.BACKWARD: 53, Phase.OPTIMIZER: 11}
-
-
-class Spin(torch.autograd.Function):
-    """Returns its input; takes known times in forward and backward."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, value: Tensor, forward: Callable[[], None], back: Callable[[], None]
-    ) -> Any:
-        ctx.back = back
-        forward()
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        ctx.back()
-        return gradients[0], None, None
 
 
 def spinning(clock: FakeClock, step: int) -> tuple[Training, Iterator[Any]]:

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -19,7 +18,7 @@ from stepbench.training.training import Training
 from stepbench.training.update import Update
 from stepbench_reports.analysis import launches
 from stepbench_reports.analysis.launches import FixedCost, Launches, fixed_cost_s
-from support.fake_device import FakeClock, FakeQueue
+from support.fake_device import FakeClock, FakeQueue, Spin
 
 CASE = Case(workload="net", batch_size=32)
 BATCH = (torch.ones(32, 2), torch.zeros(32, 1))
@@ -93,23 +92,6 @@ def test_cutting_reaches_into_mappings_and_sequences() -> None:
     assert small["y"][1].shape == ()
 
 
-class Kernels(torch.autograd.Function):
-    """Returns its input; launches in forward and in backward."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, value: Tensor, forward: Callable[[], None], back: Callable[[], None]
-    ) -> Any:
-        ctx.back = back
-        forward()
-        return value.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        ctx.back()
-        return gradients[0], None, None
-
-
 LAUNCHES = 100
 LAUNCH_NS = 30
 
@@ -136,7 +118,7 @@ class QueueingModel(nn.Module):
         if self.waits:
             self.device.synchronize()
         forward_ns, backward_ns = (len(inputs) * ns for ns in self.sample_ns)
-        value = Kernels.apply(
+        value = Spin.apply(
             self.linear(inputs),
             lambda: self.launch(forward_ns),
             lambda: self.launch(backward_ns),
