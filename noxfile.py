@@ -16,7 +16,17 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["tests", "lint", "types"]
 
-STUDIES = ("truth", "rounds", "interference", "bottlenecks", "parity", "gate")
+STUDIES = (
+    "truth",
+    "rounds",
+    "matrices",
+    "interference",
+    "bottlenecks",
+    "parity",
+    "gate",
+    "scripts",
+    "cluster",
+)
 """Scripts in `docs/studies/`; each writes a Markdown file of the same name there."""
 TORCHVISIONS = {"2.6": "0.21", "2.11": "0.26"}
 """The torchvision that fits each older torch that is tested; the lowest first."""
@@ -31,6 +41,7 @@ VERSION_TESTS = (
             "devices",
             "process",
             "runner",
+            "scripts",
         )
     ),
     "tests/reports",
@@ -54,6 +65,13 @@ def bench(session: nox.Session) -> None:
     """Measure a training step by phase; `nox -s bench -- --help` lists the options."""
     session.install("-e", ".")
     run(session, "stepbench", "run", *session.posargs)
+
+
+@nox.session
+def script(session: nox.Session) -> None:
+    """Say where a training script's time goes: `nox -s script -- OPTIONS -- train.py ARGUMENTS`."""
+    session.install("-e", ".")
+    run(session, "stepbench", "script", *session.posargs)
 
 
 @nox.session
@@ -139,9 +157,19 @@ def gpu(session: nox.Session) -> None:
 
 @nox.session
 def integration(session: nox.Session) -> None:
-    """Test models of other libraries (Lightning, timm), which are large to install."""
+    """Test other libraries (Lightning, transformers, accelerate, timm), large to install."""
     session.install("-e", ".", "--group", "tests", "--group", "integration")
     run(session, "python", "-m", "pytest", "-m", "integration", *session.posargs)
+
+
+@nox.session
+def cluster(session: nox.Session) -> None:
+    """Test `--on` with real SLURM and Ray clusters on this machine (about 5 minutes).
+
+    SLURM takes root and Debian's packages `slurmctld slurmd slurm-client munge`.
+    """
+    session.install("-e", ".[slurm,ray]", "--group", "tests")
+    run(session, "python", "-m", "pytest", "-m", "cluster", *(session.posargs or ["tests/cluster"]))
 
 
 @nox.session

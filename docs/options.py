@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from stepbench.config.option_definitions import FLAGS, Flag, OptionSection
+from stepbench.benchmarks.session import PYTEST_FLAGS
+from stepbench.config.option_definitions import FLAGS, Flag, by_heading
 
 PAGE = Path(__file__).parent / "options.md"
 HEAD = """\
@@ -15,8 +16,15 @@ HEAD = """\
 
 <!-- Written by docs/options.py from stepbench.config.option_definitions. -->
 
-In a clone of stepbench, `nox -s bench -- OPTIONS` is the same. `stepbench --help` lists the other
-subcommands, each with its own `--help`.
+`stepbench --help` lists the other subcommands, each with its own `--help`. `stepbench completion`
+prints a script with which bash, zsh, fish or tcsh completes options and values, and its `--help`
+says where to put it. In bash:
+
+```sh
+stepbench completion bash > ~/.local/share/bash-completion/completions/stepbench
+```
+
+## Examples
 
 ```sh
 stepbench run --collect-only
@@ -33,12 +41,8 @@ the same, such as `--prefetch-factor` without workers, are measured once. The ca
 [take turns](measuring.md#cases-take-turns), so that comparisons are paired.
 """
 FOOT = """\
-## pytest's options
-
-`stepbench run` is a session of pytest with pytest-benchmark, so their options work as usual: `-k`,
-`-x`, `--lf`, `--collect-only`, `--junitxml FILE`, `--benchmark-json FILE`, `--benchmark-save NAME`,
-`--benchmark-compare`. Your repository's own pytest configuration, plugins and conftest
-files are not used.
+`stepbench run` is a session of pytest with pytest-benchmark. Your repository's own pytest
+configuration, plugins and conftest files are not used.
 
 ## A matrix in `pyproject.toml`
 
@@ -69,12 +73,12 @@ An option on the command line replaces that axis.
 
 def document() -> str:
     """The page's text."""
-    return "\n".join([HEAD, *(_section(section) for section in OptionSection), FOOT])
+    groups = by_heading((*FLAGS, *PYTEST_FLAGS))
+    return "\n".join([HEAD, *(_section(*group) for group in groups.items()), FOOT])
 
 
-def _section(section: OptionSection) -> str:
-    flags = [flag for flag in FLAGS if flag.section == section]
-    return "\n".join([f"## {section[0].upper()}{section[1:]}", "", *_table(flags), ""])
+def _section(heading: str, flags: list[Flag]) -> str:
+    return "\n".join([f"## {heading[0].upper()}{heading[1:]}", "", *_table(flags), ""])
 
 
 def _table(flags: list[Flag]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from msgspec import Meta, Struct
 
-from stepbench_reports.schema import check, measurement, results, run, verdict
+from stepbench_reports.schema import check, cluster, measurement, results, run, verdict
 from stepbench_reports.schema.record import Record
 
 PAGE = Path(__file__).parent / "run-directory.md"
@@ -36,6 +36,10 @@ results/20261124-123015-k3f9/
   traces/<id>.pt.trace.json.gz   the case's profiler trace, for ui.perfetto.dev
   tb/<workload>/<case>/          the case's log directory for TensorBoard
   snapshots/<id>.pickle          with --memory-snapshot: a CUDA device's allocations
+  hosts/<name>.json   with --on: a node that has measured cases
+  repeats/<number>-<id>.json     with --on: a further measurement of a case, by another job
+  jobs/<number>.json  with --on: what a job measures; .start.json: where; .outcome.json: its end
+  jobs/<number>.log   with --on: the job's output
   benchmark.json      the same laps in pytest-benchmark's format
   report.html         the report for a browser, readable without network
   report.md           the report for a pull request
@@ -63,6 +67,10 @@ FILES: tuple[tuple[str, type[Record], str], ...] = (
     ("`parity/<id>.json`", results.ParityRecord, ""),
     ("`train-parity/<id>.json`", results.TrainingParityRecord, ""),
     ("`profiles/<id>.json`", results.ProfileRecord, ""),
+    ("`hosts/<name>.json`", cluster.HostFacts, ""),
+    ("`jobs/<number>.json`", cluster.JobRequest, ""),
+    ("`jobs/<number>.start.json`", cluster.JobStart, ""),
+    ("`jobs/<number>.outcome.json`", cluster.JobOutcome, ""),
     ("`check.json`", check.CheckSpec, ""),
     ("`pairs.jsonl`: a line for each pair", check.PairLine, "Or, if a side failed:"),
     ("`pairs.jsonl`: a pair that failed", check.FailedPairLine, ""),
@@ -138,8 +146,9 @@ NAMES = {
     int: "whole number",
     float: "number",
     bool: "true or false",
+    run.RunFacts: "[as `run.json`](#runjson)",
 }
-"""JSON types in words."""
+"""JSON types in words, and records that are described as files."""
 
 
 def _container_words(origin: Any, arguments: tuple[Any, ...]) -> str:  # noqa: ANN401  # any annotation

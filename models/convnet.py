@@ -2,7 +2,7 @@
 
 Everything is as in "Torch basics": the layers, `CrossEntropyLoss`, and SGD with a learning rate of
 0.001 and a momentum of 0.9. The model is tiny, so at the lesson's batch size of 4 a step is mostly
-launch overhead. Look at how little longer a step takes at batch size 32 than at 4, and at whether
+fixed cost. Look at how little longer a step takes at batch size 32 than at 4, and at whether
 two loader workers save more time than passing batches between processes costs.
 """
 

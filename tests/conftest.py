@@ -74,9 +74,9 @@ def commands(warm_servers: WarmInterpreter) -> Iterator[WarmCommands]:
 @pytest.fixture
 def forked_servers(warm_servers: WarmInterpreter, monkeypatch: pytest.MonkeyPatch) -> None:
     """Has the servers that this process starts forked from a warm interpreter."""
-    from stepbench.process import fork_server
+    from stepbench.process import server_process
 
-    monkeypatch.setattr(fork_server, "subprocess", warm.warm_subprocess(warm_servers.address))
+    monkeypatch.setattr(server_process, "subprocess", warm.warm_subprocess(warm_servers.address))
 
 
 @pytest.fixture(autouse=True)

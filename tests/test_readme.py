@@ -14,46 +14,45 @@ from support import synthetic, synthetic_profile
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-REGRESSION_PAGE = (ROOT / "docs" / "regression.md").read_text()
-DOCS = "".join(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))
+GUIDES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = README + "".join(page.read_text() for page in GUIDES)
 SHELL = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
 LINES = [line for block in SHELL for line in block.splitlines()]
 
 
-def shown(session: str) -> list[str]:
-    """The arguments with which the README shows a session."""
-    commands = [line.partition(" -- ") for line in LINES]
-    return [arguments for name, _, arguments in commands if name == f"nox -s {session}"]
+def shown(subcommand: str) -> list[str]:
+    """The arguments with which the README and the guides show a subcommand."""
+    lines = re.findall(rf"^stepbench {subcommand}(?: (.*))?$", PAGES, flags=re.MULTILINE)
+    return list(dict.fromkeys(line.partition("  #")[0].strip() for line in lines))
 
 
-def of_docs(subcommand: str) -> list[str]:
-    """The arguments with which the guides show a subcommand."""
-    lines = re.findall(rf"^stepbench {subcommand}(?: (.*))?$", DOCS, flags=re.MULTILINE)
-    return [line.partition("  #")[0] for line in lines]
-
-
-BENCH = list(dict.fromkeys([*shown("bench"), *of_docs("run")]))
+BENCH = shown("run")
 READING = [
-    *(("report", arguments) for arguments in (*shown("report"), *of_docs("report"))),
-    *(("compare", arguments) for arguments in shown("compare")),
+    *(("report", arguments) for arguments in shown("report")),
     # Those with --operators name cases of the run that is shown there.
-    *(("compare", arguments) for arguments in of_docs("compare") if "--operators" not in arguments),
+    *(("compare", arguments) for arguments in shown("compare") if "--operators" not in arguments),
 ]
-REGRESSION = [
-    *shown("regression"),
-    *of_docs("regression"),
-    *re.findall(r"run: stepbench regression (.*)", REGRESSION_PAGE),
-]
+REGRESSION, SCRIPT = shown("regression"), shown("script")
 
 
 def test_commands_are_found() -> None:
-    assert all((BENCH, REGRESSION, shown("compare")))
+    assert all((BENCH, REGRESSION, READING, SCRIPT))
+    assert {line.split()[1] for line in LINES if line.startswith("stepbench ")} == {
+        "run", "regression", "tensorboard", "compare", "script"
+    }  # fmt: skip
 
 
 def test_the_first_two_commands_set_up_and_test() -> None:
     assert LINES[0].endswith(".venv/bin/nox -s bench")
     assert LINES[1] == ".venv/bin/nox -s tests"
     assert (ROOT / ".ci" / "run").read_text().rstrip().endswith(LINES[1])
+
+
+def test_only_those_two_commands_need_nox() -> None:
+    assert README.count("nox -s") == 2
+    assert not [page.name for page in GUIDES if re.search(r"\bnox\b", page.read_text())]
+    sources = [*(ROOT / "bench").rglob("*.py"), *(ROOT / "reports").rglob("*.py")]
+    assert not [file.name for file in sources if re.search(r"\bnox\b", file.read_text())]
 
 
 def test_each_session_that_is_named_is_there() -> None:
@@ -64,33 +63,48 @@ def test_each_session_that_is_named_is_there() -> None:
 
 @pytest.mark.parametrize("arguments", [line for line in BENCH if "--resume" not in line])
 def test_each_set_of_options_is_understood(
-    arguments: str, bench: Callable[..., CompletedProcess[str]]
+    arguments: str, bench: Callable[..., CompletedProcess[str]], tmp_path: Path
 ) -> None:
+    (tmp_path / "my_bench.py").write_text("def make(): ...\n")
     done = bench(*shlex.split(arguments), "--collect-only", "-q")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def before_dashes(arguments: str) -> list[str]:
+    """The arguments before those of a script, which follow `--`."""
+    words = shlex.split(arguments)
+    return words[: words.index("--")] if "--" in words else words
+
+
+@pytest.mark.parametrize("arguments", SCRIPT)
+def test_each_script_that_is_shown_is_understood(
+    arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stepbench.scripts.command import parsed
+    from stepbench.scripts.options import read
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").touch()
+    options = read(*parsed(shlex.split(arguments)))
+    assert options.script.target in {"train.py", "mypackage.train"}
 
 
 @pytest.mark.parametrize("arguments", REGRESSION)
 def test_each_check_that_is_shown_is_understood(
     arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stepbench.regression.command import parser
+    from stepbench.regression.command import BASE, INIT, parser
     from stepbench.regression.options import read
 
     monkeypatch.chdir(tmp_path)
     for name in ("train/bench.py", "train_bench.py", "old/bin/python"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch(mode=0o755)
-    command = re.sub(r"\$\{\{.*?\}\}", "main", arguments)
-    values = vars(parser().parse_args(shlex.split(command)))
+    values = vars(parser().parse_args(before_dashes(arguments)))
+    if values[INIT.destination]:
+        values[BASE.destination] = "main"  # the workflow's own
     options = read(values, tmp_path)
     assert options.base or options.base_python
-
-
-def test_the_job_for_a_pull_request_has_ten_lines_at_most() -> None:
-    (job,) = re.findall(r"```yaml\n(.*?)```", REGRESSION_PAGE, flags=re.DOTALL)
-    assert len(job.splitlines()) <= 10
-    assert "fetch-depth: 0" in job
 
 
 @pytest.mark.parametrize(("subcommand", "arguments"), READING)

@@ -21,8 +21,13 @@ ROOMS = {  # room: (row, torch)
     "stepbench": (1, NO),  # the front doors: __init__, __main__, cli, api, tensorboard
     "stepbench.benchmarks": (1, NO),
     "stepbench.regression": (2, NO),
+    "stepbench.doctor": (2, LAZY),
+    "stepbench.init": (2, NO),
+    "stepbench.scripts": (2, NO),
     "stepbench.runner": (3, NO),
+    "stepbench.scripts.worker": (4, CHILD),
     "stepbench.regression.worker": (4, CHILD),
+    "stepbench.cluster": (4, NO),
     "stepbench.scheduling": (5, NO),
     "stepbench.results": (6, NO),
     "stepbench.process": (6, NO),
@@ -36,7 +41,8 @@ ROOMS = {  # room: (row, torch)
     "stepbench.data": (14, LAZY),
     "stepbench.config": (15, NO),
     "stepbench.machine": (16, NO),
-    "stepbench.errors": (16, NO),
+    "stepbench.errors": (17, NO),
+    "stepbench.ownership": (16, NO),
     "stepbench_reports": (21, NO),  # the front doors: load, write, show, commands
     "stepbench_reports.regression": (22, NO),
     "stepbench_reports.comparing": (23, NO),
@@ -47,7 +53,7 @@ ROOMS = {  # room: (row, torch)
     "stepbench_reports.read": (26, NO),
     "stepbench_reports.analysis": (27, NO),
     "stepbench_reports.schema": (28, NO),
-    "stepbench_reports.command_line": (28, NO),
+    "stepbench_reports.command_line": (27, NO),
     "stepbench_reports.errors": (28, NO),
 }
 SHARED = ("stepbench_reports.analysis", "stepbench_reports.schema")

@@ -9,7 +9,7 @@ from stepbench.config.matrix import Matrix
 from stepbench_reports.schema.run import SamplingOptions
 
 if TYPE_CHECKING:
-    from stepbench_reports.read.run import Run
+    from stepbench_reports.notebook import NotebookRun
 
 
 def measure(
@@ -18,7 +18,7 @@ def measure(
     max_time_s: float = SamplingOptions().max_time_s,
     parity: bool = True,
     output: Path | str | None = None,
-) -> "Run":
+) -> "NotebookRun":
     """Measures a case, or the cases of a matrix, each in processes of its own.
 
     The cases of a matrix take turns, so that what else the machine does meets all of them, and
@@ -31,7 +31,8 @@ def measure(
         output: The run's directory; `None` makes one beneath `results/`.
 
     Returns:
-        The run as pandas frames: `cases`, `phases` and `samples`; see `stepbench.load`.
+        The run as pandas frames: `cases`, `phases` and `samples`; see `stepbench.load`. A notebook
+        shows its table; `compare("compile")` makes others, `plot()` figures.
 
     Raises:
         UsageError: The workload, the device or the directory cannot be used.
@@ -39,26 +40,27 @@ def measure(
     """
     # These imports take a second, and `import stepbench` must stay fast.
     from msgspec import structs  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
 
     import stepbench_reports  # noqa: PLC0415
     from stepbench.config import options  # noqa: PLC0415
+    from stepbench.runner.progress import Task  # noqa: PLC0415
     from stepbench.runner.run import Runner  # noqa: PLC0415
+    from stepbench_reports.render.console import make_console  # noqa: PLC0415
 
     defaults = options.read({}, Path.cwd())
     run_options = replace(
         defaults,
-        matrix=_matrix_of(target) if isinstance(target, Case) else target,
+        matrix=Matrix.of([target]) if isinstance(target, Case) else target,
         sampling=structs.replace(defaults.sampling, max_time_s=max_time_s),
         parity=defaults.parity if parity else None,
         output=None if output is None else Path(output).absolute(),
     )
-    run = Runner(run_options, [], Console())
+    run = Runner(run_options, [], make_console())
     try:
         run.claim()
         run.open()
         run.print_header()
-        run.expect(list(run.cases))
+        run.expect(run.cases, {Task.PARITY: run.cases} if parity else {})
         for case in run.cases:
             run.measure(case)
             if parity:
@@ -66,7 +68,3 @@ def measure(
         return stepbench_reports.load(run.directory.path)
     finally:
         run.close()
-
-
-def _matrix_of(case: Case) -> Matrix:
-    return Matrix({name: (value,) for name, value in case.values().items()})

@@ -1,4 +1,7 @@
-"""Workloads with one bottleneck each, and the same workloads with the bottleneck removed."""
+"""Workloads with one bottleneck each, and the same workloads with the bottleneck removed.
+
+Each item also takes `REST_S` of a core, so that a step without its bottleneck is not empty.
+"""
 
 import itertools
 import time
@@ -13,21 +16,33 @@ from torch.utils.data import Dataset
 from stepbench import Workload
 
 WIDTH = 64
+REST_S = 30e-6
+"""The time of a core that an item takes in every workload."""
 
 
 class Items(Dataset[Any]):
-    """Vectors of `WIDTH` numbers; each takes a given time to load."""
+    """Vectors of `WIDTH` numbers.
 
-    def __init__(self, load_s: float = 0.0) -> None:
-        self._load_s = load_s
+    Args:
+        burn_s: The time for which making an item keeps a core busy, seconds. It is time of the
+            core, so that items take longer where cores are shared.
+        wait_s: The time for which an item then has to be waited for, seconds.
+    """
+
+    def __init__(self, burn_s: float = REST_S, wait_s: float = 0.0) -> None:
+        self._burn_s = burn_s
+        self._wait_s = wait_s
         self._item = torch.ones(WIDTH)
 
     def __len__(self) -> int:
         return 100_000
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        if self._load_s:
-            time.sleep(self._load_s)
+        until_s = time.thread_time() + self._burn_s
+        while time.thread_time() < until_s:
+            pass
+        if self._wait_s:
+            time.sleep(self._wait_s)
         return self._item, index % 2
 
 
@@ -85,11 +100,6 @@ class NoUpdate(torch.optim.SGD):
         """Does nothing."""
 
 
-def _perceptron(width: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(WIDTH, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(),
-                         nn.Linear(width, 2))  # fmt: skip
-
-
 def _sgd(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     return torch.optim.SGD(parameters, lr=1e-3)
 
@@ -106,31 +116,41 @@ def _workload(model: Callable[[], nn.Module], **changes: Any) -> Workload:
 
 
 def data() -> Workload:
-    """Bottleneck: data. Each item takes a millisecond to load."""
-    return _workload(partial(_perceptron, 256), dataset=lambda: Items(0.001))
+    """Bottleneck: data. Each item has to be waited for."""
+    return _workload(partial(Convolutions, 32, 4), dataset=lambda: Items(wait_s=500e-6))
 
 
 def data_removed() -> Workload:
-    """The same workload with the items in memory."""
-    return _workload(partial(_perceptron, 256))
+    """The same workload without waiting."""
+    return _workload(partial(Convolutions, 32, 4))
+
+
+def burn() -> Workload:
+    """Bottleneck: the cores that loader workers take. Each item keeps a core busy."""
+    return _workload(partial(Convolutions, 64, 6), dataset=lambda: Items(burn_s=200e-6))
+
+
+def burn_removed() -> Workload:
+    """The same workload with nothing to do for an item."""
+    return _workload(partial(Convolutions, 64, 6), dataset=lambda: Items(burn_s=0.0))
 
 
 def compute() -> Workload:
-    """Bottleneck: compute. The model has eight convolutions of 96 channels."""
-    return _workload(partial(Convolutions, 96, 8))
+    """Bottleneck: compute. The model has six convolutions of 64 channels."""
+    return _workload(partial(Convolutions, 64, 6))
 
 
 def compute_removed() -> Workload:
     """The same workload with very little arithmetic."""
-    return _workload(partial(Convolutions, 1, 8))
+    return _workload(partial(Convolutions, 1, 6))
 
 
-def launch() -> Workload:
-    """Bottleneck: launch overhead. The model has four hundred operators on a few numbers each."""
+def fixed() -> Workload:
+    """Bottleneck: the fixed cost. The model has four hundred operators on a few numbers each."""
     return _workload(partial(ManyOperators, 400))
 
 
-def launch_removed() -> Workload:
+def fixed_removed() -> Workload:
     """The same workload without these operators."""
     return _workload(partial(ManyOperators, 0))
 
@@ -138,7 +158,7 @@ def launch_removed() -> Workload:
 def optimizer() -> Workload:
     """Bottleneck: the optimizer. Adam updates many parameters that the model hardly uses."""
     return _workload(
-        partial(Table, 65_536),
+        partial(Table, 32_768),
         optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-4, foreach=False),
     )
 
@@ -146,5 +166,5 @@ def optimizer() -> Workload:
 def optimizer_removed() -> Workload:
     """The same workload with an optimizer that does nothing."""
     return _workload(
-        partial(Table, 65_536), optimizer=lambda parameters: NoUpdate(parameters, lr=1e-4)
+        partial(Table, 32_768), optimizer=lambda parameters: NoUpdate(parameters, lr=1e-4)
     )

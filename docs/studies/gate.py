@@ -1,76 +1,79 @@
 """How often is the regression check wrong? Identical sides, known slowdowns, a busy neighbour.
 
-Measures five parts, which are stored in `gate.jsonl` in the same directory. Then replays many
-checks from these measurements, and writes `gate.md`: `nox -s study -- gate` (two hours and a half;
-nothing else should run). `python docs/studies/gate.py suites doses` measures some parts alone, and
-`python docs/studies/gate.py report` measures nothing.
+Takes the whole checks of `gate_checks.py` that are missing, and measures two more parts, which are
+stored in `gate.jsonl` in the same directory. Then replays many checks from these measurements, and
+writes `gate.md`: `nox -s study -- gate` (four hours; nothing else should run). `python
+docs/studies/gate.py checks` takes the whole checks alone, and `python docs/studies/gate.py report`
+measures nothing.
 """
 
 import argparse
-import itertools
-import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import gate_checks
 import gate_live
 import numpy as np
 from gate_live import DOSES, PAIR_S
-from gate_replay import RULES, Trial, alarms, consecutive, pair_of, relabelled, resampled, trial
+from gate_replay import RULES, Trial, alarms, consecutive, pair_of, relabelled, resampled
 from gate_repository import Dose
-from scipy import stats
+from rows import add, stored
 from truth_record import table
 
 from stepbench.machine import cpu_name, packages, usable_cores
 from stepbench_reports.regression.records import Pair
+from stepbench_reports.schema.verdict import CheckOutcome
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE / "gate.jsonl"
-SUITES, ROUNDS = 60, 50
+ROUNDS = 50
 REPLAYS, TRIALS = 10_000, 2_000
 TIGHT_DOSE = 0.03
 TIGHT = 0.015
 """The aim: slowdowns of 3 % with at most this spread are detected in 95 of 100 checks."""
+OUTCOMES = (CheckOutcome.REGRESSION, CheckOutcome.PASS, CheckOutcome.UNDECIDED)
 MIN_TRIALS = 100
 """The minimum number of trials for a share to be shown."""
-SLOWED, SLOWED_SUITES = Dose(0.05), 12
-"""The slowdown of whole checks, and the number of these checks."""
 PARTS: Mapping[str, Callable[[Path], Iterator[dict[str, Any]]]] = {
-    "suites": lambda scratch: gate_live.suites(scratch, SUITES, Dose(0.0), "suite"),
-    "slowed": lambda scratch: gate_live.suites(scratch, SLOWED_SUITES, SLOWED, "slowed"),
     "doses": lambda scratch: gate_live.doses(scratch, ROUNDS),
     "neighbour": gate_live.neighbour,
-    "times": lambda scratch: gate_live.times(scratch, HERE.parents[1]),
 }
-KINDS = {
-    "suites": "suite", "slowed": "slowed", "doses": "dose", "neighbour": "neighbour",
-    "times": "time",
-}  # fmt: skip
+KINDS = {"doses": "dose", "neighbour": "neighbour"}
+CHECKS: Mapping[tuple[str, bool], int] = {
+    ("same", False): 60,
+    ("four", False): 5,
+    ("spin", False): 20,
+    ("clone", False): 5,
+    ("same", True): 20,
+    ("large", True): 10,
+}
+"""The number of whole checks by part and by whether a neighbour keeps a core busy."""
 
 
 def main() -> None:
     """Measures the requested parts, and writes the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, "report"], default=[*PARTS])
+    choices = ["checks", *PARTS, "report"]
+    parser.add_argument("parts", nargs="*", choices=choices, default=["checks", *PARTS])
     for part in parser.parse_args().parts:
         if part in PARTS:
             _measure(part)
+        elif part == "checks":
+            for (kind, busy), count in CHECKS.items():
+                gate_checks.take(kind, count, busy=busy)
     (HERE / "gate.md").write_text(_report())
 
 
 def _measure(part: str) -> None:
     """Measures a part; its measurements replace older ones."""
-    others = [line for line in _lines() if line["kind"] != KINDS[part]]
-    DATA.write_text("".join(json.dumps(line) + "\n" for line in others))
+    others = [line for line in stored(DATA) if line["kind"] != KINDS[part]]
+    DATA.unlink(missing_ok=True)
+    add(DATA, others)
     with tempfile.TemporaryDirectory(prefix="stepbench-study-") as scratch:
         for entry in PARTS[part](Path(scratch)):
-            with DATA.open("a") as file:
-                file.write(json.dumps({**entry, "cpu": cpu_name()}) + "\n")
-
-
-def _lines() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in DATA.read_text().splitlines()] if DATA.exists() else []
+            add(DATA, [{**entry, "cpu": cpu_name()}])
 
 
 def _machines(lines: Sequence[dict[str, Any]]) -> str:
@@ -86,18 +89,12 @@ def _machines(lines: Sequence[dict[str, Any]]) -> str:
     return "; ".join(f"{', '.join(parts)} on {name}" for name, parts in by_cpu.items())
 
 
-def _upper_limit(alarm_count: int, count: int) -> str:
-    """The exact 95 % upper confidence limit of a share."""
-    high = stats.binomtest(alarm_count, count).proportion_ci(method="exact").high
-    return f"{high:.1%}"
-
-
 def _share(number: int, count: int) -> str:
     return f"{number / count:.1%}" if count else "none"
 
 
 def _report() -> str:
-    lines = _lines()
+    lines, checks = stored(DATA), stored(gate_checks.DATA)
     by_kind = {kind: [line for line in lines if line["kind"] == kind] for kind in KINDS.values()}
     footer = (
         f"{usable_cores()} cores: {_machines(lines)}; torch {packages().get('torch')}. Repeat it "
@@ -105,27 +102,26 @@ def _report() -> str:
     )
     parts = [
         "# The regression check: false alarms, and detected slowdowns",
-        _identical(by_kind["suite"], by_kind["time"]),
-        _doses(by_kind["dose"], by_kind["slowed"]),
+        gate_checks.section(checks),
+        _replays([row for row in checks if row["part"] == "same" and not row["busy"]]),
+        _doses(by_kind["dose"]),
         _neighbours(by_kind["neighbour"]),
         _peers(by_kind["dose"]),
-        _times(by_kind["time"]),
         footer,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _identical(suites: Sequence[dict[str, Any]], timed: Sequence[dict[str, Any]]) -> str:
-    if not suites:
+def _replays(checks: Sequence[dict[str, Any]]) -> str:
+    if not checks:
         return ""
-    exits = [*(check.exit for check in _replayed(suites)), *(check["exit"] for check in timed)]
-    alarm_count = exits.count(1)
-    pairs = _in_order(suites)
+    pairs = _in_order(checks)
     steps = np.array([pair.changes["step"] for pair in pairs if not pair.interference])
     rows = []
     for cases in (1, 4):
         trials = relabelled(pairs, REPLAYS, cases)
-        wrong, undecided = (sum(t.exit == code for t in trials) for code in (1, 2))
+        wrong = sum(t.outcome is CheckOutcome.REGRESSION for t in trials)
+        undecided = sum(t.outcome is CheckOutcome.UNDECIDED for t in trials)
         mean = np.mean([t.pairs for t in trials])
         rows.append(
             [
@@ -133,37 +129,25 @@ def _identical(suites: Sequence[dict[str, Any]], timed: Sequence[dict[str, Any]]
                 *(_share(undecided, len(trials)), f"{mean:.1f}"),
             ]
         )
-    live = (
-        f"Whole checks with the same files on both sides: {len(suites)} of one case, with "
-        f"{PAIR_S:g} s of turns per pair, and {len(timed)} of one to four cases from the command "
-        f"line with default options. **{alarm_count} of {len(exits)} raised an alarm** (95 % upper "
-        f"limit: {_upper_limit(alarm_count, len(exits))}); {exits.count(2)} could not tell. The "
-        f"spread of a pair's step in the {len(suites)} checks is {steps.std(ddof=1):.1%}."
-    )
     replays = (
-        f"Checks replayed from the {len(pairs)} recorded pairs of these {len(suites)}: in recorded "
-        f"order from a random start, with the sides of each pair swapped at random:"
+        f"Checks replayed from the {len(pairs)} pairs of the {len(checks)} checks of identical "
+        f"sides on the quiet machine, in recorded order from a random start, with the sides of "
+        f"each pair swapped at random. The spread of a pair's step is {steps.std(ddof=1):.1%}."
     )
     heads = ["cases", "checks", "alarms", "share", "could not tell", "pairs per case, mean"]
-    return "\n\n".join(["## Identical sides", live, replays, table(heads, rows)])
+    return "\n\n".join(["## Replays", replays, table(heads, rows)])
 
 
-def _replayed(suites: Sequence[dict[str, Any]]) -> list[Trial]:
-    """Replays whole checks from their pairs in recorded order."""
-    return [trial([iter([pair_of(pair) for pair in suite["pairs"]])]) for suite in suites]
-
-
-def _in_order(suites: Sequence[dict[str, Any]]) -> list[Pair]:
-    """The pairs of suites in recorded order: round by round."""
-    rounds = itertools.zip_longest(*(suite["pairs"] for suite in suites))
-    return [pair_of(pair) for round_ in rounds for pair in round_ if pair is not None]
+def _in_order(checks: Sequence[dict[str, Any]]) -> list[Pair]:
+    """The pairs of checks in recorded order."""
+    return [pair_of(pair) for check in checks for pair in check["pairs"]]
 
 
 def _of(lines: Sequence[dict[str, Any]], dose: Dose) -> list[dict[str, Any]]:
     return [line for line in lines if (line["share"], line["phase"]) == (dose.share, dose.phase)]
 
 
-def _doses(lines: Sequence[dict[str, Any]], slowed: Sequence[dict[str, Any]]) -> str:
+def _doses(lines: Sequence[dict[str, Any]]) -> str:
     if not lines:
         return ""
     rows = []
@@ -187,26 +171,15 @@ def _doses(lines: Sequence[dict[str, Any]], slowed: Sequence[dict[str, Any]]) ->
     method = (
         f"One phase spins for a share of the step; {PAIR_S:g} s of turns per pair. Checks are "
         f"replayed in recorded order, each pair in one check, and {TRIALS:,} times from pairs "
-        f"sampled with replacement. Detected means exit code 1; `inconclusive` is a miss. In "
+        f"sampled with replacement. What is not decided is a miss. In "
         f"brackets: the detections that name another phase."
     )
     heads = [
         *("slowdown", "measured", "spread", "valid pairs", "detected, in order"),
         *("detected, sampled", "pairs per check"),
     ]
-    parts = ["## Slowdowns in head", method, table(heads, rows), claim, _whole_checks(slowed)]
+    parts = ["## Slowdowns in head", method, table(heads, rows), claim]
     return "\n\n".join(part for part in parts if part)
-
-
-def _whole_checks(lines: Sequence[dict[str, Any]]) -> str:
-    if not lines:
-        return ""
-    trials = _replayed(lines)
-    mean = np.mean([t.pairs for t in trials])
-    return (
-        f"Whole checks of {SLOWED.share:.0%} in {SLOWED.phase}, without common pairs: "
-        f"**{_detected(trials, SLOWED)} detected it**, with a mean of {mean:.0f} pairs."
-    )
 
 
 def _tight(sampled: Sequence[Trial]) -> str:
@@ -216,7 +189,7 @@ def _tight(sampled: Sequence[Trial]) -> str:
             f"{len(tight)} of the {len(sampled):,} sampled checks of 3 % had a spread of at most "
             f"{TIGHT:.1%}: too few for a claim."
         )
-    detected = sum(t.exit == 1 for t in tight)
+    detected = sum(t.outcome is CheckOutcome.REGRESSION for t in tight)
     return (
         f"{len(tight):,} of the {len(sampled):,} sampled checks of 3 % had a spread of at most "
         f"{TIGHT:.1%}: {_share(detected, len(tight))} of these detected it."
@@ -224,7 +197,7 @@ def _tight(sampled: Sequence[Trial]) -> str:
 
 
 def _detected(trials: Sequence[Trial], dose: Dose) -> str:
-    detected = [t for t in trials if t.exit == 1]
+    detected = [t for t in trials if t.outcome is CheckOutcome.REGRESSION]
     wrong = sum(t.main_phase != dose.phase for t in detected)
     share = f" = {_share(len(detected), len(trials))}" if len(trials) >= MIN_TRIALS else ""
     return f"{len(detected):,} of {len(trials):,}{share} ({wrong})"
@@ -236,12 +209,12 @@ def _neighbours(lines: Sequence[dict[str, Any]]) -> str:
     rows = []
     for name in gate_live.NEIGHBOURS:
         checks = [line for line in lines if line["neighbour"] == name]
-        exits = [line["exit"] for line in checks]
+        outcomes = [line["outcome"] for line in checks]
         changes = [line["change_of_discarded"] for line in checks if line["interference"]]
         discarded, taken = (sum(line[key] for line in checks) for key in ("interference", "taken"))
         rows.append(
             [
-                *(name, f"{len(checks)}", *(f"{exits.count(code)}" for code in (1, 0, 2))),
+                *(name, f"{len(checks)}", *(f"{outcomes.count(outcome)}" for outcome in OUTCOMES)),
                 *(f"{discarded} of {taken}", f"{np.median(changes):+.0%}"),
             ]
         )
@@ -268,25 +241,6 @@ def _peers(lines: Sequence[dict[str, Any]]) -> str:
     )
     heads = ["rule", "alarms, identical sides", "3 % detected", "5 % detected", "10 % detected"]
     return "\n\n".join(["## Other rules, on the same pairs", method, table(heads, rows)])
-
-
-def _times(lines: Sequence[dict[str, Any]]) -> str:
-    if not lines:
-        return ""
-    rows = [
-        [
-            *(f"{line['cases']} {line['what']}", f"{line['elapsed_s']:.0f} s", f"{line['pairs']}"),
-            *(f"{line['rows']}", f"{line['inconclusive']}"),
-            ", ".join(f"{spread:.1%}" for spread in line["spreads"]),
-        ]
-        for line in lines
-    ]
-    method = (
-        "Checks of the lesson's network without a regression, with default options. If there are "
-        "several cases, the last spread is that of their mean."
-    )
-    heads = ["cases", "time", "pairs", "rows", "inconclusive", "spread of each step"]
-    return "\n\n".join(["## How long a check takes", method, table(heads, rows)])
 
 
 if __name__ == "__main__":

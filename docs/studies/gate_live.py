@@ -1,6 +1,5 @@
-"""The parts of the gate study that measure: suites, doses, a neighbour, times."""
+"""The parts of the gate study that take pairs by themselves: doses, and a neighbour."""
 
-import json
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from typing import Any
 
 import gate_repository
 import numpy as np
+from gate_neighbour import BUSY_LOOP, DisturbedPlayer
 from gate_repository import WORKLOAD, Dose
 from msgspec.structs import replace
 from scipy import stats
@@ -24,9 +24,10 @@ from stepbench.process.extras import Extras
 from stepbench.process.job import Job
 from stepbench.regression import directory, options, servers
 from stepbench.regression.comparison import Comparison
-from stepbench.regression.pair import PairRequest, TakenPair, pair_line
+from stepbench.regression.pair import PairPlace, PlayedPair, pair_line, take_pair
 from stepbench.regression.sides import Side, Sides
 from stepbench.regression.tree import Tree
+from stepbench.scheduling.player import Limits, Player
 from stepbench_reports import regression
 from stepbench_reports.regression import decision, records, screening
 from stepbench_reports.schema.check import (
@@ -34,9 +35,11 @@ from stepbench_reports.schema.check import (
     SIDES,
     CheckSpec,
     PairLine,
+    SideEnd,
     SideFacts,
-    SideFailure,
+    SideName,
     Stage,
+    TurnSeries,
 )
 from stepbench_reports.schema.machine import MachineFacts
 
@@ -52,29 +55,6 @@ NEIGHBOUR_S = 0.5
 """The same beside a neighbour, which makes turns several times as long."""
 PACKAGES = ("torch._dynamo",)
 """Modules for the servers to import, which a check finds in its survey."""
-
-
-def _axes(case: Case) -> list[str]:
-    return [
-        *("--workload", case.workload, "--batch-size", str(case.batch_size)),
-        *("--num-workers", str(case.num_workers), "--compile", case.compile),
-    ]
-
-
-def _check(repository: Path, output: Path, *arguments: str) -> int:
-    command = [
-        *(sys.executable, "-m", "stepbench", "regression", "--base", "main", "--head", "main"),
-        *("--output", str(output)),
-        *arguments,
-    ]
-    # The check must import stepbench from this tree, also in another directory.
-    env = {**os.environ, "PYTHONPATH": str(Path(servers.__file__).resolve().parents[2])}
-    done = subprocess.run(
-        command, cwd=repository, env=env, capture_output=True, text=True, check=False
-    )
-    if done.returncode not in {0, 1}:
-        sys.exit(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
-    return done.returncode
 
 
 def _pair_json(pair: records.Pair) -> dict[str, Any]:
@@ -117,83 +97,59 @@ def _comparisons(scratch: Path, doses: Sequence[Dose]) -> Iterator[dict[Dose, Co
 
 def _pilot(comparison: Comparison) -> float:
     """Measures the step, seconds."""
-    steps = []
-    for _ in range(3):
-        with servers.opened(comparison, [CASE]) as pair_servers:
-            steps.append(_figures(pair_servers.pair(CASE, lambda _: None))["base"]["step"])
+    with servers.opened(comparison, [CASE]) as pool:
+        steps = [
+            _figures(servers.pair(comparison, pool.next(), CASE, _silent))["base"]["step"]
+            for _ in range(3)
+        ]
     return float(np.median(steps))
+
+
+def _silent(_: str) -> None: ...
 
 
 def doses(scratch: Path, rounds: int) -> Iterator[dict[str, Any]]:
     """Takes pairs with each dose; as in a check, a round's pairs are forked from one process."""
-    with _comparisons(scratch, DOSES) as comparisons:
+    with (
+        _comparisons(scratch, DOSES) as comparisons,
+        servers.opened(next(iter(comparisons.values())), [CASE]) as pool,
+    ):
         for number in range(rounds):
             began = time.perf_counter()
-            first = next(iter(comparisons.values()))
-            with servers.opened(first, [CASE]) as pair_servers:
-                for dose, comparison in comparisons.items():
-                    pair = replace_comparison(pair_servers, comparison).pair(CASE, lambda _: None)
-                    yield {
-                        "kind": "dose",
-                        "round": number,
-                        "share": dose.share,
-                        "phase": dose.phase,
-                        **_figures(pair),
-                    }
+            server = pool.next()
+            for dose, comparison in comparisons.items():
+                yield {
+                    "kind": "dose",
+                    "round": number,
+                    "server": server.number,
+                    "share": dose.share,
+                    "phase": dose.phase,
+                    **_figures(servers.pair(comparison, server, CASE, _silent)),
+                }
             print_progress(
                 f"doses, round {number + 1} of {rounds}: {time.perf_counter() - began:.0f} s"
             )
 
 
-def replace_comparison(
-    pair_servers: servers.PairServers, comparison: Comparison
-) -> servers.PairServers:
-    """The same servers for other sides."""
-    return servers.PairServers(comparison, pair_servers.servers)
-
-
-def _figures(result: TakenPair | SideFailure) -> dict[str, Any]:
+def _figures(played: PlayedPair) -> dict[str, Any]:
     """A pair's figures for the check's decision, and for the rules of other tools."""
-    if isinstance(result, SideFailure):
-        sys.exit(f"{result.side}: {result.reason}\n{result.detail}")
-    return {**_pair_json(_pair(result, 1, "screen")), **peer_statistics(result)}
+    line = _line(played, PairPlace(CASE.id, 1, 1, "screen"))
+    return {**_pair_json(records.pair(line)), **peer_statistics(line.turns)}
 
 
-def _pair(result: TakenPair | SideFailure, number: int, stage: Stage) -> records.Pair:
-    line = pair_line(result, case=CASE.id, number=number, stage=stage)
+def _line(played: PlayedPair, place: PairPlace) -> PairLine:
+    line = pair_line(played, place)
     if not isinstance(line, PairLine):
         sys.exit(f"{line.failed.side}: {line.failed.reason}\n{line.failed.detail}")
-    return records.pair(line)
+    return line
 
 
-def peer_statistics(pair: TakenPair) -> dict[str, float]:
+def peer_statistics(turns: TurnSeries) -> dict[str, float]:
     """Statistics for the rules of other tools: the ratio of medians, and a Mann-Whitney p-value."""
-    base, head = (
-        np.array([turn.elapsed_s / turn.steps for turn in pair.turns if turn.side == side])
-        for side in SIDES
-    )
+    steps = np.array(turns.elapsed_s) / np.array(turns.steps)
+    base, head = (steps[np.array(turns.side) == side] for side in SIDES)
     p = stats.mannwhitneyu(base, head, alternative="two-sided").pvalue
     return {"medians": float(np.median(head) / np.median(base)), "mann_whitney": float(p)}
-
-
-def suites(scratch: Path, count: int, dose: Dose, kind: str) -> Iterator[dict[str, Any]]:
-    """Runs whole checks with a dose together: every round takes a pair of each check."""
-    with _comparisons(scratch, (dose,)) as comparisons:
-        checks = [_Suite(Random(number)) for number in range(count)]  # noqa: S311  # no secret
-
-        def take(pair_servers: servers.PairServers, _: _Suite) -> TakenPair | SideFailure:
-            return pair_servers.pair(CASE, lambda _: None)
-
-        _run_checks(comparisons[dose], checks, take)
-    for check in checks:
-        yield {**check.to_json(), "kind": kind, "pairs": [_pair_json(p) for p in check.check.pairs]}
-
-
-BUSY_LOOP = """
-import os, sys
-os.sched_setaffinity(0, {int(sys.argv[1])})
-while True: pass
-"""
 
 
 @contextmanager
@@ -240,15 +196,18 @@ def neighbour(scratch: Path) -> Iterator[dict[str, Any]]:
             for number, name in enumerate(names)
         ]
 
-        def take(pair_servers: servers.PairServers, check: _Suite) -> TakenPair | SideFailure:
+        def take(server: servers.PairServer, check: _Suite) -> PlayedPair:
             _, choose_sides = NEIGHBOURS[check.neighbour]
-            sides = {side: comparison.side_request(side, CASE) for side in SIDES}
-            turns = replace(comparison.options.turns, total_s=NEIGHBOUR_S)
-            request = PairRequest(sides, check.random.getrandbits(32), turns)
             noisy_sides = choose_sides(check.random, len(check.check.pairs))
-            job = Job("gate_neighbour:take_with_neighbour", (request, pids, noisy_sides))
-            server = pair_servers.servers["head"]
-            return servers.pair_result(comparison.run(server, job, lambda _: None))
+
+            def start(side: SideName) -> Player[SideEnd]:
+                job = Job(servers.PLAY, (comparison.side_request(side, CASE),))
+                limits = Limits(comparison.options.run.deadline_s, _silent)
+                neighbours = pids if side in noisy_sides else ()
+                return DisturbedPlayer(server.servers[side], job, limits, neighbours)
+
+            turns = replace(comparison.options.turns, total_s=NEIGHBOUR_S)
+            return take_pair(start, turns, _silent, check.random)
 
         _run_checks(comparison, checks, take)
     for check in checks:
@@ -263,8 +222,9 @@ class _Suite:
         self.neighbour = neighbour
         self._pairs: list[records.Pair] = []
 
-    def add(self, number: int, stage: Stage, result: TakenPair | SideFailure) -> None:
-        self._pairs.append(_pair(result, number, stage))
+    def add(self, number: int, server: int, stage: Stage, played: PlayedPair) -> None:
+        place = PairPlace(CASE.id, number, server, stage)
+        self._pairs.append(records.pair(_line(played, place)))
 
     @property
     def check(self) -> regression.Check:
@@ -278,7 +238,7 @@ class _Suite:
         pairs = self.check.pairs
         discarded = [pair.changes["step"] for pair in pairs if pair.interference]
         return {
-            "exit": decision.decide(self.check).exit_code,
+            "outcome": decision.decide(self.check).outcome,
             "taken": len(pairs),
             "interference": len(discarded),
             "change_of_discarded": float(np.median(discarded)) if discarded else None,
@@ -288,20 +248,22 @@ class _Suite:
 def _run_checks(
     comparison: Comparison,
     checks: Sequence[_Suite],
-    take: Callable[[servers.PairServers, _Suite], TakenPair | SideFailure],
+    take: Callable[[servers.PairServer, _Suite], PlayedPair],
 ) -> None:
     """Runs checks until all are decided; a round's pairs are forked from one process."""
     number = 0
-    while any(check.next_pairs for check in checks):
-        number += 1
-        began = time.perf_counter()
-        with servers.opened(comparison, [CASE]) as pair_servers:
+    with servers.opened(comparison, [CASE]) as pool:
+        while any(check.next_pairs for check in checks):
+            number += 1
+            began = time.perf_counter()
+            server = pool.next()
             for check in checks:
-                if check.next_pairs is not None:
-                    check.add(number, check.next_pairs.stage, take(pair_servers, check))
-        left = sum(check.next_pairs is not None for check in checks)
-        elapsed_s = time.perf_counter() - began
-        print_progress(f"round {number}, {elapsed_s:.0f} s: {left} suites undecided")
+                next_pairs = check.next_pairs
+                if next_pairs is not None:
+                    check.add(number, server.number, next_pairs.stage, take(server, check))
+            left = sum(check.next_pairs is not None for check in checks)
+            elapsed_s = time.perf_counter() - began
+            print_progress(f"round {number}, {elapsed_s:.0f} s: {left} suites undecided")
 
 
 def check_of(pairs: Sequence[records.Pair]) -> regression.Check:
@@ -322,41 +284,3 @@ def check_of(pairs: Sequence[records.Pair]) -> regression.Check:
         cases=tuple(cases),
     )
     return regression.Check(Path(), spec, tuple(pairs))
-
-
-SIZES: tuple[tuple[str, int, list[str]], ...] = (
-    ("eager", 1, ["--compile", "off", "--batch-size", "32", "--num-workers", "0"]),
-    ("eager", 4, ["--compile", "off", "--batch-size", "4", "8", "16", "32", "--num-workers", "0"]),
-    (
-        "eager, two of them with workers",
-        4,
-        ["--compile", "off", "--batch-size", "4", "32", "--num-workers", "0", "2"],
-    ),
-    ("compiled", 1, ["--compile", "default", "--batch-size", "32", "--num-workers", "0"]),
-    ("compiled", 2, ["--compile", "default", "--batch-size", "4", "32", "--num-workers", "0"]),
-)
-"""Suites of the lesson's network with default options, which include parity and compilation."""
-
-
-def times(scratch: Path, stepbench: Path) -> Iterator[dict[str, Any]]:
-    """Measures how long whole checks of identical sides take, by the number of cases."""
-    for number, (kind, count, axes) in enumerate(SIZES):
-        output = scratch / f"times-{number}"
-        began = time.perf_counter()
-        code = _check(stepbench, output, "--workload", "convnet", "--budget", "20m", *axes)
-        elapsed_s = time.perf_counter() - began
-        verdict = json.loads((output / "verdict.json").read_text())
-        rows = [row["verdict"] for row in verdict["rows"] if row["verdict"]]
-        check = regression.load(output)
-        yield {
-            "kind": "time",
-            "what": kind,
-            "cases": count,
-            "exit": code,
-            "elapsed_s": elapsed_s,
-            "pairs": len(check.pairs),
-            "rows": len(rows),
-            "inconclusive": rows.count("inconclusive"),
-            "spreads": [row["spread"] for row in verdict["rows"] if row["row"] == "step"],
-        }
-        print_progress(f"{count} {kind}: exit {code}, {elapsed_s:.0f} s")

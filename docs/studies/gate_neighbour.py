@@ -1,38 +1,43 @@
-"""Takes a pair beside a neighbour that keeps every core busy during some sides' turns.
-
-Runs in a child process, as `stepbench.regression.worker.pairing` does. The parent starts the
-neighbour's processes.
-"""
+"""A side of a pair beside a neighbour that keeps every core busy during the side's turns alone."""
 
 import os
 import signal
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from stepbench.regression import turns
-from stepbench.regression.pair import PairRequest, TakenPair
-from stepbench.regression.worker import pairing
-from stepbench_reports.schema.check import SideFailure, SideName
+from stepbench.config.turns import TakeTurn, TurnResult
+from stepbench.process.job import Job
+from stepbench.process.server import Server
+from stepbench.scheduling.player import Limits, Player
+from stepbench_reports.schema.check import SideEnd
+
+BUSY_LOOP = """
+import os, sys
+os.sched_setaffinity(0, {int(sys.argv[1])})
+while True: pass
+"""
+"""A program that keeps a core busy, whose number is its argument."""
 
 
-def take_with_neighbour(
-    report: Callable[[str], None],
-    request: PairRequest,
-    neighbours: Sequence[int],
-    noisy_sides: Sequence[str],
-) -> TakenPair | SideFailure:
-    """Takes a pair; the stopped processes of the neighbour run during some sides' turns."""
-    original = turns.ask
+class DisturbedPlayer(Player[SideEnd]):
+    """A player beside a neighbour.
 
-    def ask(connections: turns.Connections, name: SideName, command: str, steps: int = 0) -> Any:
-        active = neighbours if name in noisy_sides and command == "turn" else ()
-        for pid in active:
+    Args:
+        server: The server that starts the process.
+        job: The player's job.
+        limits: The player's limits.
+        neighbours: The stopped processes that run during the player's turns.
+    """
+
+    def __init__(self, server: Server, job: Job, limits: Limits, neighbours: Sequence[int]) -> None:
+        super().__init__(server, job, limits)
+        self._neighbours = neighbours
+
+    def turn(self, command: TakeTurn) -> TurnResult:
+        """Has the player take a turn beside the neighbour."""
+        for pid in self._neighbours:
             os.kill(pid, signal.SIGCONT)
         try:
-            return original(connections, name, command, steps)
+            return super().turn(command)
         finally:
-            for pid in active:
+            for pid in self._neighbours:
                 os.kill(pid, signal.SIGSTOP)
-
-    turns.ask = ask
-    return pairing.take(report, request)

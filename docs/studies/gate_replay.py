@@ -16,6 +16,7 @@ from msgspec import structs
 from stepbench_reports.regression import decision, pair_statistics, screening
 from stepbench_reports.regression.records import Check, Pair
 from stepbench_reports.schema.phases import STEP
+from stepbench_reports.schema.verdict import CheckOutcome
 
 
 def pair_of(record: Mapping[str, Any], case: str = "case") -> Pair:
@@ -28,7 +29,7 @@ class Trial:
     """A check that was decided from recorded pairs.
 
     Attributes:
-        exit: The exit code.
+        outcome: The check's outcome.
         pairs: The number of pairs of each case.
         step: The verdict on the step of the first case.
         main_phase: The phase that grew most if there is a regression; else `None`.
@@ -36,7 +37,7 @@ class Trial:
         complete: True if there were enough pairs to complete the check.
     """
 
-    exit: int
+    outcome: CheckOutcome
     pairs: int
     step: str
     main_phase: str | None
@@ -66,7 +67,7 @@ def trial(streams: Sequence[Iterator[Pair]]) -> Trial:
     step = next((finding for finding in decided.findings if finding.row.what == STEP), None)
     main_phase = decided.main_phase(names[0])
     return Trial(
-        decided.exit_code,
+        decided.outcome,
         len(of_first),
         str(None if step is None else step.verdict),
         None if main_phase is None else main_phase.row.what,

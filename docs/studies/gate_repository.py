@@ -63,6 +63,49 @@ def make():
         collate=collate,
     )
 '''
+CONV_TRAIN = '''
+"""Trains a small convolutional network on random images."""
+
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from stepbench import Workload
+from net import Net
+
+
+def make():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(1024, 3, 32, 32, generator=generator)
+    data = TensorDataset(images, torch.randint(0, 10, (1024,), generator=generator))
+    return Workload(
+        model=Net,
+        dataset=lambda: data,
+        loss=nn.CrossEntropyLoss(),
+        optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.01, momentum=0.9),
+    )
+'''
+CONV_NET = '''
+"""A small convolutional network."""
+
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 16, 3, padding=1)
+        self.second = nn.Conv2d(16, 32, 3, stride=2, padding=1)
+        self.third = nn.Conv2d(32, 64, 3, padding=1)
+        self.head = nn.Linear(64 * 16 * 16, 10)
+
+    def forward(self, x):
+        x = torch.relu(self.first(x))
+        x = torch.relu(self.second(x)){clone}
+        x = torch.relu(self.third(x))
+        return self.head(x.flatten(1))
+'''
 SLOWDOWN = '''
 """A slowdown of {seconds:.9f} s in the {phase} phase. Small operators keep the caches warm."""
 
@@ -103,7 +146,30 @@ class Dose:
 def make(directory: Path) -> Path:
     """Makes a repository with one commit and no slowdown."""
     directory.mkdir(parents=True)
-    _write(directory, Dose(0.0), 0.0)
+    write(directory, Dose(0.0), 0.0)
+    return _committed(directory)
+
+
+def make_conv_net(directory: Path) -> Path:
+    """Makes a repository with one commit, whose head can have a needless clone."""
+    directory.mkdir(parents=True)
+    write_conv_net(directory, clone=False)
+    return _committed(directory)
+
+
+def write_conv_net(directory: Path, *, clone: bool) -> None:
+    """Writes the files of a small convolutional network.
+
+    Args:
+        directory: The repository.
+        clone: True if the forward pass has a needless `.clone()`.
+    """
+    (directory / "train.py").write_text(CONV_TRAIN.lstrip())
+    (directory / "net.py").write_text(CONV_NET.lstrip().format(clone=".clone()" if clone else ""))
+
+
+def _committed(directory: Path) -> Path:
+    """Commits the files of a directory to a new repository."""
     for arguments in (
         ["init", "-q", "-b", "main"],
         ["add", "-A"],
@@ -119,11 +185,12 @@ def make(directory: Path) -> Path:
 def slowed(directory: Path, dose: Dose, step_s: float) -> Path:
     """Writes the repository's files with a slowdown."""
     directory.mkdir(parents=True)
-    _write(directory, dose, dose.share * step_s)
+    write(directory, dose, dose.share * step_s)
     return directory
 
 
-def _write(directory: Path, dose: Dose, seconds: float) -> None:
+def write(directory: Path, dose: Dose, seconds: float) -> None:
+    """Writes the repository's files; the dose's phase spins for so many seconds."""
     (directory / "train.py").write_text(TRAIN.lstrip())
     (directory / "slowdown.py").write_text(
         SLOWDOWN.lstrip().format(phase=dose.phase, seconds=seconds)

@@ -1,21 +1,22 @@
-"""Do the intervals of paired comparisons hold what they say? Runs of two cases, one ratio a run.
+"""Do the intervals of paired comparisons hold what they say? Short runs with known answers.
 
-Each run measures two workloads of `rounds_workloads.py` in turns, as `stepbench run` does:
+Each run measures workloads of `rounds_workloads.py` in turns, as `stepbench run` does, and compares
+the others with the first, `plain`:
 
-- `same`: twice the same; the interval should hold 1.
-- `spin`: one spins for 5 % of the other's step; the interval should hold 1.05.
+- `known`: the same again, whose interval should hold 1, and one that spins for 5 % of a step, whose
+  interval should hold 1.05. They give a row each, `same` and `spin`.
 - `stall`: the loader of one sleeps for 30 ms in every 20th batch; the interval should lie on the
   slow side of 1.
 - `apart`: twice the same, one after another (`--one-at-a-time`).
 
 Rows are added to `rounds.jsonl` in the same directory, so that the study can be taken in parts:
-`nox -s study -- rounds`, or `python docs/studies/rounds.py --parts same --neighbour --runs 5`. Each
-invocation also writes the table, `rounds.md`, from all rows.
+`nox -s study -- rounds`, or `python docs/studies/rounds.py --parts known --neighbour --runs 5`.
+Each invocation also writes the table, `rounds.md`, from all rows.
 """
 
 import argparse
 import contextlib
-import json
+import itertools
 import math
 import multiprocessing
 import os
@@ -25,19 +26,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import rounds_workloads
+from rows import add, stored
 
 import stepbench_reports
 from stepbench.machine import cpu_name, packages, usable_cores
+from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
 
 HERE = Path(__file__).parent
 WORKLOADS = HERE / "rounds_workloads.py"
-PARTS = ("same", "spin", "stall", "apart")
+PARTS = {"known": ("same", "spin"), "stall": ("stall",), "apart": ("same",)}
+"""The workloads that are compared with `plain` in a run of each part."""
 RUNS = 50
 """The number of runs of each part in each condition."""
 SPIN_SHARE = 0.05
@@ -80,58 +84,75 @@ def neighbour() -> Iterator[None]:
         process.join()
 
 
-def run(scratch: Path, second: str, workers: int, spin_s: float, *arguments: str) -> Run:
-    """Measures `plain` and a second workload in one run.
+def run(directory: Path, others: Iterable[str], workers: int, spin_s: float, *more: str) -> Run:
+    """Measures `plain` and other workloads in one run.
 
     Args:
-        scratch: A directory for the run.
-        second: The name of the second workload.
+        directory: The directory of the run.
+        others: The names of the other workloads.
         workers: The number of loader workers.
         spin_s: The time for which a step of `spin` spins, seconds.
-        arguments: Further options of the run.
+        more: Further options of the run.
     """
     subprocess.run(
         [
             sys.executable, "-m", "stepbench", "run",
-            "--workload", f"{WORKLOADS}:plain", f"{WORKLOADS}:{second}",
+            "--workload", *(f"{WORKLOADS}:{name}" for name in ("plain", *others)),
             "--batch-size", str(rounds_workloads.BATCH_SIZE), "--num-workers", str(workers),
-            "--compile", "off", "--device", "cpu", "--no-parity", "--output", str(scratch), "-q",
-            *arguments,
+            "--compile", "off", "--device", "cpu", "--no-parity", "--output", str(directory), "-q",
+            *more,
         ],
         check=True,
         stdout=subprocess.DEVNULL,
         env={**os.environ, rounds_workloads.SPIN_VARIABLE: str(spin_s)},
     )  # fmt: skip
-    return stepbench_reports.load(scratch)
+    return stepbench_reports.load(directory)
 
 
-def row(part: str, workers: int, *, burst: bool) -> dict[str, Any]:
-    """Takes one run, and returns its comparison."""
-    second = "same" if part == "apart" else part
-    spin_s = 0.0
+def compare(part: str, workers: int, *, burst: bool, step_s: float) -> list[dict[str, Any]]:
+    """Takes one run, and returns its comparisons with `plain`.
+
+    Args:
+        part: The part of the study.
+        workers: The number of loader workers.
+        burst: True if a neighbour burns a core in bursts.
+        step_s: The duration of a step of `plain` in the run before, seconds.
+    """
+    spin_s = SPIN_SHARE * step_s
+    apart = ("--one-at-a-time",) if part == "apart" else ()
     began_s = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
-        if part == "spin":
-            first = run(Path(scratch) / "first", "same", workers, 0.0, "--generations", "2")
-            spin_s = SPIN_SHARE * first.measurements[0].mean_step.value
-        apart = ("--one-at-a-time",) if part == "apart" else ()
-        measured = run(Path(scratch) / "run", second, workers, spin_s, *apart)
-    plain, other = measured.measurements
-    ratio = measured.ratio_of(other, plain, "step").interval
-    truth = 1 + spin_s / plain.mean_step.value
-    discarded = sum(m.discarded_blocks for m in (plain, other))
-    return {
-        "part": part,
-        "workers": workers,
-        "burst": burst,
-        "value": ratio.value,
-        "low": ratio.low,
-        "high": ratio.high,
-        "truth": truth,
-        "generations": len(plain.generations),
-        "left_out": discarded / sum(m.checked_blocks for m in (plain, other)),
-        "elapsed_s": time.perf_counter() - began_s,
-    }
+        measured = run(Path(scratch) / "run", PARTS[part], workers, spin_s, *apart)
+    elapsed_s = time.perf_counter() - began_s
+    plain, *others = measured.measurements
+    rows = []
+    for name, other in zip(PARTS[part], others, strict=True):
+        ratio = measured.ratio_of(other, plain, "step").interval
+        discarded = sum(m.discarded_blocks for m in (plain, other))
+        row = {
+            "part": part if part == "apart" else name,
+            "workers": workers,
+            "burst": burst,
+            "value": ratio.value,
+            "low": ratio.low,
+            "high": ratio.high,
+            "truth": truth(plain, spin_s) if name == "spin" else 1.0,
+            "generations": len(plain.generations),
+            "left_out": discarded / sum(m.checked_blocks for m in (plain, other)),
+            "step_s": plain.mean_step.value,
+            "elapsed_s": elapsed_s,
+        }
+        rows.append(row)
+    return rows
+
+
+def truth(plain: Measurement, spin_s: float) -> float:
+    """The ratio of steps of a case that spins for a time and of `plain`, over the same turns."""
+    steps_s = [
+        steps.all_s if math.isnan(steps.kept_s) else steps.kept_s
+        for steps in plain.generations.values()
+    ]
+    return statistics.geometric_mean(1 + spin_s / step_s for step_s in steps_s)
 
 
 def met(taken: dict[str, Any]) -> bool:
@@ -168,11 +189,12 @@ def text(rows: list[dict[str, Any]]) -> str:
     """The page."""
     return f"""# Rounds
 
-Each row is a number of runs of two cases (the lesson's conv net, batch size 4), with the default
-time for a case. `same` and `apart` compare a workload with itself, and the 95 % interval of the
-ratio of steps should hold 1; `apart` measures the two cases one after another, which is what rounds
-are for. In `spin` one of them spins for 5 % of the other's step, and the interval should hold that.
-In `stall` the loader of one sleeps for 30 ms in every 20th batch, and the interval should lie on
+Each row is a number of comparisons of two cases (the lesson's conv net, batch size 4), with the
+default time for a case, one comparison a run: `same` and `spin` share runs of three cases. `same`
+and `apart` compare a workload with itself, and the 95 % interval of the ratio of steps should hold
+1; `apart` measures the two cases one after another, which is what rounds are for. In `spin` one of
+them spins for 5 % of the other's step, and the interval should hold that. In `stall` the loader of
+one sleeps for 30 ms in every 20th batch, and the interval should lie on
 the slow side of 1. "Beside bursts" is beside a process that burns one core, half a second at a
 time. The columns: the median half-width of the intervals, the root mean square of the ratios'
 errors, and the share of turns that were left out.
@@ -192,19 +214,33 @@ def main() -> None:
     """Takes the runs that are missing, and writes the table."""
     chosen = options()
     file = HERE / "rounds.jsonl"
-    rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    rows = stored(file)
     with neighbour() if chosen.neighbour else contextlib.nullcontext():
-        for part in chosen.parts:
-            for workers in chosen.workers:
-                key = (part, workers, chosen.neighbour)
-                done = sum((r["part"], r["workers"], r["burst"]) == key for r in rows)
-                for number in range(done, chosen.runs):
-                    rows.append(row(part, workers, burst=chosen.neighbour))
-                    with file.open("a") as stream:
-                        stream.write(json.dumps(rows[-1]) + "\n")
-                    print(f"{part}, {workers} workers: {number + 1} of {chosen.runs}: {rows[-1]}")
+        for part, workers in itertools.product(chosen.parts, chosen.workers):
+            while (done := taken(rows, part, workers, burst=chosen.neighbour)) < chosen.runs:
+                new = compare(part, workers, burst=chosen.neighbour, step_s=last_step_s(rows))
+                rows += new
+                add(file, new)
+                print(f"{part}, {workers} workers: {done + 1} of {chosen.runs}: {new}")
     (HERE / "rounds.md").write_text(text(rows))
     print(table(rows))
+
+
+def last_step_s(rows: Sequence[dict[str, Any]]) -> float:
+    """The duration of a step of `plain` in the last run, or in a short run before the first one."""
+    for row in reversed(rows):
+        if "step_s" in row:
+            return float(row["step_s"])
+    with tempfile.TemporaryDirectory() as scratch:
+        first = run(Path(scratch) / "run", ("same",), 0, 0.0, "--generations", "2")
+    return first.measurements[0].mean_step.value
+
+
+def taken(rows: Iterable[dict[str, Any]], part: str, workers: int, *, burst: bool) -> int:
+    """The number of runs of a part that have been taken."""
+    names = ("apart",) if part == "apart" else PARTS[part]
+    keys = [(row["part"], row["workers"], row["burst"]) for row in rows]
+    return min(keys.count((name, workers, burst)) for name in names)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from truth_record import Aim, Part, print_progress, span, table
+from truth_record import Aim, Part, median_interval, print_progress, span, table
 from truth_spins import (
     CAUSE_NS,
     CAUSE_STEPS,
@@ -25,7 +25,7 @@ from truth_spins import (
     Workload,
 )
 
-from stepbench_reports.analysis.stats import Interval, median_interval
+from stepbench_reports.analysis.stats import Interval
 from stepbench_reports.schema.phases import Phase
 
 ROUNDS = 10

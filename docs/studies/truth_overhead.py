@@ -16,7 +16,7 @@ from lightning.pytorch.profilers import SimpleProfiler
 from numpy.typing import NDArray
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
-from truth_record import Aim, Part, print_progress, span, table
+from truth_record import Aim, Part, median_interval, print_progress, span, table
 
 from stepbench.devices.clock import HostClock
 from stepbench.measurement.laps import LapTimer
@@ -25,7 +25,7 @@ from stepbench.training.loop import train
 from stepbench.training.phases import forward
 from stepbench.training.training import Training
 from stepbench.training.update import Update
-from stepbench_reports.analysis.stats import Interval, median_interval
+from stepbench_reports.analysis.stats import Interval
 from stepbench_reports.schema.phases import Phase
 
 STEP_S = 1e-3

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from truth_record import Aim, Part, print_progress, span, table
+from truth_record import Aim, Part, median_interval, print_progress, span, table
 
 from stepbench.config.case import Case
 from stepbench.config.requests import Request
-from stepbench.config.turns import TakeTurn, TurnKind
+from stepbench.config.turns import PlayerFacts, TakeTurn, TurnKind
 from stepbench.process.job import Job, Outcome
 from stepbench.process.server import Server
 from stepbench.process.start import start_server
 from stepbench.runner import preload
 from stepbench.scheduling.player import Limits, Player
-from stepbench_reports.analysis.stats import median_interval, ratio_interval
+from stepbench_reports.analysis.generations import log_interval
 from stepbench_reports.schema.run import SamplingOptions, Settings
 from stepbench_reports.schema.status import Status
 
@@ -170,7 +170,7 @@ def player_step(server: Server, request: Request) -> float:
     """The median step in a lapped turn of a player, in a fresh process."""
     job = Job("stepbench.measurement.player:play", (request,))
     limits = Limits(DEADLINE_S, on_progress=lambda _: None)
-    with Player(server, job, limits) as player:
+    with Player[PlayerFacts](server, job, limits) as player:
         player.prepare(thorough=False)
         laps = player.turn(TakeTurn(TurnKind.LAPPED, STEPS)).host
         player.finish(thorough=False)
@@ -204,7 +204,7 @@ def describe_spread(spread: Spread) -> Part:
                 f"{float(np.ptp(steps)) / median.value:.1%}",
             ]
         )
-    ratio = ratio_interval(median_interval(spread.stepbench), median_interval(spread.plain))
+    ratio = log_interval(spread.stepbench / spread.plain)
     heads = ["measured by", "median", "95 % interval", "interquartile range", "range"]
     text = f"""\
 The median step of `{CASE.id}` on one thread, {STEPS} steps in each of {len(spread.plain)}
@@ -213,7 +213,8 @@ processes. stepbench forks each process from its server. The plain script (`trut
 
 {table(heads, rows)}
 
-stepbench's median is {ratio.value:.3f} times the plain script's ({span(ratio, ".3f")}).
+stepbench's step is {ratio.value:.3f} times the plain script's ({span(ratio, ".3f")}): the
+geometric mean over pairs of processes.
 """
     return Part("From process to process", text, ())
 

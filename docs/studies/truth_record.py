@@ -1,8 +1,13 @@
-"""Markdown, aims and progress messages for the studies."""
+"""Medians, Markdown, aims and progress messages for the studies."""
 
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import quantile_test
 
 from stepbench_reports.analysis.stats import Interval
 
@@ -23,6 +28,12 @@ class Part:
     title: str
     text: str
     aims: tuple[Aim, ...]
+
+
+def median_interval(samples: NDArray[np.float64]) -> Interval:
+    """The median of independent samples, with the exact 95 % interval; NaN ends below 6 samples."""
+    ends: Any = quantile_test(samples, p=0.5).confidence_interval(0.95)  # a float to the stubs
+    return Interval(float(np.median(samples)), float(ends.low), float(ends.high))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -12,12 +12,13 @@ from stepbench_reports.errors import ReportError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from stepbench_reports.notebook import NotebookRun
     from stepbench_reports.read.run import Run
 
 __all__ = ["ReportError", "load", "show", "write"]
 
 
-def load(path: Path | str) -> "Run":
+def load(path: Path | str) -> "NotebookRun":
     """Reads a run directory, or a JSON file of pytest-benchmark.
 
     Args:
@@ -26,14 +27,17 @@ def load(path: Path | str) -> "Run":
 
     Returns:
         The run, with the pandas frames `cases`, `samples` and `phases`. The run's `problems` name
-        the cases with a damaged file.
+        the cases with a damaged file. A notebook shows its table; `compare("compile")` makes
+        others, `plot()` figures.
 
     Raises:
         ReportError: The path holds no run, or the run cannot be read.
     """
-    from stepbench_reports.read import pytest_benchmark, run_directory  # noqa: PLC0415  # see the module's docstring
+    from stepbench_reports import notebook  # noqa: PLC0415  # see the module's docstring
+    from stepbench_reports.read import pytest_benchmark, run_directory  # noqa: PLC0415
 
-    return pytest_benchmark.load(Path(path)) if Path(path).is_file() else run_directory.load(path)
+    is_file = Path(path).is_file()
+    return notebook.of(pytest_benchmark.load(Path(path)) if is_file else run_directory.load(path))
 
 
 def write(run: "Run | Path | str") -> list[Path]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 
 import stepbench_reports
 from support.warm import WarmCommands
@@ -123,9 +124,13 @@ def test_an_interrupted_group_keeps_its_generations_and_is_measured_again(
         "--no-parity", "--output", "out",
     )  # fmt: skip
     wait_for(waiting, process)
-    output = interrupt(process, signal.SIGINT)
+    output = interrupt(process, signal.SIGHUP)
     assert process.returncode == 2
-    assert "2 of 2 cases not measured to the end" in output
+    assert "2 of 2 cases not measured to the end; measure them with:" in output
+    assert "\n  stepbench run --resume out\n" in output
+    assert "0 of 2 cases measured, 2 not measured, interrupted after 0:" in output
+    assert "KeyboardInterrupt" not in output
+    assert "PytestBenchmarkWarning" not in output
     for file in files.values():
         sampling = json.loads(file.read_text())["sampling"]
         assert (sampling["stopped"], sampling["generations"]) == ("interrupted", 1)
@@ -183,9 +188,70 @@ def test_a_run_that_is_killed_while_profiling_leaves_no_partial_files(
     assert not (run / "scratch").exists()
 
 
-# A limit on the size of files fails a write as a full disk does, with another error number.
+LEAVES_A_SESSION = """
+    import subprocess
+    subprocess.Popen(["sleep", "600"], start_new_session=True)
+"""
+
+
+def test_a_run_goes_on_after_its_server_was_killed_and_ends_what_cases_leave_behind(
+    start_bench: Start, tiny: Tiny, tmp_path: Path
+) -> None:
+    tiny(more=textwrap.dedent(BLOCKED) + textwrap.dedent(LEAVES_A_SESSION))
+    process = start_bench("--workload", "tiny.py:make", *QUICK, "--output", "out")
+    wait_for(tmp_path / "waiting", process)
+    tree = psutil.Process(process.pid).children(recursive=True)
+    (server,) = psutil.Process(process.pid).children()
+    (tmp_path / "go").touch()
+    server.kill()
+    output, _ = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, output
+    _, alive = psutil.wait_procs(tree, timeout=TIMEOUT_S)
+    assert not alive
+    assert output.count("it is started again") == 1
+    left_behind = "tiny-cpu-b4-w2-off-fp32: left 1 process running, and stepbench ended"
+    assert left_behind in output
+    assert "sleep (1)" in (tmp_path / "out" / "run.log").read_text()
+    assert len(stepbench_reports.load(tmp_path / "out").measured) == 1
+
+
+BLOCKS_REPORTS = """
+import pathlib, time
+import stepbench_reports
+
+def write(path):
+    pathlib.Path("waiting").touch()
+    time.sleep(600)
+
+stepbench_reports.write = write
+"""
+"""A plugin of pytest that blocks where reports are made."""
+
+
+def test_a_signal_while_reports_are_made_leaves_the_measurements(
+    start_bench: Start, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny()
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "blocks_reports.py").write_text(BLOCKS_REPORTS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "plugins"))
+    process = start_bench(
+        "--workload", "tiny.py:make", *QUICK, "--output", "out", "-p", "blocks_reports"
+    )
+    wait_for(tmp_path / "waiting", process)
+    output = interrupt(process, signal.SIGTERM)
+    assert process.returncode == 2
+    assert "make them with: stepbench report out" in output
+    assert "Traceback" not in output
+    assert not (tmp_path / "out" / "compile-cache").exists()
+    assert len(stepbench_reports.load(tmp_path / "out").measured) == 1
+
+
+# A limit on the size of files fails a write as a full disk does, with another error number. A
+# compiled module that is cut off would break later tests.
 LIMITED = (
-    "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)); "
+    "import resource, runpy, sys; sys.dont_write_bytecode = True; "
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)); "
     "sys.argv[0] = 'stepbench'; runpy.run_module('stepbench', run_name='__main__')"
 )
 
@@ -197,7 +263,7 @@ def test_a_disk_that_is_full_ends_with_a_message(
     done = commands.run(
         [sys.executable, "-c", LIMITED, "run", "--workload", "tiny.py:make", *QUICK,
          "--steps", "500", "-p", "no:cacheprovider", "--output", str(tmp_path / "out")],
-        cwd=tmp_path,
+        cwd=tmp_path, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
     assert "cannot be written (File too large)" in done.stdout + done.stderr

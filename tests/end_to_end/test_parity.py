@@ -192,7 +192,7 @@ def test_a_workload_without_a_required_part_fails(
     done = bench(
         "--workload", "tiny.py:make", "tiny.py:same", *QUICK, "--compile", "off",
         "--precision", "bf16", "--train-parity", "--train-steps", "3",
-        "--output", str(tmp_path / "out"),
+        "--output", str(tmp_path / "out"), "-v",
     )  # fmt: skip
     assert done.returncode == 1
     printed = " ".join(done.stdout.split())

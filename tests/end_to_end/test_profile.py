@@ -21,7 +21,7 @@ def test_views_that_a_workload_does_not_support_are_left_out_with_a_note(
     tiny()
     done = bench(
         "--workload", "tiny.py:make", "--loop", "train", "eval", *QUICK, "--accumulate", "2",
-        "--profile-steps", "2", "--profile-workers", "--profile-stack", "--output", "out",
+        "--profile-steps", "2", "--profile-workers", "--profile-stack", "--output", "out", "-v",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "10 passed" in done.stdout  # each phase, each step, and two profiles

@@ -20,9 +20,13 @@ PROBE = (
     [
         (("--batch-size", "0"), "--batch-size 0: a batch holds at least one sample"),
         (("--workload", "convnt"), "did you mean convnet"),
+        (("--batchsize", "4"), "--batchsize: there is no such option; did you mean --batch-size?"),
         (("--num-workers", "-1"), "--num-workers -1"),
         (("--output", "/proc/stepbench"), "--output /proc/stepbench: cannot be written"),
         (("--resume", "."), "holds no run"),
+        (("--junitxml", "/proc/x"), "--junitxml /proc/x: cannot be written (No such file"),
+        (("--log-file", "/proc/x"), "--log-file /proc/x: cannot be written (No such file"),
+        (("--benchmark-json", "."), "--benchmark-json .: cannot be written (Is a directory)"),
         (
             ("--device", "cpu", "--profile", "--memory-snapshot"),
             "--memory-snapshot: only CUDA records allocations",
@@ -36,6 +40,18 @@ def test_wrong_usage_ends_with_code_4_and_leaves_nothing(
     assert done.returncode == 4
     assert text in done.stderr + done.stdout
     assert not list((tmp_path / "results").glob("2*"))
+
+
+def test_the_cases_are_listed_and_nothing_else(bench: Bench) -> None:
+    cases = [f"convnet-cpu-b{size}-w0-off-fp32" for size in (4, 7)]
+    arguments = ("--collect-only", "--batch-size", "4", "7", "--num-workers", "0",
+                 "--compile", "off", "--device", "cpu")  # fmt: skip
+    assert bench(*arguments).stdout.rstrip().splitlines() == [
+        "2 cases:",
+        *(f"  {case}" for case in cases),
+    ]
+    assert bench(*arguments, "-q").stdout.rstrip().splitlines() == cases
+    assert "<Function test_phase[" in bench(*arguments, "-v").stdout
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ from torch.autograd.profiler import record_function
 from torch.utils.data import DataLoader
 from torchvision.models import resnet18
 
-from stepbench import DataChoice
+from stepbench import Case, DataChoice
+from stepbench.training.dataloader import training_data
 from stepbench.workload.loading import load
 
 DEVICE = "cuda"
@@ -113,9 +114,8 @@ def transfer_s() -> float:
 
 def slow_batch_s() -> float:
     """The time for a batch of the slow loader, seconds, by the host's clock."""
-    loader = iter(
-        DataLoader(truth_gpu.slow().dataset(), batch_size=4, collate_fn=truth_gpu.collate)
-    )
+    data = training_data(truth_gpu.slow(), Case(workload="truth_gpu.py:slow"))
+    loader = iter(DataLoader(data, batch_size=4, collate_fn=truth_gpu.collate))
     next(loader)
     times = []
     for _ in range(20):
@@ -236,7 +236,8 @@ def images(count: int) -> Iterator[Batch]:
 def convnet() -> dict[str, float]:
     """The lesson's network with its data and its loader, in fp32."""
     workload = load("convnet", DataChoice("own"))
-    loader = DataLoader(workload.dataset(), CONVNET_BATCH, shuffle=True, drop_last=True)
+    data = training_data(workload, Case(workload="convnet"))
+    loader = DataLoader(data, CONVNET_BATCH, shuffle=True, drop_last=True)
     batches = chain.from_iterable(repeat(loader))
     lesson = Lesson(workload.model())
     return {"samples_per_s": lesson.samples_per_s(batches, CONVNET_STEPS, CONVNET_BATCH)}

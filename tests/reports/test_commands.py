@@ -1,5 +1,6 @@
 """`stepbench report` and `stepbench compare`, as they are called."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -54,7 +55,8 @@ def test_the_latest_run_is_the_usual_one(
     [
         (synthetic_check.entries(6), 0, "No regression: "),
         (SLOWED, 1, "Regression: "),
-        (synthetic_check.entries(3), 2, "not decided after 3 pairs"),
+        (synthetic_check.entries(3), 0, "3 pairs are too few"),
+        ([], 2, "no pair was measured"),
     ],
 )
 def test_the_verdict_of_a_check_is_the_exit_code(
@@ -66,7 +68,9 @@ def test_the_verdict_of_a_check_is_the_exit_code(
 ) -> None:
     synthetic_check.write(tmp_path, pairs)
     assert report([str(tmp_path)]) == code
-    assert verdict in " ".join(capsys.readouterr().out.split())
+    out = capsys.readouterr().out
+    assert verdict in " ".join(out.split())
+    assert out.splitlines()[-1].startswith(f"exit code {code}: ")
     for name in ("verdict.json", "report.md", "junit.xml"):
         assert (tmp_path / name).exists()
 
@@ -205,3 +209,21 @@ def test_help_teaches_by_three_examples_and_more(
         assert word in out
     examples = out.partition("examples:\n")[2].splitlines()
     assert sum(line.startswith("  stepbench ") for line in examples) >= 3
+
+
+def test_names_that_are_not_utf_8_are_written_escaped_in_any_locale(tmp_path: Path) -> None:
+    files = synthetic.two_cases()
+    cases = [*(file["id"] for file in files), "not-measured"]  # so that the report names the run
+    run = synthetic.write_run(tmp_path / "caf\udce9", files, cases=cases)
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    printed = []
+    for arguments in (["report", str(run)], ["compare", str(run), "--by", "compile"]):
+        command = [sys.executable, "-m", "stepbench", *arguments]
+        done = subprocess.run(
+            command, env={**os.environ, **ascii_only}, capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        printed.append(done.stdout.decode("utf-8"))
+    assert "caf\\udce9/report.md" in printed[0]
+    assert all("×" in text for text in printed)
+    assert "caf\\udce9" in (run / "report.md").read_text(encoding="utf-8")

@@ -1,3 +1,4 @@
+import io
 import subprocess
 import sys
 from collections.abc import Callable
@@ -6,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stepbench.cli import SUBCOMMANDS, main
+from stepbench.cli import SUBCOMMANDS, main, write_any_text
 
 NAMES = [subcommand.name for subcommand in SUBCOMMANDS]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -32,7 +33,9 @@ def test_help_lists_every_subcommand(capsys: pytest.CaptureFixture[str], option:
     for subcommand in SUBCOMMANDS:
         assert f"  {subcommand.name} " in out
         assert subcommand.help in out
-    assert out.count("\n  stepbench ") >= 3
+        assert out.index(f"\n{subcommand.purpose}:\n") < out.index(f"\n  {subcommand.name} ")
+    assert out.partition("first steps:")[2].count("\n  stepbench ") >= 3
+    assert all(len(line) <= 100 for line in out.splitlines())
     assert not err
 
 
@@ -48,7 +51,7 @@ def test_no_subcommand_is_wrong_usage_and_shows_the_help(
 @pytest.mark.parametrize(
     ("word", "remedy"),
     [
-        ("repot", "did you mean report?"),
+        ("repot", "did you mean report"),
         ("regresion", "did you mean regression"),
         ("xyz", "choose from run, "),
     ],
@@ -104,3 +107,17 @@ def test_a_run_imports_the_real_pytest(stepbench: Run, tmp_path: Path) -> None:
     done = stepbench("run", "--collect-only", "--device", "cpu", "--compile", "off")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 cases:" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "written"), [(True, rb"2\xd7 \udcff"), (False, b"2\xc3\x97 \\udcff")]
+)
+def test_any_text_can_be_printed(
+    monkeypatch: pytest.MonkeyPatch, is_terminal: bool, written: bytes
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(stream, "isatty", lambda: is_terminal)
+    monkeypatch.setattr(sys, "stdout", stream)
+    write_any_text()
+    print("2× \udcff", end="", flush=True)
+    assert stream.buffer.getvalue() == written

@@ -14,10 +14,10 @@ from stepbench.config.turns import TakeTurn, TurnKind, TurnResult
 from stepbench.measurement import player
 from stepbench.measurement.memory import HostPeak
 from stepbench.measurement.warm_up import warm_up
-from stepbench.regression.pair import SideRequest
-from stepbench.regression.worker.side import LiveSide
+from stepbench.regression.side_requests import SideRequest
+from stepbench.regression.worker.side import prepare_process
 from stepbench.training.compilation import compile_model
-from support.scripted import perform
+from support.scripted import ScriptedLink, perform
 
 COMPILE_MODEL = "stepbench.training.compilation.compile_model"
 Trees = dict[str, list[int]]
@@ -100,9 +100,10 @@ def side(_: Callable[[str], None], side_request: SideRequest) -> tuple[Trees, li
         The process trees, and the processes that the side waits for.
     """
     trees: Trees = {}
+    request = prepare_process(side_request.tree, side_request.request)
     with patch(COMPILE_MODEL, Compiler(trees).compile_model):
-        live = LiveSide(side_request)
+        live = player.CasePlayer(ScriptedLink(), request)
     note(trees, "built")
-    live.warm_up()
+    live.prepare(thorough=False)
     note(trees, "warm")
     return trees, list(live._workers)

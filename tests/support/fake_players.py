@@ -46,7 +46,7 @@ class Stage:
         """The time, for modules that read it with `time.perf_counter`."""
         return self.now_s
 
-    def start(self, name: str) -> Player:
+    def start(self, name: str) -> Player[PlayerFacts]:
         """Starts a player."""
         self.now_s += START_S
         self.note(name, "start")

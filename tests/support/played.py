@@ -8,13 +8,8 @@ from stepbench.process.job import Outcome
 from stepbench.scheduling.generation import Played
 from stepbench.scheduling.rounds import TakenTurn
 from stepbench_reports.schema.case_facts import AppliedSettings, ClockFacts, DataFacts, ModelFacts
-from stepbench_reports.schema.measurement import (
-    LoaderFacts,
-    MachineUse,
-    MemoryFacts,
-    Operations,
-    WarmUpFacts,
-)
+from stepbench_reports.schema.machine_use import MachineUse
+from stepbench_reports.schema.measurement import LoaderFacts, MemoryFacts, Operations, WarmUpFacts
 
 
 def ready(step_s: float = 0.001, **values: Any) -> Ready:
@@ -85,7 +80,7 @@ def generation(
     *,
     lost: Mapping[Any, Outcome] | None = None,
     elapsed_s: float = 1.0,
-) -> Played[Any]:
+) -> Played[Any, Any]:
     """A generation with turns, of the players that took them.
 
     Args:

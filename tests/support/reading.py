@@ -30,9 +30,10 @@ def flowing(text: str) -> str:
     return " ".join(text.split())
 
 
-def table(text: str) -> list[dict[str, str]]:
-    """The first table of a Markdown text."""
-    lines = next(part for part in text.split("\n\n") if part.startswith("|")).strip().split("\n")
+def table(text: str, number: int = 0) -> list[dict[str, str]]:
+    """A table of a Markdown text, by default the first one."""
+    tables = [part for part in text.split("\n\n") if part.startswith("|")]
+    lines = tables[number].strip().split("\n")
     rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
     assert len({len(row) for row in rows}) == 1
     plain = [[cell.replace("\N{NO-BREAK SPACE}", " ") for cell in row] for row in rows]

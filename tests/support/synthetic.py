@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from stepbench_reports.schema.names import file_name
+
 AXES: dict[str, list[Any]] = {
     "workload": ["convnet"],
     "dataset": ["own"],
@@ -70,7 +72,7 @@ def case_id(axes: Mapping[str, Any]) -> str:
         "channels_last" if a["channels_last"] else "",
         "" if a["optimizer"] == "own" else a["optimizer"],
     ]
-    return "-".join(filter(None, parts))
+    return file_name("-".join(filter(None, parts)))
 
 
 def product(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:

@@ -26,14 +26,12 @@ from stepbench_reports.schema.check import (
 from stepbench_reports.schema.compilation import Compilation
 from stepbench_reports.schema.files import CHECK, FACTS, PAIRS, encode, write_record
 from stepbench_reports.schema.machine import MachineFacts
-from stepbench_reports.schema.measurement import MachineUse
 from stepbench_reports.schema.profile import Breakdown, OperatorRow
 
 CASE = "convnet-cpu-b32-w0-off-fp32"
 OTHER = "convnet-cpu-b4-w0-off-fp32"
 SHARES = {"dataload": 0.3, "forward": 0.3, "backward": 0.39, "optimizer": 0.01}
 STEP_S = 0.004
-QUIET = MachineUse(others=0.0, steal=0.0, pressure=0.0, cpu_per_wall=1.0, involuntary_switches=0)
 
 
 def end(
@@ -72,7 +70,9 @@ def entry(
     *,
     case: str = CASE,
     stage: Stage = "screen",
+    server: int = 1,
     interference: bool = False,
+    together: bool = True,
     base: SideEnd | None = None,
     head: SideEnd | None = None,
 ) -> PairLine:
@@ -89,15 +89,17 @@ def entry(
     return PairLine(
         case=case,
         round=number,
+        server=server,
         stage=stage,
         turns=TurnSeries(
             side=sides,
             steps=(10,) * 4,
             elapsed_s=tuple(sum(values) for values in zip(*phases.values(), strict=True)),
             phases_s=phases,
+            **quiet(len(sides)),
         ),
         sides={"base": base or end(), "head": head or end()},
-        machine_use=QUIET,
+        together=together,
         interference=interference,
         elapsed_s=3.0,
     )
@@ -106,7 +108,13 @@ def entry(
 def failed(side: SideName = "head", reason: str = "out of memory") -> FailedPairLine:
     """A pair in which a side failed."""
     failure = SideFailure(side=side, reason=reason)
-    return FailedPairLine(case=CASE, round=1, stage="screen", failed=failure)
+    return FailedPairLine(case=CASE, round=1, server=1, stage="screen", failed=failure)
+
+
+def quiet(turns: int) -> dict[str, Any]:
+    """The machine's state in turns without interference."""
+    nothing, never = (0.0,) * turns, (None,) * turns
+    return {"others": nothing, "steal": nothing, "run_delay_s": nothing, "throttled": never}
 
 
 def noise(count: int, spread: float = 0.005, seed: int = 0) -> list[float]:

@@ -55,8 +55,7 @@ def server_modules() -> tuple[str, ...]:
         *PRELOAD_COMPILE,
         *PRELOAD_PROFILE,
         *facts.PRELOAD,
-        *servers.SAME_ENVIRONMENT,
-        *servers.TWO_ENVIRONMENTS,
+        *servers.PRELOAD,
         "torchvision.models",
     )
 
@@ -137,10 +136,13 @@ class WarmProcess:
         """Waits for the process to end; returns its exit code, below 0 if a signal ended it.
 
         Raises:
-            TimeoutError: The process has not ended in time.
+            subprocess.TimeoutExpired: The process has not ended in time.
         """
         self._connection.settimeout(timeout)
-        code = self._connection.recv(MESSAGE_BYTES)
+        try:
+            code = self._connection.recv(MESSAGE_BYTES)
+        except TimeoutError:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0) from None
         self._connection.close()
         return int(code) if code else -signal.SIGKILL
 
@@ -197,13 +199,13 @@ class WarmCommands:
 
 def fork_servers_from(address: str) -> None:
     """Makes this process fork its servers from a warm interpreter."""
-    from stepbench.process import fork_server
+    from stepbench.process import server_process
 
-    setattr(fork_server, "subprocess", warm_subprocess(address))  # noqa: B010  # a stand-in
+    setattr(server_process, "subprocess", warm_subprocess(address))  # noqa: B010  # a stand-in
 
 
 def warm_subprocess(address: str) -> SimpleNamespace:
-    """A replacement for `subprocess` in `stepbench.process.fork_server`."""
+    """A replacement for `subprocess` in `stepbench.process.server_process`."""
 
     def popen(command: list[str], **options: Any) -> Any:
         if command[0] != sys.executable:  # another environment
@@ -213,4 +215,6 @@ def warm_subprocess(address: str) -> SimpleNamespace:
             descriptors = {0: null.fileno(), **numbers}
             return WarmProcess(address, command, options["cwd"], options["env"], descriptors)
 
-    return SimpleNamespace(Popen=popen, DEVNULL=subprocess.DEVNULL)
+    return SimpleNamespace(
+        Popen=popen, DEVNULL=subprocess.DEVNULL, TimeoutExpired=subprocess.TimeoutExpired
+    )

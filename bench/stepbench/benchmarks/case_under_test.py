@@ -14,6 +14,7 @@ from stepbench.runner.run import Runner
 from stepbench_reports.schema.parity import ParityVerdict, TrainingVerdict
 from stepbench_reports.schema.results import CaseRecord, MeasurementRecord
 from stepbench_reports.schema.status import Status
+from stepbench_reports.schema.text import printable
 
 _SHOWN_TRACEBACKS = pytest.StashKey[set[str]]()
 """The tracebacks that were already shown."""
@@ -51,12 +52,12 @@ class CaseUnderTest:
             return
         message = f"{self.id}: {result.status}: {result.reason}"
         if result.status is Status.UNSUPPORTED and not self.run.is_given(result.axis):
-            pytest.skip(message)
+            pytest.skip(printable(message))
         shown = self.config.stash.setdefault(_SHOWN_TRACEBACKS, set())
         if result.detail and result.detail not in shown:  # shown once, not for each phase
             message += f"\n\n{result.detail}"
             shown.add(result.detail)
-        pytest.fail(message, pytrace=False)
+        pytest.fail(printable(message), pytrace=False)
 
     def _skip_unmeasured(self) -> None:
         """Skips the test if measuring failed; the test of a phase reports that failure."""
@@ -74,9 +75,9 @@ class CaseUnderTest:
         verdict = None if judgement is None else judgement.verdict
         reason = f"{self.id}: {None if judgement is None else judgement.reason}"
         if verdict is ParityVerdict.UNDECIDED:
-            pytest.skip(reason)
+            pytest.skip(printable(reason))
         if verdict is not ParityVerdict.PASS:
-            pytest.fail(reason, pytrace=False)
+            pytest.fail(printable(reason), pytrace=False)
 
     def assert_profile(self) -> None:
         """Fails the test if profiling failed; skips the test if measuring failed."""
@@ -99,8 +100,8 @@ class CaseUnderTest:
             return
         message = f"{self.id}: {verdict}: {difference_sentence(judged.facts)}"
         if verdict is TrainingVerdict.DIFFERENT:
-            pytest.fail(message, pytrace=False)
-        pytest.skip(message)
+            pytest.fail(printable(message), pytrace=False)
+        pytest.skip(printable(message))
 
     @contextmanager
     def _running(self) -> Iterator[None]:
@@ -108,7 +109,7 @@ class CaseUnderTest:
             with uncaptured(self.config):
                 yield
         except (StoreError, ServerGoneError) as error:
-            pytest.exit(str(error), returncode=pytest.ExitCode.TESTS_FAILED)
+            pytest.exit(printable(str(error)), returncode=pytest.ExitCode.TESTS_FAILED)
 
 
 def uncaptured(config: pytest.Config) -> AbstractContextManager[None]:

@@ -5,15 +5,18 @@ id, and its wording in reports.
 """
 
 import itertools
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from stepbench.config.values import option_name
+from stepbench.config.values import MAX_WHOLE_NUMBER, option_name, shown, whole_number
 from stepbench.errors import UsageError, suggestion
+from stepbench_reports.schema.text import encodable
 
-MAX_WHOLE_NUMBER = 2**53
-"""The largest whole number that a run directory can store."""
+MAX_LOADER_WORKERS = 1024
+"""The largest number of loader workers, and of batches that each loads in advance."""
 DATASETS = ("cifar10", "jpeg")
 """The names of data sets that `--dataset` accepts."""
 
@@ -23,12 +26,26 @@ EVERY_DEVICE = "all"
 OWN_DATASET = "own"
 """The name for the data set that the workload itself defines."""
 LOOPS = ("train", "eval")
+SWITCH = ("on", "off")
 DYNAMIC = ("auto", "on", "off")
 COMPILE_MODES = ("off", "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 CUDA_GRAPH_MODES = ("reduce-overhead", "max-autotune", "backend:cudagraphs")
 """The values of `compile` with which torch records compiled code as CUDA graphs, on CUDA."""
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 OPTIMIZERS = ("own", "plain", "foreach", "fused")
+SHIPPED_WORKLOADS = (
+    "convnet",
+    "mlp",
+    "vit",
+    "finetune",
+    "segmentation",
+    "gan",
+    "gpt",
+    "lstm",
+    "shared_weights",
+    "control_flow",
+)
+DEVICE_KINDS = ("cpu", "cuda", "mps", "xpu")
 
 
 @dataclass(frozen=True)
@@ -42,6 +59,8 @@ class Axis:
     default: tuple[Any, ...]
     metavar: str
     help: str
+    choices: tuple[str, ...] = ()
+    """The values that a shell completes; others may be valid, too."""
 
     @property
     def flag(self) -> str:
@@ -59,7 +78,7 @@ class Axis:
             try:
                 values.append(self.parse(word))
             except ValueError as error:
-                raise UsageError(f"{self.flag} {word}: {error}") from None
+                raise UsageError(f"{self.flag} {shown(word)}: {error}") from None
         return tuple(dict.fromkeys(values))
 
 
@@ -72,22 +91,15 @@ def _workload(word: str) -> str:
         raise ValueError("give a shipped name, path/to/file.py:make or package.module:make")
     if word.endswith(".py"):
         raise ValueError(f"name the function that makes the workload, such as {word}:make")
+    if encodable(word) != word:
+        raise ValueError("is not UTF-8; rename the file or its folder")
     return word
 
 
-def _whole_number(minimum: int, reason: str) -> Callable[[str], int]:
-    def parse(word: str) -> int:
-        try:
-            number = int(word)
-        except ValueError:
-            number = minimum - 1
-        if number < minimum:
-            raise ValueError(f"{reason}; give a whole number of {minimum} or more")
-        if number > MAX_WHOLE_NUMBER:
-            raise ValueError(f"is too large; give a whole number of {MAX_WHOLE_NUMBER} or less")
-        return number
-
-    return parse
+def _whole_number(
+    minimum: int, reason: str, maximum: int = MAX_WHOLE_NUMBER
+) -> Callable[[str], int]:
+    return partial(whole_number, minimum=minimum, maximum=maximum, reason=reason)
 
 
 def _one_of(choices: tuple[str, ...], noun: str) -> Callable[[str], str]:
@@ -106,9 +118,12 @@ def _switch(word: str) -> bool:
     return switches[word.lower()]
 
 
+_INDEX = re.compile("[0-9]{1,4}")
+
+
 def _device(word: str) -> str:
     kind, colon, index = word.partition(":")
-    if not kind.isalpha() or (colon and not index.isdigit()):
+    if not kind.isalpha() or (colon and not _INDEX.fullmatch(index)):
         raise ValueError("a device is written cpu, cuda, cuda:1, mps or xpu")
     return word
 
@@ -130,10 +145,10 @@ AXES: tuple[Axis, ...] = (
         parse=_workload,
         default=("convnet",),
         metavar="NAME",
-        help="the model and its training: a shipped workload (convnet, mlp, vit, finetune, "
-        "segmentation, gan, gpt, lstm, shared_weights, control_flow; default convnet), a "
-        "torchvision classifier (resnet18, vit_b_16, ...), path/to/file.py:make or "
-        "package.module:make",
+        help=f"the model and its training: a shipped workload ({', '.join(SHIPPED_WORKLOADS)}; "
+        "default convnet), a torchvision classifier (resnet18, vit_b_16, ...), "
+        "path/to/file.py:make or package.module:make",
+        choices=SHIPPED_WORKLOADS,
     ),
     Axis(
         name="dataset",
@@ -142,6 +157,7 @@ AXES: tuple[Axis, ...] = (
         metavar="NAME",
         help="the data set: cifar10 (32-pixel images), jpeg (files that the DataLoader decodes) or "
         "own (the workload's choice, the default)",
+        choices=(OWN_DATASET, *DATASETS),
     ),
     Axis(
         name="loop",
@@ -149,6 +165,7 @@ AXES: tuple[Axis, ...] = (
         default=("train",),
         metavar="NAME",
         help="train (the default) or eval (model.eval() and torch.no_grad())",
+        choices=LOOPS,
     ),
     Axis(
         name="device",
@@ -156,6 +173,7 @@ AXES: tuple[Axis, ...] = (
         default=(EVERY_DEVICE,),
         metavar="DEVICE",
         help="cpu, cuda, cuda:1, mps or xpu (default: all that are present)",
+        choices=DEVICE_KINDS,
     ),
     Axis(
         name="batch_size",
@@ -173,7 +191,7 @@ AXES: tuple[Axis, ...] = (
     ),
     Axis(
         name="num_workers",
-        parse=_whole_number(0, "0 loads data in the training process"),
+        parse=_whole_number(0, "0 loads data in the training process", maximum=MAX_LOADER_WORKERS),
         default=(0, 2),
         metavar="N",
         help="worker processes of the DataLoader; 0 loads data in the training process "
@@ -181,7 +199,9 @@ AXES: tuple[Axis, ...] = (
     ),
     Axis(
         name="prefetch_factor",
-        parse=_whole_number(1, "a worker loads at least one batch in advance"),
+        parse=_whole_number(
+            1, "a worker loads at least one batch in advance", maximum=MAX_LOADER_WORKERS
+        ),
         default=(2,),
         metavar="N",
         help="batches that each DataLoader worker loads in advance (default 2)",
@@ -192,6 +212,7 @@ AXES: tuple[Axis, ...] = (
         default=(False,),
         metavar="on|off",
         help="keep DataLoader workers alive between epochs; shortens only the start of an epoch",
+        choices=SWITCH,
     ),
     Axis(
         name="pin_memory",
@@ -199,6 +220,7 @@ AXES: tuple[Axis, ...] = (
         default=(False,),
         metavar="on|off",
         help="load batches into pinned (page-locked) memory, for faster transfers to a GPU",
+        choices=SWITCH,
     ),
     Axis(
         name="non_blocking",
@@ -206,6 +228,7 @@ AXES: tuple[Axis, ...] = (
         default=(False,),
         metavar="on|off",
         help="transfer batches asynchronously; takes effect only with --pin-memory on",
+        choices=SWITCH,
     ),
     Axis(
         name="compile",
@@ -214,6 +237,7 @@ AXES: tuple[Axis, ...] = (
         metavar="MODE",
         help=f"the mode of torch.compile: {', '.join(COMPILE_MODES)}, or backend:NAME "
         "(default: off and default)",
+        choices=COMPILE_MODES,
     ),
     Axis(
         name="dynamic",
@@ -221,6 +245,7 @@ AXES: tuple[Axis, ...] = (
         default=("auto",),
         metavar="NAME",
         help="dynamic shapes in torch.compile: on, off or auto (the default)",
+        choices=DYNAMIC,
     ),
     Axis(
         name="precision",
@@ -228,6 +253,7 @@ AXES: tuple[Axis, ...] = (
         default=("fp32",),
         metavar="NAME",
         help="fp32 (the default), tf32 (matrix multiplication in TF32), bf16 or fp16 (autocast)",
+        choices=PRECISIONS,
     ),
     Axis(
         name="channels_last",
@@ -235,6 +261,7 @@ AXES: tuple[Axis, ...] = (
         default=(False,),
         metavar="on|off",
         help="use the channels_last memory format for images and convolution weights",
+        choices=SWITCH,
     ),
     Axis(
         name="optimizer",
@@ -243,6 +270,7 @@ AXES: tuple[Axis, ...] = (
         metavar="NAME",
         help="the optimizer's implementation: own (the workload's choice, the default), plain "
         "(a for-loop), foreach or fused",
+        choices=OPTIMIZERS,
     ),
 )
 """Every axis, in the order of `Case`'s fields and of a case's id."""

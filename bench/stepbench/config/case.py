@@ -26,6 +26,14 @@ class Case(Axes, frozen=True, kw_only=True):
         return self._with_defaults(_NO_EFFECT_ON_NUMERICS).normalized()
 
     @property
+    def variant_key(self) -> "Case":
+        """The representative of all cases that differ only in how they compute the same step.
+
+        These are compiled and uncompiled ones, precisions, and the optimizer's implementations.
+        """
+        return self._with_defaults(_HOW_TO_COMPUTE).normalized()
+
+    @property
     def eager_fp32(self) -> "Case":
         """The case to compare trained models with: eager fp32 on the same device."""
         return self.numerics_key.changed(
@@ -88,4 +96,5 @@ if tuple(AXIS) != Case.__struct_fields__:  # pragma: no cover
 _NO_EFFECT_ON_NUMERICS = (
     "num_workers", "prefetch_factor", "persistent_workers", "pin_memory", "non_blocking",
 )  # fmt: skip
+_HOW_TO_COMPUTE = ("compile", "dynamic", "precision", "optimizer")
 _NO_EFFECT_ON_COMPILATION = ("accumulate", "optimizer", *_NO_EFFECT_ON_NUMERICS)

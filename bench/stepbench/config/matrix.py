@@ -1,7 +1,7 @@
 """A matrix: the values of each axis, and the cases that they span."""
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,9 +27,19 @@ class Matrix:
     include: tuple[Mapping[str, Value], ...] = ()
     exclude: tuple[Mapping[str, Value], ...] = ()
 
+    @classmethod
+    def of(cls, cases: Sequence[Case]) -> "Matrix":
+        """The matrix of some cases, in their order.
+
+        Args:
+            cases: Cases in the form in which `cases` has them; at least one.
+        """
+        first, *others = (case.values() for case in cases)
+        return cls({name: (value,) for name, value in first.items()}, tuple(others))
+
     def on(self, devices: Iterable[str]) -> "Matrix":
         """The same matrix with `EVERY_DEVICE` replaced by the given devices."""
-        if EVERY_DEVICE not in self.axes["device"]:
+        if EVERY_DEVICE not in self.axes.get("device", ()):
             return self
         return replace(self, axes={**self.axes, "device": tuple(devices)})
 
@@ -81,7 +91,8 @@ class Matrix:
 def _refuse_shared_names(cases: tuple[Case, ...]) -> None:
     by_id: dict[str, Case] = {}
     for case in cases:
-        other = by_id.setdefault(case.id, case)
+        # Some file systems tell apart no upper and lower case.
+        other = by_id.setdefault(case.id.casefold(), case)
         if other != case:
             raise UsageError(
                 f"--workload {case.workload}: has the same name in the results as "

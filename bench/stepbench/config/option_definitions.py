@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from stepbench.config.axes import AXES
+from stepbench.config.cluster import ENGINES
 from stepbench_reports.schema.parity import TrainParityOptions
 from stepbench_reports.schema.run import ParityOptions, ProfilingOptions, SamplingOptions
 
@@ -16,14 +17,36 @@ _PARITY, _TRAINING = ParityOptions(), TrainParityOptions()
 
 
 class OptionSection(StrEnum):
-    """A heading of `stepbench run --help`."""
+    """The purpose of an option: a heading of `stepbench run --help`."""
 
     CASES = "what to measure"
-    SAMPLING = "how to measure"
+    SAMPLING = "how long, and how"
+    LIMITS = "when to stop a case"
+    PARITY = "checks: parity with eager execution"
+    PROFILING = "profile"
     SETTINGS = "settings of PyTorch"
-    PARITY = "parity with eager execution"
-    PROFILING = "profiling"
-    FILES = "data and results"
+    FILES = "data and output"
+    CLUSTER = "several machines"
+
+
+MOST_USED = "most used"
+"""The first heading of `--help`, which lists `MOST_USED_OPTIONS`, whatever they are for."""
+MOST_USED_OPTIONS = (
+    "--base",
+    "--min-effect",
+    "--budget",
+    "--workload",
+    "--device",
+    "--batch-size",
+    "--num-workers",
+    "--compile",
+    "--precision",
+    "--max-time",
+    "--steps",
+    "--profile",
+    "--output",
+)
+"""The ten most used options of a run, and those of a check, in the order of `--help`."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +56,7 @@ class Flag:
     Attributes:
         name: The option as it is typed, such as `--batch-size`.
         help: One or two lines for `--help`.
-        section: The heading of `--help` that lists the option.
+        section: What the option is for: the heading of `--help` for all but the most used options.
         arguments: Further arguments of `argparse.ArgumentParser.add_argument`.
     """
 
@@ -41,6 +64,11 @@ class Flag:
     help: str
     section: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def heading(self) -> str:
+        """The heading of `--help` that lists the option."""
+        return MOST_USED if self.name in MOST_USED_OPTIONS else self.section
 
     @property
     def key(self) -> str:
@@ -62,12 +90,22 @@ class Flag:
 
 
 def add_flags(parser: argparse.ArgumentParser, flags: Iterable[Flag]) -> None:
-    """Adds options to an argparse parser, with a heading for each section."""
-    groups: dict[str, argparse._ArgumentGroup] = {}
-    for flag in flags:
-        if flag.section not in groups:
-            groups[flag.section] = parser.add_argument_group(flag.section)
-        flag.add_to(groups[flag.section].add_argument)
+    """Adds options to an argparse parser, under their headings."""
+    for heading, listed in by_heading(flags).items():
+        group = parser.add_argument_group(heading)
+        for flag in listed:
+            flag.add_to(group.add_argument)
+
+
+def by_heading(flags: Iterable[Flag]) -> dict[str, list[Flag]]:
+    """Groups options by heading: the most used first, the others in the order of `flags`."""
+    given = list(flags)
+    by_name = {flag.name: flag for flag in given}
+    groups = {MOST_USED: [by_name[name] for name in MOST_USED_OPTIONS if name in by_name]}
+    for flag in given:
+        if flag.heading != MOST_USED:
+            groups.setdefault(flag.heading, []).append(flag)
+    return groups
 
 
 FLAGS: tuple[Flag, ...] = (
@@ -77,15 +115,15 @@ FLAGS: tuple[Flag, ...] = (
     ),
     Flag(
         "--matrix",
-        "the matrix [tool.stepbench.matrix.NAME] in pyproject.toml; the options above replace "
-        "its values",
+        "the matrix [tool.stepbench.matrix.NAME] in pyproject.toml; an option of the command "
+        "line, such as --batch-size, replaces its values",
         OptionSection.CASES,
         {"metavar": "NAME"},
     ),
     Flag(
         "--steps",
         "sample exactly N steps per case with laps, and N without, in a single generation, "
-        "whatever the options below say; there are no intervals",
+        "whatever the limits of time and precision are; there are no intervals",
         OptionSection.SAMPLING,
         {"metavar": "N"},
     ),
@@ -93,9 +131,9 @@ FLAGS: tuple[Flag, ...] = (
         "--max-time",
         "time of sampling per case, with the starts of its processes and without the first "
         "compilation; cases that take turns share it "
-        f"(default {_SAMPLING.max_time_s:g})",
+        f"(default {_SAMPLING.max_time_s:g} s)",
         OptionSection.SAMPLING,
-        {"metavar": "SECONDS"},
+        {"metavar": "TIME"},
     ),
     Flag(
         "--generations",
@@ -135,16 +173,93 @@ FLAGS: tuple[Flag, ...] = (
     ),
     Flag(
         "--deadline",
-        "stop a case whose compilation, warm-up or turn takes longer than this; the others go on "
-        f"(default {_SAMPLING.deadline_s:g})",
-        OptionSection.SAMPLING,
-        {"metavar": "SECONDS"},
+        "stop a case that makes no progress for this long: a single step, or compiling, takes "
+        f"longer; a slow case goes on (default {_SAMPLING.deadline_s:g} s)",
+        OptionSection.LIMITS,
+        {"metavar": "TIME"},
     ),
     Flag(
         "--memory-limit",
-        "stop a case that needs more host memory than this, such as 8GiB; its status is oom",
-        OptionSection.SAMPLING,
+        "stop a case whose processes, with its loader workers and shared memory, use more host "
+        "memory than this together (PSS, on Linux), such as 8GiB; its status is oom",
+        OptionSection.LIMITS,
         {"metavar": "SIZE"},
+    ),
+    Flag(
+        "--no-parity",
+        "do not compare the tensors of each case with eager execution in double precision",
+        OptionSection.PARITY,
+        {"action": "store_true"},
+    ),
+    Flag(
+        "--parity-steps",
+        f"training steps whose tensors are compared (default {_PARITY.steps})",
+        OptionSection.PARITY,
+        {"metavar": "N"},
+    ),
+    Flag(
+        "--parity-budget",
+        f"maximum time to compare a case, without compilation (default {_PARITY.budget_s:g} s); "
+        "if it is too short, fewer steps or smaller batches are compared",
+        OptionSection.PARITY,
+        {"metavar": "TIME"},
+    ),
+    Flag(
+        "--train-parity",
+        "also train each case, and the same model in eager fp32, with several seeds; test whether "
+        "both reach the same test accuracy",
+        OptionSection.PARITY,
+        {"action": "store_true"},
+    ),
+    Flag(
+        "--train-steps",
+        f"steps of each training run (default {_TRAINING.steps})",
+        OptionSection.PARITY,
+        {"metavar": "N"},
+    ),
+    Flag(
+        "--train-margin",
+        "the largest difference in test accuracy that counts as equal (default "
+        f"{_TRAINING.margin:g}, one percentage point)",
+        OptionSection.PARITY,
+        {"metavar": "SHARE"},
+    ),
+    Flag(
+        "--train-budget",
+        f"maximum training time per case (default {_TRAINING.budget_s:g} s)",
+        OptionSection.PARITY,
+        {"metavar": "TIME"},
+    ),
+    Flag(
+        "--profile",
+        "also profile each case; the reports then list operators by phase, and stepbench "
+        "tensorboard shows the trace, and curves of a few seconds of training",
+        OptionSection.PROFILING,
+        {"action": "store_true"},
+    ),
+    Flag(
+        "--profile-steps",
+        f"steps per trace (default {_PROFILING.steps}); long traces make TensorBoard slow",
+        OptionSection.PROFILING,
+        {"metavar": "N"},
+    ),
+    Flag(
+        "--profile-stack",
+        "also record Python call stacks and modules; traces become large",
+        OptionSection.PROFILING,
+        {"action": "store_true"},
+    ),
+    Flag(
+        "--profile-workers",
+        "also time reading, transforms and collation in each DataLoader worker",
+        OptionSection.PROFILING,
+        {"action": "store_true"},
+    ),
+    Flag(
+        "--memory-snapshot",
+        "also record a CUDA device's allocations, for pytorch.org/memory_viz",
+        OptionSection.PROFILING,
+        {"action": "store_true"},
     ),
     Flag(
         "--threads",
@@ -185,82 +300,6 @@ FLAGS: tuple[Flag, ...] = (
         {"metavar": "SETTINGS"},
     ),
     Flag(
-        "--no-parity",
-        "do not compare the tensors of each case with eager execution in double precision",
-        OptionSection.PARITY,
-        {"action": "store_true"},
-    ),
-    Flag(
-        "--parity-steps",
-        f"training steps whose tensors are compared (default {_PARITY.steps})",
-        OptionSection.PARITY,
-        {"metavar": "N"},
-    ),
-    Flag(
-        "--parity-budget",
-        f"maximum time to compare a case, without compilation (default {_PARITY.budget_s:g}); "
-        "if it is too short, fewer steps or smaller batches are compared",
-        OptionSection.PARITY,
-        {"metavar": "SECONDS"},
-    ),
-    Flag(
-        "--train-parity",
-        "also train each case, and the same model in eager fp32, with several seeds; test whether "
-        "both reach the same test accuracy",
-        OptionSection.PARITY,
-        {"action": "store_true"},
-    ),
-    Flag(
-        "--train-steps",
-        f"steps of each training run (default {_TRAINING.steps})",
-        OptionSection.PARITY,
-        {"metavar": "N"},
-    ),
-    Flag(
-        "--train-margin",
-        "the largest difference in test accuracy that counts as equal (default "
-        f"{_TRAINING.margin:g}, one percentage point)",
-        OptionSection.PARITY,
-        {"metavar": "SHARE"},
-    ),
-    Flag(
-        "--train-budget",
-        f"maximum training time per case (default {_TRAINING.budget_s:g})",
-        OptionSection.PARITY,
-        {"metavar": "SECONDS"},
-    ),
-    Flag(
-        "--profile",
-        "also profile each case; the reports then list operators by phase, and stepbench "
-        "tensorboard shows the trace",
-        OptionSection.PROFILING,
-        {"action": "store_true"},
-    ),
-    Flag(
-        "--profile-steps",
-        f"steps per trace (default {_PROFILING.steps}); long traces make TensorBoard slow",
-        OptionSection.PROFILING,
-        {"metavar": "N"},
-    ),
-    Flag(
-        "--profile-stack",
-        "also record Python call stacks and modules; traces become large",
-        OptionSection.PROFILING,
-        {"action": "store_true"},
-    ),
-    Flag(
-        "--profile-workers",
-        "also time reading, transforms and collation in each DataLoader worker",
-        OptionSection.PROFILING,
-        {"action": "store_true"},
-    ),
-    Flag(
-        "--memory-snapshot",
-        "also record a CUDA device's allocations, for pytorch.org/memory_viz",
-        OptionSection.PROFILING,
-        {"action": "store_true"},
-    ),
-    Flag(
         "--data-dir",
         "a directory with real data: cifar-10-batches-py/, or train/CLASS/*.jpg for --dataset "
         "jpeg; without it, stepbench generates data in the same format",
@@ -285,6 +324,27 @@ FLAGS: tuple[Flag, ...] = (
         "not finished",
         OptionSection.FILES,
         {"metavar": "DIR"},
+    ),
+    Flag(
+        "--on",
+        "spread the cases over the nodes of a cluster: slurm, ray, or local to try the same way "
+        "with processes on this machine; the directory of the run lies on a file system that all "
+        "nodes share",
+        OptionSection.CLUSTER,
+        {"metavar": "ENGINE", "choices": ENGINES},
+    ),
+    Flag(
+        "--on-option",
+        "an option of the engine: any of sbatch for slurm (partition=gpu gres=gpu:1 account=me), "
+        "address, num_gpus, resource or runtime_env for ray, nodes for local",
+        OptionSection.CLUSTER,
+        {"nargs": "+", "action": "extend", "metavar": "KEY=VALUE"},
+    ),
+    Flag(
+        "--hosts-as-axis",
+        "measure all cases on each node, and say which nodes are slow",
+        OptionSection.CLUSTER,
+        {"action": "store_true"},
     ),
 )
 

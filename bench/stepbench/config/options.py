@@ -7,16 +7,36 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stepbench.config.axes import AXES
+from stepbench.config.axes import AXES, EVERY_DEVICE
 from stepbench.config.case import Case
+from stepbench.config.cluster import ClusterOptions, read_cluster
 from stepbench.config.matrix import Matrix, default_matrix
 from stepbench.config.matrix_file import named_matrix
 from stepbench.config.option_definitions import FLAGS
 from stepbench.config.requests import Request
-from stepbench.config.values import count, path, positive, size
+from stepbench.config.values import (
+    count,
+    duration,
+    is_file,
+    path,
+    positive_share,
+    shown,
+    size,
+    whole_number,
+)
 from stepbench.errors import UsageError
 from stepbench_reports.schema.parity import TrainParityOptions
 from stepbench_reports.schema.run import ParityOptions, ProfilingOptions, SamplingOptions, Settings
+
+MAX_STEPS = 10_000_000
+"""The largest number of steps of an option: a run directory holds several figures of each step."""
+MAX_GENERATIONS = 10_000
+MAX_COMPARED_STEPS = 10_000
+"""The largest number of steps whose tensors are compared, or that are in a trace."""
+MAX_THREADS = 1024
+"""The largest number of threads; PyTorch starts all of them, and ends if it cannot."""
+MAX_SEED = 4_000_000_000
+"""The largest seed: NumPy's have 32 bits, and training parity counts up from the seed."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +51,14 @@ class Options:
         train_parity: The options of comparing trained models; `None` to compare none.
         profiling: The options of profiling; `None` to profile nothing.
         cold: True to give each compiled case an empty compile cache.
-        memory_limit_bytes: The host memory that a case may allocate; `None` for no limit.
+        memory_limit_bytes: The host memory that a case's processes may use together; `None` for no
+            limit.
         data_dir: The directory of real data; `None` for synthetic data.
         download: True if the published data set may be downloaded.
         output: The run's directory; `None` for a new one in `results/`.
         resume: The directory of the run to resume.
         given: The names of the options given on the command line, such as `batch_size`.
+        cluster: The engine that spreads the cases over nodes; `None` to measure on this machine.
     """
 
     matrix: Matrix
@@ -52,10 +74,11 @@ class Options:
     output: Path | None
     resume: Path | None
     given: frozenset[str]
+    cluster: ClusterOptions | None = None
 
     @property
     def deadline_s(self) -> float:
-        """The time after which a case is abandoned, seconds."""
+        """The longest time without progress of a case, seconds."""
         return self.sampling.deadline_s
 
     def request(self, case: Case, compile_cache: Path) -> Request:
@@ -99,16 +122,16 @@ def read(parsed: Mapping[str, Any], directory: Path) -> Options:
     matrix = replace(base, axes=axes)
     for case in matrix.cases:  # raises if there are none
         _refuse_missing_file(case.workload, directory)
-    if value["--output"] is not None and value["--resume"] is not None:
-        raise UsageError(
-            "--output and --resume: a resumed run keeps its directory; leave out one of them"
-        )
-    data_dir = path(value["--data-dir"])
+    refuse_output_with_resume(value)
+    data_dir = path("--data-dir", value["--data-dir"])
     if data_dir is not None and not data_dir.is_dir() and not value["--download"]:
         raise UsageError(
             f"--data-dir {data_dir}: is not a directory; give an existing directory, add "
             f"--download to create it, or leave out --data-dir for generated data"
         )
+    cluster = read_cluster(value["--on"], value["--on-option"], bool(value["--hosts-as-axis"]))
+    if cluster is not None and value["--resume"] is None:
+        _refuse_unnamed_device(cluster, matrix)
     return Options(
         matrix=matrix,
         sampling=_sampling(value),
@@ -120,24 +143,49 @@ def read(parsed: Mapping[str, Any], directory: Path) -> Options:
         memory_limit_bytes=size("--memory-limit", value["--memory-limit"]),
         data_dir=data_dir,
         download=bool(value["--download"]),
-        output=path(value["--output"]),
-        resume=path(value["--resume"]),
+        output=path("--output", value["--output"]),
+        resume=path("--resume", value["--resume"]),
         given=given,
+        cluster=cluster,
     )
+
+
+def _refuse_unnamed_device(cluster: ClusterOptions, matrix: Matrix) -> None:
+    """Refuses a matrix for all devices that are present, as the nodes' are not known here."""
+    if EVERY_DEVICE in matrix.axes["device"]:
+        raise UsageError(
+            f"--on {cluster.engine}: this machine does not know which devices the nodes have; name "
+            f"them, such as --device cuda"
+        )
+
+
+def refuse_output_with_resume(value: Mapping[str, Any]) -> None:
+    """Refuses two directories for one run.
+
+    Args:
+        value: The values of options by name, such as `--output`.
+
+    Raises:
+        UsageError: Both options are given.
+    """
+    if value["--output"] is not None and value["--resume"] is not None:
+        raise UsageError(
+            "--output and --resume: a resumed run keeps its directory; leave out one of them"
+        )
 
 
 def _sampling(value: Mapping[str, Any]) -> SamplingOptions:
     defaults, steps = SamplingOptions(), value["--steps"]
     return SamplingOptions(
-        steps=None if steps is None else count("--steps", steps),
+        steps=None if steps is None else count("--steps", steps, MAX_STEPS),
         generations=defaults.generations
         if value["--generations"] is None
-        else count("--generations", value["--generations"]),
+        else count("--generations", value["--generations"], MAX_GENERATIONS),
         one_at_a_time=bool(value["--one-at-a-time"]),
-        max_time_s=positive("--max-time", value["--max-time"], defaults.max_time_s, "seconds"),
-        rel_error=positive("--rel-error", value["--rel-error"], defaults.rel_error, "a share"),
+        max_time_s=duration("--max-time", value["--max-time"], defaults.max_time_s),
+        rel_error=positive_share("--rel-error", value["--rel-error"], defaults.rel_error),
         sync_phases=bool(value["--sync-phases"]),
-        deadline_s=positive("--deadline", value["--deadline"], defaults.deadline_s, "seconds"),
+        deadline_s=duration("--deadline", value["--deadline"], defaults.deadline_s),
     )
 
 
@@ -151,8 +199,10 @@ def _parity(value: Mapping[str, Any]) -> ParityOptions | None:
             )
         return None
     return ParityOptions(
-        steps=ParityOptions().steps if steps is None else count("--parity-steps", steps),
-        budget_s=positive("--parity-budget", budget, ParityOptions().budget_s, "seconds"),
+        steps=ParityOptions().steps
+        if steps is None
+        else count("--parity-steps", steps, MAX_COMPARED_STEPS),
+        budget_s=duration("--parity-budget", budget, ParityOptions().budget_s),
     )
 
 
@@ -162,15 +212,17 @@ def _train_parity(value: Mapping[str, Any]) -> TrainParityOptions | None:
         unused = next((name for name, word in details.items() if word is not None), None)
         if unused is not None:
             raise UsageError(
-                f"{unused} {details[unused]}: takes effect only with --train-parity; "
+                f"{unused} {shown(details[unused])}: takes effect only with --train-parity; "
                 f"add --train-parity"
             )
         return None
     steps, margin, budget = details.values()
     return TrainParityOptions(
-        steps=TrainParityOptions().steps if steps is None else count("--train-steps", steps),
-        margin=positive("--train-margin", margin, TrainParityOptions().margin, "a share"),
-        budget_s=positive("--train-budget", budget, TrainParityOptions().budget_s, "seconds"),
+        steps=TrainParityOptions().steps
+        if steps is None
+        else count("--train-steps", steps, MAX_STEPS),
+        margin=positive_share("--train-margin", margin, TrainParityOptions().margin),
+        budget_s=duration("--train-budget", budget, TrainParityOptions().budget_s),
     )
 
 
@@ -180,13 +232,15 @@ def _profiling(value: Mapping[str, Any]) -> ProfilingOptions | None:
     if not value["--profile"]:
         unused = next((name for name in options if value[name]), None)
         if steps is not None:
-            unused = f"--profile-steps {steps}"
+            unused = f"--profile-steps {shown(steps)}"
         if unused is not None:
             raise UsageError(f"{unused}: takes effect only with --profile; add --profile")
         return None
     stack, workers, snapshot = (bool(value[name]) for name in options)
     return ProfilingOptions(
-        steps=ProfilingOptions().steps if steps is None else count("--profile-steps", steps),
+        steps=ProfilingOptions().steps
+        if steps is None
+        else count("--profile-steps", steps, MAX_COMPARED_STEPS),
         stack=stack,
         workers=workers,
         memory_snapshot=snapshot,
@@ -195,34 +249,39 @@ def _profiling(value: Mapping[str, Any]) -> ProfilingOptions | None:
 
 def _settings(value: Mapping[str, Any]) -> Settings:
     counts = {
-        option: None if value[option] is None else count(option, value[option])
+        option: None if value[option] is None else count(option, value[option], MAX_THREADS)
         for option in ("--threads", "--interop-threads")
     }
-    seed, allocator = value["--seed"], value["--allocator"]
-    if seed is not None and not seed.isdecimal():
-        raise UsageError(f"--seed {seed}: give a whole number of 0 or more")
+    allocator = value["--allocator"]
     if allocator is not None and not _ALLOCATOR.fullmatch(allocator):
         raise UsageError(
-            f"--allocator {allocator}: give name:value pairs with commas between them, such as "
-            f"expandable_segments:True,max_split_size_mb:128"
+            f"--allocator {shown(allocator)}: give name:value pairs with commas between them, "
+            f"such as expandable_segments:True,max_split_size_mb:128"
         )
     return Settings(
         threads=counts["--threads"],
         interop_threads=counts["--interop-threads"],
-        seed=int(seed or 0),
+        seed=0 if value["--seed"] is None else _seed(value["--seed"]),
         cudnn_benchmark=bool(value["--cudnn-benchmark"]),
         deterministic=bool(value["--deterministic"]),
         allocator=allocator,
     )
 
 
-_ALLOCATOR = re.compile(r"\w+:[^,]+(,\w+:[^,]+)*")
+def _seed(word: str) -> int:
+    try:
+        return whole_number(word, 0, MAX_SEED)
+    except ValueError as error:
+        raise UsageError(f"--seed {shown(word)}: {error}") from None
+
+
+_ALLOCATOR = re.compile(r"\w+:[^,\0]+(,\w+:[^,\0]+)*")
 
 
 def _refuse_missing_file(workload: str, directory: Path) -> None:
     file, colon, _ = workload.rpartition(":")
-    if colon and file.endswith(".py") and not (directory / file).is_file():
+    if colon and file.endswith(".py") and not is_file(directory / file):
         names = [path.name for path in directory.glob("*.py")]
         matches = difflib.get_close_matches(Path(file).name, names, n=1)
         hint = f"did you mean {matches[0]}?" if matches else "give the path of a .py file"
-        raise UsageError(f"--workload {workload}: there is no file {file}; {hint}")
+        raise UsageError(f"--workload {shown(workload)}: there is no file {shown(file)}; {hint}")

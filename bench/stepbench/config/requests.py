@@ -38,15 +38,15 @@ class Figures:
     Attributes:
         laps_s: Seconds of each sampled step, by phase and of the whole step, in order.
         samples_per_s: The throughput of each block of steps of the plain loop, in order.
-        settings: The case's values on the axes, numbers and strings.
+        settings: The case's values on the axes, as text.
         choices: All values of the run's cases on each of the axes in `settings`.
         results: The figures to compare cases by, by name.
     """
 
     laps_s: Mapping[str, tuple[float, ...]]
     samples_per_s: tuple[float, ...]
-    settings: Mapping[str, str | float]
-    choices: Mapping[str, tuple[str | float, ...]]
+    settings: Mapping[str, str]
+    choices: Mapping[str, tuple[str, ...]]
     results: Mapping[str, float]
 
 

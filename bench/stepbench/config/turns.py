@@ -7,16 +7,16 @@ from typing import Any, Protocol
 
 from stepbench_reports.schema.case_facts import AppliedSettings, ClockFacts, DataFacts, ModelFacts
 from stepbench_reports.schema.compilation import Compilation
-from stepbench_reports.schema.measurement import (
-    LoaderFacts,
-    MachineUse,
-    MemoryFacts,
-    Operations,
-    WarmUpFacts,
-)
+from stepbench_reports.schema.machine_use import MachineUse
+from stepbench_reports.schema.measurement import LoaderFacts, MemoryFacts, Operations, WarmUpFacts
+from stepbench_reports.schema.script import ScriptFacts
 
 Track = Mapping[str, list[float]]
 """Laps in seconds: a list with a lap for each step, by phase, and for the whole step."""
+UNTIMED_STEPS = 2
+"""The steps at the begin of a turn that are not timed: caches hold another player's data. Slow
+steps hardly notice, and are all timed, but for those whose batches were prepared before the turn.
+"""
 
 
 class TurnKind(StrEnum):
@@ -89,9 +89,13 @@ class TurnResult:
         machine_use: The machine's state during the turn; `None` if the turn was not taken.
         run_delay_s: The time that the player's threads were runnable and had no core, seconds;
             `None` if the system does not tell.
+        probe_s: The duration of a probe of the machine's speed just before the turn, seconds.
         compiled: True if something was compiled during the turn.
         samples: The number of samples in a batch of a tiny turn, or 0.
         reason: The reason why the turn could not be taken; all other figures are then empty.
+        steps: The number of steps that were taken; `None` for as many as were commanded.
+        ended: True if the player's work has ended by itself, as a script does; it takes no more
+            turns.
     """
 
     elapsed_s: float = 0.0
@@ -100,9 +104,12 @@ class TurnResult:
     micro: Mapping[str, list[list[float]]] | None = None
     machine_use: MachineUse | None = None
     run_delay_s: float | None = None
+    probe_s: float | None = None
     compiled: bool = False
     samples: int = 0
     reason: str | None = None
+    steps: int | None = None
+    ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,10 +137,12 @@ class PlayerFacts:
         settings: The settings in force.
         clock: The clock that measured the laps.
         first_step_s: The duration of the very first step, seconds.
-        loader: The loader, measured alone; without the unloaded step, which turns measure.
+        loader: The loader, measured alone; without the unloaded step, which turns measure. `None`
+            for a script.
         compile: The compilation; `None` for eager cases.
         memory: Peak memory.
         operations: The operations of one step.
+        script: What was recognised of a script; `None` for a workload.
     """
 
     data: DataFacts
@@ -141,10 +150,11 @@ class PlayerFacts:
     settings: AppliedSettings
     clock: ClockFacts
     first_step_s: float
-    loader: LoaderFacts
+    loader: LoaderFacts | None
     compile: Compilation | None
     memory: MemoryFacts
     operations: Operations
+    script: ScriptFacts | None = None
 
 
 class PlayerLink(Protocol):

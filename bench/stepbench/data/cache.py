@@ -18,11 +18,12 @@ from pathlib import Path
 import platformdirs
 
 from stepbench.errors import UsageError
+from stepbench.ownership import refuse_others_directory
 
 VARIABLE = "STEPBENCH_CACHE_DIR"
 """The environment variable that sets the directory of the cache."""
 MANIFEST = "manifest.json"
-VERSION = 1
+VERSION = 2
 """The version of the generated data, in the names of their directories; raised on a change."""
 
 _SCRATCH = ".unfinished-"
@@ -31,29 +32,40 @@ _ABANDONED_S = 3600.0
 
 
 def location() -> Path:
-    """The directory of the cache: `STEPBENCH_CACHE_DIR`, or else the user's cache directory."""
-    if directory := os.environ.get(VARIABLE):
-        return Path(directory).expanduser().absolute()
-    return platformdirs.user_cache_path("stepbench", appauthor=False)
-
-
-def digests(directory: Path) -> dict[str, str]:
-    """The MD5 of each file when its directory was made, by the file's path in the directory.
+    """The directory of the cache: `STEPBENCH_CACHE_DIR`, or else the user's cache directory.
 
     Raises:
-        OSError: The directory has no readable manifest.
-        ValueError: The manifest is damaged.
+        UsageError: Root runs, and another user could change the directory.
     """
-    md5s: dict[str, str] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-    return md5s
+    if name := os.environ.get(VARIABLE):
+        directory = Path(name).expanduser().absolute()
+    else:
+        directory = platformdirs.user_cache_path("stepbench", appauthor=False)
+    refuse_others_directory(directory, f"{VARIABLE}={directory}")
+    return directory
 
 
 def intact(directory: Path) -> bool:
-    """True if a directory has a manifest, and each listed file is unchanged."""
+    """True if a directory has a manifest, the files that it lists and no others, all unchanged.
+
+    This finds damage. It proves nothing about who made the files: whoever can write them can write
+    the manifest. So no file in the cache may be of a kind that can run code.
+    """
     try:
-        return all(_md5(directory / name) == md5 for name, md5 in digests(directory).items())
+        manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        return bool(manifest == _digests(directory))
     except (OSError, ValueError):
         return False
+
+
+def _digests(directory: Path) -> dict[str, str]:
+    """The MD5 of each file but the manifest, by the file's path in the directory."""
+    files = {path.relative_to(directory).as_posix(): path for path in directory.rglob("*")}
+    return {
+        name: _md5(path)
+        for name, path in sorted(files.items())
+        if path.is_file() and name != MANIFEST
+    }
 
 
 def ensure(directory: Path, make: Callable[[Path], None]) -> None:
@@ -78,15 +90,14 @@ def ensure(directory: Path, make: Callable[[Path], None]) -> None:
 
 
 def _make(directory: Path, make: Callable[[Path], None]) -> None:
-    directory.parent.mkdir(parents=True, exist_ok=True)
+    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _remove_abandoned(directory.parent)
     with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=directory.parent) as scratch:
         unfinished = Path(scratch, directory.name)
         unfinished.mkdir()
         make(unfinished)
-        files = [path for path in sorted(unfinished.rglob("*")) if path.is_file()]
-        manifest = {path.relative_to(unfinished).as_posix(): _md5(path) for path in files}
-        (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        manifest = json.dumps(_digests(unfinished), indent=1)
+        (unfinished / MANIFEST).write_text(manifest, encoding="utf-8")
         _move_into_place(unfinished, directory)
 
 

@@ -8,7 +8,6 @@ All arithmetic is on integers, so that every machine generates the same pixels. 
 """
 
 import math
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +19,12 @@ from PIL import Image
 
 POINTS = 2048
 SEED = 2026
-BATCHES_FOLDER = "stepbench-batches-py"
-"""The folder of the files. It is not `cifar-10-batches-py`, so that nobody confuses the two."""
-TRAIN_BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
-TEST_BATCH = "test_batch"
-META = "batches.meta"
 
+_BATCHES = {"train": range(5), "test": range(5, 6)}
+"""The numbers of each part's batches; a number seeds the batch's random numbers."""
 _PER_BATCH = 2000
 _PER_FOLDER = {"train": 100, "test": 20}
+_FIRST_JPEG_SEED = 6
 _JPEG_SIDE = (256, 321)
 """The range of a JPEG's width and height, pixels; the upper limit is exclusive."""
 _JPEG_QUALITY = 90
@@ -189,36 +186,61 @@ def _grid(canvas: Canvas) -> tuple[Points, Points]:
 
 
 def write_cifar10(directory: Path) -> None:
-    """Writes 10,000 training and 2,000 test images of 32x32 pixels, in the format of CIFAR-10.
+    """Writes 10,000 training and 2,000 test images of 32x32 pixels.
+
+    CIFAR-10's own files are pickles, which can run code when they are read. These are plain arrays
+    of the same pixels' layout.
 
     Args:
-        directory: The directory in which `BATCHES_FOLDER` is made.
+        directory: The directory of the files; `read_cifar10` reads them.
     """
-    folder = directory / BATCHES_FOLDER
-    folder.mkdir()
-    for number, name in enumerate((*TRAIN_BATCHES, TEST_BATCH)):
-        images, labels = _batch(np.random.default_rng([SEED, number]))
-        planes = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
-        _write_pickle(folder / name, {"batch_label": name, "labels": labels, "data": planes})
-    _write_pickle(
-        folder / META,
-        {"label_names": list(CLASSES), "num_cases_per_batch": _PER_BATCH, "num_vis": 32 * 32 * 3},
-    )
+    for part, numbers in _BATCHES.items():
+        batches = [_batch(np.random.default_rng([SEED, number])) for number in numbers]
+        planes = np.concatenate([images.transpose(0, 3, 1, 2) for images, _ in batches])
+        labels = np.concatenate([labels for _, labels in batches])
+        np.save(_images_file(directory, part), planes, allow_pickle=False)
+        np.save(_labels_file(directory, part), labels, allow_pickle=False)
 
 
-def _batch(rng: np.random.Generator) -> tuple[Pixels, list[int]]:
+def read_cifar10(directory: Path, part: str) -> tuple[Pixels, list[int]]:
+    """Reads what `write_cifar10` wrote.
+
+    Args:
+        directory: The directory of the files.
+        part: `train` or `test`.
+
+    Returns:
+        Pixels (N, 32, 32, 3), in memory as torchvision's CIFAR-10 has them, and class numbers (N).
+
+    Raises:
+        OSError: A file is missing.
+        ValueError: A file holds anything but an array of numbers.
+    """
+    planes: Pixels = _read_array(_images_file(directory, part))
+    labels: list[int] = _read_array(_labels_file(directory, part)).tolist()
+    return planes.transpose(0, 2, 3, 1), labels
+
+
+def _read_array(file: Path) -> Any:  # noqa: ANN401  # an array of any type
+    return np.load(file, allow_pickle=False)  # noqa: TID251  # refuses whatever is no plain array
+
+
+def _images_file(directory: Path, part: str) -> Path:
+    return directory / f"{part}-images.npy"
+
+
+def _labels_file(directory: Path, part: str) -> Path:
+    return directory / f"{part}-labels.npy"
+
+
+def _batch(rng: np.random.Generator) -> tuple[Pixels, NDArray[np.int64]]:
     canvas = Canvas(height=32, width=32, samples=2, noise=36)
     per_class = _PER_BATCH // len(CLASSES)
     labels = rng.permutation(np.repeat(np.arange(len(CLASSES)), per_class))
     images = np.empty((_PER_BATCH, canvas.height, canvas.width, 3), dtype=np.uint8)
     for label, figure in enumerate(FIGURES.values()):
         images[labels == label] = generate_images(figure, per_class, canvas, rng)
-    return images, labels.tolist()
-
-
-def _write_pickle(path: Path, content: dict[str, Any]) -> None:
-    with path.open("wb") as file:
-        pickle.dump(content, file, protocol=4)
+    return images, labels
 
 
 def write_jpegs(directory: Path) -> None:
@@ -228,7 +250,7 @@ def write_jpegs(directory: Path) -> None:
         directory: The directory of `train/CLASS/NNN.jpg` and `test/CLASS/NNN.jpg`.
     """
     for number, (part, count) in enumerate(_PER_FOLDER.items()):
-        rng = np.random.default_rng([SEED, len(TRAIN_BATCHES) + 1 + number])
+        rng = np.random.default_rng([SEED, _FIRST_JPEG_SEED + number])
         for name, figure in FIGURES.items():
             folder = directory / part / name
             folder.mkdir(parents=True)

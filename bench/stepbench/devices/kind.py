@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from stepbench_reports.schema.measurement import DevicePeak, ThrottlingSource
+from stepbench_reports.schema.machine_use import ThrottlingSource
+from stepbench_reports.schema.measurement import DevicePeak
 
 if TYPE_CHECKING:
     from torch.profiler import ProfilerActivity
@@ -19,11 +20,13 @@ class GaugeReading:
         clock_hz: The device's clock at the block's end, Hz.
         throttled: The reasons for which the device was throttled; `None` also if it was not.
         throttling_source: The source of `throttled`.
+        processes: The number of processes of others on the device at the block's end.
     """
 
     clock_hz: float | None = None
     throttled: str | None = None
     throttling_source: ThrottlingSource | None = None
+    processes: int | None = None
 
 
 class Gauge(Protocol):

@@ -4,13 +4,14 @@ On virtual GPUs (vGPU), on parts of a GPU (MIG) and in sandboxes NVML refuses so
 answers others. A refused query gives `None` for what it asks, and affects nothing else.
 """
 
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
 from stepbench.devices.kind import GaugeReading
 
 if TYPE_CHECKING:
-    from stepbench_reports.schema.measurement import ThrottlingSource
+    from stepbench_reports.schema.machine_use import ThrottlingSource
 
 MIN_VIOLATION = 0.01
 """The share of a block from which the time that heat kept the clock low counts as throttling: GPUs
@@ -70,7 +71,20 @@ class NvidiaGauge:
             clock_hz=None if clock_mhz is None else clock_mhz * 1e6,
             throttled=", ".join(sorted(words)) or None,
             throttling_source=source,
+            processes=self._other_processes(),
         )
+
+    def _other_processes(self) -> int | None:
+        """The number of processes that compute on the GPU and are not of this run.
+
+        Those of a run share its session. `None` if NVML refuses, or does not list this process: in
+        a container it may tell numbers that have no meaning there.
+        """
+        processes = self._query("nvmlDeviceGetComputeRunningProcesses")
+        pids = {int(process.pid) for process in processes or ()}
+        if not hasattr(os, "getsid") or os.getpid() not in pids:
+            return None
+        return sum(_is_of_other_session(pid) for pid in pids)
 
     def _violation_ns(self) -> int | None:
         """The time since the driver's start in which heat kept the clock low, nanoseconds."""
@@ -84,3 +98,12 @@ class NvidiaGauge:
             return None if query is None else query(self._handle, *arguments)
         except self._nvml.NVMLError:
             return None
+
+
+def _is_of_other_session(pid: int) -> bool:
+    try:
+        return os.getsid(pid) != os.getsid(0)
+    except ProcessLookupError:  # it has just ended
+        return False
+    except PermissionError:
+        return True

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import Collection
 from pathlib import Path
 
@@ -17,10 +18,22 @@ def run_delay_s() -> float | None:
     try:
         for task in _TASKS.iterdir():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-                total += int((task / "schedstat").read_text().split()[1])
+                total += _delay_ns(task)
     except (OSError, IndexError, ValueError):
         return None
     return total / 1e9
+
+
+def thread_run_delay_s() -> float | None:
+    """Returns the run delay of the calling thread since it began, seconds; see `run_delay_s`."""
+    try:
+        return _delay_ns(_TASKS / str(threading.get_native_id())) / 1e9
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def _delay_ns(task: Path) -> int:
+    return int((task / "schedstat").read_text().split()[1])
 
 
 def use_cores(cores: Collection[int]) -> None:

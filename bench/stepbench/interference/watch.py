@@ -17,8 +17,15 @@ from typing import Protocol, TypeVar
 import psutil
 
 from stepbench.devices.kind import Gauge, GaugeReading
+from stepbench.interference.cpu_quota import CpuQuota
 from stepbench.interference.processor_time import cpu_time_s
-from stepbench_reports.schema.measurement import MachineUse
+from stepbench.interference.suspension import (
+    ClockReading,
+    count_continues,
+    read_clocks,
+    suspension,
+)
+from stepbench_reports.schema.machine_use import MachineUse
 
 MAX_OTHERS = 0.10
 """The largest share of the usable cores' time for other processes in a block that counts."""
@@ -35,6 +42,7 @@ def interferes(use: MachineUse) -> bool:
         (use.others or 0.0) > MAX_OTHERS
         or (use.steal or 0.0) > MAX_STEAL
         or use.throttled is not None
+        or use.suspended is not None
     )
 
 
@@ -79,6 +87,8 @@ class _Reading:
     tree_s: float
     pressure_s: float | None
     switches: int
+    clocks: ClockReading
+    quota_stopped_s: float | None
 
 
 class MachineWatch:
@@ -91,6 +101,8 @@ class MachineWatch:
     def __init__(self, gauge: Gauge | None = None) -> None:
         self._cores = usable_cores()
         self._gauge = gauge
+        count_continues()
+        self._quota = CpuQuota()
         self.list_processes()
         self.begin()
 
@@ -118,14 +130,15 @@ class MachineWatch:
         return MachineUse(
             others=max(0.0, busy_s - tree_s) / cores_s,
             steal=max(0.0, steal_s) / cores_s,
-            pressure=None
-            if first.pressure_s is None or last.pressure_s is None
-            else (last.pressure_s - first.pressure_s) / wall_s,
+            pressure=_rate(first.pressure_s, last.pressure_s, wall_s),
             cpu_per_wall=tree_s / wall_s,
             involuntary_switches=last.switches - first.switches,
             clock_hz=device.clock_hz,
             throttled=device.throttled,
             throttling_source=device.throttling_source,
+            suspended=suspension(first.clocks, last.clocks),
+            quota_stopped=_rate(first.quota_stopped_s, last.quota_stopped_s, wall_s),
+            device_processes=device.processes,
         )
 
     def _read(self) -> _Reading:
@@ -139,7 +152,14 @@ class MachineWatch:
             tree_s=time.process_time() + cpu_time_s(self._child_pids),
             pressure_s=_pressure_s(),
             switches=resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw,
+            clocks=read_clocks(),
+            quota_stopped_s=self._quota.stopped_s(),
         )
+
+
+def _rate(first_s: float | None, last_s: float | None, wall_s: float) -> float | None:
+    """The increase of a time as a share of wall time; `None` if unknown."""
+    return None if first_s is None or last_s is None else (last_s - first_s) / wall_s
 
 
 def usable_cores() -> list[int]:

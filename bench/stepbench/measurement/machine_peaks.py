@@ -2,7 +2,8 @@
 
 A peak is a maximum, and interference can only lower the result of a trial. The best of many short
 trials therefore counts. Peaks are measured once per `PeaksKey` and cached. Peaks measured during
-interference are not cached, since they would stay too low.
+interference may be too low: the next runs measure again and keep the best, `MAX_TRIES` times in
+all, so that peaks are found on a machine that is never quiet, too.
 """
 
 import functools
@@ -10,6 +11,7 @@ import hashlib
 import io
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 import torch
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 from PIL import Image
 
 from stepbench import machine
@@ -34,8 +36,10 @@ from stepbench_reports.schema.machine import MachinePeaks
 from stepbench_reports.schema.record import Record
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
-VERSION = 1
+VERSION = 2
 """Part of the key; raised when the way of measuring changes."""
+MAX_TRIES = 3
+"""The number of measurements, all during interference, of which the best is final."""
 
 _SIDES = (512, 1024, 2048, 4096, 8192)
 """The sides of the square matrices that are multiplied."""
@@ -60,6 +64,8 @@ class PeaksKey(Record, frozen=True, kw_only=True):
         cores: The number of cores that this process may use.
         pillow: The version of Pillow.
         version: `VERSION`.
+        node: The name of the cluster's node, as the cache may lie on a file system that nodes
+            share; empty outside a cluster.
     """
 
     device: str
@@ -68,6 +74,7 @@ class PeaksKey(Record, frozen=True, kw_only=True):
     cores: int
     pillow: str
     version: int
+    node: str = ""
 
 
 class CachedPeaks(Record, frozen=True, kw_only=True):
@@ -75,11 +82,20 @@ class CachedPeaks(Record, frozen=True, kw_only=True):
 
     Attributes:
         key: Everything that the peaks depend on.
-        peaks: The peaks.
+        peaks: The best peaks so far.
+        tries: The number of times that they were measured during interference.
+        quiet: True if they were measured without interference.
     """
 
     key: PeaksKey
     peaks: MachinePeaks
+    tries: int = 0
+    quiet: bool = True
+
+    @property
+    def is_final(self) -> bool:
+        """True if the peaks need not be measured again."""
+        return self.quiet or self.tries >= MAX_TRIES
 
 
 def machine_peaks(
@@ -93,7 +109,7 @@ def machine_peaks(
         threads: The number of threads that torch is to use; `None` leaves torch's default.
 
     Returns:
-        The peaks by device. Peaks measured during interference are measured again the next time.
+        The peaks by device.
 
     Raises:
         UsageError: The cache cannot be written.
@@ -106,14 +122,32 @@ def machine_peaks(
 def _device_peaks(report: Callable[[str], None], device: str) -> MachinePeaks:
     key = _key(device)
     path = _cache_path(key)
-    peaks = _read_cache(path, key)
-    if peaks is None:
-        watch = MachineWatch(kinds.kind_of(device).gauge(device))
-        watch.begin()
-        peaks = _measure(report, device)
-        if not interferes(watch.end()):
-            _write_cache(path, key, peaks)
-    return peaks
+    cached = _read_cache(path, key)
+    if cached is not None and cached.is_final:
+        return cached.peaks
+    watch = MachineWatch(kinds.kind_of(device).gauge(device))
+    watch.begin()
+    peaks = _measure(report, device)
+    quiet = not interferes(watch.end())
+    tries = 0 if cached is None else cached.tries
+    best = peaks if cached is None else _best(cached.peaks, peaks)
+    _write_cache(path, CachedPeaks(key=key, peaks=best, tries=tries + (not quiet), quiet=quiet))
+    return best
+
+
+def _best(earlier: MachinePeaks, later: MachinePeaks) -> MachinePeaks:
+    """The higher of each throughput of two measurements."""
+    before, after = earlier.matmul_flops_per_s, later.matmul_flops_per_s
+    return replace(
+        later,
+        matmul_flops_per_s={name: _higher(before[name], after[name]) for name in PRECISIONS},
+        copy_bytes_per_s=max(earlier.copy_bytes_per_s, later.copy_bytes_per_s),
+        decoded_images_per_s=_higher(earlier.decoded_images_per_s, later.decoded_images_per_s),
+    )
+
+
+def _higher(a: float | None, b: float | None) -> float | None:
+    return max((rate for rate in (a, b) if rate is not None), default=None)
 
 
 # --- the cache -----------------------------------------------------------------------------------
@@ -128,6 +162,7 @@ def _key(device: str) -> PeaksKey:
         cores=machine.usable_cores(),
         pillow=PIL.__version__,
         version=VERSION,
+        node=os.environ.get(machine.NODE, ""),
     )
 
 
@@ -139,13 +174,13 @@ def _cache_path(key: PeaksKey) -> Path:
     return cache.location() / "machine-peaks" / f"{readable}-{digest[:8]}.json"
 
 
-def _read_cache(path: Path, key: PeaksKey) -> MachinePeaks | None:
-    """The peaks in the cache; `None` if there are none, or if they are damaged."""
+def _read_cache(path: Path, key: PeaksKey) -> CachedPeaks | None:
+    """The file in the cache; `None` if there is none, or if it is damaged."""
     try:
         cached = decode(path, read_bytes(path), CachedPeaks)
     except (FileNotFoundError, DamageError):
         return None
-    return cached.peaks if cached.key == key and _plausible(cached.peaks) else None
+    return cached if cached.key == key and _plausible(cached.peaks) else None
 
 
 def _plausible(peaks: MachinePeaks) -> bool:
@@ -156,10 +191,10 @@ def _plausible(peaks: MachinePeaks) -> bool:
     )
 
 
-def _write_cache(path: Path, key: PeaksKey, peaks: MachinePeaks) -> None:
+def _write_cache(path: Path, cached: CachedPeaks) -> None:
     """Writes a device's peaks to the cache."""
     try:
-        write_record(path, CachedPeaks(key=key, peaks=peaks), indented=True)
+        write_record(path, cached, indented=True)
     except OSError as error:
         raise UsageError(
             f"{cache.VARIABLE}={cache.location()}: this machine's peak throughput cannot be "
@@ -191,6 +226,7 @@ def _measure(report: Callable[[str], None], device: str) -> MachinePeaks:
         copy_bytes_per_s=copy_bytes_per_s,
         decoded_images_per_s=decoded_images_per_s,
         threads=torch.get_num_threads(),
+        cache_bytes=machine.cache_bytes() if device == "cpu" else None,
         measured=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

@@ -12,6 +12,7 @@ from stepbench.measurement.facts import data_facts, model_facts
 from stepbench.measurement.loader import Rate
 from stepbench.measurement.memory import HostPeak
 from stepbench.measurement.operation_counts import count_operations
+from stepbench.measurement.timed_loop import TimedLoop
 from stepbench.training import compilation, settings
 from stepbench_reports.schema.case_facts import ClockFacts
 from stepbench_reports.schema.measurement import DevicePeak, LoaderFacts, MemoryFacts
@@ -59,11 +60,7 @@ def take_passes(
     warm_up_peak, peak = peaks
     compilation.end_workers()  # their memory is not the case's
     report("measuring memory")
-    with HostPeak() as host_peak:
-        began_s = time.perf_counter()
-        while time.perf_counter() - began_s < MEMORY_PASS_S:
-            active.timed_loop.run(1)
-        active.timed_loop.clock.synchronize()
+    host_bytes = host_peak_bytes(active.timed_loop)
     pinned_bytes = kind_of(request.case.device).pinned_bytes()
     report("counting operations")
     batch = next(active.source.batches)
@@ -82,7 +79,7 @@ def take_passes(
         loader=_loader_facts(request, active, loader, restart_s, batches_per_step),
         compile=compiled,
         memory=MemoryFacts(
-            host_peak_bytes=host_peak.peak_bytes,
+            host_peak_bytes=host_bytes,
             host_pinned_bytes=pinned_bytes,
             saved_bytes=saved_bytes,
             device_peak_allocated_bytes=peak.device_peak_allocated_bytes,
@@ -91,6 +88,16 @@ def take_passes(
         ),
         operations=operations,
     )
+
+
+def host_peak_bytes(loop: TimedLoop) -> int:
+    """Runs steps for `MEMORY_PASS_S`; returns the peak memory of the process tree, bytes."""
+    with HostPeak() as host_peak:
+        began_s = time.perf_counter()
+        while time.perf_counter() - began_s < MEMORY_PASS_S:
+            loop.run(1)
+        loop.clock.synchronize()
+    return host_peak.peak_bytes
 
 
 def _loader_facts(

@@ -1,7 +1,7 @@
 """Runs a training loop on a stream of batches, timed in blocks of steps."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from stepbench.devices.clock import DeviceClock
 from stepbench.measurement.laps import LapArrays, LapTimer
 from stepbench.training.loop import Loop
+from stepbench.training.phases import no_end
 from stepbench.training.training import Training
 from stepbench_reports.schema.measurement import Block
 from stepbench_reports.schema.phases import Phase
@@ -32,6 +33,8 @@ class RepeatedBatch:
 class TimedLoop:
     """A loop with a stream of batches, run and timed in blocks of steps.
 
+    The functions `end_step` are called after each step of a block, within its time.
+
     Attributes:
         loop: The loop.
         training: The training that the loop runs.
@@ -44,9 +47,9 @@ class TimedLoop:
     source: Batches
     clock: DeviceClock
 
-    def run(self, steps: int) -> None:
+    def run(self, steps: int, end_step: Callable[[], None] = no_end) -> None:
         """Runs steps without timing them."""
-        self.loop(self.training, self.source.batches, steps)
+        self.loop(self.training, self.source.batches, steps, end_step=end_step)
 
     def step_phases(self) -> list[Phase]:
         """Runs one step, and returns the phases that end in the step, in order."""
@@ -54,23 +57,29 @@ class TimedLoop:
         self.loop(self.training, self.source.batches, 1, phases.append)
         return phases
 
-    def bare(self, steps: int) -> Block:
+    def bare(self, steps: int, end_step: Callable[[], None] = no_end) -> Block:
         """Times a bare block: the loop without laps, the device synchronized at both ends."""
         self.clock.synchronize()
         began = time.perf_counter()
-        self.loop(self.training, self.source.batches, steps)
+        self.loop(self.training, self.source.batches, steps, end_step=end_step)
         self.clock.synchronize()
         return Block(kind="bare", steps=steps, elapsed_s=time.perf_counter() - began)
 
-    def lapped(self, steps: int, clock: DeviceClock | None = None) -> tuple[Block, LapArrays]:
+    def lapped(
+        self,
+        steps: int,
+        clock: DeviceClock | None = None,
+        end_step: Callable[[], None] = no_end,
+    ) -> tuple[Block, LapArrays]:
         """Times a lapped block and its laps, by `clock` or else by the device's clock."""
         lap_clock = clock or self.clock
         marks = 1 + steps * self._laps_per_step if lap_clock.asynchronous else 0
         timer = LapTimer(lap_clock, marks)
+        end = timer.end_step if end_step is no_end else _both(timer.end_step, end_step)
         self.clock.synchronize()
         began = time.perf_counter()
         timer.begin()
-        self.loop(self.training, self.source.batches, steps, timer.lap, timer.end_step)
+        self.loop(self.training, self.source.batches, steps, timer.lap, end)
         self.clock.synchronize()
         elapsed_s = time.perf_counter() - began
         return Block(kind="lapped", steps=steps, elapsed_s=elapsed_s), timer.read()
@@ -79,3 +88,11 @@ class TimedLoop:
     def _laps_per_step(self) -> int:
         """The number of laps in a step, from an untimed one."""
         return len(self.step_phases())
+
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+    def call_both() -> None:
+        first()
+        second()
+
+    return call_both

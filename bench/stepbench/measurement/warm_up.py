@@ -1,9 +1,10 @@
 """Warm-up: runs steps until they have stopped getting faster."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from stepbench.measurement.timed_loop import TimedLoop
+from stepbench.training.heartbeat import after_slow_steps
 from stepbench_reports.schema.measurement import WarmUpFacts
 from stepbench_reports.schema.run import SamplingOptions
 
@@ -16,18 +17,29 @@ WARMUP_SHARE = 0.25
 """Warm-up ends after this share of the time for sampling, even without a steady state."""
 
 
-def warm_up(timed_loop: TimedLoop, sampling: SamplingOptions) -> WarmUpFacts:
+def warm_up(
+    timed_loop: TimedLoop,
+    sampling: SamplingOptions,
+    report: Callable[[str], None] = lambda _: None,
+) -> WarmUpFacts:
     """Runs steps until they have stopped getting faster, or the time limit of warm-up is reached.
 
     Steps run in windows, whose mean steps `STEADY_SPEEDUP` compares.
+
+    Args:
+        timed_loop: The loop.
+        sampling: The limits of sampling.
+        report: Called with a few words at the begin, and after each slow step.
     """
+    report("warming up")
     began = time.perf_counter()
     # The first window is a single step: it gives only the number of steps that fill a window.
     step_s = timed_loop.bare(1).elapsed_s
     steps, windows_s = 1, list[float]()
     while True:
         size = max(2, round(WARMUP_WINDOW_S / step_s))
-        step_s = timed_loop.bare(size).elapsed_s / size
+        end_step = after_slow_steps(report, "warming up", step_s)
+        step_s = timed_loop.bare(size, end_step).elapsed_s / size
         steps += size
         windows_s.append(step_s)
         steady = is_steady(windows_s)

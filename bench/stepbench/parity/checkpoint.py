@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stepbench.parity.stored_tensors import load_state, save_state
 from stepbench.parity.trajectory import named_tensors
 from stepbench.training import step
 from stepbench.training.batch import map_tensors
@@ -24,8 +25,8 @@ PREFIX = "_orig_mod."
 def reload(built: Built, batch: Any) -> ReloadFacts:  # noqa: ANN401  # a batch is anything
     """Saves a trained model's `state_dict`, loads it into a fresh model and compares outputs.
 
-    `torch.save` writes the state and `torch.load` reads it with `weights_only=True`. A compiled
-    model's state is saved with the compiled model's names. Outputs are compared bit for bit, in
+    The state is read with `weights_only=True`. A compiled model's state is saved with the compiled
+    model's names. Outputs are compared bit for bit, in
     evaluation mode and without `torch.compile`.
 
     Args:
@@ -45,9 +46,9 @@ def reload(built: Built, batch: Any) -> ReloadFacts:  # noqa: ANN401  # a batch 
         fresh = fresh.to(memory_format=torch.channels_last)
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch, "state.pt")
-        torch.save(state, file)
+        save_state(file, state)
         try:
-            loaded = torch.load(file, weights_only=True, map_location=training.device)
+            loaded = load_state(file, training.device)
         except Exception as error:  # noqa: BLE001  # the unpickler may raise anything
             message = " ".join(str(error).split())[:200]
             return ReloadFacts(

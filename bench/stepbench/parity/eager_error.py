@@ -1,8 +1,10 @@
 """The error of eager execution in each precision; a case's tolerance is derived from it."""
 
+import math
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +14,12 @@ from stepbench.config.case import Case
 from stepbench.parity.randomness import RandomOperators
 from stepbench.parity.reference import StoredReference, TrajectorySource
 from stepbench.parity.reference_errors import Errors
-from stepbench.parity.trajectory import run_trajectory
+from stepbench.parity.trajectory import TensorPlace, run_trajectory
 from stepbench.training.build import assemble
 from stepbench.training.training import Training
+from stepbench_reports.analysis.stats import finite_or_none
+from stepbench_reports.schema.files import decode, read_bytes, write_record
+from stepbench_reports.schema.record import Record
 
 # --- eager's error -------------------------------------------------------------------------------
 
@@ -66,8 +71,8 @@ def _measure(
     source: TrajectorySource, case: Case, reference: StoredReference, perturbed: int
 ) -> EagerError:
     """Runs an eager case on its own device, and stores the errors."""
-    file = reference.directory / f"eager-{case.id}.pt"
-    stored = torch.load(file, weights_only=False) if file.exists() else EagerError((), (), (), ())
+    file = reference.directory / f"eager-{case.id}.json"
+    stored = _read(file)
     if len(stored.runs) >= 2 + perturbed:
         return replace(stored, runs=stored.runs[: 2 + perturbed])
     operators, runs = RandomOperators(), list(stored.runs)
@@ -87,10 +92,43 @@ def _measure(
             reference_differs=tuple(sorted(operators.reference_differs)),
             layout_differs=tuple(sorted(operators.layout_differs)),
         )
-    temporary = file.with_name(f".{file.name}")
-    torch.save(result, temporary)
-    temporary.replace(file)
+    _write(file, result)
     return result
+
+
+class _Stored(Record, frozen=True, kw_only=True):
+    """The content of a file of `EagerError`; its errors are pairs of places and numbers."""
+
+    runs: tuple[tuple[tuple[TensorPlace, float | None], ...], ...]
+    random: tuple[str, ...]
+    reference_differs: tuple[str, ...]
+    layout_differs: tuple[str, ...]
+
+
+def _read(file: Path) -> EagerError:
+    """Reads the errors of earlier runs; none if there is no file."""
+    if not file.exists():
+        return EagerError((), (), (), ())
+    stored = decode(file, read_bytes(file), _Stored)
+    runs = (
+        {place: math.inf if error is None else error for place, error in run} for run in stored.runs
+    )
+    return EagerError(tuple(runs), stored.random, stored.reference_differs, stored.layout_differs)
+
+
+def _write(file: Path, result: EagerError) -> None:
+    write_record(
+        file,
+        _Stored(
+            runs=tuple(
+                tuple((place, finite_or_none(error)) for place, error in run.items())
+                for run in result.runs
+            ),
+            random=result.random,
+            reference_differs=result.reference_differs,
+            layout_differs=result.layout_differs,
+        ),
+    )
 
 
 LOSS_SCALE = 2.0**8

@@ -197,8 +197,8 @@ class CaseJudge:
     def _reference(self, seed: int, plan: Plan | None) -> StoredReference:
         try:
             return load_or_compute(self._source, self._request, seed, plan)
-        except (RuntimeError, TypeError, ValueError) as error:
-            # Models and losses that cannot run in double precision raise these.
+        except (OSError, RuntimeError, TypeError, ValueError) as error:
+            # Models and losses that cannot run in double precision raise these, and a full disk.
             message = " ".join("".join(traceback.format_exception_only(error)).split())
             raise _NoReferenceError(message[:300]) from error
 

@@ -5,15 +5,16 @@ eager's error in each precision, from which a case's tolerance is derived.
 """
 
 import copy
-import json
+import hashlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -22,8 +23,9 @@ from stepbench.config.requests import ParityRequest
 from stepbench.measurement import tiny_batch
 from stepbench.parity.randomness import DoublePrecisionMode
 from stepbench.parity.reference_errors import TrajectoryComparison
+from stepbench.parity.stored_tensors import load_state, load_step, save_state, save_step
 from stepbench.parity.trajectory import TensorPlace, run_trajectory
-from stepbench.training import dataloader
+from stepbench.training import dataloader, settings
 from stepbench.training.batch import cut, map_tensors
 from stepbench.training.build import assemble
 from stepbench.training.training import Training
@@ -33,8 +35,12 @@ MIN_STEPS = 2
 """The least number of steps of a trajectory: the second starts from the optimizer's result."""
 BUDGET_SHARE = 0.25
 """The share of the budget that the reference may take; each run of eager or the case takes less."""
+PLAN = "plan.json"
+"""The file of a reference that is written last."""
 MAX_BYTES = 4 * 2**30
 """The most that a reference may take on disk, bytes."""
+DISK_SHARE = 0.2
+"""The share of the free space that a reference may take: there are several, and results to come."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +67,18 @@ class StoredReference:
         directory: The directory of the reference's files.
         plan: The number of steps and the batch size.
         seed: The seed of the weights, of the batches and of the steps' random numbers.
+        drawn: The batches. They may be objects of any type, which no file could hold without
+            running code when it is read, so each process draws them from the data loader.
     """
 
     directory: Path
     plan: Plan
     seed: int
+    drawn: Sequence[Any] = field(compare=False, repr=False)
 
     def start(self) -> dict[str, Tensor]:
         """The model's state before the first step."""
-        state: dict[str, Tensor] = self._load("start")["state"]
-        return state
+        return load_state(self.directory / "start.pt")
 
     def perturbed_start(self, number: int) -> dict[str, Tensor]:
         """The model's state before the first step, perturbed as if by rounding.
@@ -94,9 +102,8 @@ class StoredReference:
         return {name: perturbed(tensor) for name, tensor in self.start().items()}
 
     def batches(self) -> list[Any]:
-        """The batches, as the data loader yields them."""
-        batches: list[Any] = self._load("start")["batches"]
-        return batches
+        """Copies of the batches, as the data loader yields them; a step may change its batch."""
+        return copy.deepcopy(list(self.drawn))
 
     def compare(self, start: Mapping[str, Tensor]) -> TrajectoryComparison:
         """Makes a comparison of a trajectory with this reference.
@@ -104,12 +111,16 @@ class StoredReference:
         Args:
             start: The model's state at the start of that trajectory.
         """
-        steps = (self._load(f"step-{step}") for step in range(1, self.plan.steps + 1))
+        steps = (load_step(_step_file(self.directory, step)) for step in self._steps)
         return TrajectoryComparison(steps, self.start(), start)
 
-    def _load(self, name: str) -> Any:  # noqa: ANN401  # a batch is anything
-        # The file is stepbench's; it may hold batches of any type.
-        return torch.load(self.directory / f"{name}.pt", weights_only=False)
+    @property
+    def _steps(self) -> range:
+        return range(1, self.plan.steps + 1)
+
+
+def _step_file(directory: Path, step: int) -> Path:
+    return directory / f"step-{step}.pt"
 
 
 @dataclass(frozen=True)
@@ -132,6 +143,9 @@ def load_or_compute(
 ) -> StoredReference:
     """Loads the reference of a seed, or computes and stores it.
 
+    A stored reference of other batches, as of a data set that no seed makes repeatable, is computed
+    again.
+
     Args:
         source: The workload, the data and the case.
         request: The requested steps, the budget and the directory of references.
@@ -140,41 +154,78 @@ def load_or_compute(
     """
     case = source.case.numerics_key
     directory = request.references / case.reference.id / f"seed-{seed}"
-    if (directory / "plan.json").exists():
-        stored_plan = Plan(**json.loads((directory / "plan.json").read_text()))
-        return StoredReference(directory, stored_plan, seed)
+    batches = _batches(source, request.parity.steps * case.accumulate, seed)
+    with suppress(FileNotFoundError):
+        stored = msgspec.json.decode((directory / PLAN).read_bytes(), type=_StoredPlan)
+        planned = _planned(batches, case, stored.plan)
+        if _digest(planned) == stored.digest:
+            return StoredReference(directory, stored.plan, seed, planned)
+        shutil.rmtree(directory)
     temporary = directory.with_name(f".{directory.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    plan = _compute(source, request, seed, temporary, plan)
-    (temporary / "plan.json").write_text(json.dumps(asdict(plan)))
-    temporary.replace(directory)
-    return StoredReference(directory, plan, seed)
-
-
-def _compute(
-    source: TrajectorySource, request: ParityRequest, seed: int, directory: Path, plan: Plan | None
-) -> Plan:
-    workload, case = source.workload, source.case
-    torch.manual_seed(seed)
-    state = workload.model().state_dict()
-    batches = _batches(source, request.parity.steps * case.accumulate, seed)
-    with _double_precision() as make:
+    try:
         if plan is None:
-            # `_plan` trains this model; the reference needs a fresh one.
-            plan = _plan(case, request, *make(workload, case.reference), batches[0])
-        if plan.batch_size != case.batch_size:
-            batches = [cut(batch, case.batch_size, plan.batch_size) for batch in batches]
-        batches = batches[: plan.steps * case.accumulate]
-        torch.save({"state": state, "batches": batches}, directory / "start.pt")
-        torch.manual_seed(seed)
+            with _double_precision() as make:
+                # This model is trained; the reference needs a fresh one.
+                plan = _plan(case, request, *make(source.workload, case.reference), batches[0])
+        reference = StoredReference(temporary, plan, seed, _planned(batches, case, plan))
+        _compute(source, reference)
+        stored = _StoredPlan(plan, _digest(reference.drawn))
+        (temporary / PLAN).write_bytes(msgspec.json.encode(stored))
+        temporary.replace(directory)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)  # a part of it may fill the disk
+        raise
+    return replace(reference, directory=directory)
+
+
+@dataclass(frozen=True)
+class _StoredPlan:
+    """The content of `PLAN`: the plan, and the digest of the batches."""
+
+    plan: Plan
+    digest: str
+
+
+def _compute(source: TrajectorySource, reference: StoredReference) -> None:
+    """Trains in double precision, and writes the start and the tensors of each step."""
+    workload, case = source.workload, source.case
+    torch.manual_seed(reference.seed)
+    save_state(reference.directory / "start.pt", workload.model().state_dict())
+    torch.manual_seed(reference.seed)
+    with _double_precision() as make:
         model, training = make(workload, case.reference)
-        model.load_state_dict(state)
-        writer = _Writer(directory)
-        double = [map_tensors(batch, _to_double) for batch in batches]
-        run_trajectory(model, training, case.loop, double, seed=seed, visit=writer.visit)
+        model.load_state_dict(reference.start())
+        writer = _Writer(reference.directory)
+        double = [map_tensors(batch, _to_double) for batch in reference.batches()]
+        run_trajectory(model, training, case.loop, double, seed=reference.seed, visit=writer.visit)
         writer.close()
-    return plan
+
+
+def _planned(batches: Sequence[Any], case: Case, plan: Plan) -> list[Any]:
+    """As many batches as a plan has, of the plan's size."""
+    batches = batches[: plan.steps * case.accumulate]
+    if plan.batch_size == case.batch_size:
+        return list(batches)
+    return [cut(batch, case.batch_size, plan.batch_size) for batch in batches]
+
+
+def _digest(batches: Sequence[Any]) -> str:
+    """A digest of the tensors of batches, by which equal batches are recognized."""
+    digest = hashlib.sha256()
+
+    def add(tensor: Tensor) -> Tensor:
+        dense = tensor.to_dense() if tensor.layout is not torch.strided else tensor
+        real = torch.view_as_real(dense) if dense.is_complex() else dense
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
+        flat = real.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
+        return tensor
+
+    for batch in batches:
+        map_tensors(batch, add)
+    return digest.hexdigest()
 
 
 class _Writer:
@@ -192,7 +243,7 @@ class _Writer:
         self._tensors[place] = tensor.detach().clone()
 
     def close(self) -> None:
-        torch.save(self._tensors, self._directory / f"step-{self._step}.pt")
+        save_step(_step_file(self._directory, self._step), self._tensors)
 
 
 @contextmanager
@@ -221,7 +272,9 @@ def _to_double(tensor: Tensor) -> Tensor:
 
 
 def _batches(source: TrajectorySource, count: int, seed: int) -> list[Any]:
+    """Draws batches; every process draws the same ones, unless the data set ignores seeds."""
     case = source.case.numerics_key
+    settings.seed_generators(seed)
     loader = dataloader.make_loader(source.workload, source.dataset, case, seed)
     stream = iter(loader)
     return [next(stream) for _ in range(count)]
@@ -253,12 +306,13 @@ def _plan(
             probe, probe_size = two_samples, 2
     sample_s = _step_s(model, micro_step, case, probe, budget_s) / probe_size * case.accumulate
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    max_steps_on_disk = max(1, MAX_BYTES // (2 * 8 * max(parameters, 1)))  # gradients, parameters
+    max_bytes = min(MAX_BYTES, int(shutil.disk_usage(request.references).free * DISK_SHARE))
+    max_steps_on_disk = max(1, max_bytes // (2 * 8 * max(parameters, 1)))  # gradients, parameters
     max_steps_in_budget = max(1, int(budget_s / (sample_s * case.batch_size)))
     steps = min(requested_steps, max_steps_in_budget, max_steps_on_disk)
     budget_reason = f"to keep within --parity-budget {request.parity.budget_s:g} s"
     if steps >= min(MIN_STEPS, requested_steps):
-        disk_reason = f"to keep the reference within {MAX_BYTES / 2**30:g} GiB on disk"
+        disk_reason = f"to keep the reference within {max_bytes / 2**30:.2g} GiB on disk"
         reason = disk_reason if steps == max_steps_on_disk else budget_reason
         return Plan(steps, case.batch_size, None if steps == requested_steps else reason)
     steps = min(MIN_STEPS, requested_steps, max_steps_on_disk)

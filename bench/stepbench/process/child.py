@@ -1,22 +1,27 @@
 """Receives a job in a child process, runs it and sends the outcome."""
 
-import ctypes
 import os
 import signal
 import sys
 import traceback
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stepbench.errors import UnsupportedError, UsageError
 from stepbench.process import out_of_memory
 from stepbench.process.compiler_errors import missing_tool
+from stepbench.process.descendants import signal_at_end_of_parent
+from stepbench.process.exception_chain import text
 from stepbench.process.job import Job, Outcome
+from stepbench.process.memory_watch import limit_reservations
+from stepbench.process.messages import Messages
+from stepbench.process.worker_errors import (
+    SHARED_MEMORY_REMEDY,
+    original_error,
+    shortage_of_shared_memory,
+)
 from stepbench_reports.schema.status import Status
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
 
 
 class Parent:
@@ -29,7 +34,7 @@ class Parent:
         connection: The connection to the parent.
     """
 
-    def __init__(self, connection: "Connection[Any, Any]") -> None:
+    def __init__(self, connection: Messages) -> None:
         self._connection = connection
 
     def __call__(self, activity: str) -> None:
@@ -49,7 +54,7 @@ class Parent:
         self._connection.send(("answer", value))
 
 
-def child_main(connection: "Connection[Any, Any]") -> None:
+def child_main(connection: Messages) -> None:
     """Receives a job, runs it and sends the outcome.
 
     Args:
@@ -60,9 +65,7 @@ def child_main(connection: "Connection[Any, Any]") -> None:
     job: Job = connection.recv()
     parent = Parent(connection)
     if job.memory_limit_bytes is not None:
-        import resource  # noqa: PLC0415  # does not exist on Windows
-
-        resource.setrlimit(resource.RLIMIT_DATA, (job.memory_limit_bytes, job.memory_limit_bytes))
+        limit_reservations(job.memory_limit_bytes)
     connection.send(("outcome", _run(job, parent)))
 
 
@@ -88,8 +91,11 @@ def _run(job: Job, parent: Parent) -> Outcome:
 
 def diagnose(error: BaseException) -> tuple[Status, str]:
     """Translates an exception into a status and a reason, with a remedy if one is known."""
-    message = "".join(traceback.format_exception_only(error)).strip()
-    first_line = message.splitlines()[0]
+    message = text(error)
+    line = original_error(message) or message.splitlines()[0]
+    shared_memory = shortage_of_shared_memory(error)
+    if shared_memory is not None:
+        return Status.OOM, f"{SHARED_MEMORY_REMEDY} ({shared_memory})"
     shortage = out_of_memory.shortage(error)
     if shortage is not None:
         return Status.OOM, f"out of memory; lower --batch-size or --num-workers ({shortage})"
@@ -98,9 +104,8 @@ def diagnose(error: BaseException) -> tuple[Status, str]:
         return Status.UNSUPPORTED, tool
     worker_died = "killed by" in message or "exited unexpectedly" in message
     if "DataLoader worker" in message and worker_died:
-        remedy = "try --num-workers 0, or increase shared memory (/dev/shm)"
-        return Status.CRASHED, f"a DataLoader worker died; {remedy} ({first_line})"
-    return Status.ERROR, first_line
+        return Status.CRASHED, f"a DataLoader worker died; try --num-workers 0 ({line})"
+    return Status.ERROR, line
 
 
 def die_with_parent(parent: int) -> None:
@@ -111,7 +116,6 @@ def die_with_parent(parent: int) -> None:
     Args:
         parent: The process id of the parent.
     """
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:  # the parent ended before the call of prctl
+    signal_at_end_of_parent(signal.SIGKILL)
+    if os.getppid() != parent:  # the parent ended before the call
         os._exit(1)

@@ -4,25 +4,39 @@ import json
 import socket
 from typing import Any
 
-from stepbench.process.server import ServerGoneError
+
+class PeerGoneError(Exception):
+    """The process at the other end of the connection has closed it, or has ended."""
 
 
-def send(control: socket.socket, message: dict[str, Any]) -> None:
-    """Sends a message as JSON in one packet."""
-    control.send(json.dumps(message).encode())
+def send(control: socket.socket, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
+    """Sends a message as JSON in one packet.
+
+    Args:
+        control: The connection.
+        message: The message.
+        fds: File descriptors that the peer receives with the message.
+
+    Raises:
+        PeerGoneError: The peer has closed the connection.
+    """
+    try:
+        socket.send_fds(control, [json.dumps(message).encode()], fds)
+    except (BrokenPipeError, ConnectionResetError):
+        raise PeerGoneError from None
 
 
 def receive(control: socket.socket) -> dict[str, Any]:
     """Receives a message.
 
     Raises:
-        ServerGoneError: The peer has closed the connection.
+        PeerGoneError: The peer has closed the connection.
     """
-    packet = control.recv(65536)
+    try:
+        packet = control.recv(65536)
+    except ConnectionResetError:  # the peer ended with unread messages
+        packet = b""
     if not packet:
-        raise ServerGoneError(
-            "the fork server has ended: it was killed, or memory ran out. "
-            "The results so far are kept; continue with --resume"
-        )
+        raise PeerGoneError
     message: dict[str, Any] = json.loads(packet)
     return message

@@ -2,47 +2,72 @@
 
 import contextlib
 import gc
+import json
 import os
 import selectors
+import shutil
 import signal
 import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib import import_module
 from itertools import groupby
 from multiprocessing.connection import Connection
+from multiprocessing.process import current_process
 from pathlib import Path
 from typing import Any, NoReturn
 
 from stepbench.devices.forking import device_lost_by_forking
 from stepbench.process.child import child_main, die_with_parent
-from stepbench.process.control import receive, send
+from stepbench.process.control import PeerGoneError, receive, send
+from stepbench.process.descendants import (
+    become_subreaper,
+    children,
+    count_by_name,
+    end_children,
+    remove_shared_memory,
+    signal_at_end_of_parent,
+)
 from stepbench.process.extras import package_of
+from stepbench.process.messages import RecordMessages
+
+PARENTS_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that the parent handles, also those that a terminal sends to all processes."""
 
 
-def serve(control_fd: int) -> None:
+def serve(control_fd: int) -> NoReturn:
     """Imports the modules that children need, then forks a child at each request of the parent.
 
     The server ends when the parent ends, in whatever way. It then kills each child, and all
-    processes in the child's process group.
+    processes that the child has started.
 
     Args:
         control_fd: The file descriptor of the control socket.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    for number in PARENTS_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal_at_end_of_parent(signal.SIGCONT)  # a server that is stopped would not see the end
+    become_subreaper()
     control = socket.socket(fileno=control_fd)
-    if _import_all(control):
-        _serve_children(control)
+    with contextlib.suppress(PeerGoneError):  # the parent may end at any time
+        request = receive(control)
+        try:
+            if _import_all(control, request):
+                _serve_children(control, request["temporary"])
+        finally:
+            remove_shared_memory(entry.pid for entry in end_children(()))
+            shutil.rmtree(request["temporary"], ignore_errors=True)
+    os._exit(0)  # skips the slow teardown of imported modules
 
 
-def _import_all(control: socket.socket) -> bool:
+def _import_all(control: socket.socket, request: Mapping[str, Any]) -> bool:
     """Imports the requested modules and reports the result; returns false if an import failed."""
     began = time.perf_counter()
     try:
         with _devices_counted_without_initialization():
-            initialized = _import(receive(control))
+            initialized = _import(request)
     except BaseException:  # noqa: BLE001  # the parent must learn of any failure
         send(control, {"error": traceback.format_exc()})
         return False
@@ -90,9 +115,18 @@ def _import(request: Mapping[str, Any]) -> dict[str, str | None] | None:
     return None if device is None else {"device": device, "package": None}
 
 
-def _serve_children(control: socket.socket) -> NoReturn:
-    """Forks a child at each message and reports each child's exit, until the parent ends."""
+def _serve_children(control: socket.socket, temporary: str) -> NoReturn:
+    """Forks a child at each message and reports each child's exit, until the parent ends.
+
+    Args:
+        control: The control socket.
+        temporary: The directory of the children's temporary files.
+
+    Raises:
+        PeerGoneError: The parent has ended.
+    """
     exits: dict[int, socket.socket] = {}  # by pid, the socket that reports the child's exit
+    started_by_imports = {entry.pid for entry in children()}
     child_ended = _socket_of_ended_children()
     with selectors.DefaultSelector() as selector:
         selector.register(control, selectors.EVENT_READ)
@@ -100,24 +134,37 @@ def _serve_children(control: socket.socket) -> NoReturn:
         while True:
             for key, _ in selector.select():
                 if key.fileobj is control:
-                    message, fds = _receive_fork_request(control)
-                    if not message:  # the parent has ended
-                        for pid in exits:
-                            _kill_group(pid)
-                        os._exit(0)  # skips the slow teardown of imported modules
-                    *child_fds, exit_fd = fds
+                    records, (*child_fds, exit_fd) = _receive_fork_request(control)
                     exit_socket = socket.socket(fileno=exit_fd)
-                    pid = _fork(child_fds, (control, exit_socket, *exits.values()))
+                    sockets = (control, exit_socket, *exits.values())
+                    pid = _fork(child_fds, sockets, temporary, records=records)
                     exits[pid] = exit_socket
                     send(control, {"pid": pid})
                 else:
                     child_ended.recv(4096)  # one byte a signal; signals at once become one
                     for pid in [pid for pid in exits if _has_ended(pid)]:
-                        _kill_group(pid)  # before reaping, after which the pid may be reused
-                        _, status = os.waitpid(pid, 0)
+                        message = _end_child(pid, {*exits, *started_by_imports})
                         # Nobody may listen any more.
-                        with exits.pop(pid) as exit_socket, contextlib.suppress(BrokenPipeError):
-                            send(exit_socket, {"code": os.waitstatus_to_exitcode(status)})
+                        with exits.pop(pid) as exit_socket, contextlib.suppress(PeerGoneError):
+                            send(exit_socket, message)
+
+
+def _end_child(pid: int, spared: Collection[int]) -> dict[str, Any]:
+    """Kills what a child that has ended has left behind, and reaps the child.
+
+    Args:
+        pid: The child's process id.
+        spared: The process ids of all children that the server has forked.
+
+    Returns:
+        The message on the child's exit.
+    """
+    _kill_group(pid)  # before reaping, after which the pid may be reused
+    orphans = end_children(spared)
+    remove_shared_memory([pid, *(orphan.pid for orphan in orphans)])
+    _, status = os.waitpid(pid, 0)
+    left_behind = [o for o in orphans if o.group != pid and not o.has_ended]
+    return {"code": os.waitstatus_to_exitcode(status), "left_behind": count_by_name(left_behind)}
 
 
 def _socket_of_ended_children() -> socket.socket:
@@ -139,13 +186,19 @@ def _has_ended(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _receive_fork_request(control: socket.socket) -> tuple[bytes, list[int]]:
-    """Receives a message and its descriptors; an empty message if the parent has ended."""
+def _receive_fork_request(control: socket.socket) -> tuple[bool, list[int]]:
+    """Receives a message; returns true if a child's messages are records, and the descriptors.
+
+    Raises:
+        PeerGoneError: The parent has ended.
+    """
     try:
         message, fds, _, _ = socket.recv_fds(control, 65536, 3)
     except ConnectionResetError:  # the parent ended with unread messages
-        return b"", []
-    return message, list(fds)
+        message = b""
+    if not message:
+        raise PeerGoneError
+    return bool(json.loads(message)["records"]), list(fds)
 
 
 def _kill_group(pid: int) -> None:
@@ -153,12 +206,17 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _fork(fds: list[int], server_sockets: Iterable[socket.socket]) -> int:
+def _fork(
+    fds: list[int], server_sockets: Iterable[socket.socket], temporary: str, *, records: bool
+) -> int:
     """Forks a child that communicates over the first descriptor and prints to the second.
 
     Args:
         fds: The descriptors of the child's connection and of its log.
         server_sockets: The server's sockets, which the child closes.
+        temporary: The directory of multiprocessing's temporary files; a child that is killed
+            cannot remove them itself.
+        records: True if the parent is another interpreter, with which messages are records.
     """
     server = os.getpid()
     pid = os.fork()
@@ -172,10 +230,14 @@ def _fork(fds: list[int], server_sockets: Iterable[socket.socket]) -> int:
     try:
         os.setpgid(0, 0)
         die_with_parent(server)
+        become_subreaper()
+        current_process()._config["tempdir"] = temporary  # type: ignore[attr-defined]
         for inherited in server_sockets:
             inherited.close()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in PARENTS_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         connection_fd, log_fd = fds
         os.dup2(log_fd, 1)
@@ -183,7 +245,8 @@ def _fork(fds: list[int], server_sockets: Iterable[socket.socket]) -> int:
         os.close(log_fd)
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000")  # the OOM killer prefers this child
-        child_main(Connection(connection_fd))
+        connection: Connection[Any, Any] = Connection(connection_fd)
+        child_main(RecordMessages(connection) if records else connection)
         code = 0
     except BaseException:  # noqa: BLE001  # a forked child must never return into the server
         traceback.print_exc()

@@ -5,11 +5,11 @@ device, so that forking is safe. Each child leads a process group, so that its l
 workers end with the child, whatever ends it. The parent blocks on the child and never polls.
 """
 
+import contextlib
 import json
 import multiprocessing
 import os
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,11 +17,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from stepbench.process.control import receive, send
 from stepbench.process.extras import Extras
 from stepbench.process.job import Job
+from stepbench.process.messages import RecordMessages
 from stepbench.process.server import NO_VARIABLES, Server, ServerGoneError
-from stepbench.process.supervision import Child, ChildExit
+from stepbench.process.server_process import ServerProcess, socket_pair
+from stepbench.process.supervision import Child, ChildExit, Exit, OnLeftBehind
 
 _SERVE = (
     "import json, sys; path, control_fd = sys.argv[1:]; sys.path[:] = json.loads(path); "
@@ -32,16 +33,18 @@ _SERVE = (
 class _ForkedExit(ChildExit):
     """The exit of a forked child, as the fork server reports it on a socket of the child's own."""
 
-    def __init__(self, exit_socket: socket.socket, pid: int) -> None:
+    def __init__(self, exit_socket: socket.socket, pid: int, server: ServerProcess) -> None:
         self._socket = exit_socket
+        self._server = server
         self.pid = pid
 
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def code(self) -> int:
+    def wait(self) -> Exit:
         with self._socket:
-            return int(receive(self._socket)["code"])
+            message = self._server.receive(self._socket)
+        return Exit(int(message["code"]), message["left_behind"])
 
 
 class ForkServer(Server):
@@ -53,9 +56,11 @@ class ForkServer(Server):
         preload: Modules that children need.
         search_path: The server's `sys.path`.
         directory: The server's working directory.
-        python: The interpreter; another one than this process's gives another environment.
+        python: The interpreter of another environment, with which messages are records instead of
+            pickles; `None` for this process's.
         extras: Packages that the server imports too; failures are ignored.
         environment: Environment variables of the server and its children.
+        on_left_behind: Called with the processes that outlived a child, and were killed.
     """
 
     def __init__(
@@ -64,13 +69,16 @@ class ForkServer(Server):
         search_path: list[str],
         directory: Path,
         *,
-        python: str = sys.executable,
+        python: str | None = None,
         extras: Extras | None = None,
         environment: Mapping[str, str] = NO_VARIABLES,
+        on_left_behind: OnLeftBehind = lambda *_: None,
     ) -> None:
+        self._on_left_behind = on_left_behind
         self._preload = preload
         self._extras = extras or Extras()
-        self._command = [python, "-P", "-c", _SERVE, json.dumps(search_path)]
+        self._records = python is not None
+        self._command = [python or sys.executable, "-P", "-c", _SERVE, json.dumps(search_path)]
         self._directory = directory
         # The child that compiles starts compile workers; the import must not.
         self._environment = {**os.environ, "TORCH_WARM_POOL": "0", **environment}
@@ -83,23 +91,22 @@ class ForkServer(Server):
         Args:
             locate: True tells which of the extras initializes a device; it takes longer.
         """
-        self._control, server_end = _socket_pair()
-        with server_end:
-            self._process = subprocess.Popen(
-                [*self._command, str(server_end.fileno())],
-                pass_fds=(server_end.fileno(),),
-                cwd=self._directory,
-                stdin=subprocess.DEVNULL,
-                env=self._environment,
-            )
+        self._process = ServerProcess(self._command, self._directory, self._environment)
         extras = self._extras.names
-        send(self._control, {"preload": self._preload, "extras": extras, "locate": locate})
+        self._process.send(
+            {
+                "preload": self._preload,
+                "extras": extras,
+                "locate": locate,
+                "temporary": self._process.temporary,
+            }
+        )
         self._may_locate = bool(extras) and not locate
 
     def wait_until_ready(self) -> float:
         """Waits for the imports; see `Server.wait_until_ready`."""
         while self._import_s is None:
-            imported = receive(self._control)
+            imported = self._process.receive()
             if "error" in imported:
                 raise ServerGoneError(
                     f"the fork server could not import its modules:\n{imported['error']}"
@@ -107,10 +114,10 @@ class ForkServer(Server):
             if imported["initialized"] is None:
                 self._import_s = float(imported["import_s"])
             else:
-                self._start_again(**imported["initialized"])
+                self._start_without(**imported["initialized"])
         return self._import_s
 
-    def _start_again(self, device: str, package: str | None) -> None:
+    def _start_without(self, device: str, package: str | None) -> None:
         """Starts another process in place of one that has initialized a device.
 
         Args:
@@ -137,20 +144,34 @@ class ForkServer(Server):
         self.wait_until_ready()  # deadlines do not include the imports
         requested_s = time.perf_counter()
         parent_end, child_end = multiprocessing.Pipe()
-        exit_parent_end, exit_server_end = _socket_pair()
+        exit_parent_end, exit_server_end = socket_pair()
         log = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115  # the child's handle owns it
-        with child_end, exit_server_end:
-            fds = [child_end.fileno(), log.fileno(), exit_server_end.fileno()]
-            socket.send_fds(self._control, [json.dumps({"fork": True}).encode()], fds)
-        child_exit = _ForkedExit(exit_parent_end, int(receive(self._control)["pid"]))
-        return Child(job, parent_end, child_exit, log=log, requested_s=requested_s)
+        with contextlib.ExitStack() as unused:
+            for owned in (parent_end, exit_parent_end, log):
+                unused.enter_context(owned)
+            with child_end, exit_server_end:
+                fds = (child_end.fileno(), log.fileno(), exit_server_end.fileno())
+                self._process.send({"records": self._records}, fds)
+            pid = int(self._process.receive()["pid"])
+            unused.pop_all()
+        child_exit = _ForkedExit(exit_parent_end, pid, self._process)
+        return Child(
+            job,
+            RecordMessages(parent_end) if self._records else parent_end,
+            child_exit,
+            log=log,
+            requested_s=requested_s,
+            on_left_behind=self._on_left_behind,
+        )
+
+    def restart(self) -> None:
+        """Starts another process in place of one that was lost; see `Server.restart`."""
+        self.close()
+        self._import_s = None
+        self._start(locate=False)
 
     def close(self) -> None:
         """Ends the server, which ends its children."""
-        self._control.close()
-        self._process.wait()
-
-
-def _socket_pair() -> tuple[socket.socket, socket.socket]:
-    """Makes two connected sockets that keep messages apart."""
-    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if self._import_s is None:  # it has no children, and may import for long
+            self._process.kill()
+        self._process.end()

@@ -40,10 +40,12 @@ class Job:
             Called as `function(parent, *arguments)`. `parent`, a `process.child.Parent`, is called
             with a few words on the current activity; it also passes commands and answers.
         arguments: The picklable arguments of the function.
-        memory_limit_bytes: The limit on the child's data segment (`RLIMIT_DATA`), bytes; a job that
-            needs more ends as `oom`.
+        memory_limit_bytes: The host memory that the child and all its descendants may use together
+            (PSS, on Linux), bytes; a job that needs more ends as `oom`.
+        label: The job's name in messages to the user, such as a case's id.
     """
 
     function: str
     arguments: tuple[Any, ...] = ()
     memory_limit_bytes: int | None = None
+    label: str = "a process"

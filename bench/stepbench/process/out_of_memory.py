@@ -4,8 +4,8 @@ Classes of torch are recognized by name, since this room does not import torch.
 """
 
 import re
-import traceback
-from collections.abc import Iterator
+
+from stepbench.process.exception_chain import text, wrapped
 
 CLASSES = frozenset({"MemoryError", "OutOfMemoryError"})
 """The names of the classes that mean nothing else: Python's, from which NumPy's derives, and
@@ -44,23 +44,11 @@ def shortage(error: BaseException) -> str | None:
     Returns:
         The line; `None` if the exception does not say so.
     """
-    return next(filter(None, map(_line, _wrapped(error))), None)
-
-
-def _wrapped(error: BaseException) -> Iterator[BaseException]:
-    """Yields an exception and all that it wraps, each once."""
-    seen: set[int] = set()
-    waiting: list[object] = [error]
-    while waiting:
-        current = waiting.pop()
-        if isinstance(current, BaseException) and id(current) not in seen:
-            seen.add(id(current))
-            yield current
-            waiting += [current.__cause__, getattr(current, "inner_exception", None)]
+    return next(filter(None, map(_line, wrapped(error))), None)
 
 
 def _line(error: BaseException) -> str | None:
-    lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
+    lines = text(error).splitlines()
     if CLASSES & {kind.__name__ for kind in type(error).__mro__}:
         return lines[0]
     if not isinstance(error, RuntimeError | OSError):

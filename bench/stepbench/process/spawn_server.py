@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from stepbench.process.child import child_main
 from stepbench.process.job import Job
 from stepbench.process.server import NO_VARIABLES, Server
-from stepbench.process.supervision import Child, ChildExit
+from stepbench.process.supervision import Child, ChildExit, Exit
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -29,9 +29,9 @@ class _SpawnedExit(ChildExit):
     def fileno(self) -> int:
         return self._process.sentinel
 
-    def code(self) -> int:
+    def wait(self) -> Exit:
         self._process.join()
-        return self._process.exitcode or 0
+        return Exit(self._process.exitcode or 0)
 
 
 class SpawnServer(Server):
@@ -68,7 +68,17 @@ class SpawnServer(Server):
         with _variables(self._environment):
             process.start()
         child_end.close()
-        return Child(job, parent_end, _SpawnedExit(process), log=log, requested_s=requested_s)
+        return Child(
+            job,
+            parent_end,
+            _SpawnedExit(process),
+            log=log,
+            requested_s=requested_s,
+            on_left_behind=lambda *_: None,  # a spawned child's orphans are not found
+        )
+
+    def restart(self) -> None:
+        """Does nothing: each child is started anew."""
 
     def close(self) -> None:
         """Does nothing: each child belongs to its handle, which ends it."""

@@ -1,19 +1,25 @@
-"""Supervises a child from its job to its end: answers, an outcome, a deadline or a crash."""
+"""Supervises a child from its job to its end: answers, an outcome, silence or a crash.
+
+A deadline is of silence: each message of the child on its progress renews it.
+"""
 
 import contextlib
 import os
+import platform
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import replace
-from multiprocessing.connection import Connection, wait
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import psutil
 
 from stepbench.process.job import Job, Outcome
+from stepbench.process.memory_watch import LOOK_S, MemoryWatch
+from stepbench.process.messages import Messages
 from stepbench_reports.schema.status import Status
 
 LOG_TAIL_BYTES = 8192
@@ -22,8 +28,30 @@ EXIT_S = 10.0
 """The time that a child has to exit after its outcome before it is killed, seconds."""
 
 
+@dataclass(frozen=True)
+class Exit:
+    """The exit of a child.
+
+    Attributes:
+        code: The exit code, or the negative number of the signal.
+        left_behind: The processes that the child had started in process groups of their own and
+            that outlived it, so that they were killed: the number of each name.
+    """
+
+    code: int
+    left_behind: Mapping[str, int] = field(default_factory=dict)
+
+
+OnLeftBehind = Callable[[Job, Mapping[str, int]], None]
+"""Takes a job, and the processes that outlived its child: the number of each name."""
+
+
+class ExitUnknownError(Exception):
+    """The process that knows a child's exit is gone."""
+
+
 class ChildExit(ABC):
-    """A handle with which the parent waits for a child's exit, and reads its exit code.
+    """A handle with which the parent waits for a child's exit.
 
     Attributes:
         pid: The child's process id.
@@ -36,8 +64,12 @@ class ChildExit(ABC):
         """Returns a descriptor that is readable once the child has ended."""
 
     @abstractmethod
-    def code(self) -> int:
-        """Waits for the end; returns the exit code, or the negative number of the signal."""
+    def wait(self) -> Exit:
+        """Waits for the end.
+
+        Raises:
+            ExitUnknownError: The process that knows the exit is gone, and the child with it.
+        """
 
     def kill(self) -> None:
         """Kills the child and all its descendants."""
@@ -52,7 +84,7 @@ class ChildEndedError(Exception):
     """A child ended where an answer was expected.
 
     Attributes:
-        outcome: The child's outcome, with status `timeout` if the deadline of the answer passed.
+        outcome: The child's outcome, with status `timeout` if it was silent for too long.
     """
 
     def __init__(self, outcome: Outcome) -> None:
@@ -69,17 +101,21 @@ class Child:
         child_exit: The handle on the child's exit.
         log: The file that the child prints to.
         requested_s: The time of the request for the child, by `time.perf_counter`, seconds.
+        on_left_behind: Called at the child's end with the processes that outlived it, if any.
     """
 
     def __init__(
         self,
         job: Job,
-        connection: "Connection[Any, Any]",
+        connection: Messages,
         child_exit: ChildExit,
         *,
         log: BinaryIO,
         requested_s: float,
+        on_left_behind: OnLeftBehind,
     ) -> None:
+        self._on_left_behind = on_left_behind
+        self._job = job
         self._connection = connection
         self._exit = child_exit
         self._log = log
@@ -88,6 +124,8 @@ class Child:
         self._outcome: Outcome | None = None
         self._closed = False
         self._kills_before = _oom_kills()
+        self._memory = _memory_watch(child_exit.pid, job)
+        self._excess: Outcome | None = None
         self.send(job)
 
     @property
@@ -107,66 +145,70 @@ class Child:
     def __exit__(self, *_: object) -> None:
         """Kills the child if its end was not waited for."""
         if not self._closed:
-            self._end(None)
+            with contextlib.suppress(ExitUnknownError):
+                self._end(None)
 
     def send(self, message: Any) -> None:  # noqa: ANN401  # a job or a command
         """Sends a message; if the child has died, its end says why."""
+        self._look_at_memory()  # between turns
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._connection.send(message)
 
     def answer(self, deadline_s: float, on_progress: Callable[[str], None]) -> Any:  # noqa: ANN401  # varies
-        """Waits at most `deadline_s` seconds for the child's next answer, and returns it.
+        """Waits for the child's next answer, and returns it.
 
         Args:
-            deadline_s: The time that the answer may take from now on, seconds.
+            deadline_s: The longest time without a message of the child, seconds.
             on_progress: Called with each message of the child on its current activity.
 
         Raises:
-            ChildEndedError: The child ended, or the time is up and the child was killed.
+            ChildEndedError: The child ended, or was silent for too long and was killed.
+            ExitUnknownError: The child ended with the server that started it.
         """
-        kind, value = self._message(time.perf_counter(), deadline_s, on_progress)
+        kind, value = self._message(deadline_s, on_progress)
         if kind == "answer":
             return value
         raise ChildEndedError(self._end(value))
 
-    def outcome(
-        self,
-        deadline_s: float,
-        on_progress: Callable[[str], None],
-        *,
-        since_s: float | None = None,
-    ) -> Outcome:
-        """Waits at most `deadline_s` seconds for the job's end.
+    def outcome(self, deadline_s: float, on_progress: Callable[[str], None]) -> Outcome:
+        """Waits for the job's end; a child that is silent for too long is killed.
 
         Args:
-            deadline_s: The time that the job may take, seconds.
+            deadline_s: The longest time without a message of the child, seconds.
             on_progress: Called with each message of the child on its current activity.
-            since_s: The begin of that time by `time.perf_counter`; `None` for the request for the
-                child.
+
+        Raises:
+            ExitUnknownError: The child ended with the server that started it.
         """
         if self._outcome is None:
-            began_s = self._requested_s if since_s is None else since_s
-            _, value = self._message(began_s, deadline_s, on_progress)
+            _, value = self._message(deadline_s, on_progress)
             self._end(value)
         assert self._outcome is not None  # noqa: S101  # `_end` sets it
         return self._outcome
 
-    def _message(
-        self, since_s: float, deadline_s: float, on_progress: Callable[[str], None]
-    ) -> tuple[str, Any]:
+    def _message(self, deadline_s: float, on_progress: Callable[[str], None]) -> tuple[str, Any]:
         """Waits for an answer or an outcome; the outcome is `None` if the child just ended."""
+        heard_s = time.perf_counter()
         while True:
-            left_s = since_s + deadline_s - time.perf_counter()
-            ready = wait([self._connection, self._exit.fileno()], timeout=max(left_s, 0))
+            if self._excess is not None:
+                return "outcome", self._excess
+            left_s = max(heard_s + deadline_s - time.perf_counter(), 0)
+            wait_s = left_s if self._memory is None else min(left_s, LOOK_S)
+            connection = self._connection.fileno()
+            ready = wait([connection, self._exit.fileno()], timeout=wait_s)
+            if not ready and wait_s < left_s:
+                self._look_at_memory()
+                continue
             if not ready:
-                reason = f"not finished after {deadline_s:g} s; raise --deadline or shrink the case"
+                reason = f"silent for {deadline_s:g} s; raise --deadline or shrink the case"
                 return "outcome", Outcome(Status.TIMEOUT, reason=reason)
-            if self._connection not in ready:
+            if connection not in ready:
                 return "outcome", None
             try:
                 kind, value = self._connection.recv()
             except (EOFError, ConnectionResetError):
                 return "outcome", None
+            heard_s = time.perf_counter()
             if kind == "started":
                 self._start_s = time.perf_counter() - self._requested_s
             elif kind == "progress":
@@ -174,22 +216,46 @@ class Child:
             else:
                 return kind, value
 
+    def _look_at_memory(self) -> None:
+        """Notes if the child and its descendants use more memory than they may."""
+        excess_bytes = None if self._memory is None else self._memory.excess_bytes()
+        if self._memory is not None and excess_bytes is not None:
+            self._excess = Outcome(
+                Status.OOM,
+                reason=f"its processes used {excess_bytes / 1e9:.2f} GB together, more than "
+                f"--memory-limit ({self._memory.limit_bytes / 1e9:.2f} GB); lower --batch-size or "
+                "--num-workers, or raise the limit",
+            )
+
     def _end(self, outcome: Outcome | None) -> Outcome:
         """Waits for the exit, or kills the child; completes the outcome."""
         self._closed = True
         # After an outcome of its own, the child only has to clean up.
-        unfinished = outcome is None or outcome.status is Status.TIMEOUT
+        unfinished = outcome is None or outcome is self._excess or outcome.status is Status.TIMEOUT
         if unfinished or not wait([self._exit.fileno()], timeout=EXIT_S):
             self._exit.kill()
-        with self._connection, self._log:
-            code = self._exit.code()
-            if outcome is None:
-                outcome = _crash_outcome(code, _oom_kills() > self._kills_before)
+        with contextlib.closing(self._connection), self._log:
+            try:
+                ended = self._exit.wait()
+            except ExitUnknownError:
+                if outcome is None:
+                    raise
+            else:
+                outcome = outcome or _crash_outcome(ended.code, _oom_kills() > self._kills_before)
+                if ended.left_behind:
+                    self._on_left_behind(self._job, ended.left_behind)
             if outcome.status is not Status.OK and outcome.detail is None:
                 outcome = replace(outcome, detail=_tail(self._log))
         elapsed_s = time.perf_counter() - self._requested_s
         self._outcome = replace(outcome, start_s=self._start_s, elapsed_s=elapsed_s)
         return self._outcome
+
+
+def _memory_watch(pid: int, job: Job) -> MemoryWatch | None:
+    """The watch over a child's memory, if the job limits it and the system tells it (Linux)."""
+    if job.memory_limit_bytes is None or platform.system() != "Linux":
+        return None
+    return MemoryWatch(pid, job.memory_limit_bytes)
 
 
 def _crash_outcome(code: int, out_of_memory: bool) -> Outcome:

@@ -136,11 +136,11 @@ def _take_snapshot(
 def _time_workers(
     report: Callable[[str], None], request: ProfileRequest, built: Built
 ) -> tuple[WorkerFacts, ...] | None:
-    """Times the loader's workers, if requested, in a loader of timed parts.
+    """Times the loader's workers, if requested and there are some, in a loader of timed parts.
 
     The data set's transforms are replaced, so this comes last.
     """
-    if not request.profiling.workers:
+    if not request.profiling.workers or built.workload.batches is not None:
         return None
     report("timing the loader's workers")
     workers.time_transforms(built.dataset)

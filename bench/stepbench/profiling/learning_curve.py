@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from stepbench.training import loop
-from stepbench.training.accuracy import accuracy, limit_samples
+from stepbench.training.accuracy import accuracy, held_out_batches
 from stepbench.training.batch import map_tensors
 from stepbench.training.build import Built
 from stepbench.training.device_transfer import to_device
@@ -72,7 +71,7 @@ class _Tests:
     def run(self, steps: int) -> None:
         """Tests the model after `steps` steps, if there are test data, a metric and time."""
         workload = self._built.workload
-        if workload.test_dataset is None or workload.metric is None or self._spent_s > LIMIT_S:
+        if not workload.has_test_data or workload.metric is None or self._spent_s > LIMIT_S:
             return
         began = time.perf_counter()
         test_accuracy, _ = accuracy(self._built, TEST_SAMPLES)
@@ -103,11 +102,10 @@ class SampleOutputs:
 def sample_outputs(built: Built) -> SampleOutputs | None:
     """Passes some test samples through the model; returns `None` if there are no test data."""
     workload, training = built.workload, built.training
-    if workload.test_dataset is None:
+    if not workload.has_test_data:
         return None
-    data = limit_samples(workload.test_dataset(), SHOWN_SAMPLES)
-    loader = DataLoader(data, batch_size=SHOWN_SAMPLES, collate_fn=workload.collate)
-    inputs, targets = training.split(next(iter(loader)))
+    shown = held_out_batches(workload, SHOWN_SAMPLES, SHOWN_SAMPLES)
+    inputs, targets = training.split(next(shown.batches))
     captured: list[Tensor] = []
     linear_layers = [module for module in built.model.modules() if isinstance(module, nn.Linear)]
     hook = (
@@ -128,6 +126,6 @@ def sample_outputs(built: Built) -> SampleOutputs | None:
             hook.remove()
     scores = map_tensors(scores, lambda tensor: tensor.float().cpu())
     features = captured[-1].float().cpu() if captured else scores
-    if isinstance(features, Tensor) and features.dim() > 1 and len(features) == len(data):
+    if isinstance(features, Tensor) and features.dim() > 1 and len(features) == shown.samples:
         return SampleOutputs(inputs, targets, scores, features.flatten(1))
     return SampleOutputs(inputs, targets, scores, None)

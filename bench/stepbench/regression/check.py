@@ -1,11 +1,11 @@
-"""Runs a check from beginning to end: survey, facts, rounds of pairs, attribution, verdict.
+"""Runs a check from beginning to end: survey, facts, pairs, attribution, verdict.
 
 The parent process runs this module. It imports neither torch nor any code of the repository.
 """
 
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -13,54 +13,58 @@ from rich.console import Console
 
 from stepbench.errors import UsageError
 from stepbench.process.extras import Extras
-from stepbench.regression import environments, facts, git, servers
+from stepbench.process.server import Server
+from stepbench.regression import environments, facts, servers
 from stepbench.regression.comparison import Comparison
 from stepbench.regression.directory import CheckDirectory
+from stepbench.regression.facts import FactFinder
 from stepbench.regression.options import CheckOptions
-from stepbench.regression.pair import TakenPair, pair_line
+from stepbench.regression.pairs import INTERRUPTED, PairTaker
 from stepbench.regression.progress import CheckProgress
 from stepbench.regression.sides import opened
 from stepbench.regression.survey import (
     check_spec,
     fatal_reason,
-    foreign_modules_message,
     refuse_changed_spec,
     survey,
 )
-from stepbench.runner.terminal import relative_path
+from stepbench.runner.terminal import format_duration
 from stepbench_reports import regression
 from stepbench_reports.regression.decision import Decision, decide
 from stepbench_reports.regression.facts import failed_in_pairs
-from stepbench_reports.regression.records import Pair as RecordedPair
-from stepbench_reports.regression.screening import Screening
+from stepbench_reports.regression.words import min_effects
 from stepbench_reports.schema.check import (
     SIDES,
     AloneFact,
     BeginFact,
+    ChangesFact,
     CheckSpec,
     CompileFact,
     EndFact,
     FatalFact,
     OperatorsFact,
     ParityFact,
-    ScreenedFact,
     SideName,
-    Stage,
 )
+from stepbench_reports.schema.paths import relative_path
+from stepbench_reports.wording.with_noun import with_noun
 
 if TYPE_CHECKING:
     from stepbench.config.case import Case
 
 MAX_ATTRIBUTED = 4
 """The largest number of cases whose operators are traced, the slowest first."""
-FACTS_SHARE, SCREEN_SHARE = 0.3, 0.6
-"""The shares of the budget after which no more facts are collected, and no more rows are screened
-if some are flagged. The rest of the budget is for confirming the flagged rows."""
-DONE, OUT_OF_TIME, INTERRUPTED, FATAL = "done", "budget", "interrupted", "fatal"
+FACTS_SHARE = 0.3
+"""The share of the budget after which no more facts are collected."""
+FATAL = "fatal"
 
 
 def run(
-    options: CheckOptions, directory: CheckDirectory, arguments: Sequence[str], console: Console
+    options: CheckOptions,
+    directory: CheckDirectory,
+    arguments: Sequence[str],
+    console: Console,
+    serve: Callable[[], Server] | None = None,
 ) -> Decision:
     """Runs or resumes a check, and writes its reports.
 
@@ -69,6 +73,7 @@ def run(
         directory: The check's directory.
         arguments: The command line, for the record.
         console: The terminal that shows progress.
+        serve: Starts servers of another kind than fork servers; see `Comparison`.
 
     Raises:
         UsageError: An option cannot be satisfied.
@@ -86,6 +91,7 @@ def run(
             directory,
             None if environment is None else environment.server,
             Extras(report=lambda note: progress.line("note: ", note, "yellow")),
+            serve,
         )
         return CheckRunner(comparison, arguments, progress, environment).run()
 
@@ -120,6 +126,7 @@ class CheckRunner:
         self._environment = environment
         self._began = time.monotonic()
         self._cases: dict[str, Case] = {}
+        self._import_s = 0.0
 
     @property
     def _directory(self) -> CheckDirectory:
@@ -128,18 +135,23 @@ class CheckRunner:
     def run(self) -> Decision:
         """Runs all parts of the check; after Ctrl-C, reports the results so far."""
         end_reason, fatal = INTERRUPTED, None
+        comparison = self._comparison
         try:
-            fatal = self._prepare()
-            if fatal is None:
-                self._measure_facts()
-                end_reason, fatal = self._take_pairs()
-            if fatal is None:
-                self._run_failed_alone()
-                self._attribute()
+            with facts.opened(comparison, comparison.options.run.matrix.cases) as finder:
+                fatal = self._prepare(finder)
+                if fatal is None:
+                    end_reason, fatal = self._measure(finder)
+                if fatal is None:
+                    self._run_failed_alone(finder)
+                    self._attribute(finder)
         except KeyboardInterrupt:
             if self._directory.read_spec() is None:
                 raise
-            self._progress.line("interrupted: ", f"resume with --resume {self._directory.path}")
+            python = comparison.options.base_python
+            again = "" if python is None else f" --base-python {python}"
+            self._progress.line(
+                "interrupted: ", f"resume with --resume {self._directory.path}{again}"
+            )
         if fatal is not None:
             end_reason = FATAL
             self._directory.add_fact(FatalFact(reason=fatal))
@@ -147,18 +159,18 @@ class CheckRunner:
             EndFact(
                 why=end_reason,
                 elapsed_s=time.monotonic() - self._began,
-                budget_s=self._comparison.options.budget_s,
+                budget_s=comparison.options.budget_s,
+                import_s=self._import_s,
             )
         )
         return regression.write(self._directory.path)
 
     # --- before anything is measured -------------------------------------------------------------
 
-    def _prepare(self) -> str | None:
+    def _prepare(self, finder: FactFinder) -> str | None:
         """Surveys both sides; returns the reason if nothing can be compared, or `None`."""
         comparison, progress = self._comparison, self._progress
-        cases = comparison.options.run.matrix.cases
-        with progress.shown(), facts.opened(comparison, cases) as finder:
+        with progress.shown():
             survey_result = survey(comparison, finder, progress)
         comparison.add_extras(survey_result.surveys)
         base_packages = None if self._environment is None else self._environment.facts
@@ -181,9 +193,9 @@ class CheckRunner:
             line(f"{side}: ", f"{facts_of_side.described}, torch {torch}", "bold")
         for note in spec.notes:
             line("note: ", note, "yellow")
-        cases = "1 case" if len(self._cases) == 1 else f"{len(self._cases)} cases"
+        cases = with_noun(len(self._cases), "case")
         line(
-            f"comparing {cases}; smallest slowdown to detect: {100 * spec.min_effect:.3g} % of the "
+            f"comparing {cases}; smallest slowdown to detect: {min_effects(spec)} of the "
             f"step; results in {relative_path(self._directory.path)}"
         )
         for failing in spec.failing:
@@ -191,9 +203,31 @@ class CheckRunner:
         for unmeasured in spec.unmeasured:
             line(f"  {unmeasured.case}: ", f"not compared: {unmeasured.reason}", "yellow")
 
-    # --- outside the pairs -----------------------------------------------------------------------
+    # --- pairs, and the facts beside them --------------------------------------------------------
 
-    def _measure_facts(self) -> None:
+    def _measure(self, finder: FactFinder) -> tuple[str, str | None]:
+        """Measures facts, and takes pairs.
+
+        The servers of pairs import while parity is judged, which times nothing.
+
+        Returns:
+            The reason for the end; and the reason if nothing more can be compared, or `None`.
+        """
+        taker = PairTaker(self._comparison, self._progress, self._cases)
+        if not taker.takes_any:
+            self._measure_facts(finder, None)
+            return taker.end_reason, taker.fatal_reason
+        cases = tuple(self._cases.values())
+        with servers.opened(self._comparison, cases, taker.next_server) as pool:
+            try:
+                self._measure_facts(finder, pool)
+                return taker.take(pool)
+            finally:
+                self._import_s = pool.import_s
+                waited = format_duration(pool.import_s)
+                self._progress.line(f"pairs waited {waited} for servers that import torch")
+
+    def _measure_facts(self, finder: FactFinder, pool: servers.ServerPool | None) -> None:
         check = regression.load(self._directory.path)
         judged = {case for fact in check.facts_of(ParityFact) for case in fact.cases}
         compiled = {fact.case for fact in check.facts_of(CompileFact)}
@@ -206,10 +240,8 @@ class CheckRunner:
             for case in {c.compile_key: c for c in reversed(self._cases.values())}.values()
             if case.has_compile_cache and case.id not in compiled
         ]
-        if not to_judge and not to_compile:
-            return
-        progress, all_cases = self._progress, tuple(self._cases.values())
-        with progress.shown(), facts.opened(self._comparison, all_cases) as finder:
+        progress = self._progress
+        with progress.shown():
             for cases in to_judge.values():
                 if progress.spent > FACTS_SHARE:
                     break
@@ -222,6 +254,10 @@ class CheckRunner:
                         f"{parity.head} in head, {parity.base} in base: {parity.reason}",
                         "red" if parity.base == "pass" else "yellow",
                     )
+            if pool is not None:
+                progress.set_prefix("importing")
+                progress.show_activity("importing torch")
+                pool.wait_until_ready()  # imports would disturb what is timed from here on
             for case in to_compile:
                 if progress.spent > FACTS_SHARE:
                     break
@@ -230,34 +266,30 @@ class CheckRunner:
                 if times is not None:
                     self._directory.add_fact(times)
 
-    def _attribute(self) -> None:
+    def _attribute(self, finder: FactFinder) -> None:
         """Traces the slowed cases, at most `MAX_ATTRIBUTED`, on both sides."""
         decision = decide(regression.load(self._directory.path))
         traced = {(fact.case, fact.side) for fact in decision.check.facts_of(OperatorsFact)}
         slowed = dict.fromkeys(finding.row.case for finding in decision.regressions)
         cases = [self._cases[name] for name in slowed if name in self._cases][:MAX_ATTRIBUTED]
         to_trace = [(c, side) for c in cases for side in SIDES if (c.id, side) not in traced]
-        if not to_trace:
-            return
-        with self._progress.shown(), facts.opened(self._comparison, cases) as finder:
+        if to_trace and not any(True for _ in decision.check.facts_of(ChangesFact)):
+            lines = self._comparison.sides.changed_lines(self._directory.path)
+            self._directory.add_fact(ChangesFact(lines=lines))
+        with self._progress.shown():
             for case, side in to_trace:
                 self._progress.set_prefix(f"{case.id}, {side}")
-                breakdown = finder.operators(side, case, self._progress.show_activity)
-                if breakdown is not None:
-                    self._directory.add_fact(
-                        OperatorsFact(case=case.id, side=side, breakdown=breakdown)
-                    )
+                fact = finder.operators(side, case, self._progress.show_activity)
+                if fact is not None:
+                    self._directory.add_fact(fact)
 
-    def _run_failed_alone(self) -> None:
+    def _run_failed_alone(self, finder: FactFinder) -> None:
         """Runs each side alone if pairs failed, to tell a failing side from a lack of memory."""
         check = regression.load(self._directory.path)
         done = {fact.case for fact in check.facts_of(AloneFact)}
         names = [name for name in failed_in_pairs(check) if name not in done]
-        if not names:
-            return
-        cases = [self._cases[name] for name in names]
-        with self._progress.shown(), facts.opened(self._comparison, cases) as finder:
-            for case in cases:
+        with self._progress.shown():
+            for case in [self._cases[name] for name in names]:
                 reasons: dict[SideName, str | None] = {}
                 for side in SIDES:
                     self._progress.set_prefix(f"{case.id}, {side} alone")
@@ -265,74 +297,3 @@ class CheckRunner:
                 self._directory.add_fact(
                     AloneFact(case=case.id, base=reasons["base"], head=reasons["head"])
                 )
-
-    # --- pairs -----------------------------------------------------------------------------------
-
-    def _take_pairs(self) -> tuple[str, str | None]:
-        """Takes pairs until every row is decided, or the budget is spent.
-
-        Returns:
-            `DONE` or `OUT_OF_TIME`; and the reason if nothing more can be compared, or `None`.
-        """
-        screening = self._load_screening()
-        while True:
-            check = screening.check
-            if self._progress.spent > SCREEN_SHARE and screening.confirmation_waits:
-                self._directory.add_fact(ScreenedFact(pairs=len(check.pairs)))
-                self._progress.line(
-                    "screening ends early, to leave time to confirm the flagged rows"
-                )
-                screening = self._load_screening()
-            next_pairs, fatal = screening.next_pairs, self._stop_reason(check.pairs)
-            if next_pairs is None or fatal is not None:
-                return DONE, fatal
-            number = 1 + max((pair.round for pair in check.pairs), default=0)
-            if not self._take_round(number, next_pairs.stage, next_pairs.cases):
-                return OUT_OF_TIME, None
-            screening = self._load_screening()
-            self._progress.round(number, next_pairs.stage, next_pairs.cases, screening)
-
-    def _load_screening(self) -> Screening:
-        """The state of the screening after the recorded pairs."""
-        return Screening(regression.load(self._directory.path))
-
-    def _stop_reason(self, pairs: Sequence[RecordedPair]) -> str | None:
-        """The reason why nothing more can be compared; `None` if there is no such reason."""
-        for pair in pairs:
-            for side, end in pair.sides.items():
-                if end.foreign:
-                    return foreign_modules_message(side, end.foreign)
-        sides = self._comparison.sides
-        if sides.fingerprint is None:
-            return None
-        if git.fingerprint(sides.head.tree.root, self._directory.path) != sides.fingerprint:
-            return "head's files changed during the check; check again without changing files"
-        return None
-
-    def _take_round(self, number: int, stage: Stage, names: Sequence[str]) -> bool:
-        """Takes a pair of each named case; returns false if the budget is too short for all."""
-        progress = self._progress
-        cases = [self._cases[name] for name in names]
-        if time.monotonic() + progress.longest_pair_s() > progress.until:
-            return False
-        with progress.shown():
-            progress.set_prefix(f"round {number}")
-            progress.show_activity("importing torch")
-            with servers.opened(self._comparison, cases) as pair_servers:
-                for case in cases:
-                    if time.monotonic() + progress.longest_pair_s() > progress.until:
-                        return False
-                    progress.set_prefix(f"round {number}, {case.id}")
-                    began = time.monotonic()
-                    result = pair_servers.pair(case, progress.show_activity)
-                    self._directory.add_pair(
-                        pair_line(result, case=case.id, number=number, stage=stage)
-                    )
-                    if isinstance(result, TakenPair):
-                        self._comparison.add_extras(result.sides)
-                    else:
-                        progress.line(
-                            f"  {case.id}: ", f"{result.side} failed: {result.reason}", "red"
-                        )
-                    progress.add_pair_time(time.monotonic() - began)
-        return True

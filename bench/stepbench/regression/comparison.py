@@ -13,11 +13,14 @@ from stepbench.process.server import Server
 from stepbench.process.start import start_server
 from stepbench.regression.directory import CheckDirectory
 from stepbench.regression.options import CheckOptions
-from stepbench.regression.pair import SideRequest, Survey
+from stepbench.regression.side_requests import SideRequest, Survey
 from stepbench.regression.sides import Sides
-from stepbench.runner.preload import PRELOAD_COMPILE
+from stepbench.runner.preload import OPTIMIZERS, PRELOAD_COMPILE
 from stepbench_reports.schema.check import SideEnd, SideName
+from stepbench_reports.schema.run import SamplingOptions
 
+WARM_UP = SamplingOptions(max_time_s=4.0)
+"""The sampling options of a side, which limit its warm-up."""
 StartServer = Callable[[tuple[str, ...], Extras, Mapping[str, str]], Server]
 """Starts a server from the modules and packages to import, and environment variables."""
 
@@ -33,6 +36,8 @@ class Comparison:
         start_base_server: Starts a server in base's environment; `None` if base runs in head's.
         extras: The installed packages that the workloads import. Servers import these packages in
             advance for both sides of a pair.
+        serve: Starts servers of another kind than fork servers, such as of scripts; `None` for
+            fork servers.
     """
 
     options: CheckOptions
@@ -40,11 +45,12 @@ class Comparison:
     directory: CheckDirectory
     start_base_server: StartServer | None = None
     extras: Extras = field(default_factory=Extras)
+    serve: Callable[[], Server] | None = None
 
     def side_request(self, name: SideName, case: Case) -> SideRequest:
         """The request from which a side builds a case."""
         request = self.options.run.request(case, self.compile_cache(name, case))
-        return SideRequest(self.sides[name].tree, request)
+        return SideRequest(self.sides[name].tree, replace(request, sampling=WARM_UP))
 
     def compile_cache(self, name: SideName, case: Case) -> Path:
         """A side's compile cache, shared by all cases that compile to the same code."""
@@ -58,8 +64,10 @@ class Comparison:
             preload: The modules that the server imports, besides those of the workloads.
             cases: The cases to run in the server.
         """
+        if self.serve is not None:
+            return self.serve()
         compiles = any(case.compile != "off" for case in cases)
-        modules = (*preload, *(PRELOAD_COMPILE if compiles else ()))
+        modules = (*OPTIMIZERS, *preload, *(PRELOAD_COMPILE if compiles else ()))
         environment = allocator_environment(self.options.run.settings)
         if name == "base" and self.start_base_server is not None:
             return self.start_base_server(modules, self.extras, environment)

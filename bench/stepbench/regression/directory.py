@@ -13,8 +13,14 @@ from pathlib import Path
 from typing import IO
 
 from stepbench.errors import UsageError
+from stepbench.ownership import refuse_others_directory
 from stepbench.results import claim
-from stepbench.results.lock import lock_directory
+from stepbench.results.lock import HeldLock, lock_directory, remove_lock_files
+from stepbench.results.no_links import (
+    open_without_links,
+    refuse_links,
+    refuse_links_at_any_depth,
+)
 from stepbench.results.writing import store_errors
 from stepbench_reports.schema.check import SCHEMA, CheckSpec, Fact, FailedPairLine, PairLine
 from stepbench_reports.schema.files import (
@@ -27,7 +33,9 @@ from stepbench_reports.schema.files import (
     read_record,
     write_record,
 )
+from stepbench_reports.schema.paths import relative_path
 from stepbench_reports.schema.record import Record
+from stepbench_reports.schema.text import one_line
 
 PREFIX = "regression-"
 """The beginning of the name of a check's directory; the time follows."""
@@ -39,11 +47,11 @@ class CheckDirectory:
 
     Attributes:
         path: The directory.
-        lock: The open lock file; closing it releases the lock.
+        lock: The directory's lock.
     """
 
     path: Path
-    lock: IO[str]
+    lock: HeldLock
 
     def read_spec(self) -> CheckSpec | None:
         """Reads `check.json`; returns `None` if the check has not begun.
@@ -93,8 +101,8 @@ class CheckDirectory:
     def log(self, line: str) -> None:
         """Adds a line to the check's log."""
         path = self.path / "check.log"
-        with store_errors(path), path.open("a") as log:
-            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+        with store_errors(path), open_without_links(path, "a") as log:
+            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {one_line(line)}\n")
 
     def scratch(self, *names: str) -> Path:
         """The path of temporary files, which are removed when the check ends."""
@@ -125,10 +133,12 @@ def created(output: Path | None) -> Iterator[CheckDirectory]:
         UsageError: The directory cannot be made, or holds a check already.
     """
     path = claim.fresh_path(PREFIX) if output is None else output
+    refuse_others_directory(path, f"--output {path}")
     try:
         path.mkdir(parents=True, exist_ok=True)
         if output is None:
             claim.keep_out_of_git(path.parent)
+        refuse_links(path, "--output")
         lock = lock_directory(path, "--output")
     except OSError as error:
         raise UsageError(
@@ -146,7 +156,7 @@ def created(output: Path | None) -> Iterator[CheckDirectory]:
         finally:
             shutil.rmtree(directory.scratch(), ignore_errors=True)
             if directory.read_spec() is None:
-                (path / ".lock").unlink()
+                remove_lock_files(path)
                 if not any(path.iterdir()):
                     path.rmdir()
 
@@ -160,11 +170,14 @@ def reopened(path: Path) -> Iterator[CheckDirectory]:
     """
     if not (path / CHECK).is_file():
         raise UsageError(
-            f"--resume {path}: holds no check (it has no {CHECK}); give the directory that the "
-            f"interrupted check printed"
+            f"--resume {relative_path(path)}: holds no check (it has no {CHECK}); give the "
+            f"directory that the interrupted check printed"
         )
+    refuse_others_directory(path, f"--resume {path}")
     with lock_directory(path, "--resume") as lock:
         directory = CheckDirectory(path.resolve(), lock)
+        shutil.rmtree(directory.scratch(), ignore_errors=True)  # of a killed check; it is not read
+        refuse_links_at_any_depth(path, "--resume")
         try:
             directory.read_spec()
         except DamageError as error:

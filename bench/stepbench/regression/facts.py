@@ -3,17 +3,15 @@
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 
 from stepbench.config.case import Case
 from stepbench.config.requests import ParityRequest
 from stepbench.process.job import Job, Outcome
 from stepbench.process.server import Server
 from stepbench.regression.comparison import Comparison
-from stepbench.regression.pair import Survey, TraceRequest
+from stepbench.regression.side_requests import SideJobRequest, Survey, TraceRequest
 from stepbench_reports.regression.facts import COMPILE_PAIRS, compile_times_differ
-from stepbench_reports.schema.check import SIDES, CompileFact, ParityFact, SideName
-from stepbench_reports.schema.profile import Breakdown
+from stepbench_reports.schema.check import SIDES, CompileFact, OperatorsFact, ParityFact, SideName
 from stepbench_reports.schema.status import Status
 
 PRELOAD = (
@@ -87,17 +85,13 @@ class FactFinder:
         parity = self._comparison.options.run.parity
         if parity is None:
             raise RuntimeError("--no-parity: parity is not checked")
-        wrap = partial(
-            ParityRequest,
-            parity=parity,
-            references=self._comparison.directory.scratch("references", side),
+        request = ParityRequest(
+            self._comparison.side_request(side, case).request,
+            parity,
+            self._comparison.directory.scratch("references", side),
         )
-        arguments = (
-            self._comparison.side_request(side, case),
-            "stepbench.parity.judgement:judge",
-            wrap,
-        )
-        outcome = self._run(side, Job(CALL_IN_SIDE, arguments), on_progress, parity.budget_s)
+        job = self._job(side, "stepbench.parity.judgement:judge", request)
+        outcome = self._run(side, job, on_progress, parity.budget_s)
         if outcome.status is not Status.OK:
             return str(outcome.status), outcome.reason
         return str(outcome.result.verdict), outcome.result.reason
@@ -122,11 +116,9 @@ class FactFinder:
             times: dict[SideName, float] = {}
             for side in SIDES if number % 2 == 0 else reversed(SIDES):
                 shutil.rmtree(self._comparison.compile_cache(side, case), ignore_errors=True)
-                arguments = (
-                    self._comparison.side_request(side, case),
-                    "stepbench.measurement.cold_start:compile_cold",
-                )
-                outcome = self._run(side, Job(CALL_IN_SIDE, arguments), on_progress)
+                request = self._comparison.side_request(side, case).request
+                job = self._job(side, "stepbench.measurement.cold_start:compile_cold", request)
+                outcome = self._run(side, job, on_progress)
                 if outcome.status is not Status.OK:  # the pairs will report it
                     return pairs
                 times[side] = outcome.result.first_step_s
@@ -146,21 +138,26 @@ class FactFinder:
 
     def operators(
         self, side: SideName, case: Case, on_progress: Callable[[str], None]
-    ) -> Breakdown | None:
+    ) -> OperatorsFact | None:
         """Traces a side's operators by phase; returns `None` if the trace failed."""
-        scratch = self._comparison.directory.scratch("trace", side)
-        wrap = partial(TraceRequest, scratch=scratch)
-        arguments = (
-            self._comparison.side_request(side, case),
-            "stepbench.regression.worker.operators:operators",
-            wrap,
+        side_request = self._comparison.side_request(side, case)
+        request = TraceRequest(
+            request=side_request.request,
+            case=case.id,
+            tree=side_request.tree,
+            scratch=self._comparison.directory.scratch("trace", side),
         )
-        outcome = self._run(side, Job(CALL_IN_SIDE, arguments), on_progress, EXTRA_TRACE_S)
+        job = self._job(side, "stepbench.regression.worker.operators:operators", request)
+        outcome = self._run(side, job, on_progress, EXTRA_TRACE_S)
         if outcome.status is not Status.OK:
             self._comparison.directory.log(f"{case.id}: {side}: no trace: {outcome.reason}")
             return None
-        breakdown: Breakdown = outcome.result
-        return breakdown
+        fact: OperatorsFact = outcome.result
+        return fact
+
+    def _job(self, side: SideName, function: str, request: SideJobRequest) -> Job:
+        """A job that calls a function of stepbench in a side's process."""
+        return Job(CALL_IN_SIDE, (self._comparison.sides[side].tree, function, request))
 
     def _run(
         self, side: SideName, job: Job, on_progress: Callable[[str], None], extra_s: float = 0.0

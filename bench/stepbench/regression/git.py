@@ -2,12 +2,14 @@
 
 import hashlib
 import os
+import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stepbench.errors import UsageError
+from stepbench_reports.schema.cause import ChangedLines
 
 DEPENDENCIES = (
     "pyproject.toml", "setup.py", "setup.cfg", "requirements*.txt", "environment*.y*ml",
@@ -28,7 +30,7 @@ def run(directory: Path, *arguments: str) -> str:
             ["git", "-C", str(directory), "-c", f"core.hooksPath={os.devnull}", *arguments],  # noqa: S607  # whichever git the user has
             check=True,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="surrogateescape",
         )
     except FileNotFoundError:
@@ -106,6 +108,64 @@ def changed_files(
     diff = run(repository, "diff", "--no-ext-diff", "--name-only", "-z", *commits, "--")
     new_files = untracked_files(repository, check_directory) if head is None else ()
     return tuple(dict.fromkeys([*_entries(diff), *new_files]))
+
+
+_FILE = re.compile(r"^\+\+\+ (?:b/)?(?P<name>.+?)\t?$")
+_HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+(?P<first>\d+)(?:,(?P<count>\d+))? @@")
+MAX_CHANGES = 200
+"""The most changes that are listed."""
+MAX_CODE_LINES = 5
+"""The most lines of code that are quoted from a change."""
+
+
+def changed_lines(
+    repository: Path, check_directory: Path, base: str, head: str | None
+) -> tuple[ChangedLines, ...]:
+    """The lines of Python files that head adds, changes or removes, at most `MAX_CHANGES` changes.
+
+    Args:
+        repository: The repository.
+        check_directory: The check's directory, whose files do not count.
+        base: A commit.
+        head: Another commit; `None` for the working tree, with new files that are not ignored.
+    """
+    commits = [base] if head is None else [base, head]
+    options = ("--no-ext-diff", "--no-color", "--unified=0", "--src-prefix=a/", "--dst-prefix=b/")
+    diff = run(repository, "-c", "core.quotePath=off", "diff", *options, *commits, "--", "*.py")
+    changes = list(_changes(diff))
+    if head is None:
+        for name in untracked_files(repository, check_directory):
+            if name.endswith(".py"):
+                lines = (repository / name).read_text(errors="replace").splitlines()
+                code = tuple(lines[:MAX_CODE_LINES])
+                changes.append(ChangedLines(file=name, first=1, count=len(lines), code=code))
+    return tuple(changes[:MAX_CHANGES])
+
+
+def _changes(diff: str) -> Iterator[ChangedLines]:
+    """Reads the changes from a diff without context."""
+    file, code = "", list[str]()
+    hunk: re.Match[str] | None = None
+
+    def change() -> Iterator[ChangedLines]:
+        if hunk is not None and file != os.devnull:
+            yield ChangedLines(
+                file=file,
+                first=int(hunk["first"]),
+                count=int(hunk["count"] or 1),
+                code=tuple(code[:MAX_CODE_LINES]),
+            )
+
+    for line in diff.split("\n"):
+        new_hunk = _HUNK.match(line)
+        if new_hunk is not None or line.startswith("diff --git "):
+            yield from change()
+            hunk, code = new_hunk, []
+        elif hunk is None and (name := _FILE.match(line)) is not None:
+            file = name["name"]
+        elif hunk is not None and line.startswith("+"):
+            code.append(line[1:])
+    yield from change()
 
 
 def untracked_files(repository: Path, check_directory: Path) -> Sequence[str]:

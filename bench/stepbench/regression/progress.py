@@ -12,6 +12,7 @@ from stepbench.runner.terminal import LiveLine, format_duration
 from stepbench_reports.regression.pair_statistics import Screened
 from stepbench_reports.regression.screening import Screening
 from stepbench_reports.schema.check import SCREEN, Stage
+from stepbench_reports.wording.with_noun import with_noun
 
 _STAGE_NAMES = {"screen": "screening", "confirm": "confirming"}
 _STYLES = {Screened.SLOWER: "red", Screened.FASTER: "green", Screened.TOO_NOISY: "yellow"}
@@ -54,22 +55,29 @@ class CheckProgress:
 
     def _budget_left(self) -> Text:
         return Text(
-            f"  {format_duration(max(0.0, self.until - time.monotonic()))} of the budget left",
+            f"  {format_duration(self.left_s)} of the budget left",
             "dim",
         )
 
     @property
+    def left_s(self) -> float:
+        """The time that is left of the budget, seconds."""
+        return max(0.0, self.until - time.monotonic())
+
+    @property
     def spent(self) -> float:
         """The share of the budget that is spent, 0 to 1."""
-        return 1 - max(0.0, self.until - time.monotonic()) / self.budget_s
+        return 1 - self.left_s / self.budget_s
 
     def add_pair_time(self, seconds: float) -> None:
         """Records the time of a pair, seconds."""
         self._pair_s.append(seconds)
 
-    def longest_pair_s(self) -> float:
-        """The longest of the last eight pairs, seconds: an estimate for the next one."""
-        return max(self._pair_s[-8:], default=0.0)
+    @property
+    def pair_s(self) -> float:
+        """The mean of the last eight pairs, seconds: an estimate for the next ones."""
+        recent = self._pair_s[-8:]
+        return sum(recent) / len(recent) if recent else 0.0
 
     def round(self, number: int, stage: Stage, cases: Sequence[str], screening: Screening) -> None:
         """Adds a line for a round, and one for each row that it decided."""
@@ -85,14 +93,12 @@ class CheckProgress:
             status = f"{complete} of {len(screening.to_confirm)} flagged rows measured again"
         time_left = ""
         if screening.next_pairs is not None and self._pair_s:
-            mean_s = sum(self._pair_s) / len(self._pair_s)
-            time_left = (
-                f", at least {format_duration(mean_s * max(1, screening.min_pairs_left))} left"
-            )
-        count = "1 pair" if len(cases) == 1 else f"{len(cases)} pairs"
+            left_s = self.pair_s * max(1, screening.min_pairs_left)
+            time_left = f", at least {format_duration(left_s)} left"
+        count = with_noun(len(cases), "pair")
         self.console.print(
             Text.assemble((f"round {number} ", "bold"), f"{_STAGE_NAMES[stage]}, {count}: {status}",
-                          (time_left, "dim")),
+                          (_discarded(screening), "yellow"), (time_left, "dim")),
             soft_wrap=True,
         )  # fmt: skip
         self._add_decisions(screening)
@@ -115,3 +121,15 @@ class CheckProgress:
     def line(self, text: str, styled: str = "", style: str = "") -> None:
         """Adds a line: plain text, and text in a style."""
         self.console.print(Text.assemble(text, (styled, style)), soft_wrap=True)
+
+
+def _discarded(screening: Screening) -> str:
+    """The number of discarded pairs and the reason; empty if none was discarded."""
+    pairs = screening.check.pairs
+    discarded = sum(pair.interference for pair in pairs)
+    if not discarded:
+        return ""
+    return (
+        f", {discarded} of {len(pairs)} pairs discarded, since other processes took more time from "
+        f"one side than from the other"
+    )

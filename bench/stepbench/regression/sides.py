@@ -11,6 +11,7 @@ from stepbench.regression import git
 from stepbench.regression.options import CheckOptions
 from stepbench.regression.tree import STEPBENCH_REPOSITORY, Tree
 from stepbench.regression.worktree import checked_out
+from stepbench_reports.schema.cause import ChangedLines
 from stepbench_reports.schema.check import SideFacts, SideName
 from stepbench_reports.schema.machine import Packages
 
@@ -66,6 +67,18 @@ class Sides:
     def two_environments(self) -> bool:
         """True if the sides run in different environments."""
         return self.base.python != self.head.python
+
+    def changed_lines(self, check_directory: Path) -> tuple[ChangedLines, ...]:
+        """The lines of Python files in which head differs from base.
+
+        Args:
+            check_directory: The check's directory, whose files do not count.
+        """
+        if self.base.commit is None or self.head.commit is None:
+            return ()
+        tree = self.head.tree
+        head = None if tree.checkout == tree.root else self.head.commit
+        return git.changed_lines(tree.root, check_directory, self.base.commit, head)
 
     def __getitem__(self, name: SideName) -> Side:
         """A side by its name."""
@@ -151,7 +164,7 @@ def _refuse_unshareable(shared: Sequence[Path], repository: Path) -> None:
 
 def _refuse_shipped(options: CheckOptions, repository: Path) -> None:
     """Refuses shipped workloads, which are the same on both sides of a user's repository."""
-    if repository == STEPBENCH_REPOSITORY:
+    if repository == STEPBENCH_REPOSITORY or options.script:
         return
     for name in options.run.matrix.axes["workload"]:
         if ":" not in name:

@@ -12,12 +12,21 @@ from stepbench.config.case import Case
 from stepbench.errors import UsageError
 from stepbench.regression.comparison import Comparison
 from stepbench.regression.facts import FactFinder
-from stepbench.regression.pair import Survey
 from stepbench.regression.progress import CheckProgress
+from stepbench.regression.side_requests import Survey
 from stepbench_reports.schema.check import SCHEMA, SIDES, CaseReason, CheckSpec, SideName
 from stepbench_reports.schema.machine import Packages
 
-_UNCHANGED = ("cases", "min_effect", "turns", "settings", "fingerprint", "machine", "directory")
+_UNCHANGED = (
+    "cases",
+    "min_effect",
+    "min_effects",
+    "turns",
+    "settings",
+    "fingerprint",
+    "machine",
+    "directory",
+)
 _UNCHANGED_OF_SIDE = ("commit", "packages")
 
 
@@ -146,7 +155,9 @@ def check_spec(
         environments=comparison.sides.two_environments,
         notes=comparison.sides.notes,
         min_effect=options.min_effect,
+        min_effects=options.min_effects,
         turns=options.turns,
+        strict=options.strict,
         settings=options.run.settings,
         axes={case.id: case for case in result.cases},
         cases=tuple(case.id for case in result.comparable),

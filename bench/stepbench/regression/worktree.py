@@ -14,11 +14,10 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 from stepbench.errors import UsageError
 from stepbench.regression import git
-from stepbench.results.lock import try_lock
+from stepbench.results.lock import HeldLock, try_lock
 
 PREFIX = "stepbench-check-"
 """The beginning of the name of a check's temporary directory."""
@@ -48,18 +47,18 @@ def temporary_directory(name: str, repository: Path | None = None) -> Iterator[P
     with lock:
         try:
             if repository is not None:
-                (directory / REPOSITORY).write_text(str(repository))
+                (directory / REPOSITORY).write_bytes(os.fsencode(repository))
             yield directory
         finally:
             remove(directory, repository)
 
 
-def _locked_directory(name: str) -> tuple[Path, IO[str]]:
+def _locked_directory(name: str) -> tuple[Path, HeldLock]:
     """Makes a directory, and locks it before the sweep of another check can."""
     while True:
         directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{name}-")).resolve()
         with contextlib.suppress(FileNotFoundError):  # another check removed the directory
-            lock = try_lock(directory / LOCK, "")
+            lock = try_lock(directory / LOCK)
             if lock is not None:
                 return directory, lock
 
@@ -138,7 +137,7 @@ def _worktree_records(repository: Path, directory: Path) -> list[Path]:
     records = []
     for record in (Path(git_directory) / "worktrees").glob("*/gitdir"):
         with contextlib.suppress(OSError):
-            if Path(record.read_text().strip()).is_relative_to(directory):
+            if Path(os.fsdecode(record.read_bytes().strip())).is_relative_to(directory):
                 records.append(record.parent)
     return records
 
@@ -181,8 +180,11 @@ def _remove_left_over(directory: Path, repository: Path | None) -> None:
         if time.time() - directory.stat().st_mtime > UNLOCKED_S:
             remove(directory, repository)
     else:
-        lock = try_lock(directory / LOCK, "")
+        lock = try_lock(directory / LOCK)
         if lock is not None:
             with lock:
                 record = directory / REPOSITORY
-                remove(directory, Path(record.read_text()) if record.exists() else repository)
+                remove(
+                    directory,
+                    Path(os.fsdecode(record.read_bytes())) if record.exists() else repository,
+                )

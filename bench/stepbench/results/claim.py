@@ -6,9 +6,12 @@ import time
 from pathlib import Path
 
 from stepbench.errors import UsageError
+from stepbench.ownership import refuse_others_directory
 from stepbench.results.lock import lock_directory
+from stepbench.results.no_links import refuse_links, refuse_links_at_any_depth
 from stepbench.results.run_directory import RunDirectory
 from stepbench_reports.schema.files import CASES, RUN, DamageError, atomic_write
+from stepbench_reports.schema.paths import nearby
 
 RESULTS = Path("results")
 """The directory of all runs, in the current directory."""
@@ -26,9 +29,12 @@ def create(output: Path | None) -> RunDirectory:
         UsageError: The directory cannot be created, already holds a run, or is in use.
     """
     path = fresh_path() if output is None else output
+    refuse_others_directory(path, f"--output {path}")
     try:
-        (path / CASES).mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
+        refuse_links(path, "--output")
         lock = lock_directory(path, "--output")
+        (path / CASES).mkdir(exist_ok=True)
     except OSError as error:
         raise UsageError(
             f"--output {path}: cannot be written ({error.strerror}); give a writable directory"
@@ -55,7 +61,8 @@ def keep_out_of_git(results: Path) -> None:
     """Makes git ignore all files in `results/`, unless it has a `.gitignore` already."""
     gitignore = results / ".gitignore"
     if not gitignore.exists():
-        gitignore.write_text("# Created by stepbench: git ignores the results.\n*\n")
+        with atomic_write(gitignore) as temporary:
+            temporary.write_text("# Created by stepbench: git ignores the results.\n*\n")
 
 
 def reopen(path: Path) -> RunDirectory:
@@ -66,19 +73,21 @@ def reopen(path: Path) -> RunDirectory:
             cannot be written or is in use.
     """
     if not (path / RUN).is_file():
-        raise UsageError(
-            f"--resume {path}: holds no run (it has no {RUN}); give a run's directory, such as "
-            f"{RESULTS / LATEST}"
-        )
+        raise UsageError(f"--resume {path}: holds no run (it has no {RUN}); {nearby(path)}")
+    refuse_others_directory(path, f"--resume {path}")
     try:
-        (path / CASES).mkdir(exist_ok=True)
         directory = RunDirectory(path.resolve(), lock_directory(path, "--resume"))
     except OSError as error:
         raise UsageError(
             f"--resume {path}: cannot be written ({error.strerror}); give a writable directory"
         ) from None
     try:
+        directory.remove_temporary()  # of a killed run; whatever lies there is not read
+        refuse_links_at_any_depth(directory.path, "--resume")
         directory.read_run()
+    except UsageError:
+        directory.close()
+        raise
     except DamageError as damage:
         directory.close()
         remedy = "" if damage.newer else "; start a new run"

@@ -1,70 +1,115 @@
-"""File locks, which the system releases when the process that holds them ends in any way."""
+"""File locks, which the system releases when the process that holds them ends in any way.
+
+A lock file is never opened through a link, and nothing is written through one.
+"""
 
 import errno
 import os
-import sys
 from pathlib import Path
-from typing import IO
+from types import TracebackType
+from typing import Self
+
+import filelock
 
 from stepbench.errors import UsageError
+from stepbench.results.no_links import open_without_links
+
+LOCK = ".lock"
+"""The lock file of a directory."""
+OWNER = ".owner"
+"""The file of a directory that names the process that holds the lock, for messages."""
 
 
-def lock_directory(path: Path, option: str) -> IO[str]:
-    """Locks a directory for as long as the returned file is open.
+class HeldLock:
+    """A lock that is held until `close`, or until the end of a `with` block.
+
+    Args:
+        lock: The acquired lock.
+    """
+
+    def __init__(self, lock: filelock.BaseFileLock) -> None:
+        self._lock = lock
+
+    def close(self) -> None:
+        """Releases the lock."""
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        """Returns the lock."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Releases the lock."""
+        self.close()
+
+
+def lock_directory(path: Path, option: str) -> HeldLock:
+    """Locks a directory.
 
     Args:
         path: The directory.
         option: The command-line option that named the directory, for the error message.
 
     Raises:
-        UsageError: Another process holds the lock.
+        UsageError: Another process holds the lock, or the lock file is a link.
         OSError: The lock file cannot be written.
     """
-    file = path / ".lock"
-    handle = try_lock(file, str(os.getpid()))
-    if handle is None:
-        owner = file.read_text().strip() or "unknown"
-        raise UsageError(
-            f"{option} {path}: in use by another run (process {owner}); wait until it ends, or "
-            f"give another directory"
-        )
-    return handle
+    owner = path / OWNER
+    try:
+        lock = try_lock(path / LOCK)
+        if lock is None:
+            raise UsageError(
+                f"{option} {path}: in use by another run (process {_process(owner)}); wait until "
+                f"it ends, or give another directory"
+            )
+        with open_without_links(owner, "w") as file:
+            file.write(str(os.getpid()))
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UsageError(
+                f"{option} {path}: {LOCK} or {OWNER} in it is a link, and stepbench writes through "
+                f"no links; remove it, or give another directory"
+            ) from None
+        raise
+    return lock
 
 
-def try_lock(file: Path, content: str) -> IO[str] | None:
-    """Locks a file for as long as the returned handle is open.
+def _process(owner: Path) -> str:
+    """The number of the process that holds a lock."""
+    try:
+        with open_without_links(owner, "r") as file:
+            number = file.read(20)
+    except OSError:
+        return "unknown"
+    return number if number.isdecimal() else "unknown"
+
+
+def try_lock(file: Path) -> HeldLock | None:
+    """Locks a file.
 
     Args:
         file: The file, which is created if it does not exist.
-        content: Information about the owner, which is written to the file.
 
     Returns:
-        The open file; `None` if another process holds the lock.
+        The lock; `None` if another process holds it.
 
     Raises:
-        OSError: The file cannot be written.
+        OSError: The file cannot be written, or is a link (`ELOOP`).
     """
-    handle = file.open("a+")
+    lock = filelock.FileLock(file, timeout=0, thread_local=False)
     try:
-        _lock_handle(handle)
-    except OSError as error:
-        handle.close()
-        if error.errno in {errno.EACCES, errno.EAGAIN, errno.EDEADLK}:
-            return None
-        raise
-    handle.truncate(0)
-    handle.write(content)
-    handle.flush()
-    return handle
+        lock.acquire()
+    except filelock.Timeout:
+        return None
+    return HeldLock(lock)
 
 
-def _lock_handle(handle: IO[str]) -> None:
-    if sys.platform == "win32":
-        import msvcrt  # noqa: PLC0415
-
-        handle.seek(0)
-        msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl  # noqa: PLC0415
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def remove_lock_files(path: Path) -> None:
+    """Removes the files of a directory's lock."""
+    for name in (OWNER, LOCK):
+        (path / name).unlink(missing_ok=True)

@@ -9,12 +9,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from msgspec.structs import replace
 
 from stepbench.config.case import Case
 from stepbench.errors import UsageError
+from stepbench.results.lock import HeldLock, remove_lock_files
+from stepbench.results.no_links import open_without_links
 from stepbench.results.writing import store_errors
 from stepbench_reports.schema import files, measurement, parity
 from stepbench_reports.schema.files import DamageError
@@ -27,8 +29,9 @@ from stepbench_reports.schema.results import (
     TrainingParityRecord,
 )
 from stepbench_reports.schema.run import RunFacts
+from stepbench_reports.schema.text import one_line
 
-TENSORBOARD = "tb"
+TENSORBOARD, TRACES = "tb", "traces"
 """The folder in a run directory that TensorBoard reads."""
 FOLDERS: Mapping[type[CaseRecord], str] = {
     MeasurementRecord: files.CASES,
@@ -46,11 +49,11 @@ class RunDirectory:
 
     Attributes:
         path: The directory.
-        lock: The open lock file; closing it releases the lock.
+        lock: The directory's lock.
     """
 
     path: Path
-    lock: IO[str]
+    lock: HeldLock
 
     @property
     def id(self) -> str:
@@ -80,7 +83,7 @@ class RunDirectory:
     @property
     def traces(self) -> Path:
         """The directory of the profiler's traces, unchanged."""
-        return self.path / "traces"
+        return self.path / TRACES
 
     @property
     def tensorboard(self) -> Path:
@@ -152,8 +155,8 @@ class RunDirectory:
             StoreError: The file cannot be written.
         """
         path = self.path / "run.log"
-        with store_errors(path), path.open("a") as log:
-            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+        with store_errors(path), open_without_links(path, "a") as log:
+            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {one_line(line)}\n")
 
     def remove_temporary(self) -> None:
         """Removes the directories that are needed only during the run."""
@@ -163,7 +166,7 @@ class RunDirectory:
     def discard(self) -> None:
         """Releases the lock and removes the directory of a run without results, if it is empty."""
         self.close()
-        (self.path / ".lock").unlink()
+        remove_lock_files(self.path)
         for directory in (self.path / files.CASES, self.path):
             with contextlib.suppress(OSError):  # not empty: it holds other files
                 directory.rmdir()

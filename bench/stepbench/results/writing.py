@@ -20,6 +20,6 @@ def store_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(
-            f"{path}: cannot be written ({error.strerror}); earlier results are kept: free disk "
-            f"space, then resume with --resume"
+            f"{path}: cannot be written ({error.strerror}); earlier results are kept and "
+            f"reported: free disk space, then resume with --resume"
         ) from error

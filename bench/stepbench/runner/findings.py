@@ -10,20 +10,19 @@ from msgspec import structs
 
 from stepbench.config.case import Case
 from stepbench.config.turns import PlayerFacts, Ready, Track, TurnKind
-from stepbench.scheduling.generation import LOADED, Played
-from stepbench.scheduling.rounds import TakenTurn
+from stepbench.scheduling.generation import Played
+from stepbench.scheduling.rounds import LOADED, TakenTurn
 from stepbench_reports.analysis.generations import GenerationSteps, kept, mean_step
 from stepbench_reports.analysis.launches import fixed_cost_s
 from stepbench_reports.analysis.stats import finite_or_none
 from stepbench_reports.read.turns import Turns
 from stepbench_reports.schema import phases
+from stepbench_reports.schema.machine_use import BlockNoise, Noise, Suspension
 from stepbench_reports.schema.measurement import (
     Block,
-    BlockNoise,
     Findings,
     Laps,
     LaunchOverhead,
-    Noise,
     SamplingFacts,
     TurnFacts,
 )
@@ -69,7 +68,9 @@ class JudgedTurn:
             elapsed_s=result.elapsed_s,
             counts=self.counts,
             compiled=result.compiled,
+            suspended=_suspended(self.turn),
             run_delay=_delay(self.turn),
+            probe_s=result.probe_s,
             phases_s=self.phases_s,
         )
 
@@ -87,6 +88,12 @@ def _strangers(turn: TakenTurn[Case]) -> float | None:
     return use.others + (use.steal or 0.0)
 
 
+def _stopped(turn: TakenTurn[Case]) -> float | None:
+    """The time for which a CPU quota stopped the player, as a share of the turn's time."""
+    use = turn.result.machine_use
+    return None if use is None else use.quota_stopped
+
+
 @dataclass(frozen=True)
 class Sampled:
     """The sampling of a group.
@@ -99,7 +106,7 @@ class Sampled:
     """
 
     group: int
-    generations: Sequence[Played[Case]]
+    generations: Sequence[Played[Case, PlayerFacts]]
     stopped: str
     target: float
 
@@ -110,10 +117,16 @@ class Sampled:
         return math.fsum(played.elapsed_s for played in self.generations) / players
 
 
-def _is_exceptional(turn: TakenTurn[Case]) -> bool:
-    """True if something was compiled in a turn, or the device was throttled."""
+def _suspended(turn: TakenTurn[Case]) -> Suspension | None:
     use = turn.result.machine_use
-    return turn.result.compiled or (use is not None and use.throttled is not None)
+    return None if use is None else use.suspended
+
+
+def _is_exceptional(turn: TakenTurn[Case]) -> bool:
+    """True if something was compiled in a turn, it was suspended, or the device was throttled."""
+    use = turn.result.machine_use
+    throttled = use is not None and use.throttled is not None
+    return throttled or turn.result.compiled or _suspended(turn) is not None
 
 
 def judged_turns(case: Case, sampled: Sampled) -> tuple[JudgedTurn, ...]:
@@ -121,7 +134,11 @@ def judged_turns(case: Case, sampled: Sampled) -> tuple[JudgedTurn, ...]:
     judged: list[JudgedTurn] = []
     for played in sampled.generations:
         turns = [turn for turn in played.turns if turn.player == case and not turn.result.reason]
-        counts = kept([_delay(turn) for turn in turns], [_strangers(turn) for turn in turns])
+        counts = kept(
+            [_delay(turn) for turn in turns],
+            [_strangers(turn) for turn in turns],
+            [_stopped(turn) for turn in turns],
+        )
         judged += [
             JudgedTurn(sampled.group, played.number, turn, count and not _is_exceptional(turn))
             for turn, count in zip(turns, counts, strict=True)
@@ -153,9 +170,16 @@ def findings(
     laps = [judged.turn.result for judged in counted if judged.turn.result.host is not None]
     if not laps:
         return None
-    names = [str(phase) for phase in phases.phases_of(case.loop, case.device)]
+    names = (
+        [str(phase) for phase in phases.phases_of(case.loop, case.device)]
+        if facts.script is None
+        else list(facts.script.phases)
+    )
     device = [result.device for result in laps if result.device is not None]
-    unloaded = _of_kind(turns, TurnKind.UNLOADED)
+    loader = facts.loader
+    if loader is not None:
+        unloaded_s = _step_s(_of_kind(turns, TurnKind.UNLOADED))
+        loader = structs.replace(loader, unloaded_step_s=unloaded_s)
     return Findings(
         data=facts.data,
         model=facts.model,
@@ -174,12 +198,13 @@ def findings(
         noise=_noise(loaded),
         warmup=ready.warm_up,
         first_step_s=facts.first_step_s,
-        loader=structs.replace(facts.loader, unloaded_step_s=_step_s(unloaded)),
+        loader=loader,
         compile=facts.compile,
         memory=facts.memory,
         work=facts.operations,
         launch_overhead=_launch_overhead(case, turns, samplings),
         turns=tuple(judged.record() for judged in turns),
+        script=facts.script,
     )
 
 

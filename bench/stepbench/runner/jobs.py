@@ -42,7 +42,7 @@ class CaseJobs:
 
         Args:
             job: The job.
-            extra_s: Seconds that the job may take beyond a case's deadline.
+            extra_s: Seconds that the job may be silent beyond a case's deadline.
         """
         return self.server.run(
             replace(job, memory_limit_bytes=self.options.memory_limit_bytes),

@@ -1,6 +1,7 @@
 """Turns the outcome of a child process into the record that the run directory keeps."""
 
 import dataclasses
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec.structs import replace
@@ -40,6 +41,7 @@ def case_measurement(
         **_case_fields(case, outcome),
         start_s=outcome.start_s,
         elapsed_s=outcome.elapsed_s,
+        ended=datetime.now(UTC).replace(microsecond=0),
         findings=findings,
     )
 

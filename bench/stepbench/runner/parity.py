@@ -14,8 +14,14 @@ from stepbench.config.requests import ParityRequest
 from stepbench.process.job import Job, Outcome
 from stepbench.runner import equivalence, outcomes
 from stepbench.runner.jobs import CaseJobs
+from stepbench.runner.progress import Task
 from stepbench_reports.analysis.stats import UNKNOWN, finite_or_none
-from stepbench_reports.schema.parity import TrainingFacts, TrainingVerdict, TrainParityOptions
+from stepbench_reports.schema.parity import (
+    Trained,
+    TrainingFacts,
+    TrainingVerdict,
+    TrainParityOptions,
+)
 from stepbench_reports.schema.results import ParityRecord, TrainingParityRecord
 from stepbench_reports.schema.status import Status
 
@@ -39,7 +45,7 @@ class ParityJudge:
         self._directory = jobs.directory
         self._judged: dict[Case, ParityRecord] = {}
         self._trainings_judged: dict[Case, TrainingParityRecord] = {}
-        self._accuracies: dict[tuple[Case, int], float] = {}
+        self._accuracies: dict[tuple[Case, int], float | None] = {}
 
     def adopt(self, cases: Iterable[Case]) -> None:
         """Takes over the judgements of an earlier run."""
@@ -50,6 +56,12 @@ class ParityJudge:
             trained = self._directory.read(TrainingParityRecord, case)
             if trained is not None and trained.is_final:
                 self._trainings_judged[case.numerics_key] = trained
+
+    def finished(self, task: Task) -> set[Case]:
+        """The cases, by `numerics_key`, whose tensors or trainings have been compared."""
+        if task is Task.PARITY:
+            return set(self._judged)
+        return set(self._trainings_judged) if task is Task.TRAINING_PARITY else set()
 
     def judge(self, case: Case) -> ParityRecord:
         """Compares a case's outputs, gradients and parameters with the reference's, and stores it.
@@ -105,17 +117,14 @@ class ParityJudge:
             pair_began_s = time.perf_counter()
             if pair_began_s - began_s + longest_s > options.budget_s:
                 return None
-            try:
-                pair = (
-                    self._accuracy(case, number, options),
-                    self._accuracy(eager_fp32, number, options),
-                )
-            except _TrainingFailure as failure:
-                if failure.outcome.status is Status.TIMEOUT:
-                    return None
-                raise
+            accuracy = self._accuracy(case, number, options)
+            if accuracy is None:
+                return None
+            eager_accuracy = self._accuracy(eager_fp32, number, options)
+            if eager_accuracy is None:
+                return None
             longest_s = max(longest_s, time.perf_counter() - pair_began_s)
-            return pair
+            return accuracy, eager_accuracy
 
         try:
             accuracies, eager_accuracies, comparison = equivalence.decide(train, options)
@@ -135,18 +144,22 @@ class ParityJudge:
         )
         return TrainingParityRecord(id=case.id, case=case, status=Status.OK, facts=facts)
 
-    def _accuracy(self, case: Case, number: int, options: TrainParityOptions) -> float:
-        """The accuracy of a case trained from one seed; each case and seed is trained once."""
+    def _accuracy(self, case: Case, number: int, options: TrainParityOptions) -> float | None:
+        """The accuracy of a case trained from one seed; each case and seed is trained once.
+
+        `None` if the training takes longer than the budget.
+        """
         if (case, number) not in self._accuracies:
             request = self._jobs.request(case)
             seed = request.settings.seed + number
             settings = structs.replace(request.settings, seed=seed)
             job = Job(
                 "stepbench.parity.training_parity:train_and_test",
-                (replace(request, settings=settings), options.steps),
+                (replace(request, settings=settings), options.steps, options.budget_s),
             )
-            outcome = self._jobs.run(job, options.budget_s)
+            outcome = self._jobs.run(job)
             if outcome.status is not Status.OK:
                 raise _TrainingFailure(outcome)
-            self._accuracies[case, number] = outcome.result.accuracy
+            trained: Trained | None = outcome.result
+            self._accuracies[case, number] = None if trained is None else trained.accuracy
         return self._accuracies[case, number]

@@ -1,6 +1,9 @@
 """The modules that a server imports before it forks children."""
 
+OPTIMIZERS = ("torch._dynamo",)
+"""The modules that torch imports when the first optimizer is made, which takes a second."""
 PRELOAD = (
+    *OPTIMIZERS,
     "stepbench.measurement.player",
     "stepbench.parity.judgement",
     "stepbench.parity.training_parity",
@@ -11,7 +14,6 @@ PRELOAD = (
 """The modules that every child needs."""
 PRELOAD_COMPILE = (
     "stepbench.measurement.cold_start",
-    "torch._dynamo",
     "torch._inductor.compile_fx",
     "torch._inductor.codegen.cpp",
 )

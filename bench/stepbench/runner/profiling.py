@@ -12,15 +12,17 @@ from stepbench.runner import outcomes
 from stepbench.runner.jobs import CaseJobs
 from stepbench_reports.schema.axis_labels import workload_label
 from stepbench_reports.schema.files import TRACE_SUFFIX
+from stepbench_reports.schema.names import file_name
 from stepbench_reports.schema.results import MeasurementRecord, ProfileRecord
 from stepbench_reports.schema.run import ProfilingOptions
 
 ALWAYS_SHOWN = {"workload", "device", "batch_size", "num_workers", "compile", "precision"}
 """Settings that the table of all cases shows even if all cases have the same value."""
 EXTRA_S = 120.0
-"""The time beyond a case's deadline that profiling may take, seconds; it also trains and tests."""
-STEP_MS = "step_ms"
-"""The first result; the table of all cases shows five, and the rest on request."""
+"""The time beyond a case's deadline for which profiling may be silent, seconds."""
+FIRST_MS = ("step_ms", "optimizer_ms")
+"""The first times among the results; the table of all cases shows five results, and the rest on
+request."""
 
 
 class Profiler:
@@ -71,7 +73,7 @@ class Profiler:
         )
         medians = {f"{name}_ms": median.value * 1e3 for name, median in measurement.medians.items()}
         results = {"samples_per_s": measurement.samples_per_s.value}
-        results |= {name: medians[name] for name in sorted(medians, key=lambda n: n != STEP_MS)}
+        results |= {name: medians[name] for name in FIRST_MS if name in medians} | medians
         peak_bytes = measurement.value(lambda findings: findings.memory.host_peak_bytes)
         results["host_peak_mib"] = peak_bytes / 2**20
         return Figures(
@@ -89,7 +91,7 @@ class Profiler:
             results={name: value for name, value in results.items() if math.isfinite(value)},
         )
 
-    def _choices(self) -> Mapping[str, tuple[str | float, ...]]:
+    def _choices(self) -> Mapping[str, tuple[str, ...]]:
         """All values of each setting; leaves out settings with the default value in all cases."""
         rows = [settings(case) for case in self._cases]
         values = {axis.name: tuple(dict.fromkeys(row[axis.name] for row in rows)) for axis in AXES}
@@ -103,14 +105,14 @@ class Profiler:
 
 def tensorboard_name(case: Case) -> str:
     """The name of a case in TensorBoard, such as `convnet/cpu-b32-w2-default-fp32`."""
-    workload = workload_label(case.workload)
+    workload = file_name(workload_label(case.workload))
     return f"{workload}/{case.id.removeprefix(workload).lstrip('-')}"
 
 
-def settings(case: Case) -> dict[str, str | float]:
-    """A case's values for the table of settings; switches are `on` and `off`, not numbers."""
+def settings(case: Case) -> dict[str, str]:
+    """A case's values for the table of settings, as text: TensorBoard writes numbers as 8.0000."""
     values: dict[str, Any] = case.values()
     return {
-        name: {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+        name: {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
         for name, value in values.items()
     }

@@ -1,6 +1,6 @@
 """Resumes a run with the options of its first invocation, and refuses to change them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from stepbench.config.option_definitions import OptionSection, options_in
 from stepbench.config.options import Options
 from stepbench.config.values import option_name
 from stepbench.errors import UsageError
+from stepbench.runner.foreign_code import refuse_foreign_workloads
 from stepbench_reports.schema.axes import DEFAULTS, Axes
 from stepbench_reports.schema.axis_labels import INFO
 from stepbench_reports.schema.files import RUN
@@ -71,36 +72,63 @@ FIXED_PARTS = (
     ),
 )
 """The parts that `--resume` may repeat, but not change."""
+RELEASES = ("torch", "torchvision")
+"""The packages whose releases `--resume` does not change."""
 
 
-def adopt(options: Options, stored: RunFacts, path: Path) -> Options:
+def adopt(options: Options, stored: RunFacts, path: Path, *, measured_here: bool = True) -> Options:
     """Takes over the options of the run that is resumed.
 
     Args:
         options: The options of this invocation.
         stored: The earlier run's facts.
         path: The earlier run's directory.
+        measured_here: True if this machine measures; false if the nodes of a cluster do.
 
     Raises:
         UsageError: This invocation changes an option; the processor, or the release of torch or
             torchvision, differs; or the stored axes cannot be used.
     """
-    stored_options = _stored_options(options, stored, path)
-    new_options = replace(options, matrix=options.matrix.on(stored_options.matrix.axes["device"]))
+    adopted = stored_options(options, stored, path)
+    new_options = replace(options, matrix=options.matrix.on(adopted.matrix.axes["device"]))
     for part in FIXED_PARTS:
         given = options.given & part.words
-        if given and part.value(new_options) != part.value(stored_options):
+        if given and part.value(new_options) != part.value(adopted):
             names = ", ".join(option_name(word) for word in sorted(given))
             raise UsageError(
                 f"--resume {path}: the run has other {part.name} ({stored.command}); leave out "
                 f"{names} to resume it, or start a new run"
             )
-    _refuse_another_machine(stored, path)
-    return stored_options
+    refuse_another_machine(stored, path, ("cpu", *RELEASES) if measured_here else RELEASES)
+    if "workload" not in options.given:
+        refuse_foreign_workloads(adopted.matrix.cases, path, RUN)
+    return adopted
 
 
-def _stored_options(options: Options, stored: RunFacts, path: Path) -> Options:
-    """Returns the options of the earlier run, with this invocation's limits of time and memory."""
+def refuse_cluster(stored: RunFacts, path: Path) -> None:
+    """Refuses to measure the rest of a run on this machine whose other cases nodes have measured.
+
+    Raises:
+        UsageError: The run was spread over the nodes of a cluster.
+    """
+    if stored.cluster is not None:
+        raise UsageError(
+            f"--resume {path}: the nodes of a cluster have measured its cases; add --on "
+            f"{stored.cluster.engine} to resume it there, or start a new run"
+        )
+
+
+def stored_options(options: Options, stored: RunFacts, path: Path) -> Options:
+    """Returns the options of the earlier run, with this invocation's limits of time and memory.
+
+    Args:
+        options: The options of this invocation.
+        stored: The earlier run's facts.
+        path: The earlier run's directory, for the error message.
+
+    Raises:
+        UsageError: The stored axes cannot be used.
+    """
     return replace(
         options,
         matrix=_matrix(stored, path),
@@ -128,13 +156,22 @@ def _matrix(stored: RunFacts, path: Path) -> Matrix:
     return matrix
 
 
-def _refuse_another_machine(stored: RunFacts, path: Path) -> None:
-    """Refuses to mix the figures of two processors or of two releases of torch or torchvision."""
+def refuse_another_machine(stored: RunFacts, path: Path, names: Sequence[str]) -> None:
+    """Refuses to mix the figures of two processors or of two releases of a package.
+
+    Args:
+        stored: The earlier run's facts.
+        path: The earlier run's directory.
+        names: The names of what must be the same: `cpu`, or a package.
+
+    Raises:
+        UsageError: The processor or a release differs.
+    """
     now = {"cpu": machine.cpu_name(), **machine.packages()}
     before = {"cpu": stored.machine and stored.machine.cpu, **stored.packages}
     changes = [
         f"{name} was {before.get(name)}, is {now.get(name)}"
-        for name in ("cpu", "torch", "torchvision")
+        for name in names
         if before.get(name) != now.get(name)
     ]
     if changes:

@@ -10,8 +10,8 @@ from stepbench.config.case import Case
 from stepbench.results.run_directory import RunDirectory
 from stepbench.runner.equivalence import difference_sentence
 from stepbench.runner.progress import Progress
-from stepbench.runner.terminal import relative_path
 from stepbench_reports.schema.parity import ParityVerdict, TrainingVerdict
+from stepbench_reports.schema.paths import relative_path
 from stepbench_reports.schema.results import (
     MeasurementRecord,
     ParityRecord,
@@ -19,6 +19,7 @@ from stepbench_reports.schema.results import (
     TrainingParityRecord,
 )
 from stepbench_reports.schema.status import Status
+from stepbench_reports.wording.with_noun import with_noun
 
 
 class RunLog:
@@ -36,31 +37,64 @@ class RunLog:
         self._console = console
 
     def add_header(
-        self, cases: int, measured: int, devices: Mapping[str, str], import_s: float | None
+        self,
+        cases: int,
+        measured: int,
+        duration: str,
+        devices: Mapping[str, str],
+        import_s: float | None,
     ) -> None:
-        """Writes what will be measured, with which versions and on which devices.
+        """Writes what will be measured, how long it takes, with which versions, on which devices.
 
         Args:
             cases: The number of cases.
             measured: The number of cases that are already measured, in a resumed run.
+            duration: How long the run takes, in words, and what makes it shorter.
             devices: The devices present, and the model of each.
             import_s: Seconds that the server's imports took; `None` if it imports nothing.
         """
         models = ", ".join(f"{name} ({model})" for name, model in devices.items())
         imported = "" if import_s is None else f", imported in {import_s:.1f} s"
         torch, cores = machine.packages().get("torch", "?"), machine.usable_cores()
-        case_count = "1 case" if cases == 1 else f"{cases} cases"
-        core_count = "1 core" if cores == 1 else f"{cores} cores"
+        case_count = with_noun(cases, "case")
+        core_count = with_noun(cores, "core")
         lines = [
-            f"stepbench {machine.own_version()}: {case_count} on {models}",
+            f"{case_count}: {duration}",
+            f"stepbench {machine.own_version()} on {models}",
             f"torch {torch}{imported}; Python {platform.python_version()}; {core_count}",
             f"results in {relative_path(self._directory.path)}",
         ]
         if measured:
             lines.append(f"already measured: {measured} of {case_count}")
         for line in lines:
-            self._console.print(line, soft_wrap=True)
-            self._directory.log(line)
+            self.add_line(line)
+
+    def add_line(self, line: str) -> None:
+        """Writes a line to the terminal and to the log."""
+        self._console.print(line, soft_wrap=True)
+        self._directory.log(line)
+
+    def add_note(self, note: str) -> None:
+        """Writes a sentence on what happened to the run from outside."""
+        self._directory.log(note)
+        self._console.print(f"note: {note}", style="yellow", soft_wrap=True, markup=False)
+
+    def add_left_behind(self, label: str, names: Mapping[str, int], *, quiet: bool) -> None:
+        """Writes which processes outlived a process of the run.
+
+        Args:
+            label: The case's id, or the name of another process.
+            names: The number of processes of each name.
+            quiet: True to write to the log only.
+        """
+        count = sum(names.values())
+        processes = "1 process" if count == 1 else f"{count} processes"
+        listed = ", ".join(f"{name} ({number})" for name, number in sorted(names.items()))
+        note = f"{label}: left {processes} running, and stepbench ended them: {listed}"
+        if quiet:
+            self._directory.log(note)
+        else:
+            self.add_note(note)
 
     def add_measurement(self, case: Case, measurement: MeasurementRecord) -> None:
         """Writes the result of measuring a case."""

@@ -1,9 +1,7 @@
 """A line that is redrawn in a terminal, and the notation of durations and paths there."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
@@ -11,7 +9,7 @@ from rich.text import Text
 
 
 class LiveLine:
-    """A line that is redrawn in place, if the console is a terminal.
+    """A line that is redrawn in place, if the console is a terminal that can do so.
 
     Args:
         console: The terminal.
@@ -29,7 +27,7 @@ class LiveLine:
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Shows the line while the context lasts."""
-        if not self._console.is_terminal:
+        if not self._console.is_interactive:
             yield
             return
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
@@ -50,9 +48,3 @@ def format_duration(seconds: float) -> str:
     if seconds < 90:
         return f"about {max(1, round(seconds))} s"
     return f"about {round(seconds / 60)} min"
-
-
-def relative_path(path: Path) -> str:
-    """A path relative to the current directory; unchanged if it lies outside."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative

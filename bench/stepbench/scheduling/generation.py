@@ -8,15 +8,18 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic
 
-from stepbench.config.turns import PlayerFacts, Ready, TakeTurn, TurnKind
+from stepbench.config.turns import Ready, TakeTurn, TurnKind
 from stepbench.process.job import Outcome
 from stepbench.scheduling.memory import tree_bytes
-from stepbench.scheduling.player import Player, PlayerLostError
+from stepbench.scheduling.player import Facts, Player, PlayerLostError
 from stepbench.scheduling.rounds import (
+    LOADED,
+    ROUNDS_OF_RUNS,
     Name,
+    RoundPlan,
     TakenTurn,
     cores_of_round,
     order_of_round,
@@ -24,15 +27,9 @@ from stepbench.scheduling.rounds import (
 )
 from stepbench_reports.schema.status import Status
 
-LOADED = (TurnKind.LAPPED, TurnKind.BARE)
-WITHOUT_LOADING = (TurnKind.UNLOADED, TurnKind.TINY)
-MAX_PLAYERS = 16
-"""The most players of a group: turns that are compared should lie close together in time."""
 RECENT_TURNS = 3
 """The latest turns of a player that set the number of steps in its next one; their median counts,
 so that a stall of the player's own does not shorten it."""
-MIN_ROUNDS = 2
-"""The fewest rounds of a generation, however long they take."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +45,8 @@ class GenerationPlan:
         cores: The cores that the run may use.
         memory_bytes: The memory that all players may take together; the others are deferred.
             `None` for a group that has been admitted before.
+        rounds: The turns of a round.
+        min_players: The fewest players that take turns; with fewer left, the turns end.
     """
 
     number: int
@@ -56,10 +55,12 @@ class GenerationPlan:
     thorough: bool
     cores: tuple[int, ...]
     memory_bytes: int | None = None
+    rounds: RoundPlan = ROUNDS_OF_RUNS
+    min_players: int = 1
 
 
 @dataclass(frozen=True)
-class Played(Generic[Name]):
+class Played(Generic[Name, Facts]):
     """The result of a generation.
 
     Attributes:
@@ -68,7 +69,7 @@ class Played(Generic[Name]):
         turns: The turns in the order in which they were taken.
         facts: The facts of each player that collected them.
         lost: The outcomes of the players that ended before their time.
-        deferred: The players that found no memory beside the others.
+        deferred: The players that found no memory beside the others, and of which nothing is kept.
         start_s: The time in which each player's process started, seconds.
         elapsed_s: The time that the generation took, seconds.
     """
@@ -76,7 +77,7 @@ class Played(Generic[Name]):
     number: int
     ready: Mapping[Name, Ready]
     turns: tuple[TakenTurn[Name], ...]
-    facts: Mapping[Name, PlayerFacts]
+    facts: Mapping[Name, Facts]
     lost: Mapping[Name, Outcome]
     deferred: tuple[Name, ...]
     start_s: Mapping[Name, float]
@@ -84,12 +85,12 @@ class Played(Generic[Name]):
 
 
 def play(
-    start: Callable[[Name], Player],
+    start: Callable[[Name], Player[Facts]],
     names: Sequence[Name],
     plan: GenerationPlan,
     rng: random.Random,
     on_progress: Callable[[str], None],
-) -> Played[Name]:
+) -> Played[Name, Facts]:
     """Plays a generation. A player that is lost leaves the group, and the others go on.
 
     Args:
@@ -101,7 +102,7 @@ def play(
     """
     began_s = time.perf_counter()
     with contextlib.ExitStack() as stack:
-        group = _Group[Name](plan, rng)
+        group = _Group[Name, Facts](plan, rng)
         order = (
             list(names) if plan.memory_bytes is not None else rng.sample(list(names), len(names))
         )
@@ -126,66 +127,80 @@ def play(
 
 
 @dataclass
-class _Group(Generic[Name]):
+class _Group(Generic[Name, Facts]):
     """The live players of a generation, and what they have done so far."""
 
     plan: GenerationPlan
     rng: random.Random
-    players: dict[Name, Player] = field(default_factory=dict)
+    players: dict[Name, Player[Facts]] = field(default_factory=dict)
     ready: dict[Name, Ready] = field(default_factory=dict)
     turns: list[TakenTurn[Name]] = field(default_factory=list)
-    facts: dict[Name, PlayerFacts] = field(default_factory=dict)
+    facts: dict[Name, Facts] = field(default_factory=dict)
     lost: dict[Name, Outcome] = field(default_factory=dict)
     deferred: list[Name] = field(default_factory=list)
     start_s: dict[Name, float] = field(default_factory=dict)
+    ended: set[Name] = field(default_factory=set)
 
-    def admit(self, name: Name, start: Callable[[], Player]) -> None:
+    def admit(self, name: Name, start: Callable[[], Player[Facts]]) -> None:
         """Starts and prepares a player, or defers it if there is no memory beside the others."""
         limit = self.plan.memory_bytes
-        beside = bool(self.players)
-        if limit is not None and beside and self._is_full(limit):
-            self.deferred.append(name)
+        if limit is not None and self.players and self._is_full(limit):
+            self._defer(name)
             return
         with self.losing(name):
             player = start()
             self.ready[name] = player.prepare(thorough=self.plan.thorough)
             self.players[name] = player
             self.start_s[name] = player.start_s or 0.0
-        if limit is not None and beside and self._is_short(name):
-            del self.lost[name]
-            self.deferred.append(name)
 
     def _is_full(self, limit_bytes: int) -> bool:
-        if len(self.players) >= MAX_PLAYERS:
-            return True
         return tree_bytes(player.pid for player in self.players.values()) >= limit_bytes
-
-    def _is_short(self, name: Name) -> bool:
-        return name in self.lost and self.lost[name].status is Status.OOM
 
     @contextlib.contextmanager
     def losing(self, name: Name) -> Iterator[None]:
-        """Records the loss of a player, who then takes no more turns."""
+        """Records the loss of a player, who then takes no more turns.
+
+        One that runs out of memory while others are alive is deferred.
+        """
         try:
             yield
         except PlayerLostError as error:
-            self.lost[name] = error.outcome
             self.players.pop(name, None)
+            if error.outcome.status is Status.OOM and self.players:
+                self._defer(name)
+            else:
+                self.lost[name] = error.outcome
+
+    def _defer(self, name: Name) -> None:
+        self.deferred.append(name)
+        self.ready.pop(name, None)
+        self.start_s.pop(name, None)
+        self.turns = [turn for turn in self.turns if turn.player != name]
 
     def take_turns(self, on_progress: Callable[[str], None]) -> None:
         """Takes rounds until the time, or the number of steps, is used up."""
         began_s, number = time.perf_counter(), 0
-        while self.players and not self._done(number, time.perf_counter() - began_s):
+        rounds = self.plan.rounds
+        while not self._done(number, time.perf_counter() - began_s):
             on_progress(f"round {number + 1}")
-            self._take_round(LOADED, number)
+            self._take_round(rounds.kinds, number)
             if number == 0:
-                self._take_round(WITHOUT_LOADING, number)
+                self._take_round(rounds.kinds_once, number)
             number += 1
 
     def _done(self, rounds: int, elapsed_s: float) -> bool:
+        playing = self._playing()
+        if len(playing) < self.plan.min_players:
+            return True
         if self.plan.steps is not None:
-            return not any(self._steps_left(name, TurnKind.BARE) for name in self.players)
-        return rounds >= MIN_ROUNDS and elapsed_s >= self.plan.turns_s * len(self.players)
+            kinds = [kind for kind in self.plan.rounds.kinds if kind in LOADED]
+            return not any(self._steps_left(name, kind) for name in playing for kind in kinds)
+        enough = rounds >= self.plan.rounds.min_rounds
+        return enough and elapsed_s >= self.plan.turns_s * len(self.players)
+
+    def _playing(self) -> list[Name]:
+        """The players that can take a turn."""
+        return [name for name in self.players if name not in self.ended]
 
     def _steps_left(self, name: Name, kind: TurnKind) -> int:
         taken = sum(
@@ -196,13 +211,18 @@ class _Group(Generic[Name]):
         return (self.plan.steps or 0) - taken
 
     def _take_round(self, kinds: Sequence[TurnKind], number: int) -> None:
-        for name, kind in order_of_round(list(self.players), kinds, self.rng):
+        for name, kind in order_of_round(self._playing(), kinds, self.rng):
+            if name not in self.players or name in self.ended:
+                continue
             command = self._command(name, kind, number)
-            if name not in self.players or command.steps == 0:
+            if command.steps == 0:
                 continue
             with self.losing(name):
                 result = self.players[name].turn(command)
-                self.turns.append(TakenTurn(name, number, command, result))
+                if result.ended:
+                    self.ended.add(name)
+                taken = command if result.steps is None else replace(command, steps=result.steps)
+                self.turns.append(TakenTurn(name, number, taken, result))
 
     def _command(self, name: Name, kind: TurnKind, number: int) -> TakeTurn:
         ready = self.ready[name]
@@ -211,7 +231,7 @@ class _Group(Generic[Name]):
             for turn in self.turns
             if turn.player == name and turn.command.kind in LOADED
         ]
-        steps = steps_per_turn(ready, self.plan.turns_s, recent_s[-RECENT_TURNS:])
+        steps = steps_per_turn(ready, self.plan.rounds, self.plan.turns_s, recent_s[-RECENT_TURNS:])
         if self.plan.steps is not None and kind in LOADED:
             steps = min(steps, self._steps_left(name, kind))
         return TakeTurn(kind, steps, cores_of_round(ready, self.plan.cores, number))

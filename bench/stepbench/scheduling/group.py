@@ -3,14 +3,15 @@
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic
 
+from stepbench.config.turns import PlayerFacts
 from stepbench.interference.watch import usable_cores
 from stepbench.scheduling.generation import GenerationPlan, Played, play
 from stepbench.scheduling.memory import limit_bytes
 from stepbench.scheduling.player import Player
-from stepbench.scheduling.rounds import Name
+from stepbench.scheduling.rounds import ROUNDS_OF_RUNS, Name, RoundPlan
 from stepbench.scheduling.stopping import generations_needed
 
 PRECISE, OUT_OF_TIME, STEPS, ALL = "precise", "time", "steps", "generations"
@@ -27,14 +28,14 @@ class GroupOptions:
         turns_s: The time of each player's turns in a generation, seconds.
         steps: The exact number of lapped steps; a single generation takes them.
         rel_error: The wanted half-width of each comparison's interval, as a share.
-        max_s: The time after which no generation begins, seconds.
+        player_s: The time for each player, seconds. No generation begins after their sum.
     """
 
     generations: int
     turns_s: float
     steps: int | None
     rel_error: float
-    max_s: float
+    player_s: float
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,19 @@ class Group(Generic[Name]):
         start: Starts a player's process.
         comparisons: Takes the generations so far; returns the log ratio of each comparison that is
             wanted, in each generation.
+        rounds: The turns of a round.
     """
 
     names: tuple[Name, ...]
-    start: Callable[[Name], Player]
-    comparisons: Callable[[Sequence[Played[Name]]], Sequence[Sequence[float]]]
+    start: Callable[[Name], Player[PlayerFacts]]
+    comparisons: Callable[[Sequence[Played[Name, PlayerFacts]]], Sequence[Sequence[float]]]
+    rounds: RoundPlan = ROUNDS_OF_RUNS
 
     def play(
         self,
         options: GroupOptions,
         on_progress: Callable[[str], None],
-        on_generation: Callable[[Sequence[Played[Name]], int], None],
+        on_generation: Callable[[Sequence[Played[Name, PlayerFacts]], int], None],
     ) -> str:
         """Plays generations, and returns why there are no more.
 
@@ -71,7 +74,7 @@ class Group(Generic[Name]):
         """
         began_s = time.perf_counter()
         rng = random.Random()  # noqa: S311  # not for security
-        played: list[Played[Name]] = []
+        played: list[Played[Name, PlayerFacts]] = []
         total = wanted = 1 if options.steps is not None else options.generations
         first_stage, needed = True, None
         while True:
@@ -80,7 +83,7 @@ class Group(Generic[Name]):
             if not names:
                 return OUT_OF_TIME
             report = _prefixed(f"generation {len(played) + 1} of {total}: ", on_progress)
-            plan = _plan(len(played), options)
+            plan = replace(_plan(len(played), options), rounds=self.rounds)
             played.append(play(self.start, names, plan, rng, report))
             if options.steps is None and first_stage and len(played) == options.generations:
                 first_stage = False
@@ -88,7 +91,8 @@ class Group(Generic[Name]):
                 wanted = len(played) if needed is None else needed
             longest_s = max(each.elapsed_s for each in played)
             spent_s = time.perf_counter() - began_s
-            affordable = max(0, int((options.max_s - spent_s) / longest_s))
+            max_s = options.player_s * len(played[0].ready)
+            affordable = max(0, int((max_s - spent_s) / longest_s))
             left = max(0, wanted - len(played))
             left = left if first_stage else min(left, affordable)
             total = len(played) + left
@@ -98,7 +102,7 @@ class Group(Generic[Name]):
             if not first_stage and len(played) >= wanted:
                 return ALL if needed is None else PRECISE
             overrun = FIRST_STAGE_OVERRUN if first_stage else 1.0
-            if spent_s + longest_s > overrun * options.max_s and len(played) >= 2:
+            if spent_s + longest_s > overrun * max_s and len(played) >= 2:
                 return OUT_OF_TIME
 
 

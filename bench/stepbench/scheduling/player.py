@@ -1,22 +1,26 @@
 """The parent's end of a player: a case's live process, which works only in its turn."""
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Self, TypeVar
+
+from msgspec import structs
 
 from stepbench.config.turns import (
     Command,
     Finish,
-    PlayerFacts,
     Prepare,
     Ready,
     TakeTurn,
     TurnResult,
 )
+from stepbench.interference.standstill import StandstillWatch
 from stepbench.process.job import Job, Outcome
 from stepbench.process.server import Server
 from stepbench.process.supervision import ChildEndedError
+
+Facts = TypeVar("Facts")
+"""The facts that a player returns at its end."""
 
 
 class PlayerLostError(Exception):
@@ -36,15 +40,15 @@ class Limits:
     """The limits of a player.
 
     Attributes:
-        answer_s: The longest time for an answer, seconds.
+        silence_s: The longest time without a message of the player, seconds.
         on_progress: Called with a few words on the player's current activity.
     """
 
-    answer_s: float
+    silence_s: float
     on_progress: Callable[[str], None]
 
 
-class Player:
+class Player(Generic[Facts]):
     """A live player. As a context manager, it ends with its process at the exit.
 
     Args:
@@ -90,27 +94,32 @@ class Player:
         Raises:
             PlayerLostError: The player has ended.
         """
-        result: TurnResult = self._ask(command)
-        return result
+        with StandstillWatch() as watch:
+            result: TurnResult = self._ask(command)
+        use = result.machine_use
+        if use is None or use.suspended is not None or not watch.stood_still:
+            return result
+        return replace(result, machine_use=structs.replace(use, suspended="machine stood still"))
 
-    def finish(self, *, thorough: bool) -> PlayerFacts | None:
-        """Ends the player; returns the facts of its case, if `thorough`.
+    def finish(self, *, thorough: bool) -> Facts | None:
+        """Ends the player; returns its facts, which a case's player has if `thorough`.
 
         Raises:
             PlayerLostError: The player failed.
         """
         self._child.send(Finish(thorough))
-        outcome = self._child.outcome(
-            self._limits.answer_s, self._limits.on_progress, since_s=time.perf_counter()
-        )
+        outcome = self._child.outcome(self._limits.silence_s, self._limits.on_progress)
         if outcome.result is None and (thorough or outcome.reason is not None):
             raise PlayerLostError(outcome)
-        facts: PlayerFacts | None = outcome.result
+        facts: Facts | None = outcome.result
         return facts
 
     def _ask(self, command: Command) -> Any:  # noqa: ANN401  # the answer to the command
         self._child.send(command)
+        return self._answer()
+
+    def _answer(self) -> Any:  # noqa: ANN401  # the answer to the last command
         try:
-            return self._child.answer(self._limits.answer_s, self._limits.on_progress)
+            return self._child.answer(self._limits.silence_s, self._limits.on_progress)
         except ChildEndedError as error:
             raise PlayerLostError(error.outcome) from None

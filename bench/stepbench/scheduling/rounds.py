@@ -1,7 +1,7 @@
 """Rounds: all players of a group take turns, in random order and then in the reverse order.
 
-An even drift of the machine's speed therefore meets all players alike. Each player takes a lapped
-and a bare turn in a round, in an order that is drawn for the round.
+An even drift of the machine's speed therefore meets all players alike. Each player takes a turn of
+each kind in a round, in an order that is drawn for the round.
 """
 
 import random
@@ -15,10 +15,34 @@ from stepbench.config.turns import Ready, TakeTurn, TurnKind, TurnResult
 Name = TypeVar("Name")
 """The name of a player in its group: a case, or a side."""
 
-TURN_S = 0.06
-"""The shortest duration of a turn that is aimed at, seconds."""
+LOADED = (TurnKind.LAPPED, TurnKind.BARE)
+WITHOUT_LOADING = (TurnKind.UNLOADED, TurnKind.TINY)
 PREFETCH_FACTOR = 4
 """A turn has at least this number of steps for each step that the loader keeps ready."""
+
+
+@dataclass(frozen=True)
+class RoundPlan:
+    """The turns of a round, and the fewest rounds.
+
+    Attributes:
+        kinds: The kinds of turn that each player takes in every round. Two turns of the same kind
+            make A B B A of the players A and B.
+        kinds_once: The kinds of turn that each player takes once, after the first round.
+        turn_s: The shortest duration of a turn that is aimed at, seconds.
+        min_steps: The fewest steps in a turn.
+        min_rounds: The fewest rounds of a generation, however long they take.
+    """
+
+    kinds: tuple[TurnKind, ...] = LOADED
+    kinds_once: tuple[TurnKind, ...] = WITHOUT_LOADING
+    turn_s: float = 0.06
+    min_steps: int = 1
+    min_rounds: int = 2
+
+
+ROUNDS_OF_RUNS = RoundPlan()
+"""The rounds in which the cases of a run are measured."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +62,23 @@ class TakenTurn(Generic[Name]):
     result: TurnResult
 
 
-def steps_per_turn(ready: Ready, turns_s: float, recent_s: Sequence[float] = ()) -> int:
+def steps_per_turn(
+    ready: Ready, plan: RoundPlan, turns_s: float, recent_s: Sequence[float] = ()
+) -> int:
     """The number of steps in a player's turns.
 
     Args:
         ready: The player.
+        plan: The turns of a round.
+        turns_s: The time of all the player's turns in a generation, seconds. No turn takes more
+            than its part of the fewest rounds.
         recent_s: The mean steps of the player's latest turns, seconds. Beside a neighbour a step
             may take a hundred times as long as in the warm-up.
-        turns_s: The time of all the player's turns in a generation, seconds. A turn takes at most a
-            quarter, so that there are two turns of each kind.
     """
     step_s = max(ready.step_s, statistics.median(recent_s) if recent_s else 0.0)
-    steps = max(1, round(TURN_S / step_s), PREFETCH_FACTOR * ready.prefetched_steps)
-    return max(1, min(steps, round(max(turns_s, TURN_S) / 4 / step_s)))
+    steps = max(round(plan.turn_s / step_s), PREFETCH_FACTOR * ready.prefetched_steps)
+    longest_s = max(turns_s, plan.turn_s) / (plan.min_rounds * len(plan.kinds))
+    return max(plan.min_steps, min(max(1, steps), round(longest_s / step_s)))
 
 
 def cores_of_round(ready: Ready, cores: Sequence[int], number: int) -> tuple[int, ...]:

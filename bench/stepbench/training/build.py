@@ -1,10 +1,13 @@
 """Builds, from a request, all that the training steps of a case need."""
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.utils.data import Dataset
 
 from stepbench.config.case import Case
@@ -56,7 +59,7 @@ def build(request: Request) -> Built:
     torch.manual_seed(request.settings.seed)  # loading the workload may have drawn random numbers
     model, training = assemble(workload, case)
     settings.check_allocator(request.settings, case.device)
-    dataset = workload.dataset()
+    dataset = dataloader.training_data(workload, case)
     length = dataloader.length_of(dataset, case.workload)
     dataloader.check_loader_options(case, workload, length)
     return Built(workload, model, training, dataset, length)
@@ -88,11 +91,29 @@ def updates_of(workload: Workload, model: nn.Module, case: Case) -> dict[str, Up
         name: optimizers.with_implementation(optimizer, case.optimizer)
         for name, optimizer in workload.make_optimizers(model).items()
     }
-    schedule = workload.scheduler
     return {
-        name: Update(optimizer, workload.clip, schedule(optimizer) if schedule else None)
+        name: Update(optimizer, workload.clip, _scheduler_of(workload, optimizer))
         for name, optimizer in by_name.items()
     }
+
+
+def _scheduler_of(workload: Workload, optimizer: Optimizer) -> LRScheduler | None:
+    """Makes the learning-rate scheduler of an optimizer; `None` if the workload has none.
+
+    Raises:
+        UsageError: `schedule` does not return a factor.
+    """
+    schedule = workload.schedule
+    if schedule is None:
+        return None if workload.scheduler is None else workload.scheduler(optimizer)
+    factor: object = schedule(0)
+    if not isinstance(factor, Real):
+        raise UsageError(
+            f"Workload(schedule=...): returned {type(factor).__name__} for step 0; return the "
+            f"factor of the learning rate, a number, or give Workload(scheduler=...), a function "
+            f"that takes the optimizer and returns a scheduler of torch"
+        )
+    return LambdaLR(optimizer, schedule)
 
 
 def _no_loss(_: Any, __: Any) -> Tensor:  # noqa: ANN401  # as any loss

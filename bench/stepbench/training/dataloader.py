@@ -14,7 +14,11 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset,
 
 from stepbench.config.case import Case
 from stepbench.errors import UsageError
+from stepbench.training.batch_function import BatchFunction, refuse_workers
 from stepbench.workload.workload import Workload
+
+MAX_ITEMS = 2**32
+"""The largest number of items that are shuffled."""
 
 
 class EndlessShuffle(Sampler[int]):
@@ -92,34 +96,68 @@ class EndlessStream(DatasetProxy, IterableDataset[Any]):
                 yield item
             if not has_items and epoch:
                 raise UsageError(
-                    f"Workload(dataset=...): the stream ({type(self._dataset).__name__}) yields no "
-                    f"items in the second iteration; let __iter__ return a new iterator each time"
+                    f"Workload: the stream ({type(self._dataset).__name__}) yields no items in the "
+                    f"second iteration; let __iter__, or the function batches=, return a new "
+                    f"iterator each time"
                 )
             if not has_items:
                 return
+
+
+def training_data(workload: Workload, case: Case) -> Dataset[Any]:
+    """Makes the training data of a case: the workload's data set, or its batches as a stream.
+
+    Raises:
+        UnsupportedError: The workload makes batches itself, and the case has loader workers.
+    """
+    if workload.batches is not None:
+        refuse_workers(case)
+        return BatchFunction(workload.batches, case.batch_size)
+    if workload.dataset is None:  # pragma: no cover  # `Workload` refuses it
+        raise RuntimeError("the workload has no data")
+    return workload.dataset()
 
 
 def length_of(dataset: Dataset[Any], spec: str) -> int | None:
     """Counts the items of a data set; `None` for a stream, an `IterableDataset`.
 
     Raises:
-        UsageError: The data set has no items, or no length.
+        UsageError: It is no data set, or it has no items, no length or an impossible length.
     """
     if isinstance(dataset, IterableDataset):
         return None
+    _refuse_other_type(dataset, spec)
+    name = f"--workload {spec}: the dataset ({type(dataset).__name__})"
+    if not hasattr(dataset, "__len__"):
+        raise UsageError(f"{name} has no length; define __len__, or use an IterableDataset")
     try:
-        length = len(dataset)  # type: ignore[arg-type]  # may have no length
-    except TypeError:
+        length = len(dataset)
+    except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(
-            f"--workload {spec}: the dataset ({type(dataset).__name__}) has no length; "
-            f"define __len__, or use an IterableDataset"
+            f"{name} has no usable length ({error}); have __len__ return the number of items"
         ) from None
     if length == 0:
+        raise UsageError(f"{name} has no items; check its path")
+    if length > MAX_ITEMS:
         raise UsageError(
-            f"--workload {spec}: the dataset ({type(dataset).__name__}) has no items; "
-            f"check its path"
+            f"{name} has {length:,} items, and shuffling holds a number for each in memory; have "
+            f"__len__ return {MAX_ITEMS:,} or less, or use an IterableDataset"
         )
     return length
+
+
+def _refuse_other_type(dataset: object, spec: str) -> None:
+    """Raises `UsageError` for an object that is no map-style data set."""
+    if isinstance(dataset, type):
+        fault, remedy = f"the class {dataset.__name__}", f"return {dataset.__name__}(...)"
+    elif isinstance(dataset, DataLoader):
+        fault, remedy = "a DataLoader", "return the data set that it loads"
+    elif not hasattr(dataset, "__getitem__"):
+        fault = "None" if dataset is None else f"of type {type(dataset).__name__}"
+        remedy = "return an object with __len__ and __getitem__, or an IterableDataset"
+    else:
+        return
+    raise UsageError(f"--workload {spec}: the dataset is {fault}; {remedy}")
 
 
 def check_loader_options(case: Case, workload: Workload, length: int | None) -> None:
@@ -146,6 +184,23 @@ def check_loader_options(case: Case, workload: Workload, length: int | None) -> 
         )
 
 
+def check_loader_arguments(workload: Workload, dataset: Dataset[Any], case: Case) -> None:
+    """Refuses arguments of `Workload(loader=...)` that a `DataLoader` refuses.
+
+    Raises:
+        UsageError: The `DataLoader` cannot be made.
+    """
+    if not workload.loader:
+        return
+    try:
+        make_loader(workload, dataset, case, seed=0)
+    except (TypeError, ValueError, AssertionError) as error:
+        raise UsageError(
+            f"--workload {case.workload}: Workload(loader=...) with --num-workers "
+            f"{case.num_workers}: the DataLoader refuses it ({error}); correct its arguments"
+        ) from None
+
+
 def make_loader(
     workload: Workload,
     dataset: Dataset[Any],
@@ -163,7 +218,11 @@ def make_loader(
         collate: Makes a batch of items; replaces the workload's `collate`.
     """
     sampling: dict[str, Any]
-    if isinstance(dataset, IterableDataset):
+    collate = collate or workload.collate
+    if workload.batches is not None:
+        sampling = {"dataset": EndlessStream(dataset), "batch_size": None}
+        collate = _unchanged
+    elif isinstance(dataset, IterableDataset):
         sampling = {"dataset": EndlessStream(dataset), "batch_size": case.batch_size}
     else:
         length = len(dataset)  # type: ignore[arg-type]  # `length_of` checked it
@@ -176,10 +235,14 @@ def make_loader(
         prefetch_factor=case.prefetch_factor if case.num_workers else None,
         persistent_workers=case.persistent_workers,
         pin_memory=case.pin_memory,
-        collate_fn=collate or workload.collate,
+        collate_fn=collate,
         generator=torch.Generator().manual_seed(seed),  # the workers' seeds are drawn from it
         **{name: value for name, value in workload.loader.items() if _applies(name, case)},
     )
+
+
+def _unchanged(batch: Any) -> Any:  # noqa: ANN401  # a batch is anything
+    return batch
 
 
 _WORKER_ARGUMENTS = {"timeout", "multiprocessing_context", "worker_init_fn"}

@@ -28,9 +28,14 @@ def apply(settings: Settings) -> None:
         # cuBLAS is deterministic only with a workspace of fixed size, and reads the variable once.
         os.environ.setdefault(_CUBLAS_VARIABLE, ":4096:8")
     torch.use_deterministic_algorithms(settings.deterministic)
-    random.seed(settings.seed)
-    np.random.seed(settings.seed)  # noqa: NPY002  # users' transforms use this generator
-    torch.manual_seed(settings.seed)
+    seed_generators(settings.seed)
+
+
+def seed_generators(seed: int) -> None:
+    """Seeds the random numbers of Python, NumPy and torch, which users' transforms may draw."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  # users' transforms use this generator
+    torch.manual_seed(seed)
 
 
 def check_allocator(settings: Settings, device: str) -> None:

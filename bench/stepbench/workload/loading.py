@@ -4,8 +4,9 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import sysconfig
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +15,13 @@ from stepbench.errors import UsageError, suggestion
 from stepbench.workload import shipped
 from stepbench.workload.data_choice import DataChoice
 from stepbench.workload.workload import Workload
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_STANDARD, _INSTALLED = (
+    tuple(Path(sysconfig.get_path(name)) for name in names)
+    for names in (("stdlib", "platstdlib"), ("purelib", "platlib"))
+)
+"""The folders of the standard library, and of installed packages, which may lie in the first."""
 
 
 def load_requested(request: Request) -> Workload:
@@ -44,7 +52,7 @@ def load(spec: str, choice: DataChoice, directory: Path = shipped.SHIPPED) -> Wo
         workload = make(choice) if _takes_data(make) else make()
     except UsageError:
         raise
-    except Exception as error:
+    except BaseException as error:  # a script may end with SystemExit where it should return
         raise UsageError(failure_message(spec, "raised", error)) from error
     if not isinstance(workload, Workload):
         raise UsageError(
@@ -65,7 +73,7 @@ def _find(spec: str, directory: Path) -> Callable[..., object]:
         )
     except UsageError:
         raise
-    except Exception as error:
+    except BaseException as error:
         raise UsageError(failure_message(spec, "could not be imported:", error)) from error
     function = getattr(module, attribute, None)
     if not callable(function):
@@ -94,11 +102,27 @@ def _takes_data(make: Callable[..., object]) -> bool:
 
 
 def failure_message(spec: str, problem: str, error: BaseException) -> str:
-    """Returns an error message for an exception in a user's code, with its file and line."""
-    frames = traceback.extract_tb(error.__traceback__)
-    location = f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
+    """Returns an error message for an exception in a user's code, with the user's file and line."""
+    frame = _users_frame(error)
+    location = "" if frame is None else f" (line {frame.lineno} of {frame.filename})"
     message = "".join(traceback.format_exception_only(error)).strip()
     return f"--workload {spec}: {problem} {message}{location}; correct it and run again"
+
+
+def _users_frame(error: BaseException) -> traceback.FrameSummary | None:
+    """The innermost frame in a user's file, or else in an installed package, if there is one."""
+    frames = [
+        frame
+        for frame in reversed(traceback.extract_tb(error.__traceback__))
+        if Path(frame.filename).is_absolute() and not _lies_in(frame, (_PACKAGE,))
+    ]
+    users = [frame for frame in frames if not _lies_in(frame, (*_STANDARD, *_INSTALLED))]
+    installed = [frame for frame in frames if _lies_in(frame, _INSTALLED)]
+    return next(iter((*users, *installed)), None)
+
+
+def _lies_in(frame: traceback.FrameSummary, folders: Iterable[Path]) -> bool:
+    return any(Path(frame.filename).is_relative_to(folder) for folder in folders)
 
 
 def _module_at(path: Path) -> ModuleType:

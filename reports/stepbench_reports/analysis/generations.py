@@ -19,7 +19,9 @@ Key = TypeVar("Key", bound=Hashable)
 MAX_DELAY, MIN_STRANGERS = 0.02, 0.05
 """A turn is left out if its threads waited for a core for a larger share of its time than
 `MAX_DELAY` beyond what is usual for the player in this generation, and if others took at least
-`MIN_STRANGERS` of the cores: a player's own threads and workers take cores from each other, too."""
+`MIN_STRANGERS` of the cores: a player's own threads and workers take cores from each other, too.
+Also if a CPU quota stopped it for as much longer than is usual: a quota below what the player needs
+is a property of the machine."""
 USUAL_QUANTILE = 0.25
 """The quantile of the shares of waiting that is usual for a player in a generation."""
 MIN_KEPT = 0.5
@@ -27,7 +29,11 @@ MIN_KEPT = 0.5
 FASTEST = 0.25
 
 
-def kept(delays: Sequence[float | None], strangers: Sequence[float | None]) -> list[bool]:
+def kept(
+    delays: Sequence[float | None],
+    strangers: Sequence[float | None],
+    stopped: Sequence[float | None],
+) -> list[bool]:
     """Tells which turns of a player in a generation count; blind to how long the turns took.
 
     Args:
@@ -35,15 +41,20 @@ def kept(delays: Sequence[float | None], strangers: Sequence[float | None]) -> l
             `None` if unknown.
         strangers: For each turn the share of the cores' time that other processes and the
             hypervisor took; `None` if unknown.
+        stopped: For each turn the time for which a CPU quota stopped the player, as a share of the
+            turn's time; `None` if unknown.
     """
-    known = [delay for delay in delays if delay is not None]
-    usual = float(np.quantile(known, USUAL_QUANTILE)) if known else math.inf
     return [
-        delay is None
-        or delay <= usual + MAX_DELAY
-        or (strangers_share is not None and strangers_share < MIN_STRANGERS)
-        for delay, strangers_share in zip(delays, strangers, strict=True)
+        not quota and (not delay or (share is not None and share < MIN_STRANGERS))
+        for delay, share, quota in zip(_unusual(delays), strangers, _unusual(stopped), strict=True)
     ]
+
+
+def _unusual(shares: Sequence[float | None]) -> list[bool]:
+    """Tells which shares exceed what is usual by more than `MAX_DELAY`; unknown ones do not."""
+    known = [share for share in shares if share is not None]
+    usual = float(np.quantile(known, USUAL_QUANTILE)) if known else math.inf
+    return [share is not None and share > usual + MAX_DELAY for share in shares]
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,14 @@ def generation_steps(
         math.nan if workers else float(seconds[fastest].sum() / count[fastest].sum()),
         float(seconds.sum() / count.sum()),
     )
+
+
+def as_it_ran(generations: Mapping[Key, GenerationSteps]) -> dict[Key, GenerationSteps]:
+    """The same generations with all turns in every figure, those that were left out, too."""
+    return {
+        key: GenerationSteps(steps.all_s, math.nan, steps.all_s)
+        for key, steps in generations.items()
+    }
 
 
 def log_interval(samples: ArrayLike, confidence: float = 0.95) -> Interval:

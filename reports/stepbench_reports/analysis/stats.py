@@ -5,9 +5,7 @@ too.
 """
 
 import math
-from bisect import bisect_right
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -56,45 +54,6 @@ def finite_or_none(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def median_interval(samples: ArrayLike, confidence: float = 0.95) -> Interval:
-    """The median, with the exact interval between two order statistics.
-
-    The number of n independent samples below the true median follows the binomial distribution with
-    n and 1/2, whatever the distribution of the samples (Conover, Practical Nonparametric
-    Statistics, 3rd ed., section 3.2). With fewer than 6 samples there is no 95 % interval.
-
-    Args:
-        samples: At least one, in any order.
-        confidence: The minimum probability that the interval holds the true median.
-
-    Raises:
-        ValueError: There are no samples, or one is not a finite number.
-    """
-    ordered = np.sort(np.asarray(samples, dtype=np.float64))
-    count = len(ordered)
-    # NaN and infinity sort to the ends.
-    if not count or not math.isfinite(ordered[-1]) or not math.isfinite(ordered[0]):
-        raise ValueError("a median needs at least one sample, and all samples must be finite")
-    median = float(ordered[(count - 1) // 2] + ordered[count // 2]) / 2
-    rank = _lower_rank(count, confidence)
-    if rank is None:
-        return point(median)
-    return Interval(median, float(ordered[rank]), float(ordered[-1 - rank]))
-
-
-@lru_cache(maxsize=4096)
-def _lower_rank(count: int, confidence: float) -> int | None:
-    """The lower end's index among `count` ordered samples; the upper end's counts from the top.
-
-    The interval from rank r to n-1-r, counted from 0, misses the median with probability
-    2 P(B <= r), where B is binomial with n and 1/2. The index is the highest r for which this is at
-    most 1 - confidence; `None` if there is none.
-    """
-    miss = (1 - confidence) / 2
-    ranks = bisect_right(range(count // 2), miss, key=lambda r: float(special.bdtr(r, count, 0.5)))
-    return ranks - 1 if ranks else None
-
-
 def mean_interval(samples: ArrayLike, confidence: float = 0.95) -> Interval:
     """The mean, with Student's t interval.
 
@@ -129,34 +88,19 @@ def exponential(logs: Interval) -> Interval:
     )
 
 
-def ratio_interval(numerator: Interval, denominator: Interval) -> Interval:
-    """The ratio of two independent positive estimates, with an interval from theirs.
+def relative_spread(samples: ArrayLike) -> float:
+    """The variation of four in five positive samples, up or down from their middle, as a share.
 
-    The method is variance estimates recovery (MOVER) on logarithms: Donner and Zou, Closed-form
-    confidence intervals for functions of the normal mean and standard deviation, Statistical
-    Methods in Medical Research 21 (2012).
+    It is the square root of the 90 % quantile / the 10 % quantile, less 1.
 
     Args:
-        numerator: An estimate, such as the median step of the uncompiled case.
-        denominator: An estimate, such as the median step of the compiled case. The intervals of
-            both arguments have the same confidence.
-
-    Returns:
-        The ratio and an interval of the same confidence. The ends are NaN if an argument has no
-        interval or one that reaches 0; all fields are NaN if an estimate is not positive.
+        samples: Positive numbers; the spread of fewer than ten is NaN.
     """
-    if not (numerator.value > 0 and denominator.value > 0):
-        return UNKNOWN
-    ratio = numerator.value / denominator.value
-    if not (numerator.low > 0 and denominator.low > 0):
-        return point(ratio)
-    below = math.hypot(
-        math.log(numerator.value / numerator.low), math.log(denominator.high / denominator.value)
-    )
-    above = math.hypot(
-        math.log(numerator.high / numerator.value), math.log(denominator.value / denominator.low)
-    )
-    return Interval(ratio, ratio * math.exp(-below), ratio * math.exp(above))
+    values = np.asarray(samples, dtype=np.float64)
+    if len(values) < 10:
+        return math.nan
+    low, high = np.quantile(values, [0.1, 0.9])
+    return math.sqrt(float(high / low)) - 1
 
 
 def geometric_mean(ratios: ArrayLike) -> float:

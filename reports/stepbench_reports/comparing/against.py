@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from msgspec.structs import asdict
 
 from stepbench_reports.analysis.stats import Interval, geometric_mean, point
+from stepbench_reports.read.axis_values import axes_key
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.ratio import unpaired_ratio
-from stepbench_reports.read.run import Run, axes_key
-from stepbench_reports.wording import quantity, summary
+from stepbench_reports.read.run import Run
+from stepbench_reports.wording import doubts, quantity, summary
 from stepbench_reports.wording.markup import escaped, grid
+from stepbench_reports.wording.with_noun import with_noun
 
 AGAINST_BYTES = 40_000
 """The maximum size of the table's rows, bytes."""
@@ -161,7 +163,7 @@ def headline(comparison: Against) -> str:
     lead = "Different machines: " if comparison.machines_differ else ""
     mean = quantity.times(point(comparison.mean_ratio))
     clause = f", {mean} as fast in the geometric mean" if mean else ""
-    return f"{lead}{summary.cases(len(comparison.pairs))} in both{clause}{left_out}."
+    return f"{lead}{with_noun(len(comparison.pairs), 'case')} in both{clause}{left_out}."
 
 
 def markdown(run: Run, others: Sequence[Run]) -> str:
@@ -213,7 +215,7 @@ def _remark(pair: CasePair) -> str:
     """Why the mean leaves the pair out; empty if it does not."""
     if pair.failed:
         return "fails parity"
-    return "" if pair.counts else f"{summary.INTERFERENCE_MARK} interference"
+    return "" if pair.counts else f"{doubts.MARK} interference"
 
 
 def _ids(measurements: Sequence[Measurement]) -> str:

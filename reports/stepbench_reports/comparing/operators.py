@@ -9,7 +9,8 @@ from rich.text import Text
 
 from stepbench_reports.analysis.operators import compare
 from stepbench_reports.errors import ReportError
-from stepbench_reports.read.measurement import Measurement, varying
+from stepbench_reports.read.axis_values import varying
+from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.operators import frame
 from stepbench_reports.read.run import Run
 from stepbench_reports.schema.files import PROFILES

@@ -7,10 +7,10 @@ from dataclasses import replace
 from stepbench_reports.analysis import comparison
 from stepbench_reports.analysis.stats import UNKNOWN, Interval
 from stepbench_reports.errors import ReportError
-from stepbench_reports.read import measurement
+from stepbench_reports.read.axis_values import axes_key, varying
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.ratio import mean_ratio
-from stepbench_reports.read.run import Run, axes_key
+from stepbench_reports.read.run import Run
 from stepbench_reports.schema.axes import AxisValue
 from stepbench_reports.schema.axis_labels import workload_label
 from stepbench_reports.wording import naming, quantity
@@ -70,7 +70,7 @@ def by(run: Run, axis: str) -> Grid:
     measured = run.measured
     values = list(dict.fromkeys(m.axes.get(axis) for m in measured))
     rows = _rows(measured, axis, values)
-    other_axes = [name for name in measurement.varying(run.axis_names, measured) if name != axis]
+    other_axes = [name for name in varying(run.axis_names, measured) if name != axis]
     cells = []
     pairs: dict[AxisValue, list[_Pair]] = {value: [] for value in values}
     for row in rows:
@@ -112,7 +112,7 @@ def baseline(run: Run, setting: str) -> Grid:
         )
     baseline_value = matches[0]
     by_axes = {axes_key(m.axes): m for m in measured}
-    other_axes = [name for name in measurement.varying(run.axis_names, measured) if name != axis]
+    other_axes = [name for name in varying(run.axis_names, measured) if name != axis]
     cells: list[list[str]] = []
     pairs: list[_Pair] = []
     for m in measured:

@@ -44,11 +44,22 @@ class Picture:
     caption: str
     svg: str
 
+    def _repr_svg_(self) -> str:
+        return self.svg
+
 
 def pictures(run: Run) -> Iterator[Picture]:
     """Draws every figure that the run has data for."""
-    for name, draw in FIGURES.items():
-        with mpl.rc_context(SETTINGS):
-            drawing = draw(run)
-        if drawing is not None:
-            yield Picture(name, drawing.title, drawing.caption, svg(drawing, name))
+    for name in FIGURES:
+        drawn = picture(run, name)
+        if drawn is not None:
+            yield drawn
+
+
+def picture(run: Run, name: str) -> Picture | None:
+    """Draws one of `FIGURES`; `None` if the run has no data for it."""
+    with mpl.rc_context(SETTINGS):
+        drawing = FIGURES[name](run)
+    if drawing is None:
+        return None
+    return Picture(name, drawing.title, drawing.caption, svg(drawing, name))

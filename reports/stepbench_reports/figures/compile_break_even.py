@@ -1,4 +1,4 @@
-"""The figure of compiled against eager steps: speed-ups, and steps until compiling pays off."""
+"""The figure of speed-ups: of compiled steps over eager ones, or of a script's changed settings."""
 
 import math
 
@@ -25,14 +25,22 @@ def draw(run: Run) -> Drawing | None:
             fmt="x" if failed else "o", color=FAINT if failed else colour(0), capsize=3,
         )  # fmt: skip
         axes.annotate(
-            "fails parity" if failed else _pays_after(run, m),
+            "fails parity" if failed else _remark(run, m),
             (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=9,
         )  # fmt: skip
     axes.axvline(1, color=FAINT, linewidth=1)
     axes.set_yticks(rows, [summary.name(run, m) for m in compared])
     axes.invert_yaxis()
-    axes.set_xlabel(f"eager step / compiled step ({quantity.TIMES} as fast)")
     axes.grid(axis="x")
+    if run.unchanged_script is not None:
+        axes.set_xlabel(f"samples/s, as a multiple of the unchanged script's ({quantity.TIMES})")
+        return Drawing(
+            "Changed settings against the unchanged script",
+            "Speed-up over the script as it is, with its 95 % interval. Not decided: the interval "
+            "contains 1.",
+            figure,
+        )
+    axes.set_xlabel(f"eager step / compiled step ({quantity.TIMES} as fast)")
     return Drawing(
         "Compiled against eager",
         "Speed-up over the uncompiled case, with its 95 % interval. On the right: the number of "
@@ -42,10 +50,12 @@ def draw(run: Run) -> Drawing | None:
     )
 
 
-def _pays_after(run: Run, measurement: Measurement) -> str:
+def _remark(run: Run, measurement: Measurement) -> str:
     ratio = run.speedups[measurement.id].interval
     if ratio.low <= 1 <= ratio.high:
         return "not decided"
+    if run.unchanged_script is not None:
+        return ""
     steps = break_even.steps(run, measurement)
     if math.isinf(steps.value):
         return "never pays"

@@ -2,12 +2,18 @@
 
 from collections.abc import Callable, Mapping
 
-from stepbench_reports.figures.scaling import MAX_LINES, lines, position
+from stepbench_reports.figures.scaling import (
+    HEADROOM,
+    MAX_LINES,
+    legend,
+    line_label,
+    lines,
+    position,
+)
 from stepbench_reports.figures.style import FAINT, Drawing, canvas, colour, log_ticks, marker
-from stepbench_reports.read import measurement
+from stepbench_reports.read.axis_values import varying
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
-from stepbench_reports.wording import naming
 
 _PEAKS: Mapping[str, Callable[[Measurement], float]] = {
     "device": lambda m: m.device_peak_bytes,
@@ -29,21 +35,21 @@ def draw(run: Run) -> Drawing | None:
         return None
     figure, panels = canvas(3.8, len(peaks))
     all_cases = [m for line in by_axes for m in line]
-    varying = [n for n in measurement.varying(run.axis_names, all_cases) if n != "batch_size"]
+    other_axes = [n for n in varying(run.axis_names, all_cases) if n != "batch_size"]
     for axes, (kind, peak_bytes) in zip(panels, peaks.items(), strict=True):
         for number, line in enumerate(by_axes[:MAX_LINES]):
             axes.plot(
                 [position(m, "batch_size") for m in line],
                 [peak_bytes(m) / 2**20 for m in line],
                 color=colour(number), marker=marker(number),
-                label=naming.label(line[0].axes, varying) or line[0].id,
+                label=line_label(line, other_axes),
             )  # fmt: skip
         log_ticks(axes, [position(m, "batch_size") for m in all_cases])
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, HEADROOM * max(peak_bytes(m) for m in all_cases) / 2**20)
         axes.set_xlabel("batch size")
         axes.set_ylabel(f"{kind} peak, MiB")
         axes.grid(color=FAINT)
-    panels[0].legend(fontsize=9, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    legend(panels[0])
     return Drawing(
         "Peak memory by batch size",
         "The host's figure is the highest of readings every 20 ms: the resident memory of the "

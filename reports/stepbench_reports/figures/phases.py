@@ -2,7 +2,7 @@
 
 import math
 
-from stepbench_reports.figures.style import LINE_IN, PHASE_COLOURS, SERIES, Drawing, canvas
+from stepbench_reports.figures.style import LINE_IN, Drawing, canvas, phase_colour
 from stepbench_reports.read.run import Run
 from stepbench_reports.wording import summary
 
@@ -20,7 +20,7 @@ def draw(run: Run) -> Drawing | None:
     left = [0.0] * len(shown)
     for number, phase in enumerate(run.phase_names):
         lengths = [m.shares.get(phase, 0.0) * m.mean_step.value * 1e3 for m in shown]
-        colour = PHASE_COLOURS.get(phase, SERIES[number % len(SERIES)])
+        colour = phase_colour(phase, number)
         axes.barh(range(len(shown)), lengths, left=left, color=colour, label=phase, height=0.72)
         left = [begin + length for begin, length in zip(left, lengths, strict=True)]
     axes.set_yticks(range(len(shown)), [summary.name(run, m) for m in shown])
@@ -34,7 +34,6 @@ def draw(run: Run) -> Drawing | None:
     )
     return Drawing(
         "Where a step's time goes",
-        "The mean step of each case, split by its phases' shares of the lapped steps. The table "
-        f"above has every figure.{left_out}",
+        f"The mean step of each case, split by its phases' shares of the lapped steps.{left_out}",
         figure,
     )

@@ -22,25 +22,29 @@ def draw(run: Run) -> Drawing | None:
     """Draws FLOP/s against FLOP per byte; `None` if no case or no peak is known."""
     counted = [m for m in run.measured if m.intensity > 0 and m.flops_per_s > 0]
     roofs = {
-        (str(m.axes.get("device")), str(m.axes.get("precision"))): m
+        (str(m.axes.get("device")), str(m.axes.get("precision")), m.host): m
         for m in counted
-        if run.peak_flops_per_s(m.axes.get("device"), m.axes.get("precision")) > 0
+        if run.peak_flops_per_s(m.axes.get("device"), m.axes.get("precision"), m.host) > 0
     }
     if not counted or not roofs:
         return None
     figure, (axes,) = canvas(4.4)
     _points(run, counted, axes)
     intensities = [m.intensity for m in counted]
-    ridges = [ridge for d, p in roofs if math.isfinite(ridge := run.ridge(d, p))]
+    ridges = [ridge for roof in roofs if math.isfinite(ridge := run.ridge(*roof))]
     low, high = min([*intensities, *ridges]) / 3, max([*intensities, *ridges]) * 3
     grid = np.geomspace(low, high, 100)
-    for number, (device, precision) in enumerate(roofs):
-        peak, bandwidth = run.peak_flops_per_s(device, precision), run.copy_bytes_per_s(device)
+    for number, (device, precision, host) in enumerate(roofs):
+        peak = run.peak_flops_per_s(device, precision, host)
+        bandwidth = run.copy_bytes_per_s(device, host)
         roof = np.minimum(peak, grid * bandwidth) if bandwidth > 0 else np.full_like(grid, peak)
         style = LINE_STYLES[number % len(LINE_STYLES)]
         axes.plot(grid, roof / 1e9, color=INK, linewidth=1, linestyle=style)
-        label = f"{device} {precision}"
-        axes.annotate(label, (high, peak / 1e9), ha="right", va="bottom", fontsize=9)
+        label = f"{device} {precision}" + (f" {host}" if run.has_hosts else "")
+        above = number % 2 == 0  # two hosts are often nearly alike
+        place = (high, peak / 1e9)
+        va = "bottom" if above else "top"
+        axes.annotate(label, place, ha="right", va=va, fontsize=9)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("FLOP per byte")

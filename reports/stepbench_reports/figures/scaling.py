@@ -1,6 +1,6 @@
 """The figures of throughput against batch size and loader workers, with ideal scaling."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
@@ -15,7 +15,8 @@ from stepbench_reports.figures.style import (
     thousands,
     whiskers,
 )
-from stepbench_reports.read import measurement
+from stepbench_reports.read import numbers
+from stepbench_reports.read.axis_values import varying
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
 from stepbench_reports.schema.axes import AxisValues
@@ -23,6 +24,8 @@ from stepbench_reports.wording import naming
 
 MAX_LINES = 8
 """The maximum number of lines of a plot; more would be hard to distinguish."""
+HEADROOM = 1.1
+"""The height of an axis from 0, as a multiple of its largest value."""
 Line = list[Measurement]
 
 
@@ -67,7 +70,7 @@ def _draw(
     shown = dict(list(by_axes.items())[:MAX_LINES])
     figure, (axes,) = canvas(4.2)
     all_cases = [m for line in by_axes.values() for m in line]
-    varying = [n for n in measurement.varying(run.axis_names, all_cases) if n != axis]
+    other_axes = [n for n in varying(run.axis_names, all_cases) if n != axis]
     for number, line in enumerate(shown.values()):
         rates = [m.samples_per_s for m in line]
         axes.errorbar(
@@ -77,7 +80,7 @@ def _draw(
             color=colour(number),
             marker=marker(number),
             capsize=2,
-            label=naming.label(line[0].axes, varying) or line[0].id,
+            label=line_label(line, other_axes),
         )
         ideal(axes, line, number)
     values = [position(m, axis) for m in all_cases]
@@ -87,12 +90,12 @@ def _draw(
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_xticks(sorted({*values}))
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, HEADROOM * max(m.samples_per_s.value for m in all_cases))
     axes.yaxis.set_major_formatter(FuncFormatter(thousands))
     axes.set_xlabel(naming.head(axis))
     axes.set_ylabel("samples/s")
     axes.grid(color=FAINT)
-    axes.legend(fontsize=9, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    legend(axes)
     left_out = (
         f" The first {MAX_LINES} of {len(by_axes)} lines." if len(by_axes) > MAX_LINES else ""
     )
@@ -100,18 +103,32 @@ def _draw(
 
 
 def lines(run: Run, axis: str) -> Mapping[Hashable, Line]:
-    """Groups of two or more measured cases that differ only in `axis`, sorted by it."""
+    """Groups of two or more cases that may be compared, of one host, and differ only in `axis`.
+
+    Each is sorted by it.
+    """
     by_axes: dict[Hashable, Line] = {}
     for m in run.measurements:
-        if m.ok and isinstance(m.axes.get(axis), int) and m.samples_per_s.value > 0:
-            by_axes.setdefault(_other_axes(m.axes, axis), []).append(m)
+        if m.counts and isinstance(m.axes.get(axis), int) and m.samples_per_s.value > 0:
+            by_axes.setdefault((m.host, _other_axes(m.axes, axis)), []).append(m)
     ordered = {key: sorted(line, key=lambda m: position(m, axis)) for key, line in by_axes.items()}
     return {key: line for key, line in ordered.items() if len(line) > 1}
 
 
+def line_label(line: Line, other_axes: Sequence[str]) -> str:
+    """A line's values on the other axes that vary, and its host; empty if it has none."""
+    return " ".join(filter(None, [naming.label(line[0].axes, other_axes), line[0].host]))
+
+
+def legend(axes: Axes) -> None:
+    """Names the lines above a plot, unless there is only one and nothing to tell it from."""
+    if any(axes.get_legend_handles_labels()[1]):
+        axes.legend(fontsize=9, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+
+
 def position(case: Measurement, axis: str) -> float:
     """A case's value on a numeric axis."""
-    return measurement.number(case.axes[axis])
+    return numbers.number(case.axes[axis])
 
 
 def _other_axes(axes: AxisValues, axis: str) -> Hashable:

@@ -1,7 +1,6 @@
 """The style of figures: colours for colour-blind readers and for light and dark pages."""
 
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from stepbench_reports.analysis.stats import Interval
 from stepbench_reports.schema.phases import Phase
+from stepbench_reports.wording.quantity import MAX_UNCERTAINTY
 
 INK, FAINT = "#1f2328", "#8c959f"
 """The colours of text and axes, and of grids and reference lines."""
@@ -20,13 +20,13 @@ _DARK = {INK: "#e6edf3", FAINT: "#7d8590"}
 """The colours that replace `INK` and `FAINT` on a dark page."""
 PHASE_COLOURS: Mapping[str, str] = {
     Phase.DATALOAD: "#0072b2", Phase.TRANSFER: "#56b4e9", Phase.FORWARD: "#009e73",
-    Phase.BACKWARD: "#e69f00", Phase.OPTIMIZER: "#cc79a7",
+    Phase.BACKWARD: "#e69f00", Phase.OPTIMIZER: "#cc79a7", Phase.OTHER: "#999999",
 }  # fmt: skip
 """The colour of each phase; phases not listed use `SERIES`."""
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d3b", "#7f7f7f")
 """Okabe and Ito's palette without black and yellow, which vanish on dark or light pages."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-WIDTH_IN = 8.0
+WIDTH_IN = 6.2
 LINE_IN = 0.26
 """The height of a bar with its spacing, inches."""
 SETTINGS: Any = {
@@ -82,6 +82,11 @@ def svg(drawing: Drawing, name: str) -> str:
     return text[:begin] + style + text[begin:]
 
 
+def phase_colour(phase: str, number: int) -> str:
+    """The colour of a phase, which is the run's phase of this number."""
+    return PHASE_COLOURS.get(phase, colour(number))
+
+
 def colour(number: int) -> str:
     """A series' colour; colours repeat after the last."""
     return SERIES[number % len(SERIES)]
@@ -93,11 +98,21 @@ def marker(number: int) -> str:
 
 
 def whiskers(points: Sequence[Interval]) -> list[list[float]]:
-    """The lengths of error bars below and above the values; 0 without an interval."""
-    below = [point.value - point.low for point in points]
-    above = [point.high - point.value for point in points]
+    """The lengths of error bars below and above the values.
+
+    They are 0 without an interval, and for one so wide that a table shows a dash for it: its bar
+    would leave no room for the values.
+    """
+    shown = [point.relative_half_width <= MAX_UNCERTAINTY for point in points]
     return [
-        [length if math.isfinite(length) else 0.0 for length in side] for side in (below, above)
+        [
+            point.value - point.low if show else 0.0
+            for point, show in zip(points, shown, strict=True)
+        ],
+        [
+            point.high - point.value if show else 0.0
+            for point, show in zip(points, shown, strict=True)
+        ],
     ]
 
 

@@ -3,7 +3,8 @@
 import math
 from typing import TypeAlias
 
-from stepbench_reports.analysis.stats import UNKNOWN
+from stepbench_reports.analysis.control import Control
+from stepbench_reports.analysis.stats import UNKNOWN, Interval
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.parity import Parity
 from stepbench_reports.read.ratio import Ratio
@@ -14,25 +15,35 @@ Cell: TypeAlias = str | float | bool | None
 
 
 def figures(
-    measurement: Measurement, speedup: Ratio | None, share_of_peak: float
+    measurement: Measurement,
+    speedup: Ratio | None,
+    control: Control | None,
+    *,
+    share_of_peak: float,
+    share_of_roof: float,
 ) -> dict[str, Cell]:
     """A case's figures by column, in the order of `Run.cases`, which describes the columns.
 
     Args:
         measurement: The case.
         speedup: The speed-up over the uncompiled case; `None` if unknown.
+        control: The speed-up's control; `None` if it has none.
         share_of_peak: The case's FLOP/s as a share of the device's peak throughput in the case's
             precision; NaN if unknown.
+        share_of_roof: The same as a share of what the device allows at the case's intensity.
     """
     return {
         "status": measurement.status,
         "reason": measurement.reason,
+        "host": measurement.host,
         **_step_columns(measurement),
         **_speedup_columns(speedup),
+        **_control_columns(control),
         **_sampling_columns(measurement),
         **_bottleneck_columns(measurement),
         **_work_columns(measurement),
         "share_of_peak": share_of_peak,
+        "share_of_roof": share_of_roof,
         **_parity_columns(measurement.parity),
         **_startup_columns(measurement),
         **_memory_columns(measurement),
@@ -54,13 +65,23 @@ def _step_columns(measurement: Measurement) -> dict[str, Cell]:
     }
 
 
+def _interval_columns(name: str, interval: Interval) -> dict[str, Cell]:
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
 def _speedup_columns(speedup: Ratio | None) -> dict[str, Cell]:
     ratio = UNKNOWN if speedup is None else speedup.interval
     return {
-        "speedup": ratio.value,
-        "speedup_low": ratio.low,
-        "speedup_high": ratio.high,
+        **_interval_columns("speedup", ratio),
         "speedup_paired": None if speedup is None else speedup.paired,
+    }
+
+
+def _control_columns(control: Control | None) -> dict[str, Cell]:
+    ratio = UNKNOWN if control is None else control.ratio
+    return {
+        **_interval_columns("control", ratio),
+        "control_doubtful": None if control is None else control.doubtful,
     }
 
 
@@ -78,11 +99,13 @@ def _sampling_columns(measurement: Measurement) -> dict[str, Cell]:
 
 def _bottleneck_columns(measurement: Measurement) -> dict[str, Cell]:
     bottleneck = measurement.bottleneck
+    gain = UNKNOWN if bottleneck is None else bottleneck.gain
     return {
         "bottleneck": None if bottleneck is None else " and ".join(bottleneck.kinds),
         "bottleneck_share": math.nan if bottleneck is None else bottleneck.share,
         "best_step_s": math.nan if bottleneck is None else bottleneck.best_step_s,
-        "launch_overhead_s": measurement.launch_overhead_s,
+        **_interval_columns("gain", gain),
+        "fixed_cost_s": measurement.fixed_cost_s,
         "hidden_launch_s": measurement.hidden_launch_s,
     }
 
@@ -107,15 +130,16 @@ def _parity_columns(parity: Parity) -> dict[str, Cell]:
 
 
 def _startup_columns(measurement: Measurement) -> dict[str, Cell]:
-    findings, value = measurement.findings, measurement.value
+    value, loader_value = measurement.value, measurement.loader_value
     compile_value = measurement.compile_value
+    loader = None if measurement.findings is None else measurement.findings.loader
     return {
         "elapsed_s": measurement.elapsed_s,
         "start_s": measurement.start_s,
-        "loader_start_s": value(lambda f: f.loader.start_s),
-        "loader_restart_s": value(lambda f: f.loader.restart_s),
+        "loader_start_s": loader_value(lambda each: each.start_s),
+        "loader_restart_s": loader_value(lambda each: each.restart_s),
         "loader_samples_per_s": measurement.loader_samples_per_s,
-        "loader_interference": None if findings is None else findings.loader.interference,
+        "loader_interference": None if loader is None else loader.interference,
         "first_step_s": value(lambda f: f.first_step_s),
         "warmup_s": value(lambda f: f.warmup.elapsed_s),
         "cold_compile_s": measurement.cold_compile_s,

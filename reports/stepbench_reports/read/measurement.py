@@ -1,16 +1,13 @@
 """One case's records, and the figures that follow from these records alone."""
 
 import math
-import sys
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
-from typing import TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
 
 from stepbench_reports.analysis import bottleneck, comparison, launches
+from stepbench_reports.analysis.bottleneck import StepFigures
 from stepbench_reports.analysis.generations import (
     GenerationSteps,
     log_interval,
@@ -19,10 +16,12 @@ from stepbench_reports.analysis.generations import (
 )
 from stepbench_reports.analysis.launches import FixedCost, Launches
 from stepbench_reports.analysis.stats import UNKNOWN, Interval, point
+from stepbench_reports.read.numbers import Tracks, number, share
 from stepbench_reports.read.parity import UNKNOWN as NOT_COMPARED
 from stepbench_reports.read.parity import Parity
 from stepbench_reports.read.profile import UNKNOWN as NOT_PROFILED
 from stepbench_reports.read.profile import Profile
+from stepbench_reports.read.step_figures import CaseContext, of_generation
 from stepbench_reports.read.turns import Turns
 from stepbench_reports.schema import measurement as schema
 from stepbench_reports.schema.axes import AxisValues
@@ -30,19 +29,13 @@ from stepbench_reports.schema.axis_labels import EAGER
 from stepbench_reports.schema.compilation import ColdStart, Compilation
 from stepbench_reports.schema.measurement import Block, DevicePeak, Findings, MemoryFacts
 from stepbench_reports.schema.phases import STEP, Phase
+from stepbench_reports.schema.script import ScriptFacts
 from stepbench_reports.schema.status import Status
 
 CLOCKS = schema.Laps.__struct_fields__
 """The clocks that time laps: `host` and `device`."""
-DAMAGED = "damaged"
-"""The status of a case whose file cannot be used."""
-NOT_MEASURED = "not measured"
-"""The status of a case that has no file."""
-
-Track: TypeAlias = NDArray[np.float64]
-"""Seconds of a phase, shape (steps,); of its micro-batches, (steps, micro-batches)."""
-Tracks: TypeAlias = Mapping[str, Track]
-"""Seconds by phase; `step` is the whole step."""
+DAMAGED, NOT_MEASURED = "damaged", "not measured"
+"""The statuses of a case whose file cannot be used, and of a case that has no file."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +48,10 @@ class Measurement:
         status: The file's `Status`, or `DAMAGED`, or `NOT_MEASURED`.
         reason: One sentence, if the status is not `Status.OK`.
         detail: A traceback or the end of the output; `None` if there is none.
-        start_s: Seconds from the request for the case's process to the process's first message; NaN
-            if unknown.
+        start_s: Seconds from requesting the case's process to its first message; NaN if unknown.
         elapsed_s: Seconds from the request for the case's process to its end; NaN if unknown.
+        left_behind: The processes that outlived the case and were ended: the number of each name.
+        ended: The time at which the case was measured last, UTC; `None` if unknown.
         findings: The figures of the file; `None` if the file has none.
         blocks: Every block that counts, in order.
         laps: Seconds of each phase and step, by clock; empty if the status is not `Status.OK`.
@@ -74,6 +68,8 @@ class Measurement:
     detail: str | None = None
     start_s: float = math.nan
     elapsed_s: float = math.nan
+    left_behind: Mapping[str, int] = field(default_factory=dict)
+    ended: datetime | None = None
     findings: Findings | None = None
     blocks: tuple[Block, ...] = ()
     laps: Mapping[str, Tracks] = field(default_factory=dict)
@@ -109,7 +105,8 @@ class Measurement:
     @property
     def loader_interference(self) -> bool:
         """True if other processes interfered with every try to measure the loader's rate alone."""
-        return self.findings is not None and self.findings.loader.interference
+        loader = None if self.findings is None else self.findings.loader
+        return loader is not None and loader.interference
 
     @property
     def checked_blocks(self) -> float:
@@ -120,6 +117,11 @@ class Measurement:
     def discarded_blocks(self) -> float:
         """The number of turns that were left out; NaN if unknown."""
         return self.value(lambda findings: findings.noise.discarded)
+
+    @property
+    def host(self) -> str | None:
+        """The host that measured the case, in a run on a cluster; `None` if unknown."""
+        return None if self.findings is None else self.findings.host
 
     @property
     def stopped(self) -> str | None:
@@ -178,12 +180,12 @@ class Measurement:
     @property
     def loader_samples_per_s(self) -> float:
         """The loader's rate with nothing else running, samples per second; NaN if unknown."""
-        return self.value(lambda findings: findings.loader.samples_per_s)
+        return self.loader_value(lambda loader: loader.samples_per_s)
 
     @property
     def unloaded_step_s(self) -> float:
         """Seconds of a step that reuses one batch and loads nothing; NaN if unknown."""
-        return self.value(lambda findings: findings.loader.unloaded_step_s)
+        return self.loader_value(lambda loader: loader.unloaded_step_s)
 
     @cached_property
     def medians(self) -> Mapping[str, Interval]:
@@ -248,7 +250,7 @@ class Measurement:
         Batches are those that a step takes from the loader if recorded (a workload may define a
         step that takes several), else `micro_batches`.
         """
-        recorded = self.value(lambda findings: findings.loader.batches_per_step)
+        recorded = self.loader_value(lambda loader: loader.batches_per_step)
         batches = int(recorded) if recorded > 0 else self.micro_batches
         return int(number(self.axes["batch_size"])) * batches
 
@@ -297,7 +299,7 @@ class Measurement:
 
     @cached_property
     def launches(self) -> Mapping[str, Launches]:
-        """The launch overhead of a step's forward and, in training, of its backward, by phase.
+        """The fixed cost of a step's forward and, in training, of its backward, by phase.
 
         Only an asynchronous device hides any of it.
         """
@@ -307,8 +309,7 @@ class Measurement:
         of_step = {phase: batch_s * self.micro_batches for phase, batch_s in fixed_s.items()}
         if self.clock != "device":
             return {phase: Launches(seconds) for phase, seconds in of_step.items()}
-        tiny_size = self.value(lambda findings: findings.launch_overhead.batch_size)
-        tiny_share = tiny_size / number(self.axes["batch_size"])
+        tiny_share = self._tiny_size / number(self.axes["batch_size"])
         return launches.asynchronous(
             {
                 phase: FixedCost(seconds, self.medians.get(phase, UNKNOWN).value, tiny_share)
@@ -317,11 +318,12 @@ class Measurement:
         )
 
     @property
-    def launch_overhead_s(self) -> float:
-        """Launch overhead: seconds of a step's forward and backward with next to no data.
+    def _tiny_size(self) -> float:
+        return self.value(lambda findings: findings.launch_overhead.batch_size)
 
-        Launches that the device's work hides are not included.
-        """
+    @property
+    def fixed_cost_s(self) -> float:
+        """Seconds of a step's forward and backward with next to no data; no hidden launches."""
         return sum(of_phase.exposed_s for of_phase in self.launches.values())
 
     @property
@@ -331,13 +333,11 @@ class Measurement:
 
     @property
     def worker_cores_s(self) -> float:
-        """Seconds by which loader workers lengthen forward and backward; 0 without workers.
+        """Seconds by which loader workers lengthen forward and backward; NaN if unknown.
 
-        NaN if unknown. On an asynchronous device workers take no time of the device's work.
+        On an asynchronous device they take no time of the device's work.
         """
-        if not self.turns.workers or self.clock == "device":
-            return 0.0
-        return self.turns.passes_s("lapped") - self.turns.passes_s("unloaded")
+        return 0.0 if self.clock == "device" else self.turns.worker_cores_s
 
     @cached_property
     def bottleneck(self) -> bottleneck.Bottleneck | None:
@@ -345,16 +345,22 @@ class Measurement:
         if not self.ok:
             return None
         loader_rate = self.loader_samples_per_s
-        prefetches = number(self.axes.get("num_workers")) > 0
-        is_rate_valid = prefetches and loader_rate > 0 and not self.loader_interference
-        return bottleneck.find(
+        is_rate_valid = self.turns.workers and loader_rate > 0 and not self.loader_interference
+        batch_size = number(self.axes.get("batch_size"))
+        case = CaseContext(self.launches, self._tiny_size, batch_size, self.clock == "device")
+        whole = StepFigures(
             self.mean_step.value,
             self.shares,
-            self.launch_overhead_s,
-            self.samples / loader_rate if is_rate_valid else math.nan,
+            self.fixed_cost_s,
             self.unloaded_step_s,
-            hidden_launch_s=self.hidden_launch_s,
-            workers_s=self.worker_cores_s,
+            self.hidden_launch_s,
+            self.worker_cores_s,
+        )
+        return bottleneck.find(
+            whole,
+            [of_generation(turns, case) for turns in self.turns.by_generation()],
+            loader_step_s=self.samples / loader_rate if is_rate_valid else math.nan,
+            workers=int(number(self.axes.get("num_workers", 0))),
         )
 
     def value(self, get: Callable[[Findings], float | None]) -> float:
@@ -365,6 +371,20 @@ class Measurement:
         """
         return math.nan if self.findings is None else number(get(self.findings))
 
+    def loader_value(self, get: Callable[[schema.LoaderFacts], float | None]) -> float:
+        """A number from the facts of the loader; NaN if it was not measured, as for a script.
+
+        Args:
+            get: Takes the number from the loader's facts.
+        """
+        loader = None if self.findings is None else self.findings.loader
+        return math.nan if loader is None else number(get(loader))
+
+    @property
+    def script(self) -> ScriptFacts | None:
+        """The parts of a script that were recognised; `None` for a workload."""
+        return None if self.findings is None else self.findings.script
+
     def compile_value(self, get: Callable[[Compilation], float | None]) -> float:
         """A number from the facts of the compilation; NaN for eager cases.
 
@@ -372,27 +392,3 @@ class Measurement:
             get: Takes the number from the compilation.
         """
         return math.nan if self.compilation is None else number(get(self.compilation))
-
-
-def share(laps: Tracks, phase: str) -> float:
-    """A phase's share of the total time of all steps; NaN if that time is 0."""
-    total = float(laps[STEP].sum())
-    return float(laps[phase].sum()) / total if total > 0 else math.nan
-
-
-def number(value: object) -> float:
-    """Converts a finite `int` or `float` to a float, and anything else to NaN."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return math.nan
-    return float(value) if abs(value) <= sys.float_info.max else math.nan
-
-
-def varying(axis_names: Iterable[str], measurements: Iterable[Measurement]) -> tuple[str, ...]:
-    """The axes on which cases differ, in order; cases without axes are ignored.
-
-    Args:
-        axis_names: The axes, in order.
-        measurements: The cases.
-    """
-    cases = [m.axes for m in measurements if m.axes]
-    return tuple(name for name in axis_names if len({str(axes.get(name)) for axes in cases}) > 1)

@@ -20,6 +20,7 @@ from stepbench_reports.schema.measurement import SCHEMA, Block
 from stepbench_reports.schema.phases import STEP
 from stepbench_reports.schema.run import RunFacts
 from stepbench_reports.schema.status import Status
+from stepbench_reports.schema.text import encodable
 
 NO_ROUNDS = "no rounds"
 """The status of a benchmark whose file holds a summary without the rounds."""
@@ -37,7 +38,7 @@ def load(file: Path) -> Run:
         measurements = tuple(_measurement(entry) for entry in entries)
     except OSError as error:
         raise ReportError(f"{file}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ReportError(
             f"{file}: is not a file of pytest-benchmark ({error!r}); give a file written by "
             f"--benchmark-json or --benchmark-save"
@@ -45,7 +46,7 @@ def load(file: Path) -> Run:
     machine = content.get("machine_info") or {}
     facts = RunFacts(
         schema=SCHEMA,
-        id=file.stem,
+        id=encodable(file.stem),
         started=str(content.get("datetime") or ""),
         command="",
         stepbench="",
@@ -63,7 +64,7 @@ def load(file: Path) -> Run:
 
 
 def _measurement(entry: Mapping[str, Any]) -> Measurement:
-    name = str(entry["fullname"])
+    name = encodable(str(entry["fullname"]))
     axes = _axes(name)
     rounds = np.asarray(entry["stats"].get("data") or (), dtype=np.float64)
     if not rounds.size:

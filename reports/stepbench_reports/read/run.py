@@ -1,8 +1,7 @@
 """A run as tidy pandas frames: cases, samples and phases."""
 
-import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,12 +9,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stepbench_reports.analysis import comparison
-from stepbench_reports.analysis.stats import UNKNOWN, Interval
-from stepbench_reports.read import case_columns
-from stepbench_reports.read.measurement import Measurement, number, share, varying
-from stepbench_reports.read.ratio import Of, Ratio, ratio
-from stepbench_reports.schema.axes import AxisValues
+from stepbench_reports.analysis.control import Control
+from stepbench_reports.analysis.stats import Interval, relative_spread
+from stepbench_reports.read import (
+    axis_values,
+    case_columns,
+    hosts,
+    phase_rows,
+    uncompiled,
+    weight_traffic,
+)
+from stepbench_reports.read.hosts import HostSpeed
+from stepbench_reports.read.measurement import Measurement
+from stepbench_reports.read.numbers import number
+from stepbench_reports.read.ratio import CONFIDENCE, Of, Ratio, ratio
+from stepbench_reports.schema.cluster import HostFacts
 from stepbench_reports.schema.machine import MachinePeaks
 from stepbench_reports.schema.phases import PHASES, STEP
 from stepbench_reports.schema.run import RunFacts
@@ -30,12 +38,17 @@ class Run:
         facts: The content of `run.json`.
         measurements: Every case of the matrix, in order, measured or not.
         problems: A sentence for each file that could not be read, with the remedy.
+        hosts: The hosts of a run on a cluster.
+        repeats: Further measurements of cases, on a cluster: of the reference case in each job,
+            with `--hosts-as-axis` of all cases on the other hosts.
     """
 
     path: Path
     facts: RunFacts
     measurements: tuple[Measurement, ...]
     problems: tuple[str, ...]
+    hosts: tuple[HostFacts, ...] = ()
+    repeats: tuple[Measurement, ...] = ()
 
     @cached_property
     def measured(self) -> tuple[Measurement, ...]:
@@ -58,7 +71,7 @@ class Run:
     @cached_property
     def varying(self) -> tuple[str, ...]:
         """The axes on which the run's cases differ, in order."""
-        return varying(self.axis_names, self.measurements)
+        return axis_values.varying(self.axis_names, self.measurements)
 
     @cached_property
     def phase_names(self) -> tuple[str, ...]:
@@ -71,23 +84,62 @@ class Run:
 
     @cached_property
     def speedups(self) -> Mapping[str, Ratio]:
-        """Speed-up over the uncompiled case, by the compiled case's id, if both are measured."""
+        """Speed-up of a case over that which it is compared with, by the case's id.
+
+        A compiled case is compared with the uncompiled one, and a script with changed settings with
+        the unchanged script.
+        """
+        unchanged = self.unchanged_script
+        compared = (
+            self.uncompiled
+            if unchanged is None
+            else {m.id: unchanged for m in self.measured if m.script and m is not unchanged}
+        )
         return {
-            case_id: self.ratio_of(self.case(case_id), eager)
-            for case_id, eager in self.uncompiled.items()
+            case_id: self.ratio_of(self.case(case_id), base) for case_id, base in compared.items()
         }
+
+    @cached_property
+    def unchanged_script(self) -> Measurement | None:
+        """The case of the script as it is, beside which others have changed settings."""
+        return next((m for m in self.measured if m.script and m.script.unchanged), None)
 
     @cached_property
     def uncompiled(self) -> Mapping[str, Measurement]:
         """The uncompiled case of each compiled case, by the compiled case's id."""
-        by_axes = {axes_key(m.axes): m for m in self.measured}
-        found = {}
-        for measurement in by_axes.values():
-            eager_axes = comparison.uncompiled(measurement.axes)
-            eager = by_axes.get(axes_key(eager_axes)) if eager_axes is not None else None
-            if eager is not None and eager.clock == measurement.clock:
-                found[measurement.id] = eager
-        return found
+        return uncompiled.of_each(self.measured)
+
+    @cached_property
+    def controls(self) -> Mapping[str, Control]:
+        """The control of a speed-up, by the compiled case's id: the time of making batches."""
+        return uncompiled.controls(self.measured, self.uncompiled)
+
+    @cached_property
+    def speed_spread(self) -> float:
+        """The variation of the machine's own speed between turns, as a share; NaN if unknown.
+
+        It comes from a probe beside each turn, and knows nothing of the cases.
+        """
+        turns = (turn for m in self.measured for turn in m.turns.taken)
+        return relative_spread([turn.probe_s for turn in turns if turn.probe_s])
+
+    def doubtful(self, case_id: str) -> bool:
+        """True if the control of a compiled case's speed-up differs by more than chance allows."""
+        return case_id in self.controls and self.controls[case_id].doubtful
+
+    def neighbours(self, measurement: Measurement, axis: str) -> tuple[Measurement, ...]:
+        """The measured cases that differ from a case on one axis alone."""
+        alike = self._alike_but_for.get((axis, axis_values.key_without(measurement.axes, axis)), ())
+        return tuple(m for m in alike if m.axes[axis] != measurement.axes.get(axis))
+
+    @cached_property
+    def _alike_but_for(self) -> Mapping[tuple[str, str], list[Measurement]]:
+        """The measured cases with the same values on all axes but one, by that axis and these."""
+        groups: dict[tuple[str, str], list[Measurement]] = {}
+        for m in self.measured:
+            for axis in m.axes:
+                groups.setdefault((axis, axis_values.key_without(m.axes, axis)), []).append(m)
+        return groups
 
     def case(self, case_id: str) -> Measurement:
         """Finds a case by its id.
@@ -113,35 +165,109 @@ class Run:
         """
         return self.ratio_of(self.case(a), self.case(b), of).interval
 
-    def ratio_of(self, a: Measurement, b: Measurement, of: Of = "samples_per_s") -> Ratio:
+    def ratio_of(
+        self,
+        a: Measurement,
+        b: Measurement,
+        of: Of = "samples_per_s",
+        confidence: float = CONFIDENCE,
+    ) -> Ratio:
         """The ratio of two cases; a case that took turns with each may link them."""
-        return ratio(a, b, self.measured, of=of)
+        return ratio(a, b, (*self.links, *self.measured), of=of, confidence=confidence)
 
-    def machine_peaks(self, device: object) -> MachinePeaks | None:
-        """A device's measured peak throughput, from `run.json`; `None` if unknown."""
+    @property
+    def has_hosts(self) -> bool:
+        """True if more than one host has measured cases."""
+        return len(self.hosts) > 1
+
+    @cached_property
+    def links(self) -> tuple[Measurement, ...]:
+        """The cases that several jobs have measured, each with the turns of all of them."""
+        return hosts.links(self.measured, self.repeats)
+
+    @cached_property
+    def host_speeds(self) -> tuple[HostSpeed, ...]:
+        """The speed of each host."""
+        return hosts.host_speeds(self.hosts, self.measurements, self.repeats)
+
+    def rank(self, measurement: Measurement) -> float:
+        """A case's samples/s, as far as it can be compared with that of the run's other cases.
+
+        On several hosts: samples/s over those of the reference case on the case's own host, times
+        those on the first host. Without a reference case, only the first host's cases are compared;
+        the others' are NaN.
+        """
+        if not self.has_hosts:
+            return measurement.samples_per_s.value
+        rates = {speed.facts.name: speed.reference.value for speed in self.host_speeds}
+        known = [rate for rate in rates.values() if rate > 0]
+        if known:
+            own = rates.get(str(measurement.host), math.nan)
+            return measurement.samples_per_s.value / own * known[0]
+        is_first = measurement.host == self.measured[0].host
+        return measurement.samples_per_s.value if is_first else math.nan
+
+    def machine_peaks(self, device: object, host: str | None = None) -> MachinePeaks | None:
+        """A device's measured peak throughput; `None` if unknown.
+
+        Args:
+            device: The device.
+            host: The host, in a run on a cluster; `None` for the machine of `run.json`.
+        """
+        if host is not None:
+            found = next((facts for facts in self.hosts if facts.name == host), None)
+            if found is not None:
+                return found.machine_peaks.get(str(device))
         return self.facts.machine_peaks.get(str(device))
 
-    def peak_flops_per_s(self, device: object, precision: object) -> float:
+    def peak_flops_per_s(self, device: object, precision: object, host: str | None = None) -> float:
         """A device's peak FLOP/s in a precision, from matrix products; NaN if unknown."""
-        peaks = self.machine_peaks(device)
+        peaks = self.machine_peaks(device, host)
         return math.nan if peaks is None else number(peaks.matmul_flops_per_s.get(str(precision)))
 
-    def copy_bytes_per_s(self, device: object) -> float:
+    def copy_bytes_per_s(self, device: object, host: str | None = None) -> float:
         """A device's peak memory throughput: bytes/s read and written by a copy; NaN if unknown."""
-        peaks = self.machine_peaks(device)
+        peaks = self.machine_peaks(device, host)
         return math.nan if peaks is None else peaks.copy_bytes_per_s
 
-    def ridge(self, device: object, precision: object) -> float:
+    def ridge(self, device: object, precision: object, host: str | None = None) -> float:
         """FLOPs per byte above which arithmetic limits a case, and below which memory does."""
-        bytes_per_s = self.copy_bytes_per_s(device)
-        flops_per_s = self.peak_flops_per_s(device, precision)
+        bytes_per_s = self.copy_bytes_per_s(device, host)
+        flops_per_s = self.peak_flops_per_s(device, precision, host)
         return flops_per_s / bytes_per_s if bytes_per_s > 0 else math.nan
 
     def share_of_peak(self, measurement: Measurement) -> float:
         """A case's FLOP/s as a share of its device's peak in its precision; NaN if unknown."""
-        axes = measurement.axes
-        peak_flops_per_s = self.peak_flops_per_s(axes.get("device"), axes.get("precision"))
+        axes, host = measurement.axes, measurement.host
+        peak_flops_per_s = self.peak_flops_per_s(axes.get("device"), axes.get("precision"), host)
         return measurement.flops_per_s / peak_flops_per_s if peak_flops_per_s > 0 else math.nan
+
+    def roof_flops_per_s(self, measurement: Measurement) -> float:
+        """The FLOP/s that a case's device allows at the case's intensity; NaN if unknown.
+
+        The lower one of its peak in the case's precision, and of FLOPs per byte times the bytes/s
+        of a copy. The bytes of a step whose tensors fit the cache do not all come from memory.
+        """
+        device, precision = measurement.axes.get("device"), measurement.axes.get("precision")
+        peak = self.peak_flops_per_s(device, precision, measurement.host)
+        from_memory = measurement.intensity * self.copy_bytes_per_s(device, measurement.host)
+        return min(peak, from_memory) if from_memory > 0 else peak
+
+    def share_of_roof(self, measurement: Measurement) -> float:
+        """A case's FLOP/s as a share of `roof_flops_per_s`; NaN if unknown."""
+        roof_flops_per_s = self.roof_flops_per_s(measurement)
+        return measurement.flops_per_s / roof_flops_per_s if roof_flops_per_s > 0 else math.nan
+
+    def limited_by_memory(self, measurement: Measurement) -> bool:
+        """True if a case's roof is the device's memory, and not its arithmetic."""
+        device, precision = measurement.axes.get("device"), measurement.axes.get("precision")
+        return measurement.intensity < self.ridge(device, precision, measurement.host)
+
+    def fits_cache(self, measurement: Measurement) -> bool:
+        """True if the tensors of a case's step fit its device's cache; false if that is unknown."""
+        peaks = self.machine_peaks(measurement.axes.get("device"), measurement.host)
+        size_bytes = weight_traffic.resident_bytes(measurement)
+        return peaks is not None and size_bytes <= number(peaks.cache_bytes)
 
     @cached_property
     def cases(self) -> pd.DataFrame:
@@ -150,6 +276,7 @@ class Run:
         | column | |
         | --- | --- |
         | `id`, a column per axis, `status`, `reason` | the case and the outcome |
+        | `host` | the host that measured the case, in a run on a cluster |
         | `clock`, `steps` | the clock of the laps; the number of lapped steps |
         | `step_s`, `step_low_s`, `step_high_s` | the median step, with its 95 % interval |
         | `mean_step_s` | the mean step over bare turns, or over lapped ones if there are none |
@@ -157,19 +284,25 @@ class Run:
           (see `Measurement.samples`), with the 95 % interval from the generations |
         | `speedup`, `speedup_low`, `speedup_high`, `speedup_paired` | samples/s over those of the
           uncompiled case; true if both cases took turns with each other |
+        | `control`, `control_low`, `control_high`, `control_doubtful` | the time of making batches
+          in the uncompiled case over that in the compiled one, which should be 1; true if it
+          differs by more than 3 % of the step, and not by chance |
         | `generations` | how often the case's process was started anew |
         | `stopped`, `lapped_per_bare` | why sampling ended; mean step with laps / without |
         | `noise_discarded`, `noise_blocks`, `noise_interference` | turns that were left out; all
           turns; true if more than half were left out |
         | `bottleneck`, `bottleneck_share` | the step's bottleneck (two kinds, joined by `and`, if
           they are close); the first kind's share of the step |
-        | `best_step_s` | the best mean step without the first bottleneck |
-        | `launch_overhead_s`, `hidden_launch_s` | forward and backward of a step with next to no
-          data: what adds to the step, and what the device's work hides |
+        | `best_step_s` | the mean step without the first bottleneck |
+        | `gain`, `gain_low`, `gain_high` | the speed-up without it, with its 95 % interval |
+        | `fixed_cost_s`, `hidden_launch_s` | forward and backward of a step with next to no data:
+          what adds to the step, and the launches that the device's work hides |
         | `flops`, `bytes`, `intensity` | floating-point operations of a step's forward and
           backward; bytes that these operators read and write; operations per byte |
         | `flops_per_s`, `share_of_peak` | `flops` / `mean_step_s`, and its share of the measured
           peak for the device and precision |
+        | `share_of_roof` | `flops_per_s` as a share of what the device allows at this intensity:
+          the lower one of its peak, and `intensity` times its memory's bytes per second |
         | `parity`, `parity_error` | `pass`, `fail`, `undecided` or `not judged`; the relative error
           of the tensor that comes closest to its tolerance |
         | `training_parity`, `accuracy`, `eager_fp32_accuracy` | `equivalent`, `different`,
@@ -203,7 +336,9 @@ class Run:
             **case_columns.figures(
                 measurement,
                 self.speedups.get(measurement.id),
-                self.share_of_peak(measurement),
+                self.controls.get(measurement.id),
+                share_of_peak=self.share_of_peak(measurement),
+                share_of_roof=self.share_of_roof(measurement),
             ),
         }
 
@@ -226,58 +361,14 @@ class Run:
     @cached_property
     def phases(self) -> pd.DataFrame:
         """A row for each case, clock and phase, `step` included: the content of `phases.csv`."""
-        columns = ["case", *self.axis_names, *_PHASE_FIGURES]
+        columns = ["case", *self.axis_names, *phase_rows.FIGURES]
         rows = [
-            {"case": m.id, **m.axes, **figures} for m in self.measurements for figures in _phases(m)
+            {"case": m.id, **m.axes, **figures}
+            for m in self.measurements
+            for figures in phase_rows.rows(m)
         ]
         return pd.DataFrame(rows, columns=columns)
 
 
 _NULLABLE_DTYPES = {"integer": "Int64", "boolean": "boolean"}
 """By pandas' inferred kind of a column, the type that also holds missing values."""
-_PHASE_FIGURES = (
-    "phase",
-    "clock",
-    "n",
-    "median_s",
-    "low_s",
-    "high_s",
-    "mean_s",
-    "p05_s",
-    "p95_s",
-    "total_s",
-    "share",
-    "samples_per_s",
-    "samples_per_s_low",
-    "samples_per_s_high",
-)
-
-
-def _phases(measurement: Measurement) -> Iterator[dict[str, case_columns.Cell]]:
-    for clock, tracks in measurement.laps.items():
-        for phase, laps in tracks.items():
-            is_reported = clock == measurement.clock
-            median = measurement.medians[phase] if is_reported else measurement.turns.median(laps)
-            samples_per_s = measurement.samples_per_s if phase == STEP else UNKNOWN
-            p05, p95 = np.quantile(laps, [0.05, 0.95])
-            yield {
-                "phase": phase,
-                "clock": clock,
-                "n": len(laps),
-                "median_s": median.value,
-                "low_s": median.low,
-                "high_s": median.high,
-                "mean_s": float(laps.mean()),
-                "p05_s": float(p05),
-                "p95_s": float(p95),
-                "total_s": float(laps.sum()),
-                "share": share(tracks, phase),
-                "samples_per_s": samples_per_s.value,
-                "samples_per_s_low": samples_per_s.low,
-                "samples_per_s_high": samples_per_s.high,
-            }
-
-
-def axes_key(axes: AxisValues) -> str:
-    """A string of the axes, equal for cases that agree on every axis, whatever their order."""
-    return json.dumps(axes, sort_keys=True, default=str)

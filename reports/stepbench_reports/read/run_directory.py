@@ -17,25 +17,27 @@ from stepbench_reports.read.measurement import (
     DAMAGED,
     NOT_MEASURED,
     Measurement,
-    Track,
-    Tracks,
-    number,
 )
+from stepbench_reports.read.numbers import Track, Tracks, number
 from stepbench_reports.read.parity import Parity
 from stepbench_reports.read.profile import Profile
 from stepbench_reports.read.run import Run
+from stepbench_reports.schema import cluster, parity
 from stepbench_reports.schema import measurement as schema
-from stepbench_reports.schema import parity
+from stepbench_reports.schema.cluster import HostFacts
 from stepbench_reports.schema.files import (
     CASES,
+    HOSTS,
     PARITY,
     PROFILES,
+    REPEATS,
     RUN,
     TRAIN_PARITY,
     DamageError,
     read_measurement,
     read_record,
 )
+from stepbench_reports.schema.paths import nearby
 from stepbench_reports.schema.phases import PHASES, STEP
 from stepbench_reports.schema.results import (
     CaseRecord,
@@ -64,7 +66,10 @@ def load(path: Path | str) -> Run:
     facts = _read_run(path)
     reader = _Reader(path)
     measurements = tuple(reader.case(case_id) for case_id in facts.cases)
-    return Run(path, facts, measurements, tuple(reader.problems))
+    on_cluster = facts.cluster is not None
+    hosts = tuple(reader.hosts()) if on_cluster else ()
+    repeats = tuple(reader.repeats(frozenset(facts.cases))) if on_cluster else ()
+    return Run(path, facts, measurements, tuple(reader.problems), hosts, repeats)
 
 
 def read_case(file: Path, case_id: str) -> Measurement:
@@ -87,6 +92,8 @@ def read_case(file: Path, case_id: str) -> Measurement:
         detail=record.detail,
         start_s=number(record.start_s),
         elapsed_s=record.elapsed_s,
+        left_behind=record.left_behind,
+        ended=record.ended,
         findings=findings,
         blocks=() if findings is None else findings.blocks,
         laps={} if findings is None else dict(_tracks_by_clock(findings.laps)),
@@ -126,6 +133,24 @@ class _Reader:
         )  # a case may have been compared but not measured
         return replace(measurement, axes=axes, parity=case_parity, profile=profile)
 
+    def hosts(self) -> Iterator[HostFacts]:
+        """Reads the hosts of a run on a cluster, in the order of their names."""
+        for file in sorted((self._path / HOSTS).glob("[!.]*.json")):
+            try:
+                yield read_record(file, HostFacts, cluster.SCHEMA)
+            except DamageError as error:
+                self.problems.append(f"{HOSTS}/{file.name}: {error.fault}")
+
+    def repeats(self, cases: frozenset[str]) -> Iterator[Measurement]:
+        """Reads the further measurements of cases, in the order of their jobs."""
+        for file in sorted((self._path / REPEATS).glob("[!.]*.json")):
+            case_id = file.stem.partition("-")[2]
+            try:
+                if case_id in cases:
+                    yield read_case(file, case_id)
+            except DamageError as error:
+                self.problems.append(f"{REPEATS}/{file.name}: {error.fault}")
+
     def _record(
         self, folder: str, case_id: str, record_type: type[RecordType]
     ) -> RecordType | None:
@@ -153,10 +178,7 @@ def _read_run(path: Path) -> RunFacts:
     try:
         return read_record(file, RunFacts, schema.SCHEMA)
     except FileNotFoundError:
-        raise ReportError(
-            f"{path}: holds no run (it has no {RUN}); give a run's directory, such as "
-            f"results/latest, or measure a run with `stepbench run`"
-        ) from None
+        raise ReportError(f"{path}: holds no run (it has no {RUN}); {nearby(path)}") from None
     except DamageError as error:
         if error.newer:
             raise ReportError(str(error)) from None

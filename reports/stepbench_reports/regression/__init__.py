@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from stepbench_reports.regression.decision import Decision
 
-__all__ = ["Check", "holds_check", "load", "show", "write"]
+__all__ = ["Check", "holds_check", "load", "show", "show_exit", "write"]
 
 
 def holds_check(path: Path | str) -> bool:
@@ -45,3 +45,10 @@ def show(decision: "Decision", console: "Console") -> None:
     from stepbench_reports.regression import terminal  # noqa: PLC0415  # imports SciPy as well
 
     terminal.show(decision, console)
+
+
+def show_exit(decision: "Decision", console: "Console") -> None:
+    """Prints the last line of a check, which holds the exit code."""
+    from stepbench_reports.regression import terminal  # noqa: PLC0415  # imports SciPy as well
+
+    terminal.show_exit(decision, console)

@@ -6,7 +6,6 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from stepbench_reports.regression.pair_statistics import (
     ALPHA,
     Screened,
     centre,
+    detectable,
     holm,
     p_faster,
     p_slower,
@@ -25,12 +25,16 @@ from stepbench_reports.regression.records import Check
 from stepbench_reports.regression.screening import MIN_SHARE, SUITE, Row, Screening, phases, share
 from stepbench_reports.schema.check import CONFIRM, SCREEN, CaseReason, EndFact, FatalFact, Stage
 from stepbench_reports.schema.phases import STEP
-from stepbench_reports.schema.verdict import Difference, Verdict, VerdictFile, VerdictRow
-
-PASS: Final = 0
-REGRESSION: Final = 1
-NOT_MEASURED: Final = 2
-"""Exit codes."""
+from stepbench_reports.schema.verdict import (
+    EXIT_CODES,
+    STRICT_UNDECIDED,
+    CheckOutcome,
+    Difference,
+    ExitCode,
+    Verdict,
+    VerdictFile,
+    VerdictRow,
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,11 @@ class Finding:
         base_s: Base's median time per step, seconds; NaN for the suite.
         head_s: Head's median time per step, seconds; NaN for the suite.
         reason: The reason for an inconclusive verdict; else `None`.
+        detectable: The smallest slowdown that the pairs behind an inconclusive verdict would have
+            shown, a share of the step; else `None`.
         unconfirmed: True if the row looked slower, and there was no time to confirm that.
+        detectable: The smallest slowdown that these pairs would have shown, a share of the step;
+            `None` if it is not known, or the row is decided.
     """
 
     row: Row
@@ -61,6 +69,7 @@ class Finding:
     head_s: float
     reason: str | None = None
     unconfirmed: bool = False
+    detectable: float | None = None
 
 
 @dataclass(frozen=True)
@@ -99,28 +108,47 @@ class Decision:
         return [f for f in self.findings if f.verdict is Verdict.INCONCLUSIVE]
 
     @property
-    def exit_code(self) -> Literal[0, 1, 2]:
-        """The exit code: 0 for no regression, 1 for a regression, 2 if the check could not tell.
+    def outcome(self) -> CheckOutcome:
+        """The outcome of the check.
 
-        A check cannot tell if it compared nothing, was cut short, or decided no step.
+        `NOT_COMPARED` if the check compared nothing at all, or was interrupted before a regression
+        was confirmed; `UNDECIDED` if nothing is slower, and a case could not be decided.
         """
         if self.fatal is not None:
-            return NOT_MEASURED
+            return CheckOutcome.NOT_COMPARED
         if self.regressions or any(fact.verdict is Verdict.REGRESSION for fact in self.facts):
-            return REGRESSION
-        if self.cut_short:
-            return NOT_MEASURED
-        steps = [f for f in self.findings if f.row.what == STEP]
-        decided = any(f.verdict is not Verdict.INCONCLUSIVE for f in steps)
-        return PASS if decided else NOT_MEASURED
+            return CheckOutcome.REGRESSION
+        if self.interrupted or not self.check.pairs:
+            return CheckOutcome.NOT_COMPARED
+        return (
+            CheckOutcome.UNDECIDED if self.undecided_steps or self.lost_cases else CheckOutcome.PASS
+        )
 
     @property
-    def cut_short(self) -> bool:
-        """True if Ctrl-C ended the check, or a step that looked slower was left unconfirmed."""
-        interrupted = any(
-            fact.why == "interrupted" for fact in self.check.facts_since_begin(EndFact)
-        )
-        return interrupted or any(f.row.what == STEP and f.unconfirmed for f in self.findings)
+    def exit_code(self) -> ExitCode:
+        """The exit code that belongs to the outcome; see `EXIT_CODES`."""
+        if self.outcome is CheckOutcome.UNDECIDED and self.check.spec.strict:
+            return STRICT_UNDECIDED
+        return EXIT_CODES[self.outcome]
+
+    @property
+    def interrupted(self) -> bool:
+        """True if Ctrl-C ended the check."""
+        return any(fact.why == "interrupted" for fact in self.check.facts_since_begin(EndFact))
+
+    @property
+    def undecided_steps(self) -> list[Finding]:
+        """Inconclusive steps of cases; the suite's only if it looked slower."""
+        return [
+            f
+            for f in self.inconclusive
+            if f.row.what == STEP and (f.row.case != SUITE or f.unconfirmed)
+        ]
+
+    @property
+    def lost_cases(self) -> list[CaseReason]:
+        """Cases that both sides can run, and that could not be compared all the same."""
+        return [case for case in self.unmeasured if case.case in self.check.cases]
 
     def main_phase(self, case: str) -> Finding | None:
         """The phase of a case that grew most; `None` if no row of the case is a regression."""
@@ -134,7 +162,7 @@ class Decision:
 def decide(check: Check) -> Decision:
     """Decides a check from its records."""
     screening = Screening(check)
-    excluded = [(case, screening.exclusion_reason(case)) for case in check.cases]
+    excluded = [(case, screening.failure_reason(case)) for case in check.cases]
     failing = facts.failing(check)
     failing_cases = {fact.case for fact in failing}
     unmeasured = [*check.spec.unmeasured]
@@ -154,11 +182,15 @@ def decide(check: Check) -> Decision:
 
 
 def _findings(screening: Screening) -> Iterator[Finding]:
-    p_values = _p_values(screening)
+    check, p_values = screening.check, _p_values(screening)
     for case in screening.cases:
         for row in [row for row in screening.rows if row.case == case]:
             yield _finding(screening, row, p_values.get(row))
         yield from _small(screening, case)
+    for case in check.cases:
+        reason = screening.interference_reason(case)
+        if reason is not None and screening.failure_reason(case) is None:
+            yield _disturbed(check, Row(case, STEP), reason)
     for row in screening.rows:
         if row.case == SUITE:
             yield _finding(screening, row, p_values.get(row))
@@ -188,6 +220,8 @@ def _finding(screening: Screening, row: Row, p: float | None) -> Finding:
     fresh = screening.fresh_changes(row) if flagged else []
     stage = CONFIRM if fresh else SCREEN
     changes = fresh or screening.changes(row, SCREEN)
+    if not changes and row.case != SUITE and screening.check.shown_pairs(row.case, SCREEN):
+        return _disturbed(screening.check, row, "no pair counts, since interference differed")
     slower = screening.screened[row] is Screened.SLOWER
     return replace(
         _estimate(screening.check, row, changes, stage),
@@ -195,6 +229,24 @@ def _finding(screening: Screening, row: Row, p: float | None) -> Finding:
         p=p,
         reason=reason,
         unconfirmed=slower and p is None,
+        detectable=detectable(changes) if verdict is Verdict.INCONCLUSIVE and changes else None,
+    )
+
+
+def _disturbed(check: Check, row: Row, reason: str) -> Finding:
+    """A row that interference keeps from being decided: its figures are from whatever was measured.
+
+    Args:
+        check: The check.
+        row: The step of the case.
+        reason: The reason.
+    """
+    changes = [pair.changes[row.what] for pair in check.shown_pairs(row.case, SCREEN)]
+    return replace(
+        _estimate(check, row, changes, SCREEN),
+        verdict=Verdict.INCONCLUSIVE,
+        reason=reason,
+        detectable=detectable(changes),
     )
 
 
@@ -206,7 +258,7 @@ def _unflagged(screening: Screening, row: Row) -> tuple[Verdict, str | None]:
         Screened.TOO_NOISY: (Verdict.INCONCLUSIVE, f"too noisy to decide from {pairs} pairs"),
         Screened.UNDECIDED: (
             Verdict.INCONCLUSIVE,
-            f"not decided after {pairs} {'pair' if pairs == 1 else 'pairs'}",
+            f"{pairs} {'pair is' if pairs == 1 else 'pairs are'} too few",
         ),
     }[screening.screened[row]]
 
@@ -221,7 +273,7 @@ def _flagged(screening: Screening, row: Row, p: float | None) -> tuple[Verdict, 
         return Verdict.INCONCLUSIVE, reason
     if p <= ALPHA:
         return Verdict.REGRESSION if slower else Verdict.IMPROVEMENT, None
-    interval, min_effect = centre(screening.fresh_changes(row)), screening.check.min_effect
+    interval, min_effect = centre(screening.fresh_changes(row)), screening.min_effect(row)
     if -min_effect < interval.low and interval.high < min_effect:
         return Verdict.PASS, None
     return Verdict.INCONCLUSIVE, f"{looked}, but fresh pairs did not confirm it (p {p:.2g})"
@@ -238,8 +290,8 @@ def _small(screening: Screening, case: str) -> Iterator[Finding]:
 
 def _estimate(check: Check, row: Row, changes: Sequence[float], stage: Stage) -> Finding:
     """A row's figures from some pairs, without a verdict."""
-    valid = [] if row.case == SUITE else check.valid_pairs(row.case, stage)
-    pairs = [pair for pair in valid if row.what in pair.changes][: len(changes)]
+    shown = [] if row.case == SUITE else check.shown_pairs(row.case, stage)
+    pairs = [pair for pair in shown if row.what in pair.changes][: len(changes)]
     base_s, head_s = (
         float(np.median([figures[row.what] for figures in side])) if pairs else math.nan
         for side in ([p.base for p in pairs], [p.head for p in pairs])
@@ -256,18 +308,24 @@ def _estimate(check: Check, row: Row, changes: Sequence[float], stage: Stage) ->
     )
 
 
-def verdict_file(decision: Decision) -> VerdictFile:
-    """The content of `verdict.json`; figures that are not finite become `None`."""
+def verdict_file(decision: Decision, follows: Mapping[Row, str]) -> VerdictFile:
+    """The content of `verdict.json`; figures that are not finite become `None`.
+
+    Args:
+        decision: The decision.
+        follows: The phase that a slower phase follows from, by row; see `culprit`.
+    """
     return VerdictFile(
         exit_code=decision.exit_code,
+        outcome=decision.outcome,
         fatal=decision.fatal,
-        rows=tuple(_verdict_row(finding) for finding in decision.findings),
+        rows=tuple(_verdict_row(f, follows.get(f.row)) for f in decision.findings),
         facts=decision.facts,
         unmeasured=decision.unmeasured,
     )
 
 
-def _verdict_row(finding: Finding) -> VerdictRow:
+def _verdict_row(finding: Finding, follows: str | None) -> VerdictRow:
     return VerdictRow(
         case=finding.row.case,
         row=finding.row.what,
@@ -281,4 +339,6 @@ def _verdict_row(finding: Finding) -> VerdictRow:
         base_s=finite_or_none(finding.base_s),
         head_s=finite_or_none(finding.head_s),
         reason=finding.reason,
+        detectable=finding.detectable,
+        follows=follows,
     )

@@ -1,43 +1,55 @@
 """Renders a decision as Markdown, for a pull request's comment or a job's summary."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from stepbench_reports.analysis.stats import point
-from stepbench_reports.regression import attribution, words
-from stepbench_reports.regression.decision import NOT_MEASURED, REGRESSION, Decision, Finding
+from stepbench_reports.regression import cause, culprit, table, words
+from stepbench_reports.regression.attribution import attribute
+from stepbench_reports.regression.decision import Decision, Finding
+from stepbench_reports.regression.headline import exit_line, headline
 from stepbench_reports.schema.check import SIDES
-from stepbench_reports.schema.phases import STEP
-from stepbench_reports.schema.verdict import Verdict
+from stepbench_reports.schema.verdict import CheckOutcome, Verdict
 from stepbench_reports.wording import quantity
-from stepbench_reports.wording.markup import code, escaped, grid
+from stepbench_reports.wording.markup import escaped, fenced, grid, within
 
-SIGNS = {REGRESSION: "❌", NOT_MEASURED: "⚠️", 0: "✅"}
+SIGNS = {
+    CheckOutcome.REGRESSION: "❌",
+    CheckOutcome.NOT_COMPARED: "❌",
+    CheckOutcome.UNDECIDED: "⚠️",
+    CheckOutcome.PASS: "✅",
+}
 TABLE_BYTES = 30_000
 """The largest size of a table: GitHub cuts a comment off at 65,536 characters."""
+CAUSE_BYTES = 4000
+"""The largest size of a case's operators."""
 
 
 def render(decision: Decision) -> str:
-    """The whole report: verdict, table of steps and of phases that differ, facts, all rows."""
+    """The whole report: verdict, table of steps and of phases that differ, facts, all rows.
+
+    The table and the operators are the lines that the terminal shows.
+    """
     lines = [
-        f"### {SIGNS[decision.exit_code]} stepbench: {escaped(words.headline(decision), 900)}",
+        f"### {SIGNS[decision.outcome]} stepbench: {escaped(headline(decision), 900)}",
         "",
         *_sides(decision),
         "",
     ]
-    steps = [finding for finding in decision.findings if finding.row.what == STEP]
-    if steps:
-        lines += [*_table(_notable(decision, steps)), ""]
+    if decision.findings:
+        lines += _table(decision)
     lines += _facts(decision)
-    for case in _slower_cases(decision):
-        lines += _operators(decision, case)
+    for slower in culprit.culprits(decision):
+        lines += _cause(decision, slower.case)
+    if culprit.following(decision):
+        lines += [f"> {cause.FOLLOWS}", ""]
     for caveat in words.caveats(decision):
         lines += [f"> {escaped(caveat)}", ""]
     if decision.findings:
         lines += [
             "<details><summary>All rows, and how they were decided</summary>", "",
-            *_details(decision.findings), "",
+            *_details(decision), "",
             escaped(_method(decision)), "", "</details>", "",
         ]  # fmt: skip
+    lines += [f"{exit_line(decision).capitalize()}.", ""]
     return "\n".join(lines)
 
 
@@ -48,48 +60,18 @@ def _sides(decision: Decision) -> Iterator[str]:
         yield f"- **{name}**: {escaped(side.described)}, torch {escaped(torch)}"
 
 
-def _notable(decision: Decision, steps: Sequence[Finding]) -> list[Finding]:
-    """The steps, each followed by the phases of its case that differ."""
-    differing = {Verdict.REGRESSION, Verdict.IMPROVEMENT}
-    shown: list[Finding] = []
-    for step in steps:
-        shown.append(step)
-        shown += [
-            finding
-            for finding in decision.findings
-            if finding.row.case == step.row.case
-            and finding.row.what != STEP
-            and finding.verdict in differing
-        ]
-    return shown
-
-
-def _table(findings: Sequence[Finding]) -> list[str]:
-    rows = [
-        [
-            escaped(words.name(f.row.case)) if f.row.what == STEP else f"↳ {f.row.what}",
-            quantity.milliseconds(point(f.base_s)),
-            quantity.milliseconds(point(f.head_s)),
-            words.change_range(f.change),
-            _verdict(f),
-        ]
-        for f in findings
-    ]
-    table = grid(
-        ["", "base, ms", "head, ms", "change, of the step", "verdict"], "lrrrl", rows, TABLE_BYTES
-    )
-    rest = [f"_{table.left_out} more rows do not fit here._"] if table.left_out else []
-    return [*table.lines, *rest]
-
-
-def _verdict(finding: Finding) -> str:
-    word = words.SIGNS[finding.verdict]
-    if finding.verdict is Verdict.REGRESSION:
-        return f"**{word}**"
-    return word if finding.reason is None else f"{word}: {escaped(finding.reason)}"
+def _table(decision: Decision) -> Iterator[str]:
+    lines, left_out = within(TABLE_BYTES, [line.text for line in table.lines(decision)])
+    yield fenced("\n".join(lines))
+    yield ""
+    if left_out:
+        yield f"_{left_out} more rows do not fit here._"
+        yield ""
 
 
 def _facts(decision: Decision) -> Iterator[str]:
+    undecided = list(table.not_decided(decision))
+    yield from (f"- {escaped(sentence)}" for sentence in undecided)
     for fact in decision.facts:
         strong = "**" if fact.verdict is Verdict.REGRESSION else ""
         yield (
@@ -98,50 +80,41 @@ def _facts(decision: Decision) -> Iterator[str]:
         )
     for case in decision.unmeasured:
         yield f"- not compared, {escaped(case.case)}: {escaped(case.reason)}"
-    if decision.facts or decision.unmeasured:
+    if undecided or decision.facts or decision.unmeasured:
         yield ""
 
 
-def _slower_cases(decision: Decision) -> list[str]:
-    return list(dict.fromkeys(finding.row.case for finding in decision.regressions))
+def _cause(decision: Decision, case: str) -> Iterator[str]:
+    """The operators behind a case's slowdown; nothing if a side was not traced."""
+    attribution = attribute(decision, case)
+    if attribution is not None:
+        yield escaped(cause.title(attribution, case))
+        yield ""
+        yield fenced("\n".join(within(CAUSE_BYTES, list(cause.lines(attribution)))[0]))
+        yield ""
+        yield cause.balance(attribution)
+        yield ""
 
 
-def _operators(decision: Decision, case: str) -> Iterator[str]:
-    main_phase = decision.main_phase(case)
-    phase = None if main_phase is None else main_phase.row.what
-    operators = attribution.grown(decision.check, case, phase)
-    if operators is None:
-        return
-    yield f"Slower operators in {escaped(case)}, µs per step, from a trace of each side:"
-    yield ""
-    if operators.empty:
-        yield "None: the slowdown does not show under the profiler."
-    else:
-        rows = [
-            [
-                str(row["phase"]),
-                code(str(row["operator"])),
-                f"{row['base_s'] * 1e6:,.0f}",
-                f"{row['head_s'] * 1e6:,.0f}",
-                f"{row['grown_s'] * 1e6:+,.0f}",
-            ]
-            for row in operators.to_dict("records")
-        ]
-        yield from grid(["phase", "operator", "base", "head", ""], "llrrr", rows, 4000).lines
-    yield ""
+def _verdict(decision: Decision, finding: Finding) -> str:
+    """The verdict on a row, with the reason if it is not decided."""
+    if finding.verdict is None:
+        return "too small"
+    word, why = table.verdict(decision, finding), words.why_not_decided(finding)
+    return f"{word}: {escaped(why)}" if why else word
 
 
-def _details(findings: Sequence[Finding]) -> list[str]:
+def _details(decision: Decision) -> list[str]:
     rows = [
         [
             escaped(words.row_name(f)),
             words.change_range(f.change),
-            quantity.uncertainty(f.spread),
+            quantity.fine_percent(f.spread),
             str(f.pairs),
             "" if f.p is None else f"{f.p:.2g}",
-            "too small" if f.verdict is None else _verdict(f),
+            _verdict(decision, f),
         ]
-        for f in findings
+        for f in decision.findings
     ]
     heads = ["row", "change, of the step", "spread", "pairs", "p", "verdict"]
     return list(grid(heads, "lrrrrl", rows, TABLE_BYTES // 2).lines)
@@ -153,7 +126,7 @@ def _method(decision: Decision) -> str:
         f"Base and head took turns in two processes, forked afresh for each pair. A change is head "
         f"minus base as a share of the step, from the faster half of each side's turns. Its spread "
         f"is the standard deviation from pair to pair. Rows were screened for a change of "
-        f"{check.min_effect * 100:g} %, and flagged rows were measured again. p is Holm's p-value "
-        f"for the exact signed-rank test of these fresh pairs alone. "
+        f"{words.min_effects(check.spec)}, and flagged rows were measured again. p is Holm's "
+        f"p-value for the exact signed-rank test of these fresh pairs alone. "
         f"Machine: {check.spec.machine.cpu}, {check.spec.machine.usable_cores} cores."
     )

@@ -6,7 +6,8 @@ changes are therefore symmetric about 0, which is all that the exact tests here 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
@@ -32,6 +33,9 @@ ALPHA = 0.01
 """The highest probability of a false alarm in a whole check."""
 MARGIN = 0.005
 """A slowdown of at most this share of the step counts as none."""
+MAX_CORRELATION, CORRELATION_LEVEL = 0.1, 0.05
+"""The largest intraclass correlation of pairs by server with which each pair counts by itself, and
+the p-value at which a larger one is believed."""
 
 
 class Screened(StrEnum):
@@ -125,6 +129,81 @@ def pairs_to_confirm(
     quantiles = float(special.ndtri(1 - level) + special.ndtri(POWER))
     needed = (quantiles * spread(changes) / effect) ** 2 * math.pi / 3
     return max(min_pairs, min(math.ceil(needed) + 2, max_pairs))
+
+
+def pairs_to_screen(changes: ArrayLike, min_effect: float) -> int:
+    """The usual number of pairs after which identical sides are screened as clear.
+
+    Args:
+        changes: A row's changes so far, for the spread.
+        min_effect: The smallest effect that the check looks for, a share of the step.
+    """
+    threshold = math.log((1 - ERROR) / ERROR)
+    return max(MIN_PAIRS, math.ceil(2 * threshold * spread(changes) ** 2 / min_effect**2))
+
+
+def detectable(changes: ArrayLike) -> float:
+    """The smallest slowdown that as many pairs would have confirmed, a share of the step.
+
+    It is the effect that the confirmation detects with the probability `POWER`; see
+    `pairs_to_confirm`. NaN without pairs.
+    """
+    count = np.size(changes)
+    if not count:
+        return math.nan
+    quantiles = float(special.ndtri(1 - ALPHA) + special.ndtri(POWER))
+    return MARGIN + quantiles * spread(changes) * math.sqrt(math.pi / 3 / count)
+
+
+@dataclass(frozen=True)
+class ServerCorrelation:
+    """The similarity of pairs whose sides were forked from the same server.
+
+    Attributes:
+        value: The intraclass correlation of changes by server, at most 1; NaN if unknown.
+        p: The p-value of the hypothesis that there is none.
+    """
+
+    value: float
+    p: float
+
+    @property
+    def is_high(self) -> bool:
+        """True if a server's pairs count as one: it is above `MAX_CORRELATION`, not by chance."""
+        return self.value > MAX_CORRELATION and self.p <= CORRELATION_LEVEL
+
+
+def server_correlation(
+    strata: Iterable[Mapping[int, Sequence[float]]],
+) -> ServerCorrelation:
+    """The intraclass correlation of changes by server, from a one-way analysis of variance.
+
+    Source: Shrout and Fleiss, Intraclass correlations, Psychological Bulletin 86 (1979), ICC(1).
+
+    Args:
+        strata: The changes of each case by server. Cases differ in their means and spreads, which
+            are taken out.
+    """
+    between, within, unequal = 0.0, 0.0, 0.0
+    count = groups = cases = 0
+    for by_server in strata:
+        servers = [np.asarray(changes, dtype=np.float64) for changes in by_server.values()]
+        changes = np.concatenate(servers) if servers else np.empty(0)
+        if len(servers) < 2 or changes.size == len(servers) or np.ptp(changes) == 0:
+            continue
+        scaled = [(server - changes.mean()) / changes.std() for server in servers]
+        between += sum(float(server.size * server.mean() ** 2) for server in scaled)
+        within += sum(float(((server - server.mean()) ** 2).sum()) for server in scaled)
+        unequal += sum(server.size**2 for server in servers) / changes.size
+        count, groups, cases = count + changes.size, groups + len(servers), cases + 1
+    if not cases:
+        return ServerCorrelation(math.nan, 1.0)
+    between_freedom, within_freedom = groups - cases, count - groups
+    size = (count - unequal) / between_freedom
+    of_servers, of_pairs = between / between_freedom, within / within_freedom
+    value = (of_servers - of_pairs) / (of_servers + (size - 1) * of_pairs)
+    ratio = of_servers / of_pairs if of_pairs else math.inf
+    return ServerCorrelation(value, float(special.fdtrc(between_freedom, within_freedom, ratio)))
 
 
 def p_slower(changes: ArrayLike) -> float:

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -49,12 +50,15 @@ class Pair:
 
     Attributes:
         case: The case's id.
-        round: The number of the round; the pairs of one round were all forked from one process.
+        round: The number of the round, which has at most one pair of each case.
         stage: `screen` or `confirm`.
         base: Mean seconds of the step and its phases, over the faster half of base's turns.
         head: Mean seconds of the step and its phases, over the faster half of head's turns.
-        interference: True if other processes kept the machine too busy for the pair to count.
+        interference: True if interference differed too much between the sides for the pair to
+            count.
         sides: Facts of each side after its last turn.
+        server: The number of the server from which both sides were forked.
+        together: False if the sides were alive one at a time.
     """
 
     case: str
@@ -64,6 +68,8 @@ class Pair:
     head: Figures
     interference: bool
     sides: Mapping[SideName, SideEnd] = field(default_factory=dict)
+    server: int = 1
+    together: bool = True
 
     @property
     def changes(self) -> dict[str, float]:
@@ -97,10 +103,18 @@ class Check:
     facts: tuple[Fact, ...] = ()
     problems: tuple[str, ...] = ()
 
-    @property
-    def min_effect(self) -> float:
-        """The smallest effect that the check looks for, a share of the step."""
-        return self.spec.min_effect
+    def min_effect(self, case: str, what: str) -> float:
+        """The smallest effect that the check looks for in a row, a share of the step.
+
+        Args:
+            case: The case's id.
+            what: `step` or a phase.
+        """
+        share = self.spec.min_effect
+        for effect in self.spec.min_effects:
+            if effect.rows == what or fnmatchcase(case, effect.rows):
+                share = effect.share
+        return share
 
     @property
     def cases(self) -> tuple[str, ...]:
@@ -110,6 +124,11 @@ class Check:
     def valid_pairs(self, case: str, stage: Stage) -> list[Pair]:
         """A case's pairs of a stage, in order, without those discarded for interference."""
         return [p for p in self.pairs if p.case == case and p.stage == stage and not p.interference]
+
+    def shown_pairs(self, case: str, stage: Stage) -> list[Pair]:
+        """A case's pairs of a stage from which figures are shown: all, if none of them counts."""
+        discarded = [p for p in self.pairs if p.case == case and p.stage == stage]
+        return self.valid_pairs(case, stage) or discarded
 
     def facts_of(self, kind: type[Line]) -> Iterator[Line]:
         """The facts of one kind."""
@@ -203,6 +222,8 @@ def pair(line: PairLine) -> Pair:
         head=head,
         interference=line.interference,
         sides=line.sides,
+        server=line.server,
+        together=line.together,
     )
 
 

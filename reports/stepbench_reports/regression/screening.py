@@ -4,7 +4,7 @@ A *row* is the unit of decision: a case's step, each of the case's phases that t
 `MIN_SHARE` of the step, and the mean over all cases (the suite).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,8 +14,11 @@ from stepbench_reports.regression.pair_statistics import (
     MAX_PAIRS,
     MIN_PAIRS,
     Screened,
+    ServerCorrelation,
     pairs_to_confirm,
+    pairs_to_screen,
     screen,
+    server_correlation,
 )
 from stepbench_reports.regression.records import Check, Pair
 from stepbench_reports.schema.check import CONFIRM, SCREEN, AloneFact, ScreenedFact, Stage
@@ -27,9 +30,11 @@ MIN_SHARE = 0.02
 """A phase that takes a smaller share of the step is reported without a verdict."""
 MAX_PHASE_PAIRS = 12
 """The most pairs that a phase is given in a stage."""
+MIN_PAIRS_OF_SPREAD = 8
+"""The fewest pairs whose spread tells that a case cannot be decided in the time left."""
 MAX_FAILURES = 2
 """A case is excluded after this number of pairs in which a side failed."""
-MAX_EXCESS_DISCARDED = 12
+MAX_EXCESS_DISCARDED = 8
 """A case is excluded once its discarded pairs outnumber its valid pairs by more than this."""
 
 
@@ -78,20 +83,28 @@ class Screening:
 
     @cached_property
     def cases(self) -> tuple[str, ...]:
-        """The cases that are not excluded."""
-        return tuple(case for case in self.check.cases if self.exclusion_reason(case) is None)
+        """The cases that are not excluded, neither by failures nor by interference."""
+        return tuple(
+            case
+            for case in self.check.cases
+            if self.failure_reason(case) is None and self.interference_reason(case) is None
+        )
 
-    def exclusion_reason(self, case: str) -> str | None:
-        """The reason why a case is excluded; `None` if it is not."""
+    def failure_reason(self, case: str) -> str | None:
+        """The reason why a case is excluded whose sides failed; `None` if it is not."""
         failed = [failure for failure in self.check.failures if failure.case == case]
-        if len(failed) >= MAX_FAILURES:
-            return self._why_failed(case) or f"{failed[-1].failed.side}: {failed[-1].failed.reason}"
+        if len(failed) < MAX_FAILURES:
+            return None
+        return self._why_failed(case) or f"{failed[-1].failed.side}: {failed[-1].failed.reason}"
+
+    def interference_reason(self, case: str) -> str | None:
+        """The reason why a case is excluded that interference disturbs; `None` if it is not."""
         pairs = [pair for pair in self.check.pairs if pair.case == case]
         discarded = sum(pair.interference for pair in pairs)
         if discarded > MAX_EXCESS_DISCARDED + len(pairs) - discarded:
             return (
-                f"the machine was too busy: other processes interfered with {discarded} of "
-                f"{len(pairs)} pairs; run the check again when it is idle"
+                f"other processes took more time from one side than from the other in {discarded} "
+                f"of {len(pairs)} pairs"
             )
         return None
 
@@ -123,22 +136,60 @@ class Screening:
                 yield phase
 
     def changes(self, row: Row, stage: Stage) -> list[float]:
-        """A row's change in each pair of a stage; the suite's mean in each round with all cases."""
-        if row.case != SUITE:
-            pairs = self.check.valid_pairs(row.case, stage)
-            return [pair.changes[row.what] for pair in pairs if row.what in pair.changes]
+        """A row's change in each pair of a stage; the suite's mean in each round with all cases.
+
+        Where pairs of the same server are too alike (`is_clustered`), it is a change for each
+        server, the mean of its pairs.
+        """
+        changes = self._suite_changes(stage) if row.case == SUITE else self._changes(row, stage)
+        if not self.is_clustered:
+            return [change for _, change in changes]
+        return [float(np.mean(values)) for values in _by_server(changes).values()]
+
+    def _changes(self, row: Row, stage: Stage) -> list[tuple[int, float]]:
+        """The server of each pair of a stage, and a row's change in it."""
+        pairs = self.check.valid_pairs(row.case, stage)
+        return [(p.server, p.changes[row.what]) for p in pairs if row.what in p.changes]
+
+    def _suite_changes(self, stage: Stage) -> list[tuple[int, float]]:
+        """The server of each round of a stage that has all cases, and their mean change."""
         by_case = [
-            {pair.round: pair.changes[STEP] for pair in self.check.valid_pairs(case, stage)}
+            {pair.round: pair for pair in self.check.valid_pairs(case, stage)}
             for case in self.cases
         ]
         rounds = set.intersection(*map(set, by_case)) if by_case else set()
-        return [float(np.mean([changes[n] for changes in by_case])) for n in sorted(rounds)]
+        return [
+            (
+                by_case[0][number].server,
+                float(np.mean([pairs[number].changes[STEP] for pairs in by_case])),
+            )
+            for number in sorted(rounds)
+        ]
+
+    @cached_property
+    def server_correlation(self) -> ServerCorrelation:
+        """The correlation of the steps' changes by server in the screen's pairs.
+
+        The pairs that confirm a row are left out, so that their number is fixed beforehand.
+        """
+        return server_correlation(
+            _by_server(self._changes(Row(case, STEP), SCREEN)) for case in self.cases
+        )
+
+    @cached_property
+    def is_clustered(self) -> bool:
+        """True if pairs of the same server are too alike to count by themselves."""
+        return self.server_correlation.is_high
+
+    def min_effect(self, row: Row) -> float:
+        """The smallest effect that the check looks for in a row, a share of the step."""
+        return self.check.min_effect(row.case, row.what)
 
     @cached_property
     def screened(self) -> dict[Row, Screened]:
         """The screen's result for each row."""
         return {
-            row: screen(self.changes(row, SCREEN), self.check.min_effect, _max_pairs(row))
+            row: screen(self.changes(row, SCREEN), self.min_effect(row), _max_pairs(row))
             for row in self.rows
         }
 
@@ -167,7 +218,7 @@ class Screening:
         families = [self.family(direction) for direction in (Screened.SLOWER, Screened.FASTER)]
         return {
             row: pairs_to_confirm(
-                self.changes(row, SCREEN), self.check.min_effect, len(family), _max_pairs(row)
+                self.changes(row, SCREEN), self.min_effect(row), len(family), _max_pairs(row)
             )
             for family in families
             for row in family
@@ -195,6 +246,37 @@ class Screening:
             return NextPairs(CONFIRM, self.cases)
         return NextPairs(CONFIRM, tuple(case for case in self.cases if case in incomplete))
 
+    @property
+    def pairs_to_confirm(self) -> int:
+        """The number of fresh pairs that flagged rows still lack, of all their cases."""
+        lacking: dict[str, int] = {}
+        for row, count in self.to_confirm.items():
+            for case in self.cases if row.case == SUITE else (row.case,):
+                left = count - len(self.fresh_changes(row))
+                lacking[case] = max(lacking.get(case, 0), left)
+        return sum(lacking.values())
+
+    @property
+    def fewest_pairs_to_decide(self) -> int:
+        """The number of pairs after which the screen may decide the step of some case.
+
+        It is half of the usual number, since the screen can be quicker. The spread of the first
+        pairs tells nothing yet: a burst of other work passes. A round has a pair of each undecided
+        case.
+        """
+        lacking = []
+        for case in self.undecided:
+            row = Row(case, STEP)
+            if self.screened[row] is not Screened.UNDECIDED:
+                return 0  # only its phases are undecided, whose number of pairs is small
+            changes = self.changes(row, SCREEN)
+            if len(changes) < MIN_PAIRS_OF_SPREAD:
+                lacking.append(max(MIN_PAIRS - len(changes), 0))
+                continue
+            usual = pairs_to_screen(changes, self.min_effect(row))
+            lacking.append(max(usual // 2 - len(changes), 0))
+        return min(lacking, default=0) * len(self.undecided)
+
     @cached_property
     def min_pairs_left(self) -> int:
         """A lower bound on the pairs that are still to be taken."""
@@ -208,6 +290,14 @@ class Screening:
             for row, count in self.to_confirm.items()
             if row.what == STEP
         )
+
+
+def _by_server(changes: Iterable[tuple[int, float]]) -> dict[int, list[float]]:
+    """Groups changes by server, in the order of each server's first pair."""
+    groups: dict[int, list[float]] = {}
+    for server, change in changes:
+        groups.setdefault(server, []).append(change)
+    return groups
 
 
 def _max_pairs(row: Row) -> int:

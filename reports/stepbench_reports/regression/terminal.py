@@ -3,15 +3,13 @@
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from stepbench_reports.analysis.stats import point
-from stepbench_reports.regression import attribution, words
-from stepbench_reports.regression.decision import NOT_MEASURED, REGRESSION, Decision, Finding
-from stepbench_reports.schema.phases import STEP
-from stepbench_reports.schema.verdict import Verdict
-from stepbench_reports.wording import quantity
+from stepbench_reports.regression import cause, culprit, table, words
+from stepbench_reports.regression.attribution import attribute
+from stepbench_reports.regression.decision import Decision
+from stepbench_reports.regression.headline import exit_line, headline
+from stepbench_reports.schema.verdict import CheckOutcome, Verdict
 
 STYLES = {
     Verdict.REGRESSION: "bold red",
@@ -20,7 +18,12 @@ STYLES = {
     Verdict.INCONCLUSIVE: "yellow",
     None: "dim",
 }
-_HEADLINE_STYLES = {REGRESSION: "bold red", NOT_MEASURED: "bold yellow", 0: "bold green"}
+_HEADLINE_STYLES = {
+    CheckOutcome.REGRESSION: "bold red",
+    CheckOutcome.NOT_COMPARED: "bold red",
+    CheckOutcome.UNDECIDED: "bold yellow",
+    CheckOutcome.PASS: "bold green",
+}
 
 
 def show(decision: Decision, console: Console) -> None:
@@ -31,50 +34,35 @@ def show(decision: Decision, console: Console) -> None:
         console: The console to print on.
     """
     console.print()
-    headline = Text(words.headline(decision), style=_HEADLINE_STYLES[decision.exit_code])
-    console.print(headline, soft_wrap=True)
+    title = Text(headline(decision), style=_HEADLINE_STYLES[decision.outcome])
+    _print(title, console)
     console.print()
     if decision.findings:
-        console.print(_table(decision))
+        for line in table.lines(decision):
+            console.print(Text(line.text, style=_style(line)), soft_wrap=True)
         console.print()
-    for line in _lines(decision):
-        console.print(line, soft_wrap=True)
+    for text in _lines(decision):
+        _print(text, console)
 
 
-def _table(decision: Decision) -> Table:
-    table = Table(box=None, pad_edge=False)
-    names = words.names(decision.check.cases)
-    table.add_column(Text(names.common), overflow="fold")
-    for head in ("base,\nms", "head,\nms", "change, share of\nthe step", "spread", "pairs"):
-        table.add_column(Text(head), justify="right", no_wrap=True)
-    table.add_column("verdict")
-    for finding in decision.findings:
-        cells = map(Text, _cells(finding, names))
-        table.add_row(*cells, _verdict(finding), style=_style(finding))
-    return table
+def show_exit(decision: Decision, console: Console) -> None:
+    """Prints the last line of a check, which holds the exit code."""
+    console.print(exit_line(decision), markup=False, soft_wrap=True)
 
 
-def _cells(finding: Finding, names: words.Names) -> Iterator[str]:
-    row = finding.row
-    yield names[row.case] if row.what == STEP else f"  {row.what}"
-    yield quantity.milliseconds(point(finding.base_s))
-    yield quantity.milliseconds(point(finding.head_s))
-    yield words.change_range(finding.change)
-    yield quantity.uncertainty(finding.spread)
-    yield str(finding.pairs)
+def _print(text: Text, console: Console) -> None:
+    """Prints a line, wrapped between words on a terminal, and unbroken into a file or a pipe."""
+    console.print(text, soft_wrap=not console.is_terminal)
 
 
-def _style(finding: Finding) -> str:
-    return "bold" if finding.row.what == STEP else ""
-
-
-def _verdict(finding: Finding) -> Text:
-    word = words.SIGNS[finding.verdict]
-    text = word if finding.reason is None else f"{word}: {finding.reason}"
-    return Text(text, style=STYLES[finding.verdict])
+def _style(line: table.Line) -> str:
+    """The style of a line of the table: a row's verdict, or bold for a case's id."""
+    return "bold" if line.finding is None else STYLES[line.finding.verdict]
 
 
 def _lines(decision: Decision) -> Iterator[Text]:
+    for sentence in table.not_decided(decision):
+        yield Text(sentence, style=STYLES[Verdict.INCONCLUSIVE])
     for fact in decision.facts:
         yield Text.assemble(
             f"{fact.case}: ", (fact.what, STYLES[fact.verdict]), f": {fact.sentence}"
@@ -83,21 +71,13 @@ def _lines(decision: Decision) -> Iterator[Text]:
         yield Text.assemble(
             f"{unmeasured.case}: ", ("not compared", "yellow"), f": {unmeasured.reason}"
         )
-    for case in dict.fromkeys(finding.row.case for finding in decision.regressions):
-        yield from _operators(decision, case)
+    for slower in culprit.culprits(decision):
+        attribution = attribute(decision, slower.case)
+        if attribution is not None:
+            yield Text(cause.title(attribution, slower.case))
+            yield from (Text(f"  {line}") for line in cause.lines(attribution))
+            yield Text(cause.balance(attribution))
+    if culprit.following(decision):
+        yield Text(cause.FOLLOWS, style="dim")
     for caveat in words.caveats(decision):
         yield Text(caveat, style="dim")
-
-
-def _operators(decision: Decision, case: str) -> Iterator[Text]:
-    main_phase = decision.main_phase(case)
-    phase = None if main_phase is None else main_phase.row.what
-    operators = attribution.grown(decision.check, case, phase)
-    if operators is None or operators.empty:
-        return
-    yield Text(f"slower operators in {case}, µs per step:")
-    for row in operators.to_dict("records"):
-        yield Text(
-            f"  {row['phase']}  {row['operator']}  {row['base_s'] * 1e6:,.0f} to "
-            f"{row['head_s'] * 1e6:,.0f} ({row['grown_s'] * 1e6:+,.0f})"
-        )

@@ -1,30 +1,30 @@
 """Puts a decision into words, which the terminal, Markdown and JUnit reports share."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from stepbench_reports.analysis.stats import Interval
-from stepbench_reports.regression.decision import NOT_MEASURED, REGRESSION, Decision, Finding
+from stepbench_reports.regression.decision import Decision, Finding
 from stepbench_reports.regression.screening import SUITE
-from stepbench_reports.schema.check import EndFact, ParityFact, ScreenedFact
+from stepbench_reports.schema.check import CheckSpec, EndFact, ParityFact, ScreenedFact
 from stepbench_reports.schema.phases import STEP
 from stepbench_reports.schema.verdict import Verdict
 from stepbench_reports.wording import quantity
+from stepbench_reports.wording.with_noun import with_noun
 
 SUITE_NAME = "all cases, geometric mean"
 SIGNS = {
     Verdict.REGRESSION: "slower",
     Verdict.IMPROVEMENT: "faster",
     Verdict.PASS: "pass",
-    Verdict.INCONCLUSIVE: "inconclusive",
+    Verdict.INCONCLUSIVE: "not decided",
     None: "",
 }
 
 
 def change(share: float) -> str:
     """Formats a change as a share of the step: `+4.8 %`."""
-    return f"{share * 100:+.1f} %" if math.isfinite(share) else quantity.NOTHING
+    return f"{share * 100:+z.1f} %" if math.isfinite(share) else quantity.NOTHING
 
 
 def change_range(interval: Interval) -> str:
@@ -32,7 +32,13 @@ def change_range(interval: Interval) -> str:
     text = change(interval.value)
     if not text or not math.isfinite(interval.low):
         return text
-    return f"{text} ({interval.low * 100:+.1f} to {interval.high * 100:+.1f})"
+    return f"{text} ({interval.low * 100:+z.1f} to {interval.high * 100:+z.1f})"
+
+
+def min_effects(spec: CheckSpec) -> str:
+    """The smallest effects that a check looks for: `3 %, forward 5 %`."""
+    others = (f"{effect.rows} {effect.share * 100:.3g} %" for effect in spec.min_effects)
+    return ", ".join([f"{spec.min_effect * 100:.3g} %", *others])
 
 
 def name(case: str) -> str:
@@ -40,36 +46,27 @@ def name(case: str) -> str:
     return SUITE_NAME if case == SUITE else case
 
 
-@dataclass(frozen=True)
-class Names:
-    """Short names of cases for a table's column; their common parts go into the column's head.
-
-    Attributes:
-        common: The parts that all names share, with a `*` for each part that differs:
-            `convnet-cpu-*-w0-off-fp32`; empty for one case, or names of unequally many parts.
-        differing: By case, the parts of its name that differ: `b4`; empty if `common` is.
-    """
-
-    common: str
-    differing: Mapping[str, str]
-
-    def __getitem__(self, case: str) -> str:
-        """A case's short name for the column, or the suite's name."""
-        return self.differing.get(case) or name(case)
+def not_decided(finding: Finding) -> str:
+    """A finding without a decision: the estimate, the reason, and what would have been seen."""
+    estimate = change_range(finding.change)
+    return ", ".join(part for part in (SIGNS[finding.verdict], estimate, *_why(finding)) if part)
 
 
-def names(cases: Sequence[str]) -> Names:
-    """Splits cases' names into common and differing parts, for a table's column."""
-    parts = [case.split("-") for case in cases]
-    if len(cases) < 2 or len({len(name_parts) for name_parts in parts}) > 1:
-        return Names("", {})
-    differ = [len(set(values)) > 1 for values in zip(*parts, strict=True)]
-    common = "-".join("*" if d else part for d, part in zip(differ, parts[0], strict=True))
-    differing = (
-        "-".join(part for d, part in zip(differ, name_parts, strict=True) if d)
-        for name_parts in parts
-    )
-    return Names(common, dict(zip(cases, differing, strict=True)))
+def why_not_decided(finding: Finding) -> str:
+    """The reason for an inconclusive verdict, and what would have been seen."""
+    return "; ".join(_why(finding))
+
+
+def _why(finding: Finding) -> Iterator[str]:
+    if finding.reason is not None:
+        yield finding.reason
+    if finding.detectable is not None:
+        yield would_have_seen(finding.detectable)
+
+
+def would_have_seen(detectable: float) -> str:
+    """The smallest slowdown that the pairs would have shown: a share of the step, in words."""
+    return f"a slowdown of {quantity.percent(detectable)} would have been seen"
 
 
 def row_name(finding: Finding) -> str:
@@ -78,77 +75,17 @@ def row_name(finding: Finding) -> str:
     return name(row.case) if row.what == STEP else f"{row.case}, {row.what}"
 
 
-def headline(decision: Decision) -> str:
-    """The verdict in one line."""
-    if decision.fatal is not None:
-        return f"Could not compare: {decision.fatal}."
-    code = decision.exit_code
-    if code == REGRESSION:
-        return f"Regression: {'; '.join(_regressions(decision))}."
-    if code == NOT_MEASURED:
-        return f"Could not tell: {_why_undecided(decision)}."
-    faster = [f for f in decision.improvements if f.row.what == STEP]
-    start = "No regression"
-    if faster:
-        best = faster[0]
-        start += f", and {count(len(faster), 'step')} faster ({name(best.row.case)} by "
-        start += f"{change(-best.change.value).lstrip('+')})"
-    return f"{start}: {tally(decision)}."
-
-
-def _regressions(decision: Decision) -> Iterator[str]:
-    findings = decision.regressions
-    steps = [finding for finding in findings if finding.row.what == STEP]
-    shown = steps or findings
-    if shown:
-        worst = shown[0]
-        text = f"{name(worst.row.case)} is {change_range(worst.change)} slower"
-        if worst.row.what != STEP:
-            text = f"{worst.row.what} of {name(worst.row.case)} is slower by "
-            text += f"{change_range(worst.change)} of the step"
-        main_phase = decision.main_phase(worst.row.case)
-        if main_phase is not None and worst.row.what == STEP:
-            text += f", most of it in {main_phase.row.what}"
-        yield text.replace("+", "", 1)
-    named_cases = {SUITE, shown[0].row.case if shown else SUITE}
-    others = len({finding.row.case for finding in findings} - named_cases)
-    if others > 0:
-        yield f"{others} more {'case is' if others == 1 else 'cases are'} slower"
-    exact = [fact for fact in decision.facts if fact.verdict is Verdict.REGRESSION]
-    if exact:
-        more = f", and {len(exact) - 1} more" if len(exact) > 1 else ""
-        yield f"{exact[0].case}: {exact[0].sentence}{more}"
-
-
-def _why_undecided(decision: Decision) -> str:
-    unconfirmed = [f for f in decision.findings if f.unconfirmed and f.row.what == STEP]
-    if unconfirmed:
-        worst = max(unconfirmed, key=lambda f: f.change.value)
-        return f"{name(worst.row.case)} {worst.reason}"
-    if any(fact.why == "interrupted" for fact in decision.check.facts_since_begin(EndFact)):
-        return f"interrupted ({tally(decision)})"
-    if decision.unmeasured and not decision.findings:
-        return f"{decision.unmeasured[0].case}: {decision.unmeasured[0].reason}"
-    reasons = [f.reason for f in decision.findings if f.row.what == STEP and f.reason]
-    return reasons[0] if reasons else "no pair was measured"
-
-
 def tally(decision: Decision) -> str:
     """The number of cases, of rows by verdict, and of cases that were not compared."""
     cases = {finding.row.case for finding in decision.findings if finding.row.case != SUITE}
-    parts = [count(len(cases), "case")]
+    parts = [with_noun(len(cases), "case")]
     for verdict in Verdict:
         number = sum(finding.verdict is verdict for finding in decision.findings)
         if number:
-            parts.append(f"{count(number, 'row')} {SIGNS[verdict]}")
+            parts.append(f"{with_noun(number, 'row')} {SIGNS[verdict]}")
     if decision.unmeasured:
-        parts.append(f"{count(len(decision.unmeasured), 'case')} not compared")
+        parts.append(f"{with_noun(len(decision.unmeasured), 'case')} not compared")
     return ", ".join(parts)
-
-
-def count(number: int, what: str) -> str:
-    """Formats a number with its noun: `1 row`, `4 rows`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def caveats(decision: Decision) -> Iterator[str]:
@@ -160,6 +97,12 @@ def caveats(decision: Decision) -> Iterator[str]:
         yield (
             "The sides ran in two environments, so libraries are at different memory addresses in "
             "base and head. This raises the spread from pair to pair."
+        )
+    apart = dict.fromkeys(pair.case for pair in check.pairs if not pair.together)
+    if apart:
+        yield (
+            f"{', '.join(apart)}: base and head were alive one at a time, so they met different "
+            f"moments of the machine. Their pairs spread more widely, and more of them are needed."
         )
     ends = list(check.facts_since_begin(EndFact))
     if ends and ends[-1].why == "budget":
@@ -185,12 +128,12 @@ def caveats(decision: Decision) -> Iterator[str]:
     discarded = sum(pair.interference for pair in check.pairs)
     if discarded:
         yield (
-            f"{discarded} of {count(len(check.pairs), 'pair')} discarded, because other processes "
-            f"used the machine meanwhile. A pair's result plays no part in this."
+            f"{discarded} of {with_noun(len(check.pairs), 'pair')} discarded, because other "
+            f"processes used the machine meanwhile. A pair's result plays no part in this."
         )
 
 
 def undecided(decision: Decision) -> str:
-    """The number of inconclusive rows, in words."""
+    """The number of rows that are not decided, in words."""
     number = len(decision.inconclusive)
-    return f"{count(number, 'row')} inconclusive" if number else "all rows are decided"
+    return f"{with_noun(number, 'row')} not decided" if number else "all rows are decided"

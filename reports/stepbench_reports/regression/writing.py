@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stepbench_reports.errors import ReportError
-from stepbench_reports.regression import decision, junit, markdown
+from stepbench_reports.regression import culprit, decision, junit, markdown
 from stepbench_reports.regression.decision import Decision
 from stepbench_reports.regression.records import Check
 from stepbench_reports.schema.files import VERDICT, atomic_write, write_record
+from stepbench_reports.schema.text import encodable
 
 REPORT, JUNIT = "report.md", "junit.xml"
 
@@ -21,9 +22,10 @@ def write(check: Check) -> Decision:
     """
     decided = decision.decide(check)
     with _report_errors(check.path / VERDICT) as path:
-        write_record(path, decision.verdict_file(decided), indented=True)
+        file = decision.verdict_file(decided, culprit.following(decided))
+        write_record(path, file, indented=True)
     with _report_errors(check.path / REPORT) as path, atomic_write(path) as temporary:
-        temporary.write_bytes(markdown.render(decided).encode())
+        temporary.write_bytes(encodable(markdown.render(decided)).encode())
     with _report_errors(check.path / JUNIT) as path, atomic_write(path) as temporary:
         temporary.write_bytes(junit.render(decided))
     return decided

@@ -5,6 +5,8 @@ and tables that can be sorted and filtered.
 """
 
 import base64
+import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +17,7 @@ from markupsafe import Markup
 from stepbench_reports import figures
 from stepbench_reports.figures import Picture
 from stepbench_reports.read.run import Run
+from stepbench_reports.render import phase_bars
 from stepbench_reports.render.markdown import TEMPLATES, content
 from stepbench_reports.render.term_links import linked
 from stepbench_reports.sections import tables
@@ -24,6 +27,7 @@ from stepbench_reports.wording.glossary import GLOSSARY
 CASES_BYTES = 2_000_000
 """The maximum size of the rows of the table of cases, bytes: more than a thousand rows."""
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+_HEAD = re.compile("<th[^>]*>(.*?)</th>")
 
 
 def render(
@@ -40,6 +44,8 @@ def render(
     """
     variables = content(run) if variables is None else variables
     all_cases = None if variables["cases"] is None else tables.cases(run, CASES_BYTES)
+    all_phases = None if variables["phases"] is None else tables.phases(run, CASES_BYTES)
+    drawn = figures.pictures(run) if pictures is None else pictures
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -51,10 +57,13 @@ def render(
         "block": block, "inline": inline, "table": table, "data_url": data_url, "linked": linked,
     }  # fmt: skip
     return environment.get_template("report.html.j2").render(
-        {**variables, "cases": all_cases},
+        {**variables, "cases": all_cases, "phases": all_phases},
         plain_title=summary.title(run),
         glossary=GLOSSARY,
-        pictures=list(figures.pictures(run) if pictures is None else pictures),
+        bars=phase_bars.bars(run),
+        colours=phase_bars.colours(run),
+        # The page's own bars show the phases, with a value for each on hover.
+        pictures=[picture for picture in drawn if picture.name != "phases"],
     )
 
 
@@ -69,12 +78,17 @@ def inline(markdown: str) -> Markup:
 
 
 def table(lines: Sequence[str], css_class: str) -> Markup:
-    """Converts a Markdown table to HTML, with classes instead of inline styles."""
+    """Converts a Markdown table to HTML, with classes instead of inline styles.
+
+    Each cell has its column's head in `data-head`, which a narrow page shows beside the cell.
+    """
     html = _MARKDOWN.render("\n".join(lines))
     html = html.replace('<th style="text-align:right">', '<th class="right" scope="col">')
     html = html.replace('<th style="text-align:left">', '<th scope="col">')
     html = html.replace('<td style="text-align:right">', '<td class="right">')
     html = html.replace('<td style="text-align:left">', "<td>")
+    heads = itertools.cycle(_HEAD.findall(html))
+    html = re.sub("<td", lambda _: f'<td data-head="{next(heads)}"', html)
     return Markup(html.replace("<table>", f'<table class="{css_class}">', 1))  # noqa: S704  # see `block`
 
 

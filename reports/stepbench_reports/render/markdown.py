@@ -15,11 +15,12 @@ import jinja2
 from msgspec.structs import asdict
 
 from stepbench_reports import sections
-from stepbench_reports.read.measurement import Measurement, number
+from stepbench_reports.read.measurement import Measurement
+from stepbench_reports.read.numbers import number
 from stepbench_reports.read.run import Run
 from stepbench_reports.schema.record import Record
 from stepbench_reports.sections import tables
-from stepbench_reports.wording import caveats, summary
+from stepbench_reports.wording import caveats, quantity, script, summary, time_spent
 from stepbench_reports.wording.headline import headline
 from stepbench_reports.wording.markup import code, escaped, fenced, within
 
@@ -60,13 +61,17 @@ def content(run: Run) -> dict[str, Any]:
     return {
         "title": escaped(summary.title(run)),
         "headline": escaped(headline(run), HEADLINE_CHARACTERS),
+        "recognised": [escaped(line) for line in script.recognised(run)],
         "machine": escaped(f"{summary.machine(run)}; {summary.packages(run)}"),
         "stopping": escaped(summary.stopping(run) or ""),
         "missing": summary.missing(run),
         "resume": code(summary.resume(run)),
         "cases": tables.cases(run) if any(m.axes for m in run.measurements) else None,
+        "phases": tables.phases(run) if measured else None,
+        "key": escaped(summary.key(run) or ""),
         "medians": summary.MEDIANS,
         "speedups": bool(run.speedups),
+        "compared_with": "uncompiled case" if run.unchanged_script is None else "unchanged script",
         "bottlenecks": any(m.bottleneck is not None for m in measured),
         "notes": [escaped(note) for note in caveats.caveats(run)],
         "failed": reasons,
@@ -117,6 +122,8 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     yield "stepbench", facts.stepbench
     system = None if facts.machine is None else facts.machine.system
     yield "machine", f"{summary.machine(run)}, {system or 'system not recorded'}"
+    yield "machine's own speed", _speed(run)
+    yield "time spent", time_spent.sentence(run)
     yield "packages", _in_words(facts.packages)
     # These options do not apply to pytest-benchmark, which has its own rules for sampling.
     yield "sampling", _in_words(asdict(facts.sampling)) if facts.stepbench else ""
@@ -124,6 +131,15 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     yield "model", _distinct(findings.model for findings in measured)
     yield "settings", _distinct(findings.settings for findings in measured)
     yield "clock", _distinct(findings.clock for findings in measured)
+
+
+def _speed(run: Run) -> str:
+    if math.isnan(run.speed_spread):
+        return ""
+    return (
+        f"four of five turns within {quantity.plus_minus(run.speed_spread)}, by a fixed piece of "
+        f"work beside each turn"
+    )
 
 
 def _distinct(records: Iterable[Record]) -> str:

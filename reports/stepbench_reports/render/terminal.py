@@ -1,33 +1,24 @@
 """Renders a run for a terminal: a table with a row per case, which fits 80 columns if needed."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.table import Table
 from rich.text import Text
 
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
-from stepbench_reports.schema.phases import STEP, Phase
+from stepbench_reports.render import terminal_tables
 from stepbench_reports.schema.status import Status
-from stepbench_reports.wording import bottleneck, caveats, parity, quantity, summary
+from stepbench_reports.wording import caveats, doubts, operators, quantity, script, summary
 from stepbench_reports.wording.headline import headline
 
 MAX_FAILURES = 20
 """The maximum number of failed cases that are explained; `report.md` has more."""
-BOTTLENECK = "bottleneck"
-"""The head of the column that is left out if the table does not fit."""
-SPLIT_HEADS: Mapping[str, str] = {
-    Phase.DATALOAD: "data-\nload",
-    Phase.TRANSFER: "trans-\nfer",
-    Phase.BACKWARD: "back-\nward",
-    Phase.OPTIMIZER: "opti-\nmizer",
-    "samples/s": "samples\n/s",
-    "speed-up": "speed-\nup",
-    BOTTLENECK: "bottle-\nneck",
-}
-"""Column heads on two lines, used if single-line heads do not fit."""
+MAX_NOTES = 3
+"""The maximum number of notes, the most important ones; `report.md` has all."""
+SHOWN = ("--", "stepbench ", doubts.MARK, "Parity of ")
+"""Words of the notes that are shown: what one types, or what explains a mark in the table."""
 _ASCII = str.maketrans({quantity.TIMES: "x", quantity.DASH: "-", "±": "+/-"})
 
 
@@ -43,7 +34,7 @@ def show(run: Run, console: Console) -> None:
         run: The run.
         console: The console. Without a terminal, output has no colours; without UTF-8, it is ASCII.
     """
-    console.print(render(run))
+    console.print(render(run), crop=False)  # a command to copy may be longer than a line
 
 
 @dataclass(frozen=True)
@@ -58,97 +49,50 @@ class _Report:
 
     def _paragraphs(
         self, encode: Callable[[str], str], width: int
-    ) -> Iterator[list[RenderableType]]:
+    ) -> Iterator[Sequence[RenderableType]]:
         run = self.run
         machine = f"{summary.machine(run)}; {summary.packages(run)}"
         yield [Text(encode(summary.title(run)), style="bold"), Text(encode(machine), style="dim")]
+        recognised = script.recognised(run)
+        if recognised:
+            yield [Text(encode(line)) for line in recognised]
         tried = [m for m in run.measurements if m.axes]
         if tried:
-            yield [Text(f"{summary.MEDIANS}:", style="dim"), _table(run, tried, encode, width)]
+            legend = [summary.key(run), f"step and phases: {summary.MEDIANS}"]
+            yield [Text(encode("; ".join(filter(None, legend))), style="dim")]
+            for table in terminal_tables.tables(run, tried, encode, width):
+                yield [table]
         failures = _failures(run, encode)
         if failures:
             yield failures
-        notes = [Text(encode(note), style="dim") for note in caveats.caveats(run)]
+        notes = _notes(run, encode)
         missing = summary.missing(run)
         if missing is not None:
-            notes.insert(
-                0, Text(encode(f"{missing}; measure them with: {summary.resume(run)}"), "yellow")
-            )
+            command = Text(encode(f"  {summary.resume(run)}"), no_wrap=True, overflow="ignore")
+            notes[:0] = [Text(encode(f"{missing}; measure them with:"), "yellow"), command]
         if notes:
-            yield list(notes)
+            yield notes
         yield [Text(encode(headline(run)), style="bold")]
         profiled = summary.profiled(run)
         if profiled is not None:
-            yield [Text(encode(profiled), style="dim")]
+            yield [
+                Text(encode(operators.longest(run) or "")),
+                Text(encode(profiled), style="dim", no_wrap=True, overflow="ignore"),
+            ]
+
+
+def _notes(run: Run, encode: Callable[[str], str]) -> list[RenderableType]:
+    """The first notes that say what to type, or explain a mark; the report has all."""
+    notes = caveats.caveats(run)
+    shown = [note for note in notes if any(word in note for word in SHOWN)][:MAX_NOTES]
+    lines: list[RenderableType] = [Text(encode(note), "dim") for note in shown]
+    if len(notes) > len(shown):
+        lines.append(Text(f"More notes are in report.md ({len(notes) - len(shown)}).", "dim"))
+    return lines
 
 
 def _in_ascii(text: str) -> str:
     return text.translate(_ASCII).encode("ascii", "replace").decode("ascii")
-
-
-def _table(
-    run: Run, tried: list[Measurement], encode: Callable[[str], str], width: int
-) -> RenderableType:
-    marks = [f" {summary.INTERFERENCE_MARK}" if m.interference else "" for m in tried]
-    labels = [encode(summary.name(run, m) + mark) for m, mark in zip(tried, marks, strict=True)]
-    columns = {
-        phase: quantity.aligned([_median(m, phase) for m in tried])
-        for phase in (*run.phase_names, STEP)
-    }
-    columns["samples/s"] = [
-        quantity.rate(m.samples_per_s) if m.ok else summary.status(m.status) for m in tried
-    ]
-    if run.speedups:
-        columns["speed-up"] = [
-            quantity.NOTHING if m.parity.failed else summary.speedup(run, m) for m in tried
-        ]
-    if any(m.parity.compared for m in tried):
-        columns["parity"] = [parity.short(m.parity) for m in tried]
-    if any(m.bottleneck is not None for m in tried):
-        columns[BOTTLENECK] = [bottleneck.short(m) for m in tried]
-    heads, gap = _layout(columns, width - max(map(len, labels)))
-    columns = {name: columns[name] for name in heads}
-    table = Table(box=None, padding=(0, 0, 0, gap), pad_edge=False, header_style="bold")
-    table.add_column("case", overflow="fold", vertical="bottom")
-    for name, cells in columns.items():
-        min_width = _width(heads[name], cells)
-        # rich strips trailing spaces, which align the decimal points, unless the cells are as wide
-        # as the column.
-        columns[name] = [encode(cell.rjust(min_width)) for cell in cells]
-        head = Text(encode(heads[name]), justify="right")
-        table.add_column(head, no_wrap=True, min_width=min_width, vertical="bottom")
-    for row, measurement in enumerate(tried):
-        style = "" if measurement.ok else "yellow" if _unsupported(measurement) else "red"
-        style = "red" if measurement.parity.failed else style
-        figures = (Text(cells[row]) for cells in columns.values())
-        table.add_row(Text(labels[row]), *figures, style=style)
-    return table
-
-
-def _layout(columns: dict[str, list[str]], width: int) -> tuple[dict[str, str], int]:
-    """The widest layout that fits: the column heads, and the number of spaces before each column.
-
-    Layouts without the bottleneck column, which `report.md` has, are tried last. If no layout fits,
-    the narrowest is returned.
-    """
-    layouts = []
-    for names in (list(columns), [name for name in columns if name != BOTTLENECK]):
-        unsplit = {name: name for name in names}
-        split = {name: SPLIT_HEADS.get(name, name) for name in names}
-        layouts += [(unsplit, 2), (unsplit, 1), (split, 2), (split, 1)]
-    for heads, gap in layouts:
-        if sum(gap + _width(head, columns[name]) for name, head in heads.items()) <= width:
-            return heads, gap
-    return layouts[-1]
-
-
-def _width(head: str, cells: list[str]) -> int:
-    return max(map(len, (*head.split("\n"), *cells)))
-
-
-def _median(measurement: Measurement, phase: str) -> str:
-    median = measurement.medians.get(phase)
-    return quantity.NOTHING if median is None else quantity.milliseconds(median)
 
 
 def _unsupported(measurement: Measurement) -> bool:

@@ -10,6 +10,7 @@ from msgspec import NODEFAULT
 from msgspec.structs import asdict, fields, replace
 
 from stepbench_reports.schema.axis_labels import EAGER, INFO
+from stepbench_reports.schema.names import file_name
 from stepbench_reports.schema.record import Count, Positive, Record
 
 AxisValue: TypeAlias = str | int | float | bool | None
@@ -77,7 +78,7 @@ class Axes(Record, frozen=True, kw_only=True):
     def id(self) -> str:
         """The case's readable id, safe in file names: `convnet-cpu-b32-w2-default-fp32`."""
         labels = (info.label(getattr(self, name)) for name, info in INFO.items())
-        return "-".join(filter(None, labels))
+        return file_name("-".join(file_name(label) for label in labels if label))
 
 
 DEFAULTS: AxisValues = {

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from stepbench_reports.schema.record import Count, Record, Seconds
+from stepbench_reports.schema.record import Bytes, Count, Record, Seconds
 
 
 class DataFacts(Record, frozen=True, kw_only=True):
@@ -26,11 +26,19 @@ class ModelFacts(Record, frozen=True, kw_only=True):
         name: The model's class.
         parameters: The number of elements in all parameters.
         trainable: The number of elements in the parameters that are trained.
+        parameter_bytes: The size of all parameters, bytes; `None` if unknown.
+        trainable_bytes: The size of the parameters that are trained, bytes, which is also that of
+            their gradients; `None` if unknown.
+        optimizer_bytes: The size of the optimizers' state after the steps, bytes: moments and
+            counts, without parameters and gradients; `None` if unknown.
     """
 
     name: str
     parameters: Count
     trainable: Count
+    parameter_bytes: Bytes | None = None
+    trainable_bytes: Bytes | None = None
+    optimizer_bytes: Bytes | None = None
 
 
 class AppliedSettings(Record, frozen=True, kw_only=True):

@@ -5,9 +5,9 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta, field
 
 from stepbench_reports.schema.axes import Axes
+from stepbench_reports.schema.cause import CallerLine, ChangedLines
 from stepbench_reports.schema.compilation import Compilation
 from stepbench_reports.schema.machine import MachineFacts, Packages
-from stepbench_reports.schema.measurement import MachineUse
 from stepbench_reports.schema.profile import Breakdown
 from stepbench_reports.schema.record import (
     Bytes,
@@ -16,10 +16,11 @@ from stepbench_reports.schema.record import (
     Positive,
     Record,
     Seconds,
+    Share,
 )
 from stepbench_reports.schema.run import Settings
 
-SCHEMA = 2
+SCHEMA = 3
 """The format version of these files, increased when the meaning of their fields changes."""
 SideName: TypeAlias = Literal["base", "head"]
 SIDES: tuple[SideName, SideName] = ("base", "head")
@@ -75,6 +76,18 @@ class CaseReason(Record, frozen=True, kw_only=True):
     reason: str
 
 
+class MinEffect(Record, frozen=True, kw_only=True):
+    """The smallest effect to detect in some rows: `--min-effect forward=5%`.
+
+    Attributes:
+        rows: `step` or a phase, or a pattern of cases' ids with `*`.
+        share: The effect, as a share of the step.
+    """
+
+    rows: str
+    share: Effect
+
+
 class CheckSpec(Record, frozen=True, kw_only=True):
     """`check.json`: the sides and cases that a check compares, and its options.
 
@@ -94,7 +107,9 @@ class CheckSpec(Record, frozen=True, kw_only=True):
         environments: True if the sides run in different environments.
         notes: Notes for the reader on differences between the sides, a sentence each.
         min_effect: The smallest effect that the check looks for, as a share of the step.
+        min_effects: Other smallest effects for some rows; of those that fit a row, the last counts.
         turns: The length and number of the turns.
+        strict: True if a check that could not tell is to fail, with exit code 3.
         settings: Settings that apply to every case.
         axes: Each case's value on each axis, by case id.
         cases: The ids of the cases that both sides can run, in order.
@@ -116,7 +131,9 @@ class CheckSpec(Record, frozen=True, kw_only=True):
     environments: bool = False
     notes: tuple[str, ...] = ()
     min_effect: Effect
+    min_effects: tuple[MinEffect, ...] = ()
     turns: TurnOptions = TurnOptions()
+    strict: bool = False
     settings: Settings = Settings()
     axes: dict[str, Axes]
     cases: tuple[str, ...]
@@ -138,16 +155,33 @@ class TurnSeries(Record, frozen=True, kw_only=True):
         elapsed_s: The duration of all steps of each turn, seconds: by the device's clock if there
             is one, else by the host's.
         phases_s: The duration of each phase over all steps of each turn, seconds, by phase.
+        others: The share of the usable cores' time that processes other than the side's used in
+            each turn; `null` in the file where the system does not report it, as below.
+        steal: The share that the hypervisor gave to other virtual machines in each turn.
+        run_delay_s: The time in which the side's threads waited for a core in each turn, seconds.
+        throttled: The reasons for which the device was throttled in each turn.
     """
 
     side: tuple[SideName, ...]
     steps: tuple[Positive, ...]
     elapsed_s: tuple[Annotated[float, Meta(gt=0)], ...]
     phases_s: dict[str, tuple[Seconds, ...]] = field(default_factory=dict)
+    others: tuple[Share | None, ...]
+    steal: tuple[Share | None, ...]
+    run_delay_s: tuple[Seconds | None, ...]
+    throttled: tuple[str | None, ...]
 
     def __post_init__(self) -> None:
         """Raises `ValueError` if the series differ in length, or if a side had no turn."""
-        series = (self.steps, self.elapsed_s, *self.phases_s.values())
+        series = (
+            self.steps,
+            self.elapsed_s,
+            *self.phases_s.values(),
+            self.others,
+            self.steal,
+            self.run_delay_s,
+            self.throttled,
+        )
         if any(len(values) != len(self.side) for values in series):
             raise ValueError("the series of turns differ in length")
         if not {*SIDES} <= {*self.side}:
@@ -181,21 +215,26 @@ class PairLine(Record, frozen=True, kw_only=True):
 
     Attributes:
         case: The case's id.
-        round: The round's number; all pairs of a round were forked from the same process.
+        round: The round's number; a round has at most one pair of each case.
+        server: The number of the server from which both sides were forked: an interpreter that
+            has imported torch. All pairs of a round have the same server.
         stage: `screen` or `confirm`.
         turns: The turns.
         sides: Facts of each side, taken after its last turn.
-        machine_use: The machine's state while the pair was measured.
-        interference: True if other processes kept the machine too busy for the pair to count.
+        together: False if the sides were alive one at a time, because they find no room beside each
+            other or `--one-at-a-time` was given.
+        interference: True if interference differed too much between the sides for the pair to
+            count.
         elapsed_s: The duration of the pair, seconds, including building and warm-up.
     """
 
     case: str
     round: Positive
+    server: Positive
     stage: Stage
     turns: TurnSeries
     sides: dict[SideName, SideEnd] = field(default_factory=dict)
-    machine_use: MachineUse | None = None
+    together: bool = True
     interference: bool
     elapsed_s: Seconds = 0.0
 
@@ -220,12 +259,14 @@ class FailedPairLine(Record, frozen=True, kw_only=True):
     Attributes:
         case: The case's id.
         round: The round's number.
+        server: The number of the server from which the sides were forked.
         stage: `screen` or `confirm`.
         failed: The side that failed, and the reason.
     """
 
     case: str
     round: Positive
+    server: Positive
     stage: Stage
     failed: SideFailure
 
@@ -262,6 +303,16 @@ class CompileFact(Record, frozen=True, kw_only=True, tag_field="kind", tag="comp
     seconds: tuple[tuple[Seconds, Seconds], ...]
 
 
+class ChangesFact(Record, frozen=True, kw_only=True, tag_field="kind", tag="changes"):
+    """The lines of Python files in which the sides differ, recorded when a case is slower.
+
+    Attributes:
+        lines: The lines.
+    """
+
+    lines: tuple[ChangedLines, ...]
+
+
 class OperatorsFact(Record, frozen=True, kw_only=True, tag_field="kind", tag="operators"):
     """A side's operators by phase, from a short trace.
 
@@ -269,11 +320,15 @@ class OperatorsFact(Record, frozen=True, kw_only=True, tag_field="kind", tag="op
         case: The case's id.
         side: The side.
         breakdown: The side's operators by phase.
+        lines: The lines of the repository that call operators, the longest first.
+        files: The repository's files with functions that ran in the steps.
     """
 
     case: str
     side: SideName
     breakdown: Breakdown
+    lines: tuple[CallerLine, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 class AloneFact(Record, frozen=True, kw_only=True, tag_field="kind", tag="alone"):
@@ -317,17 +372,20 @@ class EndFact(Record, frozen=True, kw_only=True, tag_field="kind", tag="end"):
         why: The reason for the end: `done`, `budget`, `interrupted` or `fatal`.
         elapsed_s: The time since the check was started or resumed, seconds.
         budget_s: The time budget, seconds.
+        import_s: The part of `elapsed_s` in which pairs waited for servers that import, seconds.
     """
 
     why: str
     elapsed_s: Seconds
     budget_s: Seconds
+    import_s: Seconds = 0.0
 
 
 Fact: TypeAlias = (
     BeginFact
     | ParityFact
     | CompileFact
+    | ChangesFact
     | OperatorsFact
     | AloneFact
     | ScreenedFact

@@ -5,6 +5,7 @@ error for an unusable file is one sentence that names the file, the field and th
 """
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from stepbench_reports.schema.measurement import Findings
 from stepbench_reports.schema.record import Record
 from stepbench_reports.schema.results import MeasurementRecord
 from stepbench_reports.schema.status import Status
+from stepbench_reports.schema.text import encodable_texts
 
 TRACE_SUFFIX = ".pt.trace.json.gz"
 """The suffix of trace files, by which torch-tb-profiler recognizes them."""
@@ -23,6 +25,8 @@ RUN, CASES, PARITY, TRAIN_PARITY, PROFILES = (
     "run.json", "cases", "parity", "train-parity", "profiles",
 )  # fmt: skip
 """The name of `run.json`, and of the folders that hold a file for each case."""
+HOSTS, JOBS, REPEATS = "hosts", "jobs", "repeats"
+"""The folders of a run on a cluster: its nodes, its jobs, and further measurements of a case."""
 CHECK, PAIRS, FACTS, VERDICT = "check.json", "pairs.jsonl", "facts.jsonl", "verdict.json"
 """The files of a check's directory."""
 
@@ -133,15 +137,28 @@ def decode(file: Path | str, content: bytes, record_type: type[RecordType]) -> R
     try:
         return msgspec.json.decode(content, type=record_type)
     except msgspec.ValidationError as error:
-        fault, _, path = str(error).partition(" - at `")
-        is_key, within = path.startswith(_KEY_PATH_PREFIX), path.removeprefix(_KEY_PATH_PREFIX)
-        field = within.removesuffix("`").removeprefix("$").removeprefix(".") or "top level"
-        field = f"a key of {field}" if is_key else field
-        raise DamageError(file, f"{field}: {fault[:1].lower()}{fault[1:]}") from None
+        field, fault = field_and_fault(error)
+        raise DamageError(file, f"{field or 'top level'}: {fault}") from None
     except RecursionError:
         raise DamageError(file, "is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
         raise DamageError(file, f"is not valid JSON ({error})") from None
+
+
+def field_and_fault(error: msgspec.ValidationError) -> tuple[str, str]:
+    """Splits the message of a validation error.
+
+    Returns:
+        The field, such as `axes.device[0]`, or an empty string for the whole content; and the
+        fault, such as "expected `array`, got `int`".
+    """
+    fault, _, path = str(error).partition(" - at `")
+    is_key, within = path.startswith(_KEY_PATH_PREFIX), path.removeprefix(_KEY_PATH_PREFIX)
+    field = within.removesuffix("`").removeprefix("$").removeprefix(".")
+    return (
+        f"a key of {field or 'top level'}" if is_key else field,
+        f"{fault[:1].lower()}{fault[1:]}",
+    )
 
 
 def is_cut_off(line: bytes) -> bool:
@@ -156,20 +173,23 @@ def is_cut_off(line: bytes) -> bool:
 
 
 def encode(record: Record) -> bytes:
-    """Encodes a record as one line of JSON.
+    """Encodes a record as one line of JSON; texts that are not UTF-8 are escaped.
 
     Raises:
         DamageError: A value is invalid, such as a number that must be finite and is not.
     """
-    if isinstance(record, MeasurementRecord):
-        content = _encode_measurement(record)
-    else:
-        content = msgspec.json.encode(record)
+    try:
+        content = _encode(record)
+    except UnicodeEncodeError:
+        escaped = encodable_texts(msgspec.to_builtins(record))
+        content = _encode(msgspec.convert(escaped, type(record)))
     decode(type(record).__name__, content, type(record))
     return content
 
 
-def _encode_measurement(record: MeasurementRecord) -> bytes:
+def _encode(record: Record) -> bytes:
+    if not isinstance(record, MeasurementRecord):
+        return msgspec.json.encode(record)
     envelope = msgspec.to_builtins(record)
     findings = envelope.pop("findings")
     if record.findings is not None:
@@ -203,11 +223,17 @@ def write_record(file: Path, record: Record, *, indented: bool = False) -> None:
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yields a temporary path in the same directory; moves the file to `path` on success.
 
+    The temporary name cannot be foreseen, so that no link can wait there. A link at `path` is
+    replaced, and what it points to stays as it is.
+
     Args:
         path: The final path; missing parent directories are created.
+
+    Raises:
+        OSError: The file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
     try:
         yield temporary
         temporary.replace(path)

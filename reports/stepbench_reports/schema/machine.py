@@ -45,6 +45,8 @@ class MachinePeaks(Record, frozen=True, kw_only=True):
         decoded_images_per_s: The number of JPEG files that one core decodes per second; `None`
             for devices other than the CPU.
         threads: The number of threads with which torch computes on the host.
+        cache_bytes: The size of the last level of the caches that the host's usable cores have,
+            bytes; `None` for devices other than the CPU, or if the system does not tell.
         measured: The time of the measurement, UTC.
     """
 
@@ -52,4 +54,5 @@ class MachinePeaks(Record, frozen=True, kw_only=True):
     copy_bytes_per_s: float
     decoded_images_per_s: float | None
     threads: Count
+    cache_bytes: Bytes | None = None
     measured: str

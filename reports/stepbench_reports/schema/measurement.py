@@ -6,6 +6,7 @@ from msgspec import Meta, field
 
 from stepbench_reports.schema.case_facts import AppliedSettings, ClockFacts, DataFacts, ModelFacts
 from stepbench_reports.schema.compilation import Compilation
+from stepbench_reports.schema.machine_use import Noise, Suspension
 from stepbench_reports.schema.phases import STEP
 from stepbench_reports.schema.record import (
     Bytes,
@@ -17,6 +18,7 @@ from stepbench_reports.schema.record import (
     Seconds,
     Share,
 )
+from stepbench_reports.schema.script import ScriptFacts
 
 SCHEMA = 4
 """The format version of `run.json` and `cases/<id>.json`; increased when a meaning changes."""
@@ -68,6 +70,11 @@ class Block(Record, frozen=True, kw_only=True):
 
 INTERRUPTED = "interrupted"
 """Why sampling stopped, in the record of a case whose group has not ended."""
+SCRIPT_ENDED = "script ended"
+"""Why sampling stopped, in the record of a script that ended by itself."""
+SILENT = "silent"
+"""Why sampling stopped, in the record of a case that was silent for too long in a generation after
+the first."""
 
 
 class SamplingFacts(Record, frozen=True, kw_only=True):
@@ -76,8 +83,9 @@ class SamplingFacts(Record, frozen=True, kw_only=True):
     Attributes:
         stopped: `precise` (the number of generations that the target needs is done), `time`
             (`--max-time` ran out first), `steps` (the number of steps given by `--steps` is done),
-            `generations` (`--generations` are done, too few to know the precision) or
-            `interrupted`.
+            `generations` (`--generations` are done, too few to know the precision),
+            `script ended`, `interrupted`, or `silent` (the case's process sent nothing for
+            `--deadline` in a generation after the first; that generation is left out).
         rel_error: Half the width of the 95 % confidence interval of the mean step, as a share of
             the mean; `None` from a single generation.
         target: The target for half the width of the interval of each comparison.
@@ -90,68 +98,6 @@ class SamplingFacts(Record, frozen=True, kw_only=True):
     target: Share
     elapsed_s: Seconds
     generations: Count = 1
-
-
-ThrottlingSource = Literal["violation counters", "clock event reasons"]
-
-
-class MachineUse(Record, frozen=True, kw_only=True):
-    """The machine's state during a block or a pair.
-
-    A value that the system does not report is `null` in the file.
-
-    Attributes:
-        others: The share of the usable cores' time used by processes other than the case's.
-        steal: The share of the usable cores' time that the hypervisor gave to other virtual
-            machines.
-        pressure: The share of wall time in which any task on the machine waited for a core.
-        cpu_per_wall: The CPU time of the case's processes divided by the wall time.
-        involuntary_switches: The number of involuntary context switches of the case's process.
-        clock_hz: The device's clock frequency at the end, Hz (CUDA).
-        throttled: The reasons for which the device was throttled; the power limit does not count
-            (CUDA).
-        throttling_source: The source of `throttled`: `violation counters` count the time in which
-            heat kept the clock low, over the whole block; a hardware slowdown and a power brake,
-            which have no counter, are read at its end. `clock event reasons` are all read at its
-            end, since the GPU has no violation counters. `None` if the device reports neither.
-    """
-
-    others: Share | None
-    steal: Share | None
-    pressure: float | None
-    cpu_per_wall: float
-    involuntary_switches: Count
-    clock_hz: float | None = None
-    throttled: str | None = None
-    throttling_source: ThrottlingSource | None = None
-
-
-class BlockNoise(MachineUse, frozen=True, kw_only=True):
-    """The machine's state during a block.
-
-    A value that the system does not report is `null` in the file.
-
-    Attributes:
-        kind: The block's kind.
-        kept: True if the block counts.
-    """
-
-    kind: Literal["lapped", "bare"]
-    kept: bool
-
-
-class Noise(Record, frozen=True, kw_only=True):
-    """Interference while the case was sampled.
-
-    Attributes:
-        interference: True if more than half of all blocks were left out.
-        discarded: The number of blocks that were left out; their laps are not kept.
-        blocks: Every block, including those that were left out.
-    """
-
-    interference: bool
-    discarded: Count
-    blocks: tuple[BlockNoise, ...] = ()
 
 
 class WarmUpFacts(Record, frozen=True, kw_only=True):
@@ -301,10 +247,14 @@ class TurnFacts(Record, frozen=True, kw_only=True):
         steps: The number of training steps.
         elapsed_s: The time until all device work of the turn is done, seconds.
         counts: False if the turn is left out: threads waited for a core for longer than is usual
-            for the player, something was compiled, or the device was throttled.
+            for the player, the CPU quota stopped them for longer than is usual, something was
+            compiled, the device was throttled, or it was suspended.
         compiled: True if something was compiled in the turn, whose time is then in no sum.
+        suspended: How the turn was suspended, as in `noise`; its time is then in no sum.
         run_delay: The time for which threads were runnable and had no core, summed over the
             threads, as a share of `elapsed_s`; `None` if the system does not tell.
+        probe_s: The duration of a fixed piece of work just before the turn, seconds: it tells the
+            machine's speed. `None` if there was no probe.
         phases_s: The time of each phase over all steps, seconds, by the device's clock if there is
             one, else by the host's; empty in a bare turn.
     """
@@ -317,8 +267,15 @@ class TurnFacts(Record, frozen=True, kw_only=True):
     elapsed_s: Seconds
     counts: bool = True
     compiled: bool = False
+    suspended: Suspension | None = None
     run_delay: float | None = None
+    probe_s: Seconds | None = None
     phases_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def is_work(self) -> bool:
+        """True if the turn's duration is that of its steps alone."""
+        return not self.compiled and self.suspended is None
 
 
 class EnergyFacts(Record, frozen=True, kw_only=True):
@@ -353,7 +310,7 @@ class Findings(Record, frozen=True, kw_only=True):
         warmup: The warm-up before sampling.
         first_step_s: The duration of the very first step, seconds; includes kernel selection,
             allocator growth and compilation (with a warm cache).
-        loader: The loader, measured alone.
+        loader: The loader, measured alone; `None` for a script, whose loader is not.
         compile: The compilation; `None` for eager cases.
         memory: Peak memory.
         work: The operations of one step.
@@ -362,6 +319,7 @@ class Findings(Record, frozen=True, kw_only=True):
         ranks: The measurement of each rank; empty if the case runs in one process.
         turns: The case's turns with the other players of its group.
         energy: The energy used; `None` if the device does not report it.
+        script: What was recognised of a script; `None` for a workload.
     """
 
     data: DataFacts
@@ -376,7 +334,7 @@ class Findings(Record, frozen=True, kw_only=True):
     noise: Noise
     warmup: WarmUpFacts
     first_step_s: Seconds
-    loader: LoaderFacts
+    loader: LoaderFacts | None
     compile: Compilation | None = None
     memory: MemoryFacts
     work: Operations
@@ -385,3 +343,4 @@ class Findings(Record, frozen=True, kw_only=True):
     ranks: tuple[RankTrack, ...] = ()
     turns: tuple[TurnFacts, ...] = ()
     energy: EnergyFacts | None = None
+    script: ScriptFacts | None = None

@@ -20,11 +20,15 @@ class Phase(StrEnum):
     """The gradients."""
     OPTIMIZER = "optimizer"
     """The optimizer's `step` and `zero_grad`, and the gradient scaler's work (if there is one)."""
+    OTHER = "other"
+    """In a script, all else in a step: clipping, logging, schedulers. Workloads have none."""
 
 
 def phases_of(loop: str, device: str) -> tuple[Phase, ...]:
-    """Returns a step's phases: no transfer on the CPU, no backward and optimizer in evaluation."""
-    absent = set() if loop == "train" else {Phase.BACKWARD, Phase.OPTIMIZER}
+    """A workload's phases: no transfer on the CPU, no backward and optimizer in evaluation."""
+    absent = {Phase.OTHER}
+    if loop != "train":
+        absent |= {Phase.BACKWARD, Phase.OPTIMIZER}
     if device == "cpu":
         absent.add(Phase.TRANSFER)
     return tuple(phase for phase in Phase if phase not in absent)

@@ -4,6 +4,7 @@ Records are frozen msgspec structs: typed at every depth, validated when they ar
 in the order of their fields.
 """
 
+from datetime import datetime
 from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
@@ -22,6 +23,8 @@ Share: TypeAlias = Annotated[float, Meta(ge=0, description="share")]
 """A share of a whole; 1 is all of it."""
 Effect: TypeAlias = Annotated[float, Meta(ge=1e-6, le=1, description="share above 0")]
 """A change as a share of a step's duration, neither none nor more than the step."""
+Moment: TypeAlias = Annotated[datetime, Meta(tz=True, description="time with its time zone")]
+"""A date and time of day with a time zone."""
 Bytes: TypeAlias = Annotated[int, Meta(ge=0, le=2**53, description="bytes")]
 """A size in bytes."""
 

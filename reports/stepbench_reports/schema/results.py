@@ -8,12 +8,15 @@
 | `profiles/<id>.json` | `ProfileRecord` |
 """
 
+from msgspec import field
+
 from stepbench_reports.schema import measurement, parity
 from stepbench_reports.schema.axes import Axes
-from stepbench_reports.schema.measurement import Findings
+from stepbench_reports.schema.measurement import INTERRUPTED, Findings
+from stepbench_reports.schema.names import CaseId
 from stepbench_reports.schema.parity import Judgement, TrainingFacts
 from stepbench_reports.schema.profile import ProfileFindings
-from stepbench_reports.schema.record import Record, Seconds
+from stepbench_reports.schema.record import Moment, Record, Seconds
 from stepbench_reports.schema.status import Status
 
 
@@ -31,7 +34,7 @@ class CaseRecord(Record, frozen=True, kw_only=True):
     """
 
     schema: int
-    id: str
+    id: CaseId
     case: Axes
     status: Status
     reason: str | None = None
@@ -53,13 +56,23 @@ class MeasurementRecord(CaseRecord, frozen=True, kw_only=True):
         start_s: The time from requesting the case's process to its first message, seconds; `None`
             if there was no message.
         elapsed_s: The time from requesting the case's process to its end, seconds.
+        left_behind: The processes that the case had started in sessions or process groups of their
+            own, that outlived its process, and that stepbench ended: the number of each name.
+        ended: The time at which the case was measured last, UTC; `None` if unknown.
         findings: The results of the measurement; `None` if the status is not `ok`.
     """
 
     schema: int = measurement.SCHEMA
     start_s: Seconds | None = None
     elapsed_s: Seconds = 0.0
+    left_behind: dict[str, int] = field(default_factory=dict)
+    ended: Moment | None = None
     findings: Findings | None = None
+
+    @property
+    def is_partial(self) -> bool:
+        """True if a signal ended the measurement before all of its generations were taken."""
+        return self.findings is not None and self.findings.sampling.stopped == INTERRUPTED
 
 
 class ParityRecord(CaseRecord, frozen=True, kw_only=True):

@@ -1,8 +1,11 @@
 """`run.json`: the options of a run, and the machine on which it ran."""
 
+import shlex
+
 from msgspec import field
 
 from stepbench_reports.schema.machine import MachineFacts, MachinePeaks, Packages
+from stepbench_reports.schema.names import CaseId
 from stepbench_reports.schema.parity import TrainParityOptions
 from stepbench_reports.schema.record import Count, Positive, Record, Seconds, Share
 
@@ -23,7 +26,7 @@ class SamplingOptions(Record, frozen=True, kw_only=True):
             as a share.
         one_at_a_time: True measures each case without other cases beside it.
         sync_phases: True synchronizes the device at every lap.
-        deadline_s: The time after which a case is aborted, seconds.
+        deadline_s: The longest time without progress of a case, seconds; it then ends as `timeout`.
     """
 
     steps: Positive | None = None
@@ -95,6 +98,23 @@ class ServerFacts(Record, frozen=True, kw_only=True):
     import_s: Seconds | None = None
 
 
+class ClusterFacts(Record, frozen=True, kw_only=True):
+    """The cluster over whose nodes a run was spread.
+
+    Attributes:
+        engine: The engine: `slurm`, `ray` or `local`.
+        options: The options of the engine, from `--on-option`.
+        hosts_as_axis: True if all cases are measured on each node.
+        nodes: The nodes of `hosts_as_axis`, in order; the first one's measurements are those in
+            `cases/`. Empty if the cases are spread.
+    """
+
+    engine: str
+    options: dict[str, str] = field(default_factory=dict)
+    hosts_as_axis: bool = False
+    nodes: tuple[str, ...] = ()
+
+
 class RunFacts(Record, frozen=True, kw_only=True):
     """`run.json`: the cases and options of a run, and the machine on which it ran.
 
@@ -117,10 +137,13 @@ class RunFacts(Record, frozen=True, kw_only=True):
         profiling: The options of profiling; `None` if cases are not profiled.
         cold: True if each compiled case has a separate, empty compile cache.
         data_dir: The directory of real data; `None` for data that stepbench generates.
-        machine: The machine on which the run ran.
+        machine: The machine on which the run ran; `None` if it ran on several.
         machine_peaks: This machine's peak throughput, by device.
+        peaks_s: The time in which the peak throughput was measured, or read from the cache,
+            seconds; `None` if unknown.
         packages: Versions of the installed packages that affect the measurements, by name.
         server: The fork server.
+        cluster: The cluster; `None` if the run measured on the machine of the command.
     """
 
     schema: int
@@ -131,7 +154,7 @@ class RunFacts(Record, frozen=True, kw_only=True):
     axes: dict[str, tuple[Value, ...]]
     include: tuple[dict[str, Value], ...] = ()
     exclude: tuple[dict[str, Value], ...] = ()
-    cases: tuple[str, ...]
+    cases: tuple[CaseId, ...]
     sampling: SamplingOptions = SamplingOptions()
     settings: Settings = Settings()
     allocator_environment: dict[str, str] = field(default_factory=dict)
@@ -142,5 +165,15 @@ class RunFacts(Record, frozen=True, kw_only=True):
     data_dir: str | None = None
     machine: MachineFacts | None = None
     machine_peaks: dict[str, MachinePeaks] = field(default_factory=dict)
+    peaks_s: Seconds | None = None
     packages: Packages = field(default_factory=dict)
     server: ServerFacts = ServerFacts()
+    cluster: ClusterFacts | None = None
+
+    @property
+    def command_words(self) -> tuple[str, ...]:
+        """The words of the command line; none if it is not one, as in a damaged file."""
+        try:
+            return tuple(shlex.split(self.command))
+        except ValueError:  # a quotation without an end
+            return ()

@@ -1,7 +1,8 @@
 """`verdict.json`: the verdict of a check."""
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from stepbench_reports.schema.check import SCHEMA, CaseReason
 from stepbench_reports.schema.record import Count, Record
@@ -14,6 +15,26 @@ class Verdict(StrEnum):
     IMPROVEMENT = "improvement"
     PASS = "pass"  # noqa: S105  # not a password
     INCONCLUSIVE = "inconclusive"
+
+
+class CheckOutcome(StrEnum):
+    """The outcome of a check."""
+
+    PASS = "pass"  # noqa: S105  # not a password
+    REGRESSION = "regression"
+    UNDECIDED = "undecided"
+    NOT_COMPARED = "not compared"
+
+
+ExitCode: TypeAlias = Literal[0, 1, 2, 3]
+EXIT_CODES: Mapping[CheckOutcome, ExitCode] = {
+    CheckOutcome.PASS: 0,
+    CheckOutcome.REGRESSION: 1,
+    CheckOutcome.NOT_COMPARED: 2,
+    CheckOutcome.UNDECIDED: 0,
+}
+STRICT_UNDECIDED: ExitCode = 3
+"""The exit code of `CheckOutcome.UNDECIDED` with `--strict`."""
 
 
 class VerdictRow(Record, frozen=True, kw_only=True):
@@ -35,6 +56,9 @@ class VerdictRow(Record, frozen=True, kw_only=True):
         base_s: Base's median time per step, seconds; `None` for the suite.
         head_s: Head's median time per step, seconds; `None` for the suite.
         reason: The reason for an inconclusive verdict.
+        detectable: The smallest slowdown that the pairs of an inconclusive row would have shown,
+            as a share of the step; else `None`.
+        follows: For a slower phase whose growth is small beside that of another phase: that phase.
     """
 
     case: str
@@ -49,6 +73,8 @@ class VerdictRow(Record, frozen=True, kw_only=True):
     base_s: float | None
     head_s: float | None
     reason: str | None = None
+    detectable: float | None = None
+    follows: str | None = None
 
 
 class Difference(Record, frozen=True, kw_only=True):
@@ -72,7 +98,11 @@ class VerdictFile(Record, frozen=True, kw_only=True):
 
     Attributes:
         schema: The version of the format.
-        exit_code: 0 for no regression, 1 for a regression, 2 if the check could not decide.
+        exit_code: 0 if nothing is slower or the check could not tell, 1 for a regression, 2 if the
+            check compared nothing, was interrupted or failed, 3 if it could not tell with
+            `--strict`.
+        outcome: `pass`; `regression`; `undecided` if nothing is slower and some cases could not be
+            decided; `not compared` with exit code 2.
         fatal: The reason for which the check could compare nothing; else `None`.
         rows: The rows; the last row is that of the suite.
         facts: The differences that noise cannot explain.
@@ -80,7 +110,8 @@ class VerdictFile(Record, frozen=True, kw_only=True):
     """
 
     schema: int = SCHEMA
-    exit_code: Literal[0, 1, 2]
+    exit_code: ExitCode
+    outcome: CheckOutcome
     fatal: str | None = None
     rows: tuple[VerdictRow, ...]
     facts: tuple[Difference, ...]

@@ -11,6 +11,8 @@ from stepbench_reports.sections import (
     bottlenecks,
     clocks,
     compilation,
+    controls,
+    hosts,
     loader,
     loader_workers,
     micro_batches,
@@ -19,13 +21,17 @@ from stepbench_reports.sections import (
     parity,
     quantiles,
     roofline,
+    script,
     traces,
 )
 from stepbench_reports.sections.section import Section
 
 SECTIONS: tuple[Callable[[Run], Section | None], ...] = (
+    script.section,
+    hosts.section,
     bottlenecks.section,
     parity.section,
+    controls.section,
     quantiles.section,
     loader.section,
     compilation.section,

@@ -21,11 +21,12 @@ def section(run: Run) -> Section | None:
         return None
     lines, left_out = within(LIST_BYTES, descriptions)
     lead = (
-        "The mean step is split by its phases' shares; forward and backward are split into launch "
-        "overhead (their time with next to no data) and compute. The longest part is the "
-        "bottleneck; the second longest is named, too, if it is close. The step without that "
-        "part is about what remains of it; without waiting for data, it is the measured step that "
-        "reuses one batch."
+        "The mean step is split by its phases' shares; forward and backward are split into their "
+        "fixed cost (their time with next to no data) and compute. The longest part is the "
+        "bottleneck; the second longest is named, too, if it is close. The step without that part "
+        "is about what remains of it; without waiting for data or the loader's work, it is the "
+        "measured step that reuses one batch. Speed-ups are those within generations, with 95 % "
+        "intervals."
     )
     if any(m.clock == "device" for m in run.measured):
         lead += (

@@ -13,15 +13,15 @@ TABLE_BYTES = 2_500
 
 def section(run: Run) -> Section | None:
     """A row for each case whose loader was measured alone."""
-    measured = [m for m in run.measured if m.findings is not None]
+    measured = [m for m in run.measured if m.findings is not None and m.findings.loader is not None]
     if not measured:
         return None
     columns: dict[str, tables.Column] = {
         "samples/s": lambda m: quantity.rate(point(m.loader_samples_per_s)),
-        "batches": lambda m: tables.count(m.value(lambda f: f.loader.batches)),
-        "start": lambda m: quantity.seconds(m.value(lambda f: f.loader.start_s)),
-        "restart": lambda m: quantity.seconds(m.value(lambda f: f.loader.restart_s)),
-        "prefetched": lambda m: tables.count(m.value(lambda f: f.loader.ready)),
+        "batches": lambda m: tables.count(m.loader_value(lambda each: each.batches)),
+        "start": lambda m: quantity.seconds(m.loader_value(lambda each: each.start_s)),
+        "restart": lambda m: quantity.seconds(m.loader_value(lambda each: each.restart_s)),
+        "prefetched": lambda m: tables.count(m.loader_value(lambda each: each.ready)),
         "noise": tables.noise(lambda m: m.loader_interference),
         "wait, ms/step": lambda m: _mean_ms(m, "host"),
         "starved, ms/step": lambda m: _mean_ms(m, "device"),

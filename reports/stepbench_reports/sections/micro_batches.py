@@ -3,7 +3,7 @@
 import numpy as np
 
 from stepbench_reports.analysis.stats import point
-from stepbench_reports.read.measurement import Track
+from stepbench_reports.read.numbers import Track
 from stepbench_reports.read.run import Run
 from stepbench_reports.sections import tables
 from stepbench_reports.sections.section import Section

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from stepbench_reports.analysis.stats import point
-from stepbench_reports.read.measurement import Measurement, number
+from stepbench_reports.read.measurement import Measurement
+from stepbench_reports.read.numbers import number
 from stepbench_reports.read.run import Run
 from stepbench_reports.sections import tables
 from stepbench_reports.sections.section import CASE_FILES, Section
@@ -19,10 +20,10 @@ def section(run: Run) -> Section | None:
     columns: dict[str, tables.Column] = {
         "GFLOP/step": lambda m: quantity.giga(m.flops),
         "GFLOP/s": lambda m: quantity.giga(m.flops_per_s),
-        "of peak": lambda m: quantity.percent(run.share_of_peak(m)),
+        "of roof": lambda m: quantity.percent(run.share_of_roof(m)),
         "FLOP/B": lambda m: quantity.number(m.intensity),
         "ridge, FLOP/B": lambda m: quantity.number(
-            run.ridge(m.axes.get("device"), m.axes.get("precision"))
+            run.ridge(m.axes.get("device"), m.axes.get("precision"), m.host)
         ),
         "operators": lambda m: tables.count(m.value(lambda f: f.work.operators) * m.micro_batches),
         "saved, MiB": lambda m: quantity.number(_saved_bytes(m) / 2**20),
@@ -35,8 +36,10 @@ def section(run: Run) -> Section | None:
         "Floating-point operations of forward and backward (2 for a multiply-add), and the bytes "
         "that their operators read and write, counted on the eager model in a separate pass. "
         "GFLOP/s are per second of the mean step, which includes the optimizer and all waiting. "
-        "Memory limits cases below the ridge, compute limits those above it. Saved: the tensors "
-        f"that autograd saves in one forward pass. {_peaks(run)}"
+        "The roof is the lower one of the peak, and FLOP/B times the bandwidth of a copy: memory "
+        "limits cases below the ridge, compute limits those above it. Bytes that come from the "
+        "cache instead, because a step's tensors fit it, can lift a case above its roof. Saved: "
+        f"the tensors that autograd saves in one forward pass. {_peaks(run)}"
     )
     lines, left_out = within(REASONS_BYTES, reasons)
     table = tables.case_table(run, counted, columns, TABLE_BYTES) if counted else None
@@ -61,16 +64,17 @@ def _uncounted(run: Run) -> Iterator[str]:
 
 def _peaks(run: Run) -> str:
     """The peak throughput of each device, in words."""
-    devices = dict.fromkeys(str(m.axes.get("device")) for m in run.measured)
-    sentences = [text for device in devices if (text := _peak(run, device))]
+    devices = dict.fromkeys((str(m.axes.get("device")), m.host) for m in run.measured)
+    texts = (_peak(run, device, host) for device, host in devices)
+    sentences = [text for text in texts if text][: summary.MAX_NAMED]
     return (
         " ".join(sentences)
         or "The machine's peak throughput was not measured, so shares of it are unknown."
     )
 
 
-def _peak(run: Run, device: str) -> str:
-    peaks = run.machine_peaks(device)
+def _peak(run: Run, device: str, host: str | None) -> str:
+    peaks = run.machine_peaks(device, host)
     if peaks is None:
         return ""
     parts = [
@@ -84,6 +88,9 @@ def _peak(run: Run, device: str) -> str:
     images_per_s = number(peaks.decoded_images_per_s)
     if images_per_s > 0:
         parts.append(f"{quantity.rate(point(images_per_s))} JPEG files/s decoded by one core")
+    if number(peaks.cache_bytes) > 0:
+        parts.append(f"{quantity.mebibytes(number(peaks.cache_bytes))} MiB of cache")
     threads = f" with {peaks.threads} threads" if peaks.threads > 0 else ""
-    text = f"Peak throughput of {device}{threads}: {', '.join(parts)}."
+    on_host = f" of {host}" if host is not None and run.has_hosts else ""
+    text = f"Peak throughput of {device}{on_host}{threads}: {', '.join(parts)}."
     return escaped(text) if parts else ""

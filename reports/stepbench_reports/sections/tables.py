@@ -6,32 +6,33 @@ from collections.abc import Callable, Mapping, Sequence
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
 from stepbench_reports.schema.phases import STEP
-from stepbench_reports.wording import bottleneck, naming, parity, quantity, summary
+from stepbench_reports.wording import bottleneck, doubts, hosts, naming, parity, quantity, summary
 from stepbench_reports.wording.markup import Grid, escaped, grid
 
-CASES_BYTES = 16_000
+CASES_BYTES = 11_000
 """The maximum size of the rows of the table of cases, bytes."""
+PHASES_BYTES = 6_500
+"""The maximum size of the rows of the table of phases, bytes."""
 
 Column = Callable[[Measurement], str]
 """Makes a case's cell in a column; untrusted text in the cell is escaped."""
 
 
 def cases(run: Run, size_bytes: int = CASES_BYTES) -> Grid:
-    """Makes the table of cases tried: medians and shares, throughput, speed-up, bottleneck.
+    """Makes the table of cases tried: throughput, step, speed-up, parity, bottleneck, doubts.
 
     Args:
         run: The run.
         size_bytes: The maximum size of the rows, bytes.
     """
     tried = [m for m in run.measurements if m.axes]
-    heads, alignment = case_columns(run, tried)
     columns: dict[str, Column] = {
-        **{phase: _median_and_share(phase) for phase in run.phase_names},
-        STEP: lambda m: f"**{quantity.milliseconds(m.step)}**" if m.ok else "",
-        "±": lambda m: quantity.uncertainty(m.step.relative_half_width),
+        **_host_columns(run),
         "samples/s": lambda m: (
-            quantity.rate(m.samples_per_s) if m.ok else f"**{escaped(summary.status(m.status))}**"
+            f"**{quantity.rate(m.samples_per_s)}**" if m.ok else escaped(summary.status(m.status))
         ),
+        "±": lambda m: quantity.uncertainty(m.samples_per_s.relative_half_width),
+        STEP: lambda m: quantity.milliseconds(m.step),
     }
     if run.speedups:
         columns["speed-up"] = lambda m: _speedup(run, m)
@@ -39,10 +40,40 @@ def cases(run: Run, size_bytes: int = CASES_BYTES) -> Grid:
         columns["parity"] = lambda m: parity.cell(m.parity)
     if any(m.bottleneck is not None for m in tried):
         columns["bottleneck"] = bottleneck.cell
-    if any(m.interference for m in tried):
-        columns["noise"] = noise(lambda m: m.interference)
-    rows = [[*case_cells(run, m), *(column(m) for column in columns.values())] for m in tried]
-    return grid([*heads, *columns], alignment + "r" * len(columns), rows, size_bytes)
+    if any(doubts.doubts(run, m) for m in tried):
+        columns["doubt"] = lambda m: _doubt(run, m)
+    rows = [
+        [escaped(summary.name(run, m)), *(column(m) for column in columns.values())] for m in tried
+    ]
+    texts = len(_host_columns(run))
+    alignment = "l" * (1 + texts) + "r" * (len(columns) - texts)
+    return grid(["case", *columns], alignment, rows, size_bytes)
+
+
+def _host_columns(run: Run) -> dict[str, Column]:
+    """The host of each case and its hardware, if there is more than one host, or kind of them."""
+    if not run.has_hosts:
+        return {}
+    columns: dict[str, Column] = {"host": lambda m: escaped(m.host or "")}
+    kinds = {facts.name: hosts.hardware(facts) for facts in run.hosts}
+    if len(set(kinds.values())) > 1:
+        columns["hardware"] = lambda m: escaped(kinds.get(m.host or "", ""))
+    return columns
+
+
+def phases(run: Run, size_bytes: int = PHASES_BYTES) -> Grid:
+    """Makes the table of phases: each one's median and share, for each measured case.
+
+    Args:
+        run: The run.
+        size_bytes: The maximum size of the rows, bytes.
+    """
+    columns: dict[str, Column] = {
+        **{phase: _median_and_share(phase) for phase in run.phase_names},
+        STEP: lambda m: f"**{quantity.milliseconds(m.step)}**",
+        "±": lambda m: quantity.uncertainty(m.step.relative_half_width),
+    }
+    return case_table(run, run.measured, columns, size_bytes)
 
 
 def case_table(
@@ -100,9 +131,12 @@ def ratio(number: float) -> str:
 
 def noise(interference: Callable[[Measurement], bool]) -> Column:
     """A column that marks figures that were measured under interference."""
-    return lambda measurement: (
-        f"{summary.INTERFERENCE_MARK} interference" if interference(measurement) else ""
-    )
+    return lambda measurement: f"{doubts.MARK} interference" if interference(measurement) else ""
+
+
+def _doubt(run: Run, measurement: Measurement) -> str:
+    found = doubts.doubts(run, measurement)
+    return f"{doubts.MARK} {', '.join(found)}" if found else ""
 
 
 def _is_count(value: object) -> bool:

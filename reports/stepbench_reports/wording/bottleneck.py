@@ -3,11 +3,12 @@
 import math
 
 from stepbench_reports.analysis.bottleneck import Bottleneck, BottleneckKind
-from stepbench_reports.analysis.stats import point
-from stepbench_reports.read.measurement import Measurement, number
+from stepbench_reports.analysis.stats import Interval, point
+from stepbench_reports.read.measurement import Measurement
+from stepbench_reports.read.numbers import number
 from stepbench_reports.read.run import Run
 from stepbench_reports.schema.phases import STEP, Phase
-from stepbench_reports.wording import quantity, remedies
+from stepbench_reports.wording import quantity, remedies, traffic
 
 MAX_GAIN = 100
 """The largest speed-up that is printed; above it, too little of the step is left to measure."""
@@ -16,18 +17,18 @@ MIN_CLOCK_DIFFERENCE = 0.10
 
 _WITHOUT = {
     BottleneckKind.DATA: "waiting for data",
-    BottleneckKind.WORKERS: "workers on the same cores",
+    BottleneckKind.WORKERS: "the loader's work",
     BottleneckKind.TRANSFER: "transfers",
-    BottleneckKind.LAUNCH: "launch overhead",
+    BottleneckKind.FIXED: "the fixed cost",
     BottleneckKind.COMPUTE: "compute",
-    BottleneckKind.COMPUTE_OR_LAUNCH: "forward and backward",
+    BottleneckKind.COMPUTE_OR_FIXED: "forward and backward",
     BottleneckKind.OPTIMIZER: "the optimizer",
 }
 """The end of a sentence about a step without a part: "without waiting for data"."""
 
 
 def short(measurement: Measurement) -> str:
-    """The bottleneck in short names: `data`, `launch+compute`; empty if unknown."""
+    """The bottleneck in short names: `data`, `fixed+compute`; empty if unknown."""
     bottleneck = measurement.bottleneck
     if bottleneck is None:
         return quantity.NOTHING
@@ -53,8 +54,8 @@ def clause(measurement: Measurement) -> str:
     text = f"Its bottleneck is {first} ({quantity.percent(bottleneck.share_of(first))} of the step)"
     for kind in second:
         text += f" and {kind} ({quantity.percent(bottleneck.share_of(kind))})"
-    if bottleneck.gain <= MAX_GAIN:
-        text += f": about {_times(bottleneck.gain)} as fast without {_WITHOUT[first]}"
+    if bottleneck.gain.value <= MAX_GAIN:
+        text += f": about {quantity.times_range(bottleneck.gain)} as fast without {_WITHOUT[first]}"
     return f"{text}.{_hidden_launches(measurement)}"
 
 
@@ -73,15 +74,16 @@ def sentences(run: Run, measurement: Measurement) -> str:
         return ""
     texts = (
         f"{kind.capitalize()}: "
-        f"{_evidence(measurement, bottleneck, kind, run.share_of_peak(measurement))} "
-        f"{_best_step(bottleneck, kind)}{remedies.sentence(run, measurement, kind)}"
+        f"{_evidence(run, measurement, bottleneck, kind)} "
+        f"{_best_step(bottleneck, kind)}{_prediction(bottleneck, kind)}"
+        f"{remedies.sentence(run, measurement, kind)}"
         for kind in bottleneck.kinds
     )
     return f"{' '.join(texts)}{_hidden_launches(measurement)}{_starvation(measurement)}"
 
 
 def _evidence(
-    measurement: Measurement, bottleneck: Bottleneck, kind: BottleneckKind, share_of_peak: float
+    run: Run, measurement: Measurement, bottleneck: Bottleneck, kind: BottleneckKind
 ) -> str:
     """The figures that show that `kind` is a bottleneck."""
     share = f"{quantity.percent(bottleneck.share_of(kind))} of the step"
@@ -97,32 +99,36 @@ def _evidence(
             )
         case BottleneckKind.TRANSFER:
             text = f"{share} is moving batches to the device."
-        case BottleneckKind.LAUNCH:
-            launch, hides = _in_ms(bottleneck.parts[kind]), _hiding_phases(measurement)
+        case BottleneckKind.FIXED:
+            fixed, hides = _in_ms(point(bottleneck.parts[kind])), _hiding_phases(measurement)
             exposed = [phase for phase in measurement.launches if phase not in hides]
             passes = f"{exposed[0].capitalize()} takes" if hides else "Forward and backward take"
-            text = f"{share}. {passes} {launch} even with next to no data."
+            text = f"{share}. {passes} {fixed} even with next to no data."
+            text += "" if hides else traffic.of_passes(run, measurement, bottleneck.parts[kind])
         case BottleneckKind.COMPUTE:
-            launch_s = bottleneck.parts.get(BottleneckKind.LAUNCH, 0.0)
-            beyond = f", without {_in_ms(launch_s)} of launch overhead" if launch_s else ""
-            text = f"{share} is forward and backward{beyond}.{_peak_share(share_of_peak)}"
-        case BottleneckKind.COMPUTE_OR_LAUNCH:
+            fixed_s = bottleneck.parts.get(BottleneckKind.FIXED, 0.0)
+            beyond = f", without {_in_ms(point(fixed_s))} of fixed cost" if fixed_s else ""
+            text = f"{share} is forward and backward{beyond}.{_roof_share(run, measurement)}"
+        case BottleneckKind.COMPUTE_OR_FIXED:
             findings = measurement.findings
             overhead = None if findings is None else findings.launch_overhead
             reason = "" if overhead is None or not overhead.reason else f" ({overhead.reason})"
             text = (
-                f"{share} is forward and backward; launch overhead was not measured{reason}."
-                f"{_peak_share(share_of_peak)}"
+                f"{share} is forward and backward; its fixed cost was not measured{reason}."
+                f"{_roof_share(run, measurement)}"
             )
         case BottleneckKind.OPTIMIZER:
-            text = f"{share} is the optimizer{_parameters(measurement)}."
+            text = (
+                f"{share} is the optimizer{_parameters(measurement)}."
+                f"{traffic.of_update(run, measurement, bottleneck.parts[kind])}"
+            )
     return text
 
 
 def _rates(measurement: Measurement, bottleneck: Bottleneck) -> str:
     """The loader's samples/s when it runs alone, and those that the rest of the step could use."""
     loader_rate = measurement.loader_samples_per_s
-    rest_s = bottleneck.best_without(BottleneckKind.DATA)
+    rest_s = bottleneck.best_without(BottleneckKind.DATA).value
     rates = []
     if loader_rate > 0:
         doubt = ", despite interference" if measurement.loader_interference else ""
@@ -135,11 +141,18 @@ def _rates(measurement: Measurement, bottleneck: Bottleneck) -> str:
     return f" {text[0].upper()}{text[1:]}." if text else ""
 
 
-def _peak_share(share_of_peak: float) -> str:
-    if math.isnan(share_of_peak):
+def _roof_share(run: Run, measurement: Measurement) -> str:
+    """The step's share of what the machine allows at its FLOPs per byte, as a sentence."""
+    share_of_roof = run.share_of_roof(measurement)
+    if math.isnan(share_of_roof):
         return ""
-    percent = quantity.percent(share_of_peak)
-    return f" The whole step reaches {percent} of the machine's peak throughput."
+    text = f" The whole step reaches {quantity.percent(share_of_roof)} of "
+    if not run.limited_by_memory(measurement):
+        return f"{text}the machine's peak throughput."
+    text += f"what memory allows at {quantity.number(measurement.intensity)} FLOP per byte"
+    if run.fits_cache(measurement):
+        text += ", if its bytes came from memory; its tensors fit the cache"
+    return f"{text}."
 
 
 def _parameters(measurement: Measurement) -> str:
@@ -148,17 +161,35 @@ def _parameters(measurement: Measurement) -> str:
 
 
 def _best_step(bottleneck: Bottleneck, kind: BottleneckKind) -> str:
-    """Says how short the step would be if its part `kind` took no time."""
+    """Says how short the step would be without its part `kind`."""
     gain = bottleneck.gain_without(kind)
-    if gain > MAX_GAIN:
+    if gain.value > MAX_GAIN:
         return f"Without {_WITHOUT[kind]}, next to nothing of the step would be left."
     limit = ""
     if bottleneck.loader_limits(kind):
-        limit = "; the loader limits it"
+        limit = ", and the loader limits it"
     elif bottleneck.launches_limit(kind):
-        limit = "; launches limit it"
+        limit = ", and launches limit it"
     best = _in_ms(bottleneck.best_without(kind))
-    return f"Without {_WITHOUT[kind]}, a step takes about {best} ({_times(gain)} as fast{limit})."
+    return (
+        f"Without {_WITHOUT[kind]}, a step takes about {best}: "
+        f"{quantity.times_range(gain)} as fast{limit}."
+    )
+
+
+def _prediction(bottleneck: Bottleneck, kind: BottleneckKind) -> str:
+    """The gain of a change of settings that follows from the figures; empty if there is none."""
+    if kind is BottleneckKind.WORKERS:
+        gain = bottleneck.gain_without_workers()
+        text = f" With --num-workers 0, a step would be about {quantity.times(gain)} as fast."
+    elif kind is BottleneckKind.FIXED:
+        gain = bottleneck.gain_of_double_batch()
+        text = (
+            f" Twice the --batch-size would give about {quantity.times_range(gain)} the samples/s."
+        )
+    else:
+        return ""
+    return "" if math.isnan(gain.value) else text
 
 
 def _hiding_phases(measurement: Measurement) -> list[str]:
@@ -172,7 +203,7 @@ def _hidden_launches(measurement: Measurement) -> str:
     if not phases:
         return ""
     where = "" if len(phases) == len(measurement.launches) else f" in {phases[0]}"
-    hidden = _in_ms(measurement.hidden_launch_s)
+    hidden = _in_ms(point(measurement.hidden_launch_s))
     return f" {hidden} of kernel launches{where} are hidden behind the device's work."
 
 
@@ -186,17 +217,13 @@ def _starvation(measurement: Measurement) -> str:
     if not abs(waited_s - starved_s) > MIN_CLOCK_DIFFERENCE * step_s:
         return ""
     return (
-        f" In dataload, the device starves for {_in_ms(starved_s)} a step, and Python waits for "
-        f"{_in_ms(waited_s)}."
+        f" In dataload, the device starves for {_in_ms(point(starved_s))} a step, and Python waits "
+        f"for {_in_ms(point(waited_s))}."
     )
 
 
-def _times(gain: float) -> str:
-    return quantity.times(point(gain))
-
-
-def _in_ms(seconds: float) -> str:
-    return f"{quantity.milliseconds(point(seconds))} ms"
+def _in_ms(seconds: Interval) -> str:
+    return f"{quantity.milliseconds(seconds)} ms"
 
 
 def _rate(samples_per_s: float) -> str:

@@ -1,16 +1,26 @@
 """Caveats about a run's figures, a sentence each."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
-from stepbench_reports.wording import parity, quantity, summary
+from stepbench_reports.schema.machine_use import BlockNoise
+from stepbench_reports.schema.measurement import SILENT
+from stepbench_reports.wording import doubts, hosts, parity, quantity, summary
+from stepbench_reports.wording.with_noun import with_noun
 
 MAX_LAP_COST = 0.02
 """The largest relative difference of steps with and without laps that needs no caveat."""
 MAX_SLOWDOWN = 3.0
 """The ratio of slow turns' steps to fast ones' above which `--threads 1` is recommended."""
+MAX_HOURS = 1.0
+"""The longest time between the measurements of two cases that needs no caveat, hours."""
+MAX_SPEED_SPREAD = 0.10
+"""The largest spread of the machine's own speed that needs no caveat."""
+MIN_QUOTA_STOPPED = 0.02
+"""The share of a turn's time for which a CPU quota stopped the case, above which it is told."""
 MAX_MEAN_OFFSET = 0.10
 """The largest relative difference of mean and median step that needs no caveat."""
 
@@ -19,23 +29,35 @@ _InCases = Callable[[Sequence[Measurement]], str]
 
 
 def caveats(run: Run) -> list[str]:
-    """All caveats about the run's figures."""
+    """All caveats about the run's figures, the most important first.
+
+    Those on which something can be done end with what to type.
+    """
     measured = run.measured
     names = summary.varying(run)
 
     def in_cases(cases: Sequence[Measurement]) -> str:
         if len(cases) > summary.MAX_NAMED or not names:
-            return f"in {summary.cases(len(cases))}"
+            return f"in {with_noun(len(cases), 'case')}"
         return "in " + ", ".join(summary.name(run, m) for m in cases)
 
     return [
         *_parity(run),
+        *hosts.slow(run),
+        *hosts.unlinked(run),
+        *_interference(measured, in_cases),
+        *_controls(run, measured, in_cases),
         *_precision(run, measured, in_cases),
-        *_noise(measured, in_cases),
         *_waiting_threads(measured, in_cases),
+        *_two_estimates(run, measured),
+        *_quota(measured, in_cases),
+        *_device_processes(measured, in_cases),
+        *_left_out(measured),
+        *_speed(run),
         *_laps(measured, in_cases),
         *_means(run, measured, in_cases),
         *_cuda_graphs(measured, in_cases),
+        *_left_behind(run.measurements, in_cases),
         *_peaks(run, measured, in_cases),
     ]
 
@@ -48,8 +70,17 @@ def _parity(run: Run) -> Iterator[str]:
             by_sentence.setdefault(parity.sentence(m.parity), []).append(m)
     for sentence, cases in by_sentence.items():
         names = [summary.name(run, m) for m in cases]
-        named = ", ".join(names) if len(names) <= summary.MAX_NAMED else summary.cases(len(names))
+        named = (
+            ", ".join(names) if len(names) <= summary.MAX_NAMED else with_noun(len(names), "case")
+        )
         yield f"Parity of {named}: {sentence}."
+
+
+def _several_generations(cases: Sequence[Measurement]) -> str:
+    """The remedy for cases that have a single generation, as a sentence."""
+    if any(m.script is not None and m.script.unchanged for m in cases) and len(cases) == 1:
+        return "A script by itself runs once; --set NAME=VALUES starts it several times."
+    return "Leave out --steps, or raise --generations."
 
 
 def _precision(run: Run, measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
@@ -60,34 +91,83 @@ def _precision(run: Run, measured: Sequence[Measurement], in_cases: _InCases) ->
     }
     imprecise = [m for m in measured if m.stopped == "time" and widths.get(m.id, 0.0) > target]
     if imprecise:
-        worst = quantity.uncertainty(max(widths[m.id] for m in imprecise))
+        worst = quantity.plus_minus(max(widths[m.id] for m in imprecise))
         yield (
             f"Speed-ups less precise than the target of ±{quantity.exact_percent(target)} "
-            f"{in_cases(imprecise)} (±{worst} at worst): the time limit was reached; raise "
+            f"{in_cases(imprecise)} ({worst} at worst): the time limit was reached; raise "
             f"--max-time."
+        )
+    silent = [m for m in measured if m.stopped == SILENT]
+    if silent:
+        yield (
+            f"Measuring ended early {in_cases(silent)}: a process sent nothing for "
+            f"{run.facts.sampling.deadline_s:g} s after generations that were complete, which "
+            f"count. If it was at work, raise --deadline; if it waited for good, training may, too."
+        )
+    vague = [m for m in measured if doubts.is_vague(run, m)]
+    if vague:
+        yield (
+            f"{quantity.DASH} stands for what cannot be told {in_cases(vague)}: generations differ "
+            f"so much that the interval says nothing. {doubts.quieter(vague)}"
         )
     alone = [m for m in measured if len(m.generations) < 2]
     if alone:
         yield (
             f"No interval {in_cases(alone)}: a single generation does not show how far figures "
-            f"differ by chance."
+            f"differ by chance. {_several_generations(alone)}"
         )
+    yield from _times_apart(run, measured, in_cases)
     unpaired = [m for m in measured if m.id in run.speedups and not run.speedups[m.id].paired]
     if unpaired:
         yield (
             f"Speed-ups {in_cases(unpaired)} are not paired: the cases did not take turns with "
-            f"each other, and the machine's drift between them is in the ratio."
+            f"each other, and the machine's drift between them is in the ratio. Measure them in "
+            f"one run, without --one-at-a-time."
         )
     unsteady = [m for m in measured if m.findings is not None and not m.findings.warmup.steady]
     if unsteady:
         yield (
             f"No steady state after warm-up {in_cases(unsteady)}: steps may still have become "
-            f"faster."
+            f"faster. Measure longer: {doubts.longer(run)}."
         )
 
 
-def _noise(measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
-    """Interference from other work on the machine."""
+def _times_apart(run: Run, measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
+    """Cases that were measured long after the first one, in a run that was resumed."""
+    apart = [
+        m
+        for m in measured[1:]
+        if _hours(measured[0], m) > MAX_HOURS and not run.ratio_of(m, measured[0]).paired
+    ]
+    if apart:
+        hours = max(_hours(measured[0], m) for m in apart)
+        yield (
+            f"Measurements {in_cases(apart)} lie up to {hours:,.0f} hours from the first case's "
+            f"(--resume), and comparisons between them contain what changed on the machine "
+            f"meanwhile. A new run measures all in turns."
+        )
+
+
+def _hours(a: Measurement, b: Measurement) -> float:
+    """The hours between the measurements of two cases; NaN if unknown."""
+    if a.ended is None or b.ended is None:
+        return math.nan
+    return abs((a.ended - b.ended).total_seconds()) / 3600
+
+
+def _interference(measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
+    """Cases of which too few turns are left."""
+    noisy = [m for m in measured if m.interference]
+    if noisy:
+        yield (
+            f"{doubts.MARK} Interference {in_cases(noisy)}: more than half of the "
+            f"turns were left out{_causes(noisy)}, so no comparison includes these cases. "
+            f"{doubts.quieter(noisy)}"
+        )
+
+
+def _left_out(measured: Sequence[Measurement]) -> Iterator[str]:
+    """Turns that were left out or suspended."""
     watched = [m for m in measured if m.checked_blocks > 0]
     discarded = sum(m.discarded_blocks for m in watched)
     if discarded:
@@ -97,12 +177,88 @@ def _noise(measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]
             f"core for longer than is usual for the case, something was compiled, or the device "
             f"was throttled."
         )
-    noisy = [m for m in measured if m.interference]
-    if noisy:
+    suspended = Counter(
+        block.suspended
+        for m in watched
+        if m.findings is not None
+        for block in m.findings.noise.blocks
+        if block.suspended is not None
+    )
+    if suspended:
+        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in suspended.items())
+        yield f"{suspended.total():,} turns were suspended, and are in no figure: {reasons}."
+
+
+def _speed(run: Run) -> Iterator[str]:
+    """The spread of the machine's own speed."""
+    if run.speed_spread > MAX_SPEED_SPREAD:
         yield (
-            f"{summary.INTERFERENCE_MARK} Interference {in_cases(noisy)}: more than half of the "
-            f"turns were left out{_causes(noisy)}, so no comparison includes these cases. Measure "
-            f"again on a quieter machine."
+            f"The machine's own speed varied by {quantity.plus_minus(run.speed_spread)} between "
+            f"turns, by a fixed piece of work beside each. Paired ratios allow for it; other "
+            f"figures hold for the machine as it was."
+        )
+
+
+def _quota(measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
+    """Cases that a container's CPU quota stopped."""
+    turns = {
+        m.id: [(block.quota_stopped or 0.0) > MIN_QUOTA_STOPPED for block in _blocks(m)]
+        for m in measured
+    }
+    stopped = [m for m in measured if any(turns[m.id])]
+    if stopped:
+        count = sum(sum(turns[m.id]) for m in stopped)
+        total = sum(len(turns[m.id]) for m in stopped)
+        yield (
+            f"The container's CPU quota stopped the threads {in_cases(stopped)} in {count:,} of "
+            f"{total:,} turns. Lower --threads or --num-workers, or raise the quota."
+        )
+
+
+def _device_processes(measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
+    """Cases beside which other processes used the GPU."""
+    most = {m.id: max((b.device_processes or 0 for b in _blocks(m)), default=0) for m in measured}
+    beside = [m for m in measured if most[m.id]]
+    if beside:
+        count = max(most.values())
+        processes = "1 other process" if count == 1 else f"up to {count} other processes"
+        yield (
+            f"The GPU was shared with {processes} {in_cases(beside)}: what they took is in the "
+            f"figures."
+        )
+
+
+def _blocks(measurement: Measurement) -> tuple[BlockNoise, ...]:
+    findings = measurement.findings
+    return () if findings is None else findings.noise.blocks
+
+
+def _two_estimates(run: Run, measured: Sequence[Measurement]) -> Iterator[str]:
+    """Speed-ups that depend on the turns that were left out."""
+    texts = [
+        f"{summary.name(run, m)} {quantity.times(speedup.as_it_ran)} as it ran, "
+        f"{quantity.times(speedup.interval)} without interference"
+        for m in measured
+        if (speedup := run.speedups.get(m.id)) is not None and speedup.estimates_differ
+    ]
+    if texts:
+        more = len(texts) - summary.MAX_NAMED
+        named = texts[: summary.MAX_NAMED] + (
+            [f"and {with_noun(more, 'case')} more"] if more > 0 else []
+        )
+        yield (f"Interference changed speed-ups by more than their intervals: {'; '.join(named)}.")
+
+
+def _controls(run: Run, measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
+    """Speed-ups whose control differs."""
+    doubtful = [m for m in measured if run.doubtful(m.id)]
+    if doubtful:
+        effects = [abs(run.controls[m.id].effect.value) for m in doubtful]
+        yield (
+            f"{doubts.MARK} Speed-ups {in_cases(doubtful)} are doubtful: the time of making "
+            f"batches, which compiling cannot touch, differs by {quantity.percent(max(effects))} "
+            f"of the step{' at worst' * (len(doubtful) > 1)}. Measure again with "
+            f"{doubts.more_generations(run)}."
         )
 
 
@@ -121,19 +277,25 @@ def _waiting_threads(measured: Sequence[Measurement], in_cases: _InCases) -> Ite
         yield (
             f"Beside other work on the machine, steps took up to {worst:.0f} times as long "
             f"{in_cases(slowed)}: the threads of an operator wait for each other, and one of them "
-            f"had no core. --threads 1 needs one core only."
+            f"had no core. {doubts.one_thread(slowed)} needs one core only."
+        )
+
+
+def _left_behind(measurements: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:
+    """Processes that outlived their case, and might have disturbed the others."""
+    leaving = [m for m in measurements if m.left_behind]
+    if leaving:
+        names = ", ".join(sorted({name for m in leaving for name in m.left_behind}))
+        most = max(sum(m.left_behind.values()) for m in leaving)
+        yield (
+            f"Processes were still running at the end of their case {in_cases(leaving)} (at most "
+            f"{most}: {names}), and were ended. A workload should end what it starts."
         )
 
 
 def _causes(noisy: Sequence[Measurement]) -> str:
     """The worst interference in turns that were left out: its causes and shares of the cores."""
-    blocks = [
-        block
-        for m in noisy
-        if m.findings is not None
-        for block in m.findings.noise.blocks
-        if not block.kept
-    ]
+    blocks = [block for m in noisy for block in _blocks(m) if not block.kept]
     causes = []
     for source, shares in {
         "other processes": [block.others for block in blocks],
@@ -142,6 +304,10 @@ def _causes(noisy: Sequence[Measurement]) -> str:
         worst = max((share for share in shares if share is not None), default=0.0)
         if worst > 0:
             causes.append(f"{source} took up to {quantity.percent(worst)} of the cores")
+    stopped = max((block.quota_stopped or 0.0 for block in blocks), default=0.0)
+    if stopped > 0:
+        share = quantity.percent(stopped)
+        causes.append(f"the container's CPU quota stopped threads for up to {share} of the time")
     reasons = dict.fromkeys(block.throttled for block in blocks if block.throttled)
     if reasons:
         causes.append(f"the device was throttled by {', '.join(reasons)}")
@@ -178,7 +344,7 @@ def _means(run: Run, measured: Sequence[Measurement], in_cases: _InCases) -> Ite
         yield (
             f"Mean and median step differ by more than {MAX_MEAN_OFFSET * 100:.0f} % "
             f"{in_cases(bursty)}, since some steps wait. samples/s and speed-ups use the mean, "
-            f"which counts every step; the column `step` is the median."
+            f"which counts every step; the column of steps is the median."
         )
     without_speedup = [m for m in measured if m.compiled and m.id not in run.speedups]
     if without_speedup:

@@ -127,8 +127,15 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
         Term(
             "Interval",
             "The range that holds the true value with 95 % confidence: Student's t over "
-            "generations. A figure has as many digits as it supports.",
+            "generations, whose figures are independent, while steps of one process are not. A "
+            "figure has as many digits as it supports.",
             "measuring.md#intervals",
+        ),
+        Term(
+            "Control",
+            "A phase that the compared setting cannot touch, so that it should take as long in "
+            "both cases. If it does not, the comparison is doubtful.",
+            "measuring.md#controls",
         ),
         Term(
             "Run delay",
@@ -139,8 +146,9 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
     "Bottlenecks": (
         Term(
             "Bottleneck",
-            "The longest part of a step: data, cores taken by loader workers, transfer, launch "
-            "overhead, compute or optimizer. The report gives the step time without it.",
+            "The longest part of a step: data, cores taken by loader workers, transfer, fixed "
+            "cost, compute or optimizer. The report gives the step without it, and the speed-up: "
+            "in each generation, from turns that lie close together.",
         ),
         Term(
             "Data",
@@ -152,17 +160,19 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "load: workers and training share the cores.",
         ),
         Term(
-            "Launch overhead",
-            "What forward and backward cost on next to no data: Python, dispatch, kernel launches.",
+            "Fixed cost",
+            "What forward and backward cost on next to no data: Python, dispatch, kernel launches, "
+            "and the memory traffic of weights and their gradients. The report says how much of "
+            "it that traffic is, at the bandwidth of a copy.",
         ),
         Term(
             "Hidden launches",
             "Launches that the host does while the device is busy with earlier ones. They do not "
-            "add to the step, so they are no launch overhead.",
+            "add to the step, so they are no part of the fixed cost.",
         ),
         Term(
             "Compute",
-            "The rest of forward and backward. For a compiled case, launch overhead is included.",
+            "The rest of forward and backward. For a compiled case, the fixed cost is included.",
         ),
         Term(
             "Peak throughput",
@@ -170,8 +180,11 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
             "measured once. The roofline's limits.",
         ),
         Term(
-            "Fixed cost",
-            "The time of a step that does not depend on the batch size.",
+            "Roof",
+            "The operations per second that the machine allows at a case's operations per byte: "
+            "the lower one of its peak, and operations per byte times the bandwidth of a copy. "
+            "A case whose tensors fit the cache can be above it.",
+            "measuring.md#operations-and-the-roofline",
         ),
     ),
     "Is it still the same training?": (
@@ -223,8 +236,9 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
     "Noise": (
         Term(
             "Interference",
-            "Other processes or the hypervisor took time from a turn or a pair, or the device was "
-            "throttled. A case is marked if more than half of its turns were left out.",
+            "Other processes or the hypervisor took time from a turn or a pair, the device was "
+            "throttled, or the turn was suspended. A case is marked if more than half of its turns "
+            "were left out.",
             "measuring.md#turns-that-are-left-out",
         ),
         Term(

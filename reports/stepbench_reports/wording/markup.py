@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from stepbench_reports.schema.text import one_line, printable
+
 LINE_CHARACTERS = 600
 """The maximum length of one untrusted text: a reason, a command, a device's name."""
 
@@ -25,13 +27,13 @@ class Grid:
 
 def escaped(text: str, characters: int = LINE_CHARACTERS) -> str:
     """Escapes untrusted text for Markdown, on one line, cut to a number of characters."""
-    line = _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    line = _SPECIAL.sub(r"\\\1", one_line(text))
     return line if len(line) <= characters else line[:characters].rstrip("\\") + " …"
 
 
 def code(text: str) -> str:
     """Formats untrusted text as a Markdown code span; empty for empty text."""
-    line = " ".join(text.split())
+    line = one_line(text)
     line = line if len(line) <= LINE_CHARACTERS else line[:LINE_CHARACTERS] + " …"
     fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     space = " " if line.startswith("`") or line.endswith("`") else ""
@@ -41,7 +43,7 @@ def code(text: str) -> str:
 def fenced(text: str) -> str:
     """Formats untrusted text as a fenced Markdown code block."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    return f"{fence}text\n{text}\n{fence}"
+    return f"{fence}text\n{printable(text)}\n{fence}"
 
 
 def grid(

@@ -23,6 +23,8 @@ MAX_RATE_DIGITS = 3
 """The maximum number of significant digits of samples/s, also used without an interval."""
 MIN_RATIO_HALF_WIDTH = 0.01
 """The half width of a ratio's interval below which no further digits are shown."""
+MAX_UNCERTAINTY = 1.0
+"""The relative half width above which an interval says nothing about the figure."""
 NOTHING = ""
 """The text for a figure that was not measured."""
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -87,8 +89,18 @@ def rate(samples_per_s: Interval) -> str:
     return number(value, half_width, MAX_RATE_DIGITS)
 
 
+def is_vague(ratio: Interval) -> bool:
+    """True if a ratio's interval holds 1 and ratios so different that it says nothing."""
+    return ratio.low <= 1 <= ratio.high and ratio.relative_half_width > MAX_UNCERTAINTY
+
+
 def times(ratio: Interval) -> str:
-    """A ratio followed by ×, with three significant digits and two decimals at most."""
+    """A ratio followed by ×, with three significant digits and two decimals at most.
+
+    A dash if the ratio `is_vague`.
+    """
+    if is_vague(ratio):
+        return DASH
     known = not math.isnan(ratio.half_width)
     half_width = max(ratio.half_width, MIN_RATIO_HALF_WIDTH) if known else math.nan
     text = number(ratio.value, half_width, 3)
@@ -98,9 +110,10 @@ def times(ratio: Interval) -> str:
 def times_range(ratio: Interval) -> str:
     """A ratio followed by × and, in brackets, its interval if it has one.
 
-    The interval has the digits of the ratio, and its ends are rounded outward.
+    The interval has the digits of the ratio, and its ends are rounded outward. A dash if the ratio
+    `is_vague`.
     """
-    if not all(map(math.isfinite, (ratio.value, ratio.low, ratio.high))):
+    if not all(map(math.isfinite, (ratio.value, ratio.low, ratio.high))) or is_vague(ratio):
         return times(ratio)
     digit = last_digit(ratio.value, max(ratio.half_width, MIN_RATIO_HALF_WIDTH), 3)
     low = _outward(ratio.low, digit, math.floor)
@@ -125,8 +138,20 @@ def percent(share: float) -> str:
     return f"{share * 100:.0f} %"
 
 
+def plus_minus(relative: float) -> str:
+    """A relative half width with its sign: `±12 %`; without figures above `MAX_UNCERTAINTY`."""
+    if relative > MAX_UNCERTAINTY:
+        return f"more than ±{exact_percent(MAX_UNCERTAINTY)}"
+    return f"±{uncertainty(relative)}"
+
+
 def uncertainty(relative: float) -> str:
-    """A relative half width in percents: `0.9 %`, `12 %`."""
+    """A relative half width: `0.9 %`, `12 %`; a dash above `MAX_UNCERTAINTY`."""
+    return DASH if relative > MAX_UNCERTAINTY else fine_percent(relative)
+
+
+def fine_percent(relative: float) -> str:
+    """A share in percents, with two digits at most: `0.9 %`, `12 %`, `<0.1 %`."""
     if not math.isfinite(relative):
         return NOTHING
     if relative < 0.0005:

@@ -1,10 +1,11 @@
 """Remedies for a bottleneck that make sense for the case, and that the run has not refuted."""
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stepbench_reports.analysis.bottleneck import BottleneckKind
+from stepbench_reports.analysis.bottleneck import Bottleneck, BottleneckKind
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
 from stepbench_reports.schema.axes import AxisValue
@@ -21,6 +22,8 @@ class Remedy:
             from the one to the other.
         opposite: The same for the change in the opposite direction.
         proven: True if the remedy is offered only where the run has shown that it helps.
+        predicted: Predicts the speed-up by the remedy; NaN if unknown. If it is below 1, the remedy
+            is offered only where the run has shown that it helps.
     """
 
     words: str
@@ -28,6 +31,7 @@ class Remedy:
     changes: Callable[[Any, Any], bool] = lambda _, __: True
     opposite: Callable[[Any, Any], bool] = lambda _, __: False
     proven: bool = False
+    predicted: Callable[[Bottleneck], float] = lambda _: math.nan
 
     def makes_sense(self, measurement: Measurement) -> bool:
         """False if the case already has what the remedy would change it to."""
@@ -44,24 +48,18 @@ class Remedy:
         """
         own = measurement.axes.get(self.axis)
         tried = []
-        for other in _neighbours(run, measurement, self.axis):
+        for other in run.neighbours(measurement, self.axis):
+            if not other.counts:
+                continue
             ratio = run.ratio_of(other, measurement).interval
             if self.changes(own, other.axes[self.axis]):
                 tried.append(ratio)
             elif self.opposite(own, other.axes[self.axis]) and ratio.low > 1:
                 return False
-        if self.proven:
+        bottleneck = measurement.bottleneck
+        if self.proven or (bottleneck is not None and self.predicted(bottleneck) < 1):
             return any(ratio.low > 1 for ratio in tried)
         return not tried or any(not ratio.high < 1 for ratio in tried)
-
-
-def _neighbours(run: Run, measurement: Measurement, axis: str) -> Iterator[Measurement]:
-    """The cases that comparisons include, and that differ from a case on one axis alone."""
-    for other in run.measured:
-        names = {*measurement.axes, *other.axes}
-        differing = {n for n in names if measurement.axes.get(n) != other.axes.get(n)}
-        if other.counts and differing == {axis}:
-            yield other
 
 
 def _more(own: Any, other: Any) -> bool:  # noqa: ANN401  # values of an axis
@@ -95,7 +93,13 @@ REMEDIES: Mapping[BottleneckKind, tuple[Remedy, ...]] = {
         *_LOADING,
     ),
     BottleneckKind.WORKERS: (
-        Remedy("fewer --num-workers", "num_workers", _fewer, _more),
+        Remedy(
+            "fewer --num-workers",
+            "num_workers",
+            _fewer,
+            _more,
+            predicted=lambda bottleneck: bottleneck.gain_without_workers().value,
+        ),
         *_LOADING,
     ),
     BottleneckKind.TRANSFER: (
@@ -103,9 +107,9 @@ REMEDIES: Mapping[BottleneckKind, tuple[Remedy, ...]] = {
         Remedy("--non-blocking on", "non_blocking", _to(True)),
         Remedy("fewer bytes per sample"),
     ),
-    BottleneckKind.LAUNCH: (_LARGER_BATCH, _COMPILE, Remedy("fewer and larger operators")),
+    BottleneckKind.FIXED: (_LARGER_BATCH, _COMPILE, Remedy("fewer and larger operators")),
     BottleneckKind.COMPUTE: _COMPUTE,
-    BottleneckKind.COMPUTE_OR_LAUNCH: (*_COMPUTE, _LARGER_BATCH, _COMPILE),
+    BottleneckKind.COMPUTE_OR_FIXED: (*_COMPUTE, _LARGER_BATCH, _COMPILE),
     BottleneckKind.OPTIMIZER: (
         Remedy("a fused or foreach implementation"),
         Remedy("fewer trained parameters"),

@@ -8,10 +8,12 @@ from stepbench_reports.analysis.stats import UNKNOWN
 from stepbench_reports.read.measurement import DAMAGED, NOT_MEASURED, Measurement
 from stepbench_reports.read.run import Run
 from stepbench_reports.schema.axis_labels import workload_label
-from stepbench_reports.schema.measurement import INTERRUPTED
+from stepbench_reports.schema.measurement import INTERRUPTED, SCRIPT_ENDED, SILENT
+from stepbench_reports.schema.paths import relative_path
 from stepbench_reports.schema.run import SamplingOptions
 from stepbench_reports.schema.status import Status
-from stepbench_reports.wording import naming, quantity
+from stepbench_reports.wording import hosts, naming, quantity
+from stepbench_reports.wording.with_noun import with_noun
 
 MAX_NAMED = 3
 """The maximum number of cases or workloads that a sentence names; it counts more."""
@@ -25,8 +27,6 @@ MEDIANS = "medians in ms"
 """The unit of every duration in a table."""
 STATUSES: Mapping[str, str] = {Status.OOM: "out of memory", Status.TIMEOUT: "timed out"}
 """Plain words for a status whose name is not plain enough."""
-INTERFERENCE_MARK = "!"
-"""Marks a case whose figures suffer from interference by other work on the machine."""
 
 
 def varying(run: Run) -> tuple[str, ...]:
@@ -39,13 +39,24 @@ def name(run: Run, measurement: Measurement) -> str:
     return naming.label(measurement.axes, varying(run)) or measurement.id
 
 
+def key(run: Run) -> str | None:
+    """Explains the cases' names by an example; `None` if they need no explanation."""
+    example = next((m.axes for m in run.measurements if m.axes), None)
+    names = varying(run)
+    if example is None or not names:
+        return None
+    return f"{naming.label(example, names)}: {naming.setting_words(example, names)}"
+
+
 def profiled(run: Run) -> str | None:
     """The number of profiled cases and where to find their profiles; `None` if there are none."""
     count = sum(m.profile.steps > 0 for m in run.measurements)
     if not count:
         return None
-    command = shlex.join(["stepbench", "tensorboard", str(run.path)])
-    return f"{cases(count)} profiled: see operators.csv; open the traces with: {command}"
+    command = shlex.join(["stepbench", "tensorboard", relative_path(run.path)])
+    return (
+        f"{with_noun(count, 'case')} profiled: see operators.csv; open the traces with: {command}"
+    )
 
 
 def status(word: str) -> str:
@@ -85,7 +96,7 @@ def machine(run: Run) -> str:
     """The machine: devices used, CPU, cores, memory in GiB."""
     facts = run.facts.machine
     if facts is None:
-        return "machine not recorded"
+        return hosts.machines(run) if run.has_hosts else "machine not recorded"
     cores = facts.usable_cores or facts.logical_cores
     devices = facts.devices
     used = dict.fromkeys(str(m.axes["device"]) for m in run.measurements if "device" in m.axes)
@@ -99,7 +110,8 @@ def machine(run: Run) -> str:
 def packages(run: Run) -> str:
     """The versions of torch and Python."""
     torch = run.facts.packages.get("torch")
-    python = None if run.facts.machine is None else run.facts.machine.python
+    recorded = [run.facts.machine, *(host.machine for host in run.hosts)]
+    python = next((facts.python for facts in recorded if facts is not None), None)
     parts = [f"torch {torch}"] if torch else ["torch not recorded"]
     return ", ".join(parts + ([f"Python {python}"] if python else []))
 
@@ -110,14 +122,24 @@ def missing(run: Run) -> str | None:
         "not measured": sum(m.status in {NOT_MEASURED, DAMAGED} for m in run.measurements),
         "not measured to the end": sum(m.stopped == INTERRUPTED for m in run.measurements),
     }
-    total = cases(len(run.measurements))
+    total = with_noun(len(run.measurements), "case")
     parts = [f"{count} of {total} {what}" for what, count in counts.items() if count]
     return ", ".join(parts) or None
 
 
 def resume(run: Run) -> str:
-    """The command that measures the missing cases."""
-    return shlex.join(["stepbench", "run", "--resume", str(run.path)])
+    """The command that measures the missing cases; it names a script, which it runs, again."""
+    command, path = run.facts.command_words, relative_path(run.path)
+    if command[:2] == ("stepbench", "script") and "--" in command:
+        script = command[command.index("--") :]
+        return shlex.join(["stepbench", "script", "--resume", path, *script])
+    words = ["stepbench", "run", "--resume", path]
+    cluster = run.facts.cluster
+    if cluster is not None:
+        words += ["--on", cluster.engine]
+        options = [f"{name}={value}" for name, value in cluster.options.items()]
+        words += ["--on-option", *options] if options else []
+    return shlex.join(words)
 
 
 def stopping(run: Run) -> str | None:
@@ -130,7 +152,7 @@ def stopping(run: Run) -> str | None:
     if not by_reason:
         return None
     return "; ".join(
-        f"{cases(len(stopped))} {_stopped(reason, stopped, run.facts.sampling)}"
+        f"{with_noun(len(stopped), 'case')} {_stopped(reason, stopped, run.facts.sampling)}"
         for reason, stopped in by_reason.items()
     )
 
@@ -145,13 +167,15 @@ def _stopped(reason: str, stopped: list[Measurement], options: SamplingOptions) 
     if reason == "time":
         widths = [m.samples_per_s.relative_half_width for m in stopped]
         finite = [width for width in widths if not math.isnan(width)]
-        worst = f" (samples/s ±{quantity.uncertainty(max(finite))} at worst)" if finite else ""
+        worst = f" (samples/s {quantity.plus_minus(max(finite))} at worst)" if finite else ""
         return f"stopped by --max-time {options.max_time_s:g}{worst}"
-    if reason == INTERRUPTED:
-        return "interrupted"
-    if reason == "generations":
-        return f"sampled for the {options.generations} generations of --generations"
-    return f"stopped by {reason}"
+    others = {
+        INTERRUPTED: "interrupted",
+        SILENT: f"ended early, when silent for {options.deadline_s:g} s",
+        SCRIPT_ENDED: "measured until the script ended",
+        "generations": f"sampled for the {options.generations} generations of --generations",
+    }
+    return others.get(reason, f"stopped by {reason}")
 
 
 def failed(run: Run) -> list[Measurement]:
@@ -160,10 +184,10 @@ def failed(run: Run) -> list[Measurement]:
 
 
 def speedup(run: Run, measurement: Measurement) -> str:
-    """A case's speed-up; a dash for an uncompiled case, empty for one that was not measured."""
+    """A case's speed-up; a dash for one that others are compared with, empty if not measured."""
     if not measurement.ok:
         return quantity.NOTHING
-    if not measurement.compiled:
+    if not measurement.compiled and measurement.id not in run.speedups:
         return quantity.DASH
     speedup_over_eager = run.speedups.get(measurement.id)
     return quantity.times(UNKNOWN if speedup_over_eager is None else speedup_over_eager.interval)
@@ -172,12 +196,7 @@ def speedup(run: Run, measurement: Measurement) -> str:
 def names(run: Run, measurements: Iterable[Measurement]) -> str:
     """The names of some cases; only their number if there are more than `MAX_NAMED` names."""
     distinct = list(dict.fromkeys(name(run, m) for m in measurements))
-    return cases(len(distinct)) if len(distinct) > MAX_NAMED else ", ".join(distinct)
-
-
-def cases(count: int) -> str:
-    """A number of cases."""
-    return "1 case" if count == 1 else f"{count} cases"
+    return with_noun(len(distinct), "case") if len(distinct) > MAX_NAMED else ", ".join(distinct)
 
 
 def _listed(names: list[str], plural: str) -> str:

@@ -64,11 +64,15 @@ def board(profiled_run: Path) -> Iterator[Board]:
 def _wait(process: subprocess.Popen[str], run: Path) -> Board:
     """Waits until TensorBoard accepts requests and has loaded all data."""
     assert process.stdout is not None
+    before = ""
     for line in process.stdout:
-        if match := re.search(r"(http://127\.0\.0\.1:\d+)/", line):
+        if match := re.search(r"(http://127\.0\.0\.1:\d+)/#timeseries ", line):
             break
+        before += line
     else:
         raise AssertionError("TensorBoard ended")
+    assert before.count("\n") == 1  # nothing of the plugin's
+    assert str(run / "traces") in before
     board, deadline = Board(run, match[1]), time.monotonic() + TIMEOUT_S
     plugins = {"scalars", "hparams", "images", "graphs", "projector", "pr_curves",
                "pytorch_profiler"}  # fmt: skip

@@ -147,7 +147,9 @@ def test_the_table_of_settings_has_a_row_for_each_case(board: Board) -> None:
     experiment = board.post("plugin/hparams/experiment", {"experimentName": ""})
     settings = {info["name"]: info["domainDiscrete"] for info in experiment["hparamInfos"]}
     assert settings["precision"] == ["fp32", "bf16"]
-    assert settings["batch_size"] == [4]
+    assert settings["batch_size"] == ["4"]  # TensorBoard would write a number as 4.0000
+    columns = [info["name"]["tag"] for info in experiment["metricInfos"]]
+    assert columns[:3] == ["result/samples_per_s", "result/step_ms", "result/optimizer_ms"]
     assert "pin_memory" not in settings  # neither varies nor is set
     sessions = board.post(
         "plugin/hparams/session_groups",

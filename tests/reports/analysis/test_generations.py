@@ -47,46 +47,53 @@ delay_lists = st.lists(st.one_of(st.none(), shares), max_size=20)
 def test_turns_that_waited_for_a_core_longer_than_usual_are_left_out(
     delays: Sequence[float | None], strangers: Sequence[float | None], counts: list[bool]
 ) -> None:
-    assert kept(delays, strangers) == counts
+    assert kept(delays, strangers, [None] * len(delays)) == counts
 
 
 def test_each_turn_needs_both_shares() -> None:
     with pytest.raises(ValueError, match="shorter"):
-        kept([0.0, 0.0], [0.0])
+        kept([0.0, 0.0], [0.0], [0.0, 0.0])
+
+
+def test_turns_that_a_cpu_quota_stopped_for_longer_than_usual_are_left_out() -> None:
+    quiet = [0.0] * 5
+    # The usual share is 0.30: a quota below what the player needs stops it in every turn.
+    assert kept(quiet, quiet, [0.30, 0.31, 0.30, 0.31, 0.40]) == [True, True, True, True, False]
+    assert kept(quiet, quiet, [0.0, 0.0, 0.0, 0.015, 0.025]) == [True, True, True, True, False]
+    assert kept(quiet, quiet, [None, None, 0.0, 0.0, 0.5]) == [True, True, True, True, False]
 
 
 @given(st.data(), delay_lists)
 def test_the_rule_judges_each_turn_alike_in_any_order(
     data: st.DataObject, delays: list[float | None]
 ) -> None:
-    strangers = data.draw(
-        st.lists(st.one_of(st.none(), shares), min_size=len(delays), max_size=len(delays))
-    )
-    counts = kept(delays, strangers)
+    lists = st.lists(st.one_of(st.none(), shares), min_size=len(delays), max_size=len(delays))
+    strangers, stopped = data.draw(lists), data.draw(lists)
+    counts = kept(delays, strangers, stopped)
     order = data.draw(st.permutations(range(len(delays))))
-    again = kept([delays[i] for i in order], [strangers[i] for i in order])
+    again = kept(*([of_turns[i] for i in order] for of_turns in (delays, strangers, stopped)))
     assert again == [counts[i] for i in order]
 
 
 @given(st.lists(shares, min_size=1, max_size=30))
 def test_a_quarter_of_the_turns_always_counts(delays: list[float]) -> None:
-    counts = kept(delays, [1.0] * len(delays))
+    counts = kept(delays, [1.0] * len(delays), [0.0] * len(delays))
     assert sum(counts) >= len(delays) / 4
     assert counts[int(np.argmin(delays))]
 
 
 @given(st.lists(shares, min_size=1, max_size=30), st.floats(0, MIN_STRANGERS, exclude_max=True))
 def test_without_strangers_every_turn_counts(delays: list[float], strangers: float) -> None:
-    assert all(kept(delays, [strangers] * len(delays)))
+    assert all(kept(delays, [strangers] * len(delays), [0.0] * len(delays)))
 
 
 @given(st.lists(shares, min_size=1, max_size=30), st.floats(0, 3))
 def test_what_all_turns_wait_is_usual(delays: list[float], more: float) -> None:
-    everywhere = [1.0] * len(delays)
+    everywhere, nowhere = [1.0] * len(delays), [0.0] * len(delays)
     usual = float(np.quantile(delays, 0.25))
     clear = [abs(delay - usual - MAX_DELAY) > 1e-6 for delay in delays]
-    counts = kept(delays, everywhere)
-    shifted = kept([delay + more for delay in delays], everywhere)
+    counts = kept(delays, everywhere, nowhere)
+    shifted = kept([delay + more for delay in delays], everywhere, nowhere)
     assert [count for count, is_clear in zip(counts, clear, strict=True) if is_clear] == [
         count for count, is_clear in zip(shifted, clear, strict=True) if is_clear
     ]

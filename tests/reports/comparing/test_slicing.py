@@ -108,10 +108,10 @@ def test_no_mean_includes_a_case_with_interference(tmp_path: Path) -> None:
 
 def test_a_mean_of_ratios_has_the_digits_that_its_interval_supports(tmp_path: Path) -> None:
     files = synthetic.two_cases()
-    for file, steps_s in zip(files, ([0.010, 0.010], [0.004, 0.009]), strict=True):
+    for file, steps_s in zip(files, ([0.0210, 0.0195], [0.010, 0.010]), strict=True):
         file.update(synthetic.sampled(synthetic.bare(steps_s)))
     run = load(synthetic.write_run(tmp_path / "run", files))
-    # A ratio of 2.50 in one generation and of 1.11 in the other.
+    # A ratio of 2.10 in one generation and of 1.95 in the other.
     assert cells(by(run, "compile").lines[-1])[1:3] == ["1.00×", "2×"]
 
 

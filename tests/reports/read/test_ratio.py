@@ -9,6 +9,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
+from scipy import special
 
 from stepbench_reports.analysis.stats import Interval
 from stepbench_reports.read.measurement import Measurement
@@ -20,17 +21,23 @@ Key = tuple[int, int]
 """A group and a generation."""
 
 
-def case(steps_s: Mapping[Key, float] | Sequence[float], **axes: Any) -> Measurement:
+def case(
+    steps_s: Mapping[Key, float] | Sequence[float],
+    *,
+    turns: list[dict[str, Any]] | None = None,
+    **axes: Any,
+) -> Measurement:
     """A case with a bare turn of ten steps in each generation.
 
     Args:
         steps_s: The mean step in each generation, seconds; a sequence is of group 0.
+        turns: The turns, instead of those.
         axes: Axes that are not at their first value in `synthetic.AXES`.
     """
     if not isinstance(steps_s, Mapping):
         steps_s = {(0, number): step_s for number, step_s in enumerate(steps_s)}
     all_axes = {**{name: values[0] for name, values in synthetic.AXES.items()}, **axes}
-    turns = [
+    turns = turns or [
         {
             "group": group, "generation": generation, "round": 0, "kind": "bare", "steps": 10,
             "elapsed_s": 10 * step_s,
@@ -111,6 +118,50 @@ def test_one_generation_has_a_ratio_and_no_interval() -> None:
 def test_two_generations_at_a_high_confidence_have_an_end_that_is_a_number() -> None:
     found = ratio(case([0.001, 0.1]), case([1.0, 1.0]), confidence=1 - 1e-5).interval
     assert 0 < found.low < found.value < found.high < math.inf
+
+
+def case_left_out(kept_s: Sequence[float], left_out_s: Sequence[float]) -> Measurement:
+    """A case with two turns that count and one that is left out in each generation."""
+    turns = [
+        {
+            "generation": number, "round": round_, "kind": "bare", "steps": 10,
+            "elapsed_s": 10 * step_s, "counts": round_ < 2,
+        }
+        for number, both in enumerate(zip(kept_s, left_out_s, strict=True))
+        for round_, step_s in enumerate((both[0], both[0], both[1]))
+    ]  # fmt: skip
+    return case([], turns=turns)
+
+
+@pytest.mark.parametrize(
+    ("left_out_s", "differ"),
+    [
+        ([0.030, 0.031, 0.029, 0.030], True),
+        ([0.0101, 0.0102, 0.0099, 0.0101], False),
+        # The turns that were left out are slow in one generation alone: all turns have an interval
+        # that holds the ratio of those that count.
+        ([0.010, 0.010, 0.010, 0.090], False),
+    ],
+)
+def test_both_estimates_are_kept_where_turns_are_left_out(
+    left_out_s: list[float], differ: bool
+) -> None:
+    kept_s = [0.0100, 0.0101, 0.0099, 0.0100]
+    disturbed, quiet = case_left_out(kept_s, left_out_s), case([0.010] * 4)
+    found = ratio(quiet, disturbed)
+    assert ends(found.interval) == pytest.approx(by_hand(np.log(kept_s) - math.log(0.010)))
+    all_s = (2 * np.array(kept_s) + left_out_s) / 3
+    assert ends(found.as_it_ran) == pytest.approx(by_hand(np.log(all_s) - math.log(0.010)))
+    assert found.estimates_differ is differ
+    of_steps = ratio(quiet, disturbed, of="step")
+    assert of_steps.as_it_ran.value == pytest.approx(1 / found.as_it_ran.value)
+    assert of_steps.estimates_differ is differ
+
+
+def test_estimates_without_intervals_do_not_differ() -> None:
+    found = ratio(case([0.010]), case_left_out([0.010], [0.090]))
+    assert found.as_it_ran.value > 3
+    assert not found.estimates_differ
 
 
 # --- cases that took no turns with each other ----------------------------------------------------
@@ -236,10 +287,29 @@ def test_a_generation_that_a_pair_lacks_is_in_no_mean() -> None:
     assert ends(mean) == pytest.approx(by_hand(logs))
 
 
+def test_pairs_of_two_groups_are_independent_parts_of_a_mean() -> None:
+    first = (case(A_S), case(B_S))
+    others = [
+        (case(in_group(1, LINK_A_S)), case(in_group(1, LINK_B_S), batch_size=size))
+        for size in (4, 8)
+    ]
+    mean = mean_ratio([first, *others])
+    logs = [np.log(B_S) - np.log(A_S), np.log(LINK_B_S) - np.log(LINK_A_S)]
+    weights = [1 / 3, 2 / 3]
+    value = sum(w * float(np.mean(part)) for w, part in zip(weights, logs, strict=True))
+    error = math.sqrt(
+        sum(w**2 * np.var(part, ddof=1) / len(part) for w, part in zip(weights, logs, strict=True))
+    )
+    half = float(special.stdtrit(len(A_S) - 1, 0.975)) * error
+    samples = -math.log(2) / 3  # one of three pairs compares 4 samples with 8
+    expected = [math.exp(value + samples + shift) for shift in (0, -half, half)]
+    assert ends(mean) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
     "second",
     [
-        (case(in_group(1, [0.02] * 3)), case(in_group(1, [0.06] * 3))),
+        (case(in_group(1, [0.02])), case(in_group(1, [0.06]))),
         (case([0.02]), case([0.06])),
     ],
 )

@@ -80,7 +80,7 @@ def test_a_step_of_several_batches_counts_all_their_samples(tmp_path: Path) -> N
     assert cases["flops"].tolist() == [4 * 124190000] * 2
     assert cases["flops_per_s"].tolist() == pytest.approx([4 * 12.419e9, 4 * 15.52375e9])
     assert cases["bytes"].tolist() == [4 * 31457280] * 2
-    assert cases["launch_overhead_s"].tolist()[0] == pytest.approx(4 * 0.0011)
+    assert cases["fixed_cost_s"].tolist()[0] == pytest.approx(4 * 0.0011)
 
 
 def test_the_new_columns_by_hand(tmp_path: Path) -> None:
@@ -102,15 +102,16 @@ def test_the_new_columns_by_hand(tmp_path: Path) -> None:
     assert eager["intensity"] == pytest.approx(124190000 / 31457280)
     assert eager["flops_per_s"] == pytest.approx(124190000 / 0.010)
     assert eager["share_of_peak"] == pytest.approx(124190000 / 0.010 / 1.8e11)
+    assert eager["share_of_roof"] == pytest.approx(31457280 / 0.010 / 1.9e10)  # below the ridge
     # Eager: 8 ms of forward and backward, of which 1.1 ms are fixed.
-    assert eager["launch_overhead_s"] == pytest.approx(0.0011)
+    assert eager["fixed_cost_s"] == pytest.approx(0.0011)
     assert eager["hidden_launch_s"] == 0
     assert eager["bottleneck"] == "compute"
     assert eager["bottleneck_share"] == pytest.approx(0.69)
     assert eager["best_step_s"] == pytest.approx(0.010 - 0.0069)
     # Compiled: 6 ms of 8, with the fixed cost unknown.
-    assert math.isnan(compiled["launch_overhead_s"])
-    assert compiled["bottleneck"] == "compute or launch overhead"
+    assert math.isnan(compiled["fixed_cost_s"])
+    assert compiled["bottleneck"] == "compute or fixed cost"
     assert compiled["best_step_s"] == pytest.approx(0.002)
 
 
@@ -211,6 +212,7 @@ def test_without_a_ceiling_there_is_no_share_of_it(tmp_path: Path, machine_peaks
     path = synthetic.write_run(tmp_path / "run", synthetic.two_cases(), machine_peaks=machine_peaks)
     run = load(path)
     assert run.cases["share_of_peak"].isna().all()
+    assert run.cases["share_of_roof"].isna().all()
     assert math.isnan(run.ridge("cpu", "fp32"))
     assert run.cases["flops_per_s"].notna().all()
 

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 import stepbench_reports
+from stepbench_reports.errors import ReportError
 from stepbench_reports.read.run_directory import load
 from stepbench_reports.render.markdown import render
 from support import synthetic
@@ -173,3 +174,29 @@ def test_what_a_run_needs_is_named_where_it_is_missing(tmp_path: Path, name: str
     (path / "run.json").write_text(json.dumps(facts))
     with pytest.raises(stepbench_reports.ReportError, match=rf"`{name}`.*start a new run"):
         load(path)
+
+
+@pytest.mark.parametrize("case_id", ["../../outside", "/etc/passwd", "a/../../b", "..", ""])
+def test_a_crafted_id_is_no_path(tmp_path: Path, case_id: str) -> None:
+    path = synthetic.write_run(tmp_path / "deep" / "run", synthetic.two_cases())
+    facts = json.loads((path / "run.json").read_text())
+    (tmp_path / "deep" / "outside.json").write_text((path / "cases" / f"{EAGER}.json").read_text())
+    facts["cases"][0] = case_id
+    (path / "run.json").write_text(json.dumps(facts))
+    with pytest.raises(ReportError, match=r"run\.json: is damaged \(cases\[0\]: expected `str`"):
+        load(path)
+
+
+def test_a_report_is_not_written_through_a_link(tmp_path: Path) -> None:
+    path = synthetic.write_run(tmp_path / "run", synthetic.two_cases())
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "phases.svg").write_text("precious")
+    (path / "figures").symlink_to(precious)
+    (path / "report.md").symlink_to(precious / "phases.svg")
+    with pytest.raises(ReportError, match=r"figures: is a link.*remove it"):
+        stepbench_reports.write(load(path))
+    (path / "figures").unlink()
+    stepbench_reports.write(load(path))
+    assert [file.name for file in precious.iterdir()] == ["phases.svg"]
+    assert (precious / "phases.svg").read_text() == "precious"

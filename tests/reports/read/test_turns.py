@@ -113,7 +113,25 @@ def test_forward_and_backward_of_one_kind_of_turns() -> None:
     assert math.isnan(turns.passes_s("tiny"))
 
 
-def test_turns_in_which_something_was_compiled_are_in_no_sum() -> None:
-    compiling = turn("bare", 0, 10, elapsed_s=9.0, counts=False, compiled=True)
-    taken = (compiling, turn("bare", 0, 10, elapsed_s=0.1))
+@pytest.mark.parametrize("fields", [{"compiled": True}, {"suspended": "process stopped"}])
+def test_turns_that_were_compiling_or_suspended_are_in_no_sum(fields: dict[str, Any]) -> None:
+    without_work = turn("bare", 0, 10, elapsed_s=9.0, counts=False, **fields)
+    taken = (without_work, turn("bare", 0, 10, elapsed_s=0.1))
     assert Turns(taken, workers=False).steps("bare")[0, 0].all_s == pytest.approx(0.01)
+
+
+def test_a_phase_s_mean_in_each_generation() -> None:
+    turns = (
+        turn("lapped", 0, 2, phases_s={"dataload": 0.004}),
+        turn("lapped", 0, 3, phases_s={"dataload": 0.003}, round=1),
+        turn("lapped", 0, 4, phases_s={"dataload": 0.9}, counts=False),
+        turn("bare", 0, 5),
+        turn("unloaded", 0, 5, phases_s={"dataload": 0.9}),
+        turn("lapped", 1, 1, phases_s={"forward": 0.005}),
+        turn("lapped", 2, 1, phases_s={"dataload": 0.005}, group=1),
+    )
+    means = Turns(turns, workers=False).phase_means("dataload")
+    assert {key: (mean.phase_s, mean.step_s) for key, mean in means.items()} == {
+        (0, 0): pytest.approx((0.0014, 0.01)),
+        (1, 2): pytest.approx((0.005, 0.01)),
+    }

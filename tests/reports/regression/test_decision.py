@@ -10,13 +10,14 @@ from stepbench_reports.schema.check import (
     CaseReason,
     EndFact,
     Fact,
+    FailedPairLine,
     FatalFact,
     PairLine,
     Stage,
 )
 from stepbench_reports.schema.files import decode, encode
 from stepbench_reports.schema.phases import STEP
-from stepbench_reports.schema.verdict import Verdict, VerdictFile
+from stepbench_reports.schema.verdict import CheckOutcome, Verdict, VerdictFile
 from support import synthetic_check as made
 
 
@@ -88,11 +89,12 @@ def test_a_slowdown_not_confirmed_yet_is_inconclusive(tmp_path: Path) -> None:
     assert "only 2 of" in finding.reason
 
 
-def test_a_step_that_looked_slower_and_was_not_measured_again_is_no_pass(tmp_path: Path) -> None:
+def test_a_step_that_looked_slower_and_was_not_measured_again_is_undecided(tmp_path: Path) -> None:
     pairs = [*made.entries(6, 0.3), *made.entries(6, case=made.OTHER)]
     decision = decided(tmp_path, *pairs, cases=[made.CASE, made.OTHER])
     assert step(decision, made.OTHER).verdict is Verdict.PASS
-    assert decision.exit_code == 2
+    assert decision.outcome is CheckOutcome.UNDECIDED
+    assert decision.exit_code == 0
     faster = [*made.entries(6, -0.25), *made.entries(6, case=made.OTHER)]
     assert decided(tmp_path, *faster, cases=[made.CASE, made.OTHER]).exit_code == 0
 
@@ -117,9 +119,48 @@ def test_a_row_with_too_few_pairs_counts_in_its_family(tmp_path: Path) -> None:
     assert step(both, made.OTHER).verdict is Verdict.INCONCLUSIVE
 
 
-def test_a_check_that_decides_nothing_is_no_pass(tmp_path: Path) -> None:
-    assert decided(tmp_path, *made.entries(3)).exit_code == 2
-    assert decided(tmp_path).exit_code == 2
+def test_a_check_that_decides_nothing_fails_only_if_strict(
+    tmp_path: Path,
+) -> None:
+    undecided = decided(tmp_path, *made.entries(3))
+    assert (undecided.outcome, undecided.exit_code) == (CheckOutcome.UNDECIDED, 0)
+    assert decided(tmp_path, *made.entries(3), strict=True).exit_code == 3
+    nothing = decided(tmp_path)
+    assert (nothing.outcome, nothing.exit_code) == (CheckOutcome.NOT_COMPARED, 2)
+
+
+def test_pairs_that_all_fail_compare_nothing(tmp_path: Path) -> None:
+    failed = made.failed("base", "it raised ValueError")
+    decision = decide(made.write(tmp_path, [failed, failed]))
+    assert decision.exit_code == 2
+
+
+def test_a_case_whose_pairs_are_lost_is_undecided(tmp_path: Path) -> None:
+    failed = made.failed("base", "it raised ValueError")
+    pairs: list[PairLine | FailedPairLine] = [failed, failed, *made.entries(6, case=made.OTHER)]
+    decision = decide(made.write(tmp_path, pairs, cases=[made.CASE, made.OTHER]))
+    assert [case.case for case in decision.lost_cases] == [made.CASE]
+    assert decision.outcome is CheckOutcome.UNDECIDED
+
+
+@pytest.mark.parametrize("pairs", [3, 9], ids=["so far", "too many to go on"])
+def test_a_case_whose_pairs_are_all_discarded_shows_what_was_measured(
+    tmp_path: Path, pairs: int
+) -> None:
+    decision = decided(tmp_path, *made.entries(pairs, 0.2, interference=True))
+    (finding,) = decision.findings
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert finding.change.value == pytest.approx(0.2, abs=0.03)
+    assert finding.detectable is not None
+    assert "interference" in (finding.reason or "") or "other processes" in (finding.reason or "")
+    assert decision.unmeasured == ()
+    assert decision.outcome is CheckOutcome.UNDECIDED
+
+
+def test_strict_changes_nothing_that_was_decided(tmp_path: Path) -> None:
+    assert decided(tmp_path, *made.entries(6), strict=True).exit_code == 0
+    assert decided(tmp_path, *slowed(0.05), strict=True).exit_code == 1
+    assert decided(tmp_path, strict=True).exit_code == 2
 
 
 def test_a_tiny_phase_is_reported_without_a_verdict(tmp_path: Path) -> None:
@@ -177,7 +218,7 @@ def test_a_check_that_would_compare_head_with_head_has_no_verdict(tmp_path: Path
 
 def test_the_verdict_for_programs_is_plain_json(tmp_path: Path) -> None:
     for pairs in (made.entries(0), made.entries(3), slowed(0.05)):
-        file = verdict_file(decided(tmp_path, *pairs))
+        file = verdict_file(decided(tmp_path, *pairs), {})
         assert decode("verdict.json", encode(file), VerdictFile) == file
     assert file.exit_code == 1
     assert {row.verdict for row in file.rows} >= {Verdict.REGRESSION, Verdict.PASS, None}

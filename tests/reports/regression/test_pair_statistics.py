@@ -14,11 +14,14 @@ from stepbench_reports.regression.pair_statistics import (
     MIN_PAIRS,
     Screened,
     centre,
+    detectable,
     holm,
     p_faster,
     p_slower,
     pairs_to_confirm,
+    pairs_to_screen,
     screen,
+    server_correlation,
     spread,
 )
 
@@ -177,3 +180,57 @@ def test_too_few_changes_have_no_interval() -> None:
     assert math.isnan(interval.low)
     assert interval.value == pytest.approx(0.03)
     assert math.isnan(centre([]).value)
+
+
+@pytest.mark.parametrize(("of_servers", "correlation"), [(0.0, 0.0), (0.01, 0.5), (0.03, 0.9)])
+def test_the_correlation_by_server_is_the_share_of_variance_between_servers(
+    of_servers: float, correlation: float
+) -> None:
+    generator = np.random.default_rng(0)
+    strata = [
+        {
+            server: list(offset + generator.normal(mean, 0.01, 4))
+            for server, offset in enumerate(generator.normal(0.0, of_servers, 200))
+        }
+        for mean in (0.0, 0.3)
+    ]
+    found = server_correlation(strata)
+    assert found.value == pytest.approx(correlation, abs=0.07)
+    assert found.is_high is (of_servers > 0)
+
+
+def test_a_correlation_by_chance_is_not_believed() -> None:
+    generator = np.random.default_rng(1)
+    believed = sum(
+        server_correlation([{s: list(generator.normal(0, 1, 2)) for s in range(3)}]).is_high
+        for _ in range(400)
+    )
+    assert believed < 40  # 20 are expected at 5 %; the seed is fixed
+
+
+@pytest.mark.parametrize(
+    "strata", [[], [{1: [0.1, 0.2]}], [{1: [0.1], 2: [0.2]}], [{1: [0.1, 0.1], 2: [0.1]}]]
+)
+def test_too_few_pairs_show_no_correlation(strata: list[dict[int, list[float]]]) -> None:
+    assert not server_correlation(strata).is_high
+
+
+@given(st.integers(6, 24), st.floats(0.001, 0.05))
+def test_what_is_detectable_is_what_as_many_pairs_would_confirm(count: int, sigma: float) -> None:
+    changes = np.random.default_rng(count).normal(0, sigma, count)
+    changes -= changes.mean()
+    effect = detectable(changes)
+    assert effect > MARGIN
+    needed = pairs_to_confirm(changes, effect, 1, max_pairs=1000)
+    assert needed <= max(count + 3, 8)
+
+
+def test_nothing_is_detectable_without_pairs() -> None:
+    assert math.isnan(detectable([]))
+
+
+@given(st.floats(0.001, 0.05))
+def test_a_wider_spread_needs_more_pairs_to_screen(sigma: float) -> None:
+    changes = np.random.default_rng(0).normal(0, sigma, 20)
+    wider = np.random.default_rng(0).normal(0, 2 * sigma, 20)
+    assert MIN_PAIRS <= pairs_to_screen(changes, 0.03) <= pairs_to_screen(wider, 0.03)

@@ -27,6 +27,7 @@ def turns(base: list[float], head: list[float]) -> TurnSeries:
             "forward": tuple(v / 4 for v in values),
             "backward": tuple(3 * v / 4 for v in values),
         },
+        **made.quiet(len(sides)),
     )
 
 
@@ -41,7 +42,9 @@ def test_the_slower_half_does_not_count() -> None:
 
 
 def test_seconds_are_per_step() -> None:
-    given_turns = TurnSeries(side=("base", "head"), steps=(10, 5), elapsed_s=(1.0, 1.0))
+    given_turns = TurnSeries(
+        side=("base", "head"), steps=(10, 5), elapsed_s=(1.0, 1.0), **made.quiet(2)
+    )
     assert faster_half(given_turns, "base")[STEP] == pytest.approx(0.1)
     assert faster_half(given_turns, "head")[STEP] == pytest.approx(0.2)
 

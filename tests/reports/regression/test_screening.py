@@ -2,10 +2,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from stepbench_reports.regression.pair_statistics import Screened
 from stepbench_reports.regression.screening import SUITE_ROW, Row, Screening
-from stepbench_reports.schema.check import AloneFact, FailedPairLine, PairLine, ScreenedFact
+from stepbench_reports.schema.check import (
+    AloneFact,
+    FailedPairLine,
+    MinEffect,
+    PairLine,
+    ScreenedFact,
+)
 from stepbench_reports.schema.phases import STEP
 from support import synthetic_check as made
 
@@ -70,20 +77,21 @@ def test_pairs_with_interference_do_not_count(tmp_path: Path) -> None:
 
 
 def test_a_case_with_interference_in_all_pairs_is_excluded(tmp_path: Path) -> None:
-    state = screening(tmp_path, made.entries(13, interference=True))
+    assert screening(tmp_path, made.entries(8, interference=True)).cases == (made.CASE,)
+    state = screening(tmp_path, made.entries(9, interference=True))
     assert state.cases == ()
     assert state.next_pairs is None
-    assert "13 of 13 pairs" in (state.exclusion_reason(made.CASE) or "")
+    assert "9 of 9 pairs" in (state.interference_reason(made.CASE) or "")
 
 
 def test_a_case_that_fails_twice_is_excluded(tmp_path: Path) -> None:
     failed = made.failed("base", "it raised ValueError")
-    assert screening(tmp_path, [failed]).exclusion_reason(made.CASE) is None
-    reason = screening(tmp_path, [failed, failed]).exclusion_reason(made.CASE)
+    assert screening(tmp_path, [failed]).failure_reason(made.CASE) is None
+    reason = screening(tmp_path, [failed, failed]).failure_reason(made.CASE)
     assert reason == "base: it raised ValueError"
     alone = AloneFact(case=made.CASE, base=None, head=None)
     both = Screening(made.write(tmp_path, [failed, failed], [alone]))
-    assert "but not both at once" in (both.exclusion_reason(made.CASE) or "")
+    assert "but not both at once" in (both.failure_reason(made.CASE) or "")
 
 
 def test_screening_can_end_early_to_leave_time_to_confirm(tmp_path: Path) -> None:
@@ -111,6 +119,22 @@ def test_the_suite_is_decided_from_rounds_that_have_all_cases(tmp_path: Path) ->
     assert max(changes) < 0.05
 
 
+def test_a_row_with_an_effect_of_its_own_is_screened_for_it(tmp_path: Path) -> None:
+    pairs = made.entries(6, 0.05)
+    effects = (MinEffect(rows="step", share=0.2), MinEffect(rows="convnet-*-b4-*", share=0.3))
+    state = Screening(made.write(tmp_path, pairs, min_effects=effects))
+    assert state.screened[STEP_ROW] is Screened.CLEAR
+    assert state.screened[Row(made.CASE, "forward")] is Screened.SLOWER
+
+
+def test_the_last_effect_that_fits_counts(tmp_path: Path) -> None:
+    effects = (MinEffect(rows="convnet-*", share=0.3), MinEffect(rows="step", share=0.2))
+    state = Screening(made.write(tmp_path, [], min_effects=effects))
+    assert state.min_effect(STEP_ROW) == 0.2
+    assert state.min_effect(Row(made.CASE, "forward")) == 0.3
+    assert state.min_effect(SUITE_ROW) == 0.2
+
+
 def test_a_single_case_has_no_row_of_the_suite(tmp_path: Path) -> None:
     assert SUITE_ROW not in screening(tmp_path, made.entries(6)).rows
 
@@ -124,3 +148,68 @@ def test_the_suite_is_confirmed_with_all_of_its_cases(tmp_path: Path, which: str
     # The suite is slower with it, and needs all of its cases.
     assert next_pairs.cases == (made.CASE, made.OTHER)
     assert next_pairs.stage == "confirm"
+
+
+def by_server(count: int, offsets: dict[int, float]) -> list[PairLine]:
+    """Pairs that take servers in rotation, and change by an offset of their server."""
+    servers = list(offsets)
+    return [
+        made.entry(number, {"forward": offsets[server] + noise}, server=server)
+        for number, noise in enumerate(made.noise(count, 0.001), start=1)
+        for server in [servers[number % len(servers)]]
+    ]
+
+
+def test_pairs_of_servers_that_differ_count_as_one(tmp_path: Path) -> None:
+    state = screening(tmp_path, by_server(12, {1: -0.04, 2: 0.0, 3: 0.05}))
+    assert state.server_correlation.value > 0.9
+    assert state.is_clustered
+    changes = state.changes(STEP_ROW, "screen")
+    assert len(changes) == 3
+    assert sorted(round(change, 2) for change in changes) == [-0.04, 0.0, 0.05]
+    assert state.next_pairs is not None  # three changes are too few
+
+
+def test_pairs_of_servers_that_are_alike_count_each(tmp_path: Path) -> None:
+    state = screening(tmp_path, by_server(12, {1: 0.0, 2: 0.0, 3: 0.0}))
+    assert not state.is_clustered
+    assert len(state.changes(STEP_ROW, "screen")) == 12
+
+
+def test_the_suite_s_pairs_count_by_server_as_well(tmp_path: Path) -> None:
+    pairs = by_server(12, {1: -0.04, 2: 0.0, 3: 0.05})
+    other = [structs.replace(pair, case=made.OTHER) for pair in pairs]
+    state = screening(tmp_path, [*pairs, *other], (made.CASE, made.OTHER))
+    assert len(state.changes(SUITE_ROW, "screen")) == 3
+
+
+def test_the_pairs_to_confirm_are_those_of_all_cases_of_flagged_rows(tmp_path: Path) -> None:
+    slow = made.entries(6, 0.06)
+    state = screening(tmp_path, slow)
+    most = max(state.to_confirm.values())
+    assert state.pairs_to_confirm == most
+    again = made.entries(2, 0.06, first=7, stage="confirm")
+    assert screening(tmp_path, [*slow, *again]).pairs_to_confirm == most - 2
+    assert screening(tmp_path, made.entries(6)).pairs_to_confirm == 0
+
+
+def test_the_pairs_to_decide_grow_with_the_spread(tmp_path: Path) -> None:
+    assert screening(tmp_path, made.entries(2)).fewest_pairs_to_decide == 4
+    both = screening(tmp_path, made.entries(2), (made.CASE, made.OTHER))
+    assert both.fewest_pairs_to_decide == 8  # a round has a pair of each
+    noisy = [
+        made.entry(number, {"forward": change})
+        for number, change in enumerate(
+            [-0.055, 0.055, -0.04, 0.066, 0.044, -0.044, 0.055, -0.055], start=1
+        )
+    ]
+    state = screening(tmp_path, noisy, (made.CASE,))
+    assert state.undecided == (made.CASE,)
+    assert state.fewest_pairs_to_decide >= 2
+
+
+def test_a_few_noisy_pairs_do_not_tell_that_nothing_can_be_decided(tmp_path: Path) -> None:
+    noisy = [made.entry(number, {"forward": 0.3 * (number % 2)}) for number in range(1, 8)]
+    for count in range(len(noisy) + 1):
+        state = screening(tmp_path, noisy[:count], (made.CASE,))
+        assert state.fewest_pairs_to_decide == max(6 - count, 0)

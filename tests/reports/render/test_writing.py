@@ -1,11 +1,15 @@
 import csv
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 import stepbench_reports
 from stepbench_reports.read.run import Run
-from support import synthetic
+from support import other_user, synthetic
+from support.other_user import needs_root
 
 
 def test_the_csv_s_columns(believable: Run) -> None:
@@ -39,3 +43,56 @@ def test_a_report_that_cannot_be_written_says_what_to_do(believable: Run) -> Non
     ):
         stepbench_reports.write(believable)
     assert not [path for path in believable.path.iterdir() if path.name.startswith(".")]
+
+
+LIMITED = """
+import resource, sys
+from stepbench_reports import commands
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+sys.exit(commands.report([sys.argv[1]]))
+"""
+
+
+def test_the_reports_that_fit_are_written_and_the_first_that_does_not_is_named(
+    tmp_path: Path,
+) -> None:
+    path = synthetic.write_run(tmp_path / "run", synthetic.two_cases())
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", LIMITED, str(path)],  # -B: bytecode would be cut off, too
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    assert "reports are missing" in done.stderr
+    assert "report.html: cannot be written (File too large)" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (path / "report.md").is_file()
+    assert (path / "phases.csv").is_file()
+    assert not [file for file in path.iterdir() if file.name.startswith(".")]
+
+
+def test_no_cell_of_a_table_is_a_formula(tmp_path: Path) -> None:
+    path = synthetic.write_run(tmp_path / "run", synthetic.two_cases())
+    for file in (path / "cases").iterdir():
+        file.write_text(file.read_text().replace('"own"', '"=cmd|A1"'))
+    stepbench_reports.write(stepbench_reports.load(path))
+    cells = (path / "phases.csv").read_text().replace("\n", ",").split(",")
+    assert "'=cmd|A1" in cells
+    assert "=cmd|A1" not in cells
+
+
+@needs_root
+def test_a_run_that_cannot_be_written_is_an_error_with_a_remedy() -> None:
+    with other_user.readable_directory() as directory:
+        path = synthetic.write_run(directory / "run", synthetic.two_cases())
+        for entry in (path, *path.rglob("*")):
+            entry.chmod(0o755 if entry.is_dir() else 0o644)
+        code = f"""
+import sys
+sys.path[:0] = {sys.path!r}
+from stepbench_reports import commands
+sys.exit(commands.report([{str(path)!r}]))
+"""
+        done = other_user.run(code, directory)
+        assert done.returncode == 4, done.stderr
+        assert "copy the run to a writable directory" in done.stderr
+        assert "Traceback" not in done.stderr

@@ -10,6 +10,7 @@ def test_sections_without_figures_are_left_out(tmp_path: Path) -> None:
     titles = [section.title for section in sections.collect(run)]
     assert titles == [
         "Bottlenecks",
+        "Controls",
         "Quantiles of every phase, ms",
         "The loader alone",
         "Operations and roofline",

@@ -7,6 +7,7 @@ import pytest
 import scipy.stats
 
 from stepbench_reports.read.run_directory import load
+from stepbench_reports.render.markdown import render
 from stepbench_reports.wording.caveats import caveats
 from support import synthetic
 
@@ -29,6 +30,17 @@ def test_skipped_cuda_graphs_are_mentioned(tmp_path: Path) -> None:
     assert text.startswith("Torch skipped CUDA graphs in default:")
 
 
+def test_processes_that_outlived_a_case_are_named(tmp_path: Path) -> None:
+    def leaving(file: dict[str, Any]) -> None:
+        if file["case"]["compile"] == "off":
+            file["left_behind"] = {"sleep": 80, "tracker": 1}
+
+    assert notes(tmp_path, leaving) == (
+        "Processes were still running at the end of their case in off (at most 81: sleep, "
+        "tracker), and were ended. A workload should end what it starts."
+    )
+
+
 def test_turns_that_were_left_out_are_counted(tmp_path: Path) -> None:
     def busy(file: dict[str, Any]) -> None:
         file["noise"] = synthetic.noise(file["blocks"], discarded=3)
@@ -39,6 +51,74 @@ def test_turns_that_were_left_out_are_counted(tmp_path: Path) -> None:
     )
 
 
+def test_suspended_turns_are_counted_by_reason(tmp_path: Path) -> None:
+    def suspended(file: dict[str, Any]) -> None:
+        file["noise"] = synthetic.noise(file["blocks"], discarded=2)
+        blocks = file["noise"]["blocks"]
+        blocks[-2:] = [blocks[-1] | {"suspended": why} for why in ("process stopped", "clock set")]
+
+    assert notes(tmp_path, suspended).endswith(
+        "4 turns were suspended, and are in no figure: process stopped (2), clock set (2)."
+    )
+
+
+@pytest.mark.parametrize(("slow_s", "said"), [(0.0030, True), (0.0021, False)])
+def test_a_machine_whose_own_speed_varies(tmp_path: Path, slow_s: float, said: bool) -> None:
+    def probed(file: dict[str, Any]) -> None:
+        for number, turn in enumerate(file["turns"]):
+            turn["probe_s"] = slow_s if number % 2 else 0.0020
+
+    # Four in five of the probes are between 2 and 3 ms: sqrt(3 / 2) is 1.22.
+    assert notes(tmp_path, probed) == said * (
+        "The machine's own speed varied by ±22 % between turns, by a fixed piece of work beside "
+        "each. Paired ratios allow for it; other figures hold for the machine as it was."
+    )
+    run = load(tmp_path / "run")
+    assert "- machine's own speed: four of five turns within ±" in render(run)
+
+
+def test_turns_that_a_cpu_quota_stopped_are_counted(tmp_path: Path) -> None:
+    def stopped(file: dict[str, Any]) -> None:
+        if file["case"]["compile"] == "off":
+            for block, share in zip(file["noise"]["blocks"], (0.3, 0.01, 0.05), strict=False):
+                block["quota_stopped"] = share
+
+    assert notes(tmp_path, stopped) == (
+        "The container's CPU quota stopped the threads in off in 2 of 8 turns. Lower --threads or "
+        "--num-workers, or raise the quota."
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(1, "1 other process"), (3, "up to 3 other processes")]
+)
+def test_other_processes_on_the_gpu(tmp_path: Path, count: int, text: str) -> None:
+    def beside(file: dict[str, Any]) -> None:
+        for block in file["noise"]["blocks"]:
+            block["device_processes"] = 0
+        if file["case"]["compile"] != "off":
+            file["noise"]["blocks"][1]["device_processes"] = count
+
+    assert notes(tmp_path, beside) == (
+        f"The GPU was shared with {text} in default: what they took is in the figures."
+    )
+
+
+def with_slow_turns_left_out(file: dict[str, Any]) -> None:
+    """Adds a slow turn that is left out to each generation of the compiled case."""
+    if file["case"]["compile"] != "off":
+        slow = {"kind": "bare", "steps": 5, "elapsed_s": 0.060, "round": 1, "counts": False}
+        file["turns"] += [{**slow, "generation": generation} for generation in range(4)]
+
+
+def test_both_estimates_of_a_speed_up_are_given_if_they_differ(tmp_path: Path) -> None:
+    # 5 steps of 8 ms, and 5 of 12 ms: 10 ms in the mean.
+    assert notes(tmp_path, with_slow_turns_left_out).splitlines()[0] == (
+        "Interference changed speed-ups by more than their intervals: default 1.00× as it ran, "
+        "1.25× without interference."
+    )
+
+
 def test_causes_of_interference_are_named(tmp_path: Path) -> None:
     def busy(file: dict[str, Any]) -> None:
         if file["case"]["compile"] == "off":
@@ -46,12 +126,13 @@ def test_causes_of_interference_are_named(tmp_path: Path) -> None:
         file["noise"] = synthetic.noise(file["blocks"], discarded=9, interference=True)
         file["noise"]["blocks"][0] |= {"others": 0.9}  # of a turn that counts
         left_out = file["noise"]["blocks"].pop()
-        left_out |= {"others": 0.634, "steal": 0.07, "throttled": "heat"}
+        left_out |= {"others": 0.634, "steal": 0.07, "throttled": "heat", "quota_stopped": 0.2}
         file["noise"]["blocks"].append(left_out)
 
     text = notes(tmp_path, busy)
     assert "! Interference in default: more than half of the turns were left out (" in text
     assert "other processes took up to 63 % of the cores; the hypervisor took up to 7 %" in text
+    assert "the container's CPU quota stopped threads for up to 20 % of the time; " in text
     assert "the device was throttled by heat), so no comparison includes these cases." in text
 
 
@@ -63,7 +144,7 @@ def test_a_single_generation_has_no_interval(tmp_path: Path) -> None:
 
     assert notes(tmp_path, alone) == (
         "No interval in off, default: a single generation does not show how far figures differ by "
-        "chance."
+        "chance. Leave out --steps, or raise --generations."
     )
 
 
@@ -74,8 +155,35 @@ def test_cases_of_different_groups_are_not_paired(tmp_path: Path) -> None:
 
     assert notes(tmp_path, apart) == (
         "Speed-ups in default are not paired: the cases did not take turns with each other, and "
-        "the machine's drift between them is in the ratio."
+        "the machine's drift between them is in the ratio. Measure them in one run, without "
+        "--one-at-a-time."
     )
+
+
+@pytest.mark.parametrize(
+    ("ended", "together", "said"),
+    [
+        ("2026-11-24T20:30:00Z", False, True),
+        ("2026-11-24T13:20:00Z", False, False),
+        ("2026-11-24T20:30:00Z", True, False),  # linked by a case that was measured with both
+        (None, False, False),
+    ],
+)
+def test_cases_that_a_resumed_run_measured_hours_apart(
+    tmp_path: Path, ended: str | None, together: bool, said: bool
+) -> None:
+    def resumed(file: dict[str, Any]) -> None:
+        compiled = file["case"]["compile"] != "off"
+        file["ended"] = ended if compiled else "2026-11-24T12:30:00Z"
+        for turn in file["turns"]:
+            turn["group"] = int(compiled and not together)
+
+    sentence = (
+        "Measurements in default lie up to 8 hours from the first case's (--resume), and "
+        "comparisons between them contain what changed on the machine meanwhile. A new run "
+        "measures all in turns."
+    )
+    assert (sentence in notes(tmp_path, resumed)) is said
 
 
 @pytest.mark.parametrize(("stopped", "named"), [("time", True), ("precise", False)])
@@ -100,6 +208,17 @@ def test_speed_ups_that_ran_out_of_time_are_less_precise_than_wanted(
         "limit was reached; raise --max-time."
     )
     assert (sentence in text) is named
+
+
+def test_a_case_that_was_silent_too_long_is_named(tmp_path: Path) -> None:
+    def silent(file: dict[str, Any]) -> None:
+        if file["case"]["compile"] != "off":
+            file["sampling"]["stopped"] = "silent"
+
+    assert notes(tmp_path, silent).startswith(
+        "Measuring ended early in default: a process sent nothing for 300 s after generations"
+    )
+    assert "1 case ended early, when silent for 300 s" in render(load(tmp_path / "run"))
 
 
 @pytest.mark.parametrize(
@@ -137,3 +256,15 @@ def test_a_peak_that_a_case_exceeds_was_measured_too_low(tmp_path: Path) -> None
     text = notes(tmp_path, None, machine_peaks=machine_peaks)  # 0.124 GFLOP in 10 ms and in 8 ms
     assert "More than this machine's peak throughput in off, default (up to 155 % of it)" in text
     assert "the peak was measured too low" in text
+
+
+def test_the_most_important_note_comes_first(tmp_path: Path) -> None:
+    def doubtful(file: dict[str, Any]) -> None:
+        file["noise"] = synthetic.noise(file["blocks"], 9, interference=True)
+        file["warmup"]["steady"] = False
+
+    first, second, *_ = caveats(load(synthetic.write_run(tmp_path, synthetic.two_cases(doubtful))))
+    assert first.startswith("! Interference in off, default")
+    assert first.endswith("or with --threads 1, which needs a single core.")
+    assert second.startswith("No steady state after warm-up")
+    assert second.endswith("Measure longer: --max-time 9.")

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from stepbench_reports.read import measurement
+from stepbench_reports.read.axis_values import varying
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.wording import naming
 
@@ -86,4 +86,4 @@ def test_cases_without_a_file_do_not_vary() -> None:
         Measurement("b", {**PLAIN, "pin_memory": True}, "oom"),
         Measurement("c", {}, "not measured"),
     ]
-    assert measurement.varying(PLAIN, cases) == ("pin_memory",)
+    assert varying(PLAIN, cases) == ("pin_memory",)

@@ -109,7 +109,7 @@ def test_ratios() -> None:
         (Interval(1.25, 1.2499, 1.2501), "1.25× (1.24–1.26)"),
         (Interval(1.0301, 1.0041, 1.0561), "1.03× (1.00–1.06)"),
         (Interval(1.2345, 0.91, 1.53), "1.2× (0.9–1.6)"),
-        (Interval(1.6, 0.3, 8.1), "2× (0–9)"),
+        (Interval(1.6, 0.6, 3.1), "2× (0–4)"),
         (Interval(12.345, 12.31, 12.39), "12.3× (12.3–12.4)"),
         (Interval(123.0, 61.0, 184.0), "100× (0–200)"),
         (Interval(1234.5, 1230.0, 1239.0), "1,230× (1,230–1,240)"),
@@ -127,6 +127,7 @@ def test_a_shown_interval_holds_the_interval_and_the_ratio(
     value: float, below: float, above: float
 ) -> None:
     ratio = Interval(value, value / below, value * above)
+    assume(not quantity.is_vague(ratio))
     text = quantity.times_range(ratio).replace(",", "")
     shown, _, interval = text.partition("× (")
     low, _, high = interval.rstrip(")").partition("–")
@@ -163,3 +164,28 @@ def test_seconds_and_sizes() -> None:
 def test_a_column_s_decimal_points_are_aligned() -> None:
     assert quantity.aligned(["1.25", "12", "", "0.5"]) == ["1.25", "12   ", "   ", "0.5 "]
     assert quantity.aligned([]) == []
+
+
+@pytest.mark.parametrize(
+    ("ratio", "vague"),
+    [
+        (Interval(0.77, 0.015, 39), True),
+        (Interval(1.0, 0.4, 2.3), False),
+        (Interval(10, 4, 25), False),  # at least four times as fast
+        (Interval(0.1, 0.04, 0.35), False),
+        (Interval(1.2, NAN, NAN), False),
+    ],
+)
+def test_a_ratio_whose_interval_says_nothing_is_a_dash(ratio: Interval, vague: bool) -> None:
+    assert quantity.is_vague(ratio) is vague
+    for text in (quantity.times(ratio), quantity.times_range(ratio)):
+        assert (text == quantity.DASH) is vague
+
+
+def test_a_half_width_larger_than_the_figure_is_no_percentage() -> None:
+    assert [quantity.uncertainty(width) for width in (0.12, 1.0, 1.01, 88.04)] == [
+        "12 %", "100 %", "–", "–",
+    ]  # fmt: skip
+    assert quantity.plus_minus(0.12) == "±12 %"
+    assert quantity.plus_minus(88.04) == "more than ±100 %"
+    assert quantity.fine_percent(1.04) == "104 %"

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,7 @@ def test_missing_cases_are_counted_with_the_command_that_measures_them(tmp_path:
     path = synthetic.write_run(tmp_path / "r n", files[:5], cases=[f["id"] for f in files])
     run = load(path)
     command = f"stepbench run --resume '{path}'"
-    assert "3 of 8 cases not measured; measure them with: stepbench run" in flowing(
-        printed(run, 300)
-    )
+    assert f"3 of 8 cases not measured; measure them with: {command}" in flowing(printed(run, 40))
     assert f"**3 of 8 cases not measured**; measure them with `{command}`" in render(run)
 
 
@@ -67,10 +66,21 @@ def test_caveats_are_in_every_report(tmp_path: Path) -> None:
         file["warmup"]["steady"] = False
 
     run = load(synthetic.write_run(tmp_path / "run", synthetic.two_cases(doubtful)))
-    for text in (flowing(printed(run)), render(run)):
+    terminal, markdown = flowing(printed(run)), render(run)
+    for text in (terminal, markdown):
         assert "Speed-ups less precise than the target of ±2 % in default (±18 % at worst)" in text
         assert "No steady state after warm-up in off, default" in text
-        assert "Mean and median step differ by more than 10 % in off, default" in text
-        assert "Laps cost more than 2 % of a step in off, default" in text
-        assert "(with / without 1.25× (1.25–1.25) at worst)" in text
-    assert "2 cases stopped by --max-time 3 (samples/s ±18 % at worst)" in render(run)
+    assert "Laps cost more than 2 % of a step in off, default" in markdown
+    assert "(with / without 1.25× (1.25–1.25) at worst)" in markdown
+    assert "Mean and median step differ by more than 10 % in off, default" in markdown
+    assert "2 cases stopped by --max-time 3 (samples/s ±18 % at worst)" in markdown
+    assert "Laps cost" not in terminal  # nothing is to be typed about it
+    assert "More notes are in report.md (2)." in terminal
+
+
+def test_a_damaged_command_is_no_command_of_a_script(tmp_path: Path) -> None:
+    files = synthetic.eight_cases()
+    path = synthetic.write_run(tmp_path / "run", files[:5], cases=[f["id"] for f in files])
+    stored = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps({**stored, "command": "stepbench script 'a"}))
+    assert f"stepbench run --resume {path}" in render(load(path))

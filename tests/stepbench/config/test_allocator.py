@@ -107,8 +107,8 @@ def test_a_run_s_server_has_the_variables(tmp_path: Path, monkeypatch: pytest.Mo
     started: dict[str, Any] = {}
     monkeypatch.setattr(start, "start_server", lambda *_, **options: started.update(options))
     given = {"stepbench_allocator": SETTINGS.allocator}
-    prepare.start_server(options.read(given, tmp_path))
-    assert started == {"environment": ENVIRONMENT}
+    prepare.start_server(options.read(given, tmp_path), lambda *_: None)
+    assert started["environment"] == ENVIRONMENT
 
 
 def test_both_sides_of_a_check_have_the_variables(

@@ -21,11 +21,28 @@ def test_an_id_with_data_set_device_index_and_backend_is_safe_in_file_names() ->
     assert case.id == "my_bench.small-jpeg-cuda1-b4-w0-backend.eager-fp32"
 
 
+def test_variants_compute_the_same_step_in_other_ways() -> None:
+    case = Case(workload="convnet", batch_size=32, num_workers=2)
+    for values in (
+        {"compile": "default"}, {"compile": "default", "dynamic": "on"}, {"precision": "bf16"},
+        {"optimizer": "fused"},
+    ):  # fmt: skip
+        assert case.changed(**values).normalized().variant_key == case.variant_key
+    for other in ({"batch_size": 4}, {"num_workers": 0}, {"loop": "eval"}, {"workload": "mlp"}):
+        assert case.changed(**other).normalized().variant_key != case.variant_key
+
+
 def test_the_default_matrix_has_two_values_on_each_main_axis() -> None:
     cases = default_matrix().on(("cpu", "cuda")).cases
     assert len(cases) == 16
     for axis in ("device", "batch_size", "num_workers", "compile"):
         assert len({getattr(case, axis) for case in cases}) == 2
+
+
+def test_a_matrix_without_devices_is_the_same_on_any() -> None:
+    matrix = Matrix({"workload": ("convnet",), "batch_size": (4, 8)})
+    assert matrix.on(("cuda",)) == matrix
+    assert [case.device for case in matrix.cases] == ["cpu", "cpu"]
 
 
 @pytest.mark.parametrize(

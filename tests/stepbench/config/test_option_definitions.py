@@ -1,6 +1,14 @@
 import argparse
 
-from stepbench.config.option_definitions import FLAGS, Flag, OptionSection, add_flags, options_in
+from stepbench.config.option_definitions import (
+    FLAGS,
+    MOST_USED,
+    Flag,
+    OptionSection,
+    add_flags,
+    by_heading,
+    options_in,
+)
 
 
 def test_every_flag_has_help_and_a_unique_destination() -> None:
@@ -8,14 +16,21 @@ def test_every_flag_has_help_and_a_unique_destination() -> None:
     assert len({flag.destination for flag in FLAGS}) == len(FLAGS)
 
 
-def test_help_lists_options_under_the_headings_of_their_sections() -> None:
+def test_help_lists_the_ten_most_used_options_first_and_the_others_by_purpose() -> None:
     parser = argparse.ArgumentParser()
     add_flags(parser, FLAGS)
     help_text = parser.format_help().partition("options:")[2]
-    positions = [help_text.index(f"{section}:") for section in OptionSection]
+    headings = [MOST_USED, *OptionSection]
+    positions = [help_text.index(f"\n{heading}:\n") for heading in headings]
     assert positions == sorted(positions)
-    assert positions[0] < help_text.index("--batch-size") < positions[1]
-    assert positions[1] < help_text.index("--max-time")
+    assert help_text[: positions[1]].count("\n  --") == 10
+    assert positions[0] < help_text.index("  --batch-size") < positions[1]
+    assert positions[2] < help_text.index("  --generations") < positions[3]
+
+
+def test_every_option_has_one_heading() -> None:
+    listed = [flag for flags in by_heading(FLAGS).values() for flag in flags]
+    assert sorted(flag.name for flag in listed) == sorted(flag.name for flag in FLAGS)
 
 
 def test_parsed_values_have_the_flag_s_destination() -> None:

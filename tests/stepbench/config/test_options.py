@@ -74,10 +74,30 @@ def test_profiling_is_off_by_default(tmp_path: Path) -> None:
         ({"optimizer": ["fusd"]}, "did you mean fused"),
         ({"steps": "0"}, "--steps 0: give a whole number"),
         ({"steps": "ten"}, "--steps ten: give a whole number"),
-        ({"max_time": "-1"}, "--max-time -1: give seconds above 0"),
-        ({"max_time": "inf"}, "--max-time inf: give seconds above 0"),
+        (
+            {"steps": "9" * 5000},
+            "(5,000 characters): is too large; give a whole number of 10000000",
+        ),
+        ({"max_time": "1e9"}, "--max-time 1e9: is too long; give a time up to 278h"),
+        (
+            {"num_workers": ["9999"]},
+            "--num-workers 9999: is too large; give a whole number of 1024",
+        ),
+        ({"interop_threads": "5000"}, "--interop-threads 5000: is too large; give a whole number"),
+        ({"seed": str(2**64)}, "--seed 18446744073709551616: is too large; give a whole number of"),
+        ({"memory_limit": "16000000GiB"}, "--memory-limit 16000000GiB: is more than any machine"),
+        ({"data_dir": "a\0b"}, "--data-dir 'a\\x00b': embedded null byte; give a path"),
+        (
+            {"output": "~nosuch/x"},
+            "--output ~nosuch/x: there is no such user; give a path without ~",
+        ),
+        ({"output": "x" * 300}, "cannot be used (File name too long); give another path"),
+        ({"workload": ["caf\udce9.py:make"]}, "is not UTF-8; rename the file or its folder"),
+        ({"output": ""}, "--output '': is empty; give a path"),
+        ({"max_time": "-1"}, "--max-time -1: give a time above 0"),
+        ({"max_time": "inf"}, "--max-time inf: give a time above 0"),
         ({"rel_error": "0"}, "--rel-error 0: give a share above 0"),
-        ({"deadline": "soon"}, "--deadline soon: give seconds above 0"),
+        ({"deadline": "soon"}, "--deadline soon: give a time above 0"),
         ({"memory_limit": "8 apples"}, "--memory-limit 8 apples: give a size"),
         ({"threads": "0"}, "--threads 0: give a whole number"),
         ({"seed": "-3"}, "--seed -3: give a whole number of 0 or more"),
@@ -127,29 +147,6 @@ def test_a_named_matrix_is_read_and_options_replace_its_axes(tmp_path: Path) -> 
     ]
     narrowed = options(tmp_path, matrix="small", batch_size=["8"]).matrix.cases
     assert [case.batch_size for case in narrowed] == [8, 64]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[tool.other]", "has no such matrix; add [tool.stepbench.matrix.NAME]"),
-        ("[tool.stepbench.matrix.smal]", "did you mean smal?"),
-        ("[tool.stepbench.matrix.small]\nbatchsize = [4]", "no axis 'batchsize'; did you mean"),
-        ("[tool.stepbench.matrix.small]\nbatch-size = []", "batch-size has no values"),
-        ("[tool.stepbench.matrix.small]\nbatch-size = [0]", "--batch-size 0"),
-        ("[tool.stepbench.matrix.small]\ninclude = [3]", "lists of tables"),
-    ],
-)
-def test_a_wrong_matrix_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(UsageError) as raised:
-        options(project(tmp_path, text), matrix="small")
-    assert message in str(raised.value)
-
-
-def test_invalid_toml_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "pyproject.toml").write_text("[tool")
-    with pytest.raises(UsageError, match="is not valid TOML"):
-        options(tmp_path, matrix="small")
 
 
 def test_a_request_contains_the_options_of_the_run(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import json
 import os
 import threading
 from collections.abc import Callable
@@ -36,7 +37,7 @@ def test_an_intact_directory_is_made_once(directory: Path) -> None:
     cache.ensure(directory, writes("first"))
     cache.ensure(directory, never)
     assert content(directory) == "first"
-    assert list(cache.digests(directory)) == ["inner/file"]
+    assert list(json.loads((directory / cache.MANIFEST).read_text())) == ["inner/file"]
 
 
 def truncate(directory: Path) -> None:
@@ -47,11 +48,15 @@ def remove(directory: Path) -> None:
     (directory / "inner" / "file").unlink()
 
 
+def add(directory: Path) -> None:
+    (directory / "inner" / "another").touch()
+
+
 def truncate_manifest(directory: Path) -> None:
     os.truncate(directory / cache.MANIFEST, 10)
 
 
-@pytest.mark.parametrize("damage", [truncate, remove, truncate_manifest])
+@pytest.mark.parametrize("damage", [truncate, remove, add, truncate_manifest])
 def test_a_damaged_directory_is_made_again(directory: Path, damage: Callable[[Path], None]) -> None:
     cache.ensure(directory, writes("first"))
     damage(directory)

@@ -1,3 +1,6 @@
+import contextlib
+import hashlib
+import json
 import os
 import pickle
 import subprocess
@@ -5,13 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch.utils.data import ConcatDataset, DataLoader, Subset
 
 from stepbench.config import axes
-from stepbench.data import cache
+from stepbench.data import cache, tokens
 from stepbench.data import sources as data
 from stepbench.data.synthetic_images import CLASSES
 from stepbench.errors import UsageError
@@ -93,25 +97,46 @@ def test_a_damaged_batch_is_generated_again(
     monkeypatch.setenv("STEPBENCH_CACHE_DIR", str(tmp_path))
     source = data.source("cifar10")
     first: Any = source.test()
-    (batch,) = tmp_path.glob("*/*/test_batch")
-    os.truncate(batch, 1000)
+    (images,) = tmp_path.glob("*/test-images.npy")
+    os.truncate(images, 1000)
     again: Any = source.test()
     assert (again.data == first.data).all()
 
 
-def test_a_file_damaged_after_the_check_is_not_read() -> None:
-    from stepbench.data.reading import GeneratedCIFAR10
+class Attack:
+    """Creates a file when it is unpickled."""
 
-    directory = cache.location() / f"cifar10-v{cache.VERSION}"
-    data.source("cifar10").prepare(data.ignore_report)
-    batch = next(directory.glob("*/data_batch_1"))
-    content = batch.read_bytes()
-    batch.write_bytes(content[:-1] + b"?")
-    try:
-        with pytest.raises(RuntimeError, match="corrupted"):
-            GeneratedCIFAR10(directory, train=True)
-    finally:
-        batch.write_bytes(content)
+    def __init__(self, proof: Path) -> None:
+        self._proof = proof
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self._proof,)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "tokens", "jpeg"])
+def test_generated_data_are_of_kinds_that_run_no_code(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file of a cache is replaced by a pickle, with a manifest that agrees."""
+    monkeypatch.setenv("STEPBENCH_CACHE_DIR", str(tmp_path))
+    source = tokens.source(8) if name == "tokens" else data.source(name)
+    source.prepare(data.ignore_report)
+    proof = tmp_path / "ran"
+    (directory,) = tmp_path.iterdir()
+    pickled = pickle.dumps(np.array([Attack(proof)], dtype=object))
+    header = b"\x93NUMPY\x01\x00v\x00{'descr': '|O', 'fortran_order': False, 'shape': (1,), }"
+    content = header.ljust(127) + b"\n" + pickled
+    manifest = json.loads((directory / cache.MANIFEST).read_text())
+    for file in manifest:
+        (directory / file).write_bytes(content if name == "cifar10" else pickled)
+        manifest[file] = hashlib.md5((directory / file).read_bytes()).hexdigest()  # noqa: S324
+    (directory / cache.MANIFEST).write_text(json.dumps(manifest))
+    with contextlib.suppress(Exception):
+        dataset: Any = source.train()
+        dataset[0]
+    assert not proof.exists()
+    np.load(directory / next(iter(manifest)), allow_pickle=True)
+    assert proof.exists(), "the attack works where a pickle is read"
 
 
 def test_sources_and_data_sets_can_be_pickled() -> None:

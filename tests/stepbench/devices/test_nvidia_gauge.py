@@ -1,7 +1,10 @@
 """The gauge of NVIDIA's GPUs, on a fake NVML that refuses queries."""
 
 import inspect
+import os
 import re
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +21,7 @@ CALLED = tuple(dict.fromkeys(re.findall(r"\bnvml[A-Z]\w+", inspect.getsource(nvi
 """Every function of NVML that the gauge calls."""
 COUNTER = "nvmlDeviceGetViolationStatus"
 REASONS = "nvmlDeviceGetCurrentClocksEventReasons"
+PROCESSES = "nvmlDeviceGetComputeRunningProcesses"
 FORMER_REASONS = "nvmlDeviceGetCurrentClocksThrottleReasons"
 SECOND_NS = 1_000_000_000
 
@@ -29,12 +33,14 @@ class FakeNvml:
         violation_ns: The counter of the time that heat kept the clock low.
         reasons: The bits of the reasons for a lower clock.
         now_ns: The host's time.
+        pids: The processes that compute on the GPU.
     """
 
     def __init__(self) -> None:
         self.violation_ns = 7 * SECOND_NS
         self.reasons = 0
         self.now_ns = 0
+        self.pids: list[int] = []
         self.functions = {
             "nvmlInit": lambda: None,
             "nvmlDeviceGetHandleByUUID": lambda uuid: uuid,
@@ -42,6 +48,7 @@ class FakeNvml:
             COUNTER: self.violations,
             REASONS: lambda _: self.reasons,
             FORMER_REASONS: lambda _: self.reasons,
+            PROCESSES: lambda _: [SimpleNamespace(pid=pid) for pid in self.pids],
         }
 
     def clock_mhz(self, handle: str, clock: int) -> int:
@@ -146,6 +153,7 @@ WITHOUT = {
     COUNTER: GaugeReading(1.98e9, "power brake", "clock event reasons"),
     REASONS: FULL,
     FORMER_REASONS: FULL,
+    PROCESSES: FULL,
 }
 """The reading of a throttled GPU by the function that NVML refuses."""
 
@@ -188,3 +196,30 @@ def test_throttling_within_a_block_is_reported_for_that_block_only(nvml: FakeNvm
         assert use.throttling_source == "violation counters"
         throttled.append(use.throttled)
     assert throttled == [None, "heat", None]
+
+
+def test_processes_of_another_session_are_those_of_others(nvml: FakeNvml) -> None:
+    command = [sys.executable, "-c", "input()"]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE) as sibling,
+        subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as stranger,
+    ):
+        nvml.pids = [os.getpid(), sibling.pid, stranger.pid]
+        found = reading(nvml)
+        # In a container NVML may list numbers that have no meaning there.
+        nvml.pids.remove(os.getpid())
+        unknown = reading(nvml)
+        for process in (sibling, stranger):
+            process.kill()
+    assert found is not None
+    assert unknown is not None
+    assert (found.processes, unknown.processes) == (1, None)
+
+
+def test_a_process_on_the_gpu_that_has_just_ended_is_nobody(nvml: FakeNvml) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""], start_new_session=True) as ended:
+        ended.wait()
+    nvml.pids = [os.getpid(), ended.pid]
+    found = reading(nvml)
+    assert found is not None
+    assert found.processes == 0

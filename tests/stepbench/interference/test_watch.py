@@ -18,7 +18,7 @@ from stepbench.interference.watch import (
     interferes,
     until_quiet,
 )
-from stepbench_reports.schema.measurement import MachineUse
+from stepbench_reports.schema.machine_use import MachineUse
 
 BURN = "while True: pass"
 

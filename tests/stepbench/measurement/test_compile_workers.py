@@ -11,7 +11,7 @@ from stepbench.config.case import Case
 from stepbench.config.requests import Request
 from stepbench.process.fork_server import ForkServer
 from stepbench.process.job import Job
-from stepbench.regression.pair import SideRequest
+from stepbench.regression.side_requests import SideRequest
 from stepbench.regression.tree import Tree
 from stepbench_reports.schema.run import SamplingOptions
 from stepbench_reports.schema.status import Status

@@ -80,6 +80,8 @@ def test_a_turn_says_how_the_machine_was_used(tmp_path: Path) -> None:
     (turn,) = performed(tmp_path, (BARE, 20)).turns
     assert turn.machine_use is not None
     assert turn.machine_use.cpu_per_wall > 0
+    assert turn.probe_s is not None
+    assert turn.probe_s > 0
     if sys.platform == "linux" and Path("/proc/self/schedstat").exists():
         assert turn.run_delay_s is not None
         assert turn.run_delay_s >= 0
@@ -90,12 +92,17 @@ def test_a_turn_says_how_the_machine_was_used(tmp_path: Path) -> None:
 def test_the_facts_of_the_case(tmp_path: Path) -> None:
     done = performed(tmp_path)
     facts = done.facts
-    assert facts.model == ModelFacts(name="ConvNet", parameters=62_006, trainable=62_006)
+    size_bytes = 4 * 62_006
+    assert facts.model == ModelFacts(
+        name="ConvNet", parameters=62_006, trainable=62_006, parameter_bytes=size_bytes,
+        trainable_bytes=size_bytes, optimizer_bytes=size_bytes,
+    )  # fmt: skip
     assert facts.data.origin == "generated"
     assert facts.compile is None
     assert facts.memory.host_peak_bytes > 50e6
     assert facts.memory.host_pinned_bytes is None
     assert facts.first_step_s > 0
+    assert facts.loader is not None
     assert facts.loader.unloaded_step_s is None  # which turns measure
     assert facts.loader.batches_per_step == 1
     assert (done.ready.workers, done.ready.prefetched_steps) == (0, 0)
@@ -110,6 +117,7 @@ def test_the_facts_of_the_case(tmp_path: Path) -> None:
 def test_the_loader_and_the_operations_are_measured_separately(tmp_path: Path) -> None:
     done = performed(tmp_path, batch_size=8, num_workers=1, prefetch_factor=3)
     loader, operations = done.facts.loader, done.facts.operations
+    assert loader is not None
     assert (loader.ready, done.ready.prefetched_steps) == (3, 3)
     assert done.ready.workers == 1
     assert loader.samples_per_s > 0
@@ -136,6 +144,7 @@ def test_a_step_that_accumulates_has_a_lap_for_each_of_its_batches(tmp_path: Pat
     for phase, laps in micro.items():
         assert [len(step) for step in laps] == [3] * 6
         assert [sum(step) for step in laps] == pytest.approx(host[phase])
+    assert done.facts.loader is not None
     assert done.facts.loader.batches_per_step == 3
 
 

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 
 from stepbench.config.case import Case
 from stepbench.parity.checkpoint import reload, without_prefixes
@@ -60,7 +61,7 @@ def built(model: type[nn.Module], compile_: str = "off") -> Built:
     )
     case = Case(workload="net", compile=compile_)
     net, training = assemble(workload, case)
-    return Built(workload, net, training, workload.dataset(), 1)
+    return Built(workload, net, training, TensorDataset(torch.zeros(1)), 1)
 
 
 BATCH = (torch.ones(3, 4), torch.zeros(3, dtype=torch.long))

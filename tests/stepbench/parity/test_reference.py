@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from torch.utils.data import Dataset
 from stepbench.config.case import Case
 from stepbench.config.requests import ParityRequest, Request
 from stepbench.parity import eager_error
+from stepbench.parity import reference as reference_module
 from stepbench.parity.reference import TrajectorySource, load_or_compute
+from stepbench.parity.stored_tensors import load_state, load_step, save_state
 from stepbench.parity.trajectory import TensorPlace
 from stepbench.training.build import assemble
 from stepbench.workload.workload import Workload
@@ -25,6 +28,13 @@ class Data(Dataset[Any]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return torch.full((4,), index / 64), index % 2
+
+
+class Box:
+    """A batch of a type that stepbench does not know."""
+
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
 
 
 class Net(nn.Module):
@@ -60,9 +70,8 @@ def test_a_reference_is_in_double_precision_and_taken_once(tmp_path: Path) -> No
     three_steps = request(CASE, tmp_path, ParityOptions(steps=3))
     reference = load_or_compute(source(CASE), three_steps, 0)
     assert (reference.plan.steps, reference.plan.batch_size, reference.plan.cut) == (3, 16, None)
-    output = torch.load(reference.directory / "step-2.pt", weights_only=False)[
-        TensorPlace(2, TensorKind.OUTPUT, "output")
-    ]
+    step = load_step(reference.directory / "step-2.pt")
+    output = step[TensorPlace(2, TensorKind.OUTPUT, "output")]
     assert output.dtype is torch.float64
     assert torch.get_default_dtype() is torch.float32
     before = {path: path.stat().st_mtime_ns for path in reference.directory.iterdir()}
@@ -93,12 +102,67 @@ def test_eager_is_as_far_off_as_its_precision_rounds_and_agrees_with_itself(
     assert not eager.reference_differs
 
 
+class Attack:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, proof: Path) -> None:
+        self._proof = proof
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self._proof,)
+
+
+@pytest.mark.parametrize("load", [load_state, load_step])
+def test_a_crafted_file_runs_no_code(tmp_path: Path, load: Callable[[Path], object]) -> None:
+    file, proof = tmp_path / "start.pt", tmp_path / "ran"
+    torch.save({"state": Attack(proof)}, file)
+    with pytest.raises(ValueError, match="holds other objects than tensors"):
+        load(file)
+    assert not proof.exists()
+    torch.load(file, weights_only=False)
+    assert proof.exists()
+
+
+def test_batches_of_any_type_are_drawn_anew_and_copied(tmp_path: Path) -> None:
+    boxed = source(CASE)
+    boxed = replace(boxed, workload=replace(boxed.workload, collate=Box))
+    one_step = request(CASE, tmp_path, ParityOptions(steps=1))
+    drawn = reference_module._batches(boxed, 1, 0)
+    again = reference_module._batches(boxed, 1, 0)
+    assert isinstance(again[0], Box)
+    assert [image.tolist() for image, _ in drawn[0].items] == [
+        image.tolist() for image, _ in again[0].items
+    ]
+    first = load_or_compute(source(CASE), one_step, 0)
+    first.batches()[0][0].zero_()
+    assert bool(first.batches()[0][0].any())
+
+
+def test_a_reference_of_other_batches_is_computed_again(tmp_path: Path) -> None:
+    class Counting(Data):
+        """Ignores every seed."""
+
+        reads = 0
+
+        def __getitem__(self, index: int) -> tuple[Tensor, int]:
+            Counting.reads += 1
+            return torch.full((4,), Counting.reads / 64), index % 2
+
+    counting = replace(source(CASE), dataset=Counting())
+    one_step = request(CASE, tmp_path, ParityOptions(steps=1))
+    first = load_or_compute(counting, one_step, 0)
+    written = (first.directory / "step-1.pt").read_bytes()
+    second = load_or_compute(counting, one_step, 0)
+    assert not torch.equal(first.batches()[0][0], second.batches()[0][0])
+    assert (second.directory / "step-1.pt").read_bytes() != written
+
+
 def test_a_perturbed_start_has_some_weights_off_by_a_unit_in_the_last_place(tmp_path: Path) -> None:
     wide = source(CASE)
     wide = replace(wide, workload=replace(wide.workload, model=lambda: nn.Linear(4, 1000)))
     reference = load_or_compute(source(CASE), request(CASE, tmp_path, ParityOptions(steps=1)), 5)
     state = wide.workload.model().state_dict()
-    torch.save({"state": state, "batches": []}, reference.directory / "start.pt")
+    save_state(reference.directory / "start.pt", state)
     weight, perturbed = reference.start()["weight"], reference.perturbed_start(2)["weight"]
     off = (perturbed - weight).abs() / weight.abs()
     assert 0.03 < float((off > 0).float().mean()) < 0.1

@@ -31,7 +31,8 @@ def request(directory: Path, workload: str, seed: int = 0) -> Request:
 def test_the_lesson_s_net_learns_the_generated_data(tmp_path: Path) -> None:
     messages: list[str] = []
     steps = TrainParityOptions().steps
-    trained = train_and_test(messages.append, request(tmp_path, "convnet"), steps)
+    trained = train_and_test(messages.append, request(tmp_path, "convnet"), steps, 600.0)
+    assert trained is not None
     assert trained.samples == 2000
     assert trained.accuracy > 0.9
     assert math.isfinite(trained.loss)
@@ -40,11 +41,18 @@ def test_the_lesson_s_net_learns_the_generated_data(tmp_path: Path) -> None:
 
 def test_the_same_seed_gives_the_same_accuracy_and_another_one_another(tmp_path: Path) -> None:
     one, again, other = (
-        train_and_test(lambda _: None, request(tmp_path, "convnet", seed), 60) for seed in (3, 3, 4)
+        train_and_test(lambda _: None, request(tmp_path, "convnet", seed), 60, 600.0)
+        for seed in (3, 3, 4)
     )
+    assert one is not None
+    assert other is not None
     assert one == again
     assert one.loss != other.loss
     assert torch.get_num_threads() == 1
+
+
+def test_a_training_ends_with_its_budget(tmp_path: Path) -> None:
+    assert train_and_test(lambda _: None, request(tmp_path, "convnet"), 10**9, 0.5) is None
 
 
 def test_a_workload_without_test_data_is_refused(tmp_path: Path) -> None:
@@ -57,4 +65,4 @@ def test_a_workload_without_test_data_is_refused(tmp_path: Path) -> None:
         "        optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1))\n"
     )
     with pytest.raises(UsageError, match="has no test_dataset"):
-        train_and_test(lambda _: None, request(tmp_path, f"{tmp_path}/untested.py:make"), 5)
+        train_and_test(lambda _: None, request(tmp_path, f"{tmp_path}/untested.py:make"), 5, 600.0)

@@ -190,5 +190,5 @@ def test_a_worker_that_lacks_shared_memory_has_its_own_remedy() -> None:
         "dataloader's workers are out of shared memory."
     )
     status, reason = diagnose(raised(error))
-    assert status is Status.CRASHED
-    assert "increase shared memory" in reason
+    assert status is Status.OOM
+    assert "--shm-size" in reason

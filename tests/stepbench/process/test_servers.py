@@ -1,88 +1,23 @@
-import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from multiprocessing import connection
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
 
+from stepbench.process import supervision
 from stepbench.process.fork_server import ForkServer
 from stepbench.process.job import Job
 from stepbench.process.server import Server, ServerGoneError
 from stepbench.process.spawn_server import SpawnServer
 from stepbench.process.supervision import ChildEndedError
 from stepbench_reports.schema.status import Status
+from support.jobs import JOBS, run, wait_until_gone
 
-JOBS = """
-import os, signal, subprocess, sys, time
-from stepbench.errors import UnsupportedError, UsageError
-
-def double(report, number):
-    report("doubling")
-    return 2 * number
-
-def fail(report):
-    raise ValueError("no such thing")
-
-def misuse(report):
-    raise UsageError("--batch-size 0: give more")
-
-def unsupported(report):
-    raise UnsupportedError("precision", "no TF32 here")
-
-def killed(report):
-    print("last words", flush=True)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-def segfault(report):
-    os.kill(os.getpid(), signal.SIGSEGV)
-
-def leave(report):
-    os._exit(3)
-
-def sleep(report, pids):
-    worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    report(f"{os.getpid()} {worker.pid}")
-    time.sleep(600)
-
-def sleep_alone(report):
-    report(str(os.getpid()))
-    time.sleep(600)
-
-def leave_a_worker(report):
-    worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    return worker.pid
-
-def allocate(report):
-    return len(bytearray(4 << 30))
-
-def group(report):
-    return os.getpgid(0) == os.getpid()
-
-def signals(report):
-    return signal.getsignal(signal.SIGCHLD), signal.set_wakeup_fd(-1)
-
-def obey(parent):
-    while True:
-        command = parent.next_command()
-        if command == "end":
-            return "ended"
-        if command == "die":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if command == "hang":
-            time.sleep(600)
-        parent("working")
-        parent.answer((command, os.getpid()))
-
-def loads(report):
-    import reports, models
-    return reports.__file__, models.__file__
-"""
+needs_forking = pytest.mark.skipif(sys.platform != "linux", reason="the fork server is for Linux")
 
 
 @pytest.fixture(params=["fork", "spawn"])
@@ -99,12 +34,6 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
         started = SpawnServer(sys.path, tmp_path)
     yield started
     started.close()
-
-
-def run(server: Server, name: str, *arguments: Any, deadline_s: float = 60, **job: Any) -> Any:
-    return server.run(
-        Job(f"jobs:{name}", arguments, **job), deadline_s=deadline_s, on_progress=lambda _: None
-    )
 
 
 def test_a_result_comes_back_with_progress_and_times(server: Server) -> None:
@@ -176,10 +105,12 @@ def test_past_the_deadline_the_child_ends_with_all_that_it_started(
 ) -> None:
     pids: list[int] = []
 
+    def impatient(objects: Any, timeout: float) -> Any:
+        return connection.wait(objects, min(timeout, 0.1))
+
     def pass_the_deadline(word: str) -> None:
         pids.extend(map(int, word.split()))
-        later = SimpleNamespace(perf_counter=lambda: time.perf_counter() + 3600)
-        monkeypatch.setattr("stepbench.process.supervision.time", later)
+        monkeypatch.setattr(supervision, "wait", impatient)
 
     outcome = server.run(Job("jobs:sleep", (None,)), deadline_s=3600, on_progress=pass_the_deadline)
     assert outcome.status is Status.TIMEOUT
@@ -188,20 +119,10 @@ def test_past_the_deadline_the_child_ends_with_all_that_it_started(
     wait_until_gone(pids)
 
 
-def test_what_a_child_leaves_behind_ends_with_it(tmp_path: Path) -> None:
-    if sys.platform != "linux":
-        pytest.skip("the fork server is for Linux")
-    (tmp_path / "jobs.py").write_text(JOBS)
-    server = ForkServer(("stepbench.process.child",), sys.path, tmp_path)
-    outcome = run(server, "leave_a_worker")
-    server.close()
-    wait_until_gone([outcome.result])
-
-
-def test_more_memory_than_allowed_ends_as_out_of_memory(server: Server) -> None:
-    outcome = run(server, "allocate", memory_limit_bytes=2 << 30)
-    assert outcome.status is Status.OOM
-    assert "lower --batch-size" in outcome.reason
+def test_the_deadline_is_of_a_silence(server: Server) -> None:
+    outcome = run(server, "slow", 0.5, 8, deadline_s=3)
+    assert (outcome.status, outcome.result) == (Status.OK, 8)
+    assert outcome.elapsed_s > 3
 
 
 def test_a_child_leads_its_own_process_group(server: Server) -> None:
@@ -228,7 +149,7 @@ os.pidfd_open = pidfd_open
 }
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the fork server is for Linux")
+@needs_forking
 @pytest.mark.parametrize("planted", WITHOUT_PIDFD.values(), ids=WITHOUT_PIDFD.keys())
 def test_a_kernel_without_pidfd_reports_each_end(tmp_path: Path, planted: str) -> None:
     (tmp_path / "jobs.py").write_text(JOBS)
@@ -245,7 +166,7 @@ def test_a_kernel_without_pidfd_reports_each_end(tmp_path: Path, planted: str) -
         server.close()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the fork server is for Linux")
+@needs_forking
 def test_a_child_starts_with_the_default_handling_of_its_own_children(tmp_path: Path) -> None:
     (tmp_path / "jobs.py").write_text(JOBS)
     server = ForkServer(("stepbench.process.child",), sys.path, tmp_path)
@@ -267,7 +188,7 @@ server.close()
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the fork server is for Linux")
+@needs_forking
 def test_a_parent_may_block_the_signal_of_a_child_s_end(tmp_path: Path) -> None:
     (tmp_path / "jobs.py").write_text(JOBS)
     command = [sys.executable, "-c", BLOCKS, str(tmp_path)]
@@ -281,59 +202,3 @@ def test_a_failed_import_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ServerGoneError, match="no_such_module"):
         run(server, "double", 1)
     server.close()
-
-
-PARENT = """
-import sys
-from pathlib import Path
-from stepbench.process.fork_server import ForkServer
-from stepbench.process.job import Job
-server = ForkServer(("stepbench.process.child",), sys.path, Path(sys.argv[1]))
-server.run(
-    Job("jobs:sleep", (None,)), deadline_s=600, on_progress=lambda word: print(word, flush=True)
-)
-"""
-
-
-def test_when_the_parent_is_killed_nothing_outlives_it(tmp_path: Path) -> None:
-    (tmp_path / "jobs.py").write_text(JOBS)
-    parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
-    assert parent.stdout is not None
-    pids = [int(word) for word in parent.stdout.readline().split()]
-    tree = [child.pid for child in psutil.Process(parent.pid).children(recursive=True)]
-    assert set(pids) <= set(tree)
-    parent.kill()
-    parent.communicate()
-    wait_until_gone(tree)
-
-
-def test_when_the_server_is_killed_its_child_ends_and_the_caller_is_told(tmp_path: Path) -> None:
-    (tmp_path / "jobs.py").write_text(JOBS)
-    server = ForkServer(("stepbench.process.child",), sys.path, tmp_path)
-    pids: list[int] = []
-
-    def kill_the_server(word: str) -> None:
-        pids.append(int(word))
-        os.kill(psutil.Process(pids[0]).ppid(), signal.SIGKILL)
-
-    with pytest.raises(ServerGoneError, match="--resume"):
-        server.run(Job("jobs:sleep_alone"), deadline_s=60, on_progress=kill_the_server)
-    server.close()
-    wait_until_gone(pids)
-
-
-def wait_until_gone(pids: list[int]) -> None:
-    until = time.monotonic() + 120
-    alive: Callable[[], list[int]] = lambda: [pid for pid in pids if _alive(pid)]  # noqa: E731
-    while alive() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not alive()
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

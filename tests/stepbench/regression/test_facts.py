@@ -86,10 +86,14 @@ def test_a_side_alone_says_why_it_cannot_work(repository: Path) -> None:
 
 def test_operators_come_from_a_trace_of_the_side(repository: Path) -> None:
     with open_finder(repository) as finder:
-        breakdown = finder.operators("base", CASE, silent)
-    assert breakdown is not None
-    assert breakdown.steps == 10
-    assert {row.phase for row in breakdown.rows} >= {"forward", "backward", "optimizer"}
+        traced = finder.operators("base", CASE, silent)
+    assert traced is not None
+    assert (traced.case, traced.side, traced.breakdown.steps) == (CASE.id, "base", 10)
+    phases = {row.phase for row in traced.breakdown.rows}
+    assert phases >= {"forward", "backward", "optimizer"}
+    assert {"pace.py", "train.py"} <= set(traced.files)
+    called = {line.code for line in traced.lines if line.operator == "aten::addmm"}
+    assert called == {"return super().forward(x)"}
 
 
 def test_compiling_is_timed_from_an_empty_cache_on_both_sides(repository: Path) -> None:

@@ -56,6 +56,33 @@ def test_what_has_changed_includes_new_files_and_not_ignored_ones(repository: Pa
     }
 
 
+def test_changed_lines_have_their_place_in_head(repository: Path) -> None:
+    base = git.resolve(repository, "--base", "HEAD").id
+    (repository / "pace.py").write_text(repositories.SLOW)
+    text = (repository / "train.py").read_text()
+    (repository / "train.py").write_text(text.replace("        pause()\n", ""))
+    (repository / "new net.py").write_text("a = 1\nb = 2\n")
+    (repository / "notes.md").write_text("not Python")
+    found = git.changed_lines(repository, CHECK_DIRECTORY, base, None)
+    changes = {change.file: change for change in found}
+    assert set(changes) == {"pace.py", "train.py", "new net.py"}
+    assert changes["pace.py"].code[-1] == "    time.sleep(0.02)"
+    assert (changes["train.py"].first, changes["train.py"].count) == (8, 0)
+    assert (changes["new net.py"].first, changes["new net.py"].count) == (1, 2)
+
+    repositories.git(repository, "add", "-A")
+    repositories.git(repository, "commit", "-q", "-m", "Slow down")
+    head = git.resolve(repository, "--head", "HEAD").id
+    assert set(git.changed_lines(repository, CHECK_DIRECTORY, base, head)) == set(found)
+    assert git.changed_lines(repository, CHECK_DIRECTORY, head, None) == ()
+
+
+def test_a_removed_file_has_no_lines_in_head(repository: Path) -> None:
+    base = git.resolve(repository, "--base", "HEAD").id
+    (repository / "pace.py").unlink()
+    assert git.changed_lines(repository, CHECK_DIRECTORY, base, None) == ()
+
+
 def test_dependencies_are_told_by_their_files() -> None:
     files = ["a.py", "pyproject.toml", "sub/requirements-dev.txt", "uv.lock", "environment.yml"]
     assert git.dependency_files(files) == tuple(files[1:])

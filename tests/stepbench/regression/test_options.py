@@ -30,7 +30,7 @@ def test_a_budget_is_a_time(tmp_path: Path, word: str, seconds: float) -> None:
 
 @pytest.mark.parametrize(("word", "share"), [("2%", 0.02), ("0.05", 0.05), ("10 %", 0.1)])
 def test_an_effect_is_a_share(tmp_path: Path, word: str, share: float) -> None:
-    assert options(tmp_path, min_effect=word).min_effect == pytest.approx(share)
+    assert options(tmp_path, min_effect=[word]).min_effect == pytest.approx(share)
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,10 @@ def test_an_effect_is_a_share(tmp_path: Path, word: str, share: float) -> None:
     [
         ("budget", "soon", r"--budget soon: give a time above 0, such as 90s"),
         ("budget", "0m", "--budget 0m"),
-        ("min_effect", "0.1%", r"--min-effect 0.1%: give a share of the step from 1% to 50%"),
-        ("min_effect", "much", "--min-effect much"),
+        ("min_effect", ["0.1%"], r"--min-effect 0.1%: give a share of the step from 1% to 50%"),
+        ("min_effect", ["much"], "--min-effect much"),
+        ("min_effect", ["forward=0.1%"], r"--min-effect forward= 0.1%: give a share"),
+        ("min_effect", ["fwd=5%"], r"--min-effect fwd=5%: fwd is no phase and fits no case"),
         ("pair_time", "-1", "--pair-time -1"),
         ("base_python", "/no/python", "--base-python /no/python: is not a file"),
         ("share", ["data"], "--share data: does not exist"),
@@ -58,11 +60,14 @@ def test_something_to_compare_with_is_needed(tmp_path: Path) -> None:
         options(tmp_path, base=None)
 
 
-def test_a_run_s_directory_is_told_from_a_revision(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    assert options(tmp_path, base=str(tmp_path / "run")).stored_run is None
-    (tmp_path / "run" / "run.json").write_text("{}")
-    assert options(tmp_path, base=str(tmp_path / "run")).stored_run == tmp_path / "run"
+def test_rows_can_have_their_own_effect(tmp_path: Path) -> None:
+    given = options(
+        tmp_path, batch_size=["4", "32"], min_effect=["2%", "forward=5%", "*-b4-*=10%", "step=4%"]
+    )
+    assert given.min_effect == pytest.approx(0.02)
+    assert [(e.rows, e.share) for e in given.min_effects] == [
+        ("forward", 0.05), ("*-b4-*", 0.1), ("step", 0.04)
+    ]  # fmt: skip
 
 
 def test_options_that_mean_the_same_as_in_a_run_are_borrowed() -> None:

@@ -6,8 +6,10 @@ import pytest
 from stepbench.config.case import Case
 from stepbench.errors import UsageError
 from stepbench.results import claim
+from stepbench_reports.schema.measurement import SCHEMA
 from stepbench_reports.schema.parity import Judgement, ParityVerdict, Rule
 from stepbench_reports.schema.results import MeasurementRecord, ParityRecord
+from stepbench_reports.schema.run import RunFacts
 from stepbench_reports.schema.status import Status
 
 CASE = Case(workload="convnet")
@@ -104,3 +106,48 @@ def test_a_damaged_run_cannot_be_resumed(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(UsageError, match=r"its run\.json cannot be used"):
         claim.reopen(tmp_path)
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> Path:
+    """The directory of a run that was killed."""
+    directory = claim.create(tmp_path / "run")
+    directory.write_run(
+        RunFacts(schema=SCHEMA, id="run", started="", command="", stepbench="", axes={}, cases=())
+    )
+    directory.close()
+    return directory.path
+
+
+def test_what_a_killed_run_left_in_its_scratch_is_removed_and_not_read(earlier: Path) -> None:
+    for name in ("references", "scratch", "compile-cache"):
+        (earlier / name / "deep").mkdir(parents=True)
+        (earlier / name / "deep" / "start.pt").write_bytes(b"crafted")
+    claim.reopen(earlier).close()
+    assert sorted(entry.name for entry in earlier.iterdir() if entry.is_dir()) == ["cases"]
+
+
+@pytest.mark.parametrize("name", ["references", "cases", "cases/x.json", "run.log", "tb/convnet"])
+def test_a_run_s_directory_with_links_is_not_resumed(
+    tmp_path: Path, earlier: Path, name: str
+) -> None:
+    target = tmp_path / "precious"
+    target.mkdir()
+    (target / "file").write_text("precious")
+    link = earlier / name
+    if link.is_dir():
+        link.rmdir()
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(target)
+    with pytest.raises(UsageError, match=rf"--resume .*: {name} in it is a link.*remove it"):
+        claim.reopen(earlier)
+    assert (target / "file").read_text() == "precious"
+    link.unlink()
+    claim.reopen(earlier).close()
+
+
+def test_a_crafted_id_is_not_resumed(earlier: Path) -> None:
+    file = earlier / "run.json"
+    file.write_text(file.read_text().replace('"cases":[]', '"cases":["../../x"]'))
+    with pytest.raises(UsageError, match=r"run\.json cannot be used \(cases\[0\]: "):
+        claim.reopen(earlier)

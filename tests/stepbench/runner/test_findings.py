@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from stepbench.config.case import Case
-from stepbench.config.turns import TurnKind
+from stepbench.config.turns import PlayerFacts, TurnKind
 from stepbench.runner.findings import Sampled, findings, judged_turns, steps_by_generation
 from stepbench.scheduling.generation import Played
 from stepbench.scheduling.rounds import TakenTurn
 from stepbench_reports.schema.measurement import Block, Findings
 from support import played
-from support.played import generation, laps, turn
+from support.played import generation, laps, turn, use
 
 CASE = Case(workload="net", batch_size=8)
 OTHER = CASE.changed(precision="bf16")
@@ -29,11 +29,13 @@ def bare(step_s: float, steps: int = 2, *, number: int = 0, **result: Any) -> Ta
     return turn(CASE, BARE, steps, step_s * steps, number=number, **result)
 
 
-def sampled(*generations: Played[Case], group: int = 0, stopped: str = "precise") -> Sampled:
+def sampled(
+    *generations: Played[Case, PlayerFacts], group: int = 0, stopped: str = "precise"
+) -> Sampled:
     return Sampled(group, generations, stopped, 0.02)
 
 
-def found(*generations: Played[Case], case: Case = CASE) -> Findings:
+def found(*generations: Played[Case, PlayerFacts], case: Case = CASE) -> Findings:
     result = findings(case, played.facts(), played.ready(), [sampled(*generations)])
     assert result is not None
     return result
@@ -132,6 +134,19 @@ def test_turns_that_waited_for_a_core_beside_others_are_left_out() -> None:
     assert steps.all_s == steps.kept_s == 2.0
 
 
+def test_turns_that_a_cpu_quota_stopped_are_left_out() -> None:
+    running, stopped = played.use(quota_stopped=0.0), played.use(quota_stopped=0.3)
+    result = found(
+        generation([
+            lapped(1.0, probe_s=0.002), bare(1.0, machine_use=running),
+            bare(1.0, number=1, machine_use=running), bare(9.0, number=2, machine_use=stopped),
+        ])
+    )  # fmt: skip
+    assert [t.counts for t in result.turns] == [True, True, True, False]
+    assert result.noise.blocks[3].quota_stopped == 0.3
+    assert [t.probe_s for t in result.turns] == [0.002, None, None, None]
+
+
 def test_what_is_usual_is_settled_in_each_generation() -> None:
     delayed: dict[str, Any] = {"run_delay_s": 0.9, "machine_use": BUSY}
     result = found(
@@ -148,6 +163,20 @@ def test_a_turn_in_which_something_was_compiled_is_left_out_and_is_in_no_sum() -
     )
     assert [t.counts for t in result.turns] == [True, False, True, True, True]
     assert result.sampling.rel_error == 0.0
+
+
+def test_a_turn_that_was_suspended_is_left_out_and_is_in_no_sum() -> None:
+    stopped = use(suspended="process stopped", cpu_per_wall=0.06)
+    asleep = use(cpu_per_wall=0.06)  # the case's own stall counts
+    result = found(
+        generation([lapped(1.0), bare(50.0, machine_use=stopped), bare(1.0)]),
+        generation([lapped(1.0), bare(1.0)], 1),
+        generation([lapped(1.0), bare(1.0, machine_use=asleep)], 2),
+    )
+    assert [t.counts for t in result.turns] == [True, False, *[True] * 5]
+    assert [t.suspended for t in result.turns][:3] == [None, "process stopped", None]
+    assert result.sampling.rel_error == 0.0
+    assert result.noise.discarded == 1
 
 
 def test_a_kind_of_turn_of_which_none_counts_is_kept_whole() -> None:
@@ -235,6 +264,7 @@ def test_the_launch_overhead_and_the_unloaded_step_by_hand() -> None:
     assert result.launch_overhead.forward_s == pytest.approx(0.8 - 2 * 0.1)
     assert result.launch_overhead.backward_s == pytest.approx(1.7 - 2 * 0.05)
     assert result.launch_overhead.reason is None
+    assert result.loader is not None
     assert result.loader.unloaded_step_s == pytest.approx(3.4)
     assert [block.kind for block in result.blocks] == ["lapped", "bare"]
 
@@ -262,4 +292,6 @@ def test_a_missing_launch_overhead_has_a_reason() -> None:
     assert "tiny" not in {t.kind for t in result.turns}
     without = found(generation([lapped(1.0), bare(1.0), unloaded]))
     assert "no step on a tiny batch" in str(without.launch_overhead.reason)
-    assert found(generation([lapped(1.0)])).loader.unloaded_step_s is None
+    loader = found(generation([lapped(1.0)])).loader
+    assert loader is not None
+    assert loader.unloaded_step_s is None

@@ -1,95 +1,23 @@
+from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from stepbench.config.case import Case
 from stepbench.config.turns import TakeTurn, TurnKind, TurnResult
-from stepbench.process.job import Job, Outcome
+from stepbench.process.job import Outcome
 from stepbench.runner import measuring
-from stepbench.runner.measuring import CaseMeasurer
 from stepbench.scheduling import generation, group
-from stepbench_reports.schema.compilation import ColdStart
+from stepbench.scheduling.grouping import MAX_PLAYERS
+from stepbench.scheduling.player import PlayerLostError
 from stepbench_reports.schema.measurement import INTERRUPTED
 from stepbench_reports.schema.results import MeasurementRecord
-from stepbench_reports.schema.run import SamplingOptions
 from stepbench_reports.schema.status import Status
-from support import played
-from support.fake_players import Stage
+from support.measuring_bench import Bench
 
 A, B, C, D = (Case(workload="net", batch_size=size) for size in (2, 4, 8, 16))
 COMPILED = A.changed(compile="default")
-
-
-class Files:
-    """A run's directory in memory, which keeps all records that were ever written."""
-
-    def __init__(self) -> None:
-        self.written: list[MeasurementRecord] = []
-
-    def write(self, record: MeasurementRecord) -> None:
-        self.written.append(record)
-
-    def read(self, _: Any, case: Case) -> MeasurementRecord | None:
-        return self.history(case)[-1] if self.history(case) else None
-
-    def history(self, case: Case) -> list[MeasurementRecord]:
-        return [record for record in self.written if record.id == case.id]
-
-
-class Bench:
-    """What a measurer needs, without processes.
-
-    Attributes:
-        stage: The stage of the players.
-        files: The run's directory.
-        ran: The functions of the jobs that were run.
-        cold: The outcome of compiling with an empty cache.
-        left: The number of generations to come, after each generation.
-        room: The number of players that memory has room for; more than any.
-    """
-
-    def __init__(self, tmp_path: Path) -> None:
-        stage: Any = Stage()
-        self.stage = stage
-        self.stage.result = self._result
-        self.files = Files()
-        self.ran: list[str] = []
-        self.cold = Outcome(Status.OK, ColdStart(compile_s=3.0, first_step_s=4.0))
-        self.left: list[int] = []
-        self.room = 100
-        self._tmp_path = tmp_path
-
-    def measurer(self, **sampling: Any) -> CaseMeasurer:
-        """A measurer of a run that begins or is resumed."""
-        given = {"generations": 2, "max_time_s": 100.0, **sampling}
-        jobs: Any = SimpleNamespace(
-            request=lambda case: case,
-            compile_cache=lambda case: self._tmp_path / case.compile_key.id,
-            run=self._run,
-            server=None,
-            on_progress=lambda _: None,
-            directory=self.files,
-            options=SimpleNamespace(
-                sampling=SamplingOptions(**given), memory_limit_bytes=None, deadline_s=9.0
-            ),
-        )
-        return CaseMeasurer(jobs, lambda _, left: self.left.append(left))
-
-    def _run(self, job: Job) -> Outcome:
-        self.ran.append(job.function.rpartition(":")[2])
-        return self.cold
-
-    def _result(self, _: Case, command: TakeTurn) -> TurnResult:
-        steps = command.steps
-        host = played.laps([0.001] * steps, dataload=[0.0] * steps)
-        return TurnResult(
-            0.001 * steps,
-            host=None if command.kind is TurnKind.BARE else host,
-            machine_use=played.use(),
-            samples=1 if command.kind is TurnKind.TINY else 0,
-        )
 
 
 @pytest.fixture
@@ -121,6 +49,7 @@ def test_the_cases_of_a_group_are_measured_together(bench: Bench) -> None:
         assert record.findings is not None
         assert record.findings.sampling.stopped == "precise"
         assert record.start_s == 0.25
+        assert record.left_behind == {"sleep": 2}
         assert record == bench.files.history(case)[-1] == measurer.measured(case)
     # Both took turns, so each has half of the time.
     assert sum(record.elapsed_s for record in done.values()) == pytest.approx(bench.stage.now_s)
@@ -196,12 +125,61 @@ def test_a_case_that_fails_leaves_the_others_alone(bench: Bench, event: str) -> 
     assert groups_of(done[C]) == [(0, 0), (0, 1)]
 
 
+@pytest.mark.parametrize("event", ["prepare", "lapped", "finish"])
+def test_a_case_that_is_silent_in_a_later_generation_keeps_those_before(
+    bench: Bench, event: str
+) -> None:
+    done = measured_with_a_loss(bench, event, Status.TIMEOUT)
+    assert {case: record.status for case, record in done.items()} == {A: Status.OK, B: Status.OK}
+    assert groups_of(done[B]) == [(0, 0), (0, 1)]
+    assert groups_of(done[A]) == [(0, 0), (0, 1), (0, 2), (0, 3)]
+    assert [stopped_of(done[case]) for case in (A, B)] == ["generations", "silent"]
+    assert bench.files.history(B)[-1] == done[B]
+
+
+@pytest.mark.parametrize("status", [Status.CRASHED, Status.OOM, Status.ERROR])
+def test_a_case_that_fails_in_a_later_generation_has_no_figures(
+    bench: Bench, status: Status
+) -> None:
+    # Alone, since one that runs out of memory beside others plays again later.
+    (record,) = measured_with_a_loss(bench, "bare", status, [B]).values()
+    assert (record.status, record.findings) == (status, None)
+    assert str(record.reason).endswith("; in generation 3, not in those before")
+
+
+def measured_with_a_loss(
+    bench: Bench, event: str, status: Status, cases: Sequence[Case] = (A, B)
+) -> dict[Case, MeasurementRecord]:
+    """The measurements of cases, of which B is lost in the third generation."""
+    usual = bench.stage.start
+
+    def start(case: Case) -> Any:
+        if len(bench.left) == 2:
+            bench.stage.fail = {(B, event): status}
+        return usual(case)
+
+    bench.stage.start = start
+    return dict(bench.measurer(generations=4).measure(cases))
+
+
+def stopped_of(record: MeasurementRecord) -> str | None:
+    """Why the sampling of a case ended."""
+    return None if record.findings is None else record.findings.sampling.stopped
+
+
 def test_a_number_of_steps_is_taken_once(bench: Bench) -> None:
     (record,) = dict(bench.measurer(steps=70).measure([A])).values()
     assert record.findings is not None
     assert record.findings.sampling.stopped == "steps"
     assert len(record.findings.laps.host["step"]) == 70
     assert bench.left == [0]
+
+
+def test_a_case_with_nothing_to_be_compared_with_has_the_first_stage_only(bench: Bench) -> None:
+    (record,) = dict(bench.measurer(generations=3, rel_error=1e-9).measure([A])).values()
+    assert record.findings is not None
+    assert record.findings.sampling.stopped == "generations"
+    assert groups_of(record) == [(0, 0), (0, 1), (0, 2)]
 
 
 # --- cases that find no place beside others ------------------------------------------------------
@@ -259,6 +237,72 @@ def test_cases_that_find_no_place_beside_the_link_are_measured_alone(bench: Benc
     assert {number for number, _ in groups_of(done[C])} == {3}
 
 
+def groups(bench: Bench, case: Case) -> set[int]:
+    """The groups of the turns in a case's last record."""
+    return {number for number, _ in groups_of(bench.files.history(case)[-1])}
+
+
+def test_the_first_eager_case_links_wherever_it_stands(bench: Bench) -> None:
+    bench.room = 3
+    list(bench.measurer().measure([COMPILED, A, B, C]))
+    assert [groups(bench, case) for case in (A, COMPILED, B, C)] == [{0, 1}, {0}, {0}, {1}]
+
+
+def test_variants_of_a_case_without_a_place_are_measured_again_beside_it(bench: Bench) -> None:
+    bench.room = 3
+    variant = B.changed(compile="default")
+    list(bench.measurer().measure([A, C, B, variant]))
+    assert [groups(bench, case) for case in (A, C, B, variant)] == [{0, 1}, {0}, {0, 1}, {1}]
+
+
+def test_more_cases_than_a_group_holds_are_linked(bench: Bench) -> None:
+    cases = [Case(workload="net", batch_size=size) for size in range(2, MAX_PLAYERS + 4)]
+    list(bench.measurer().measure(cases))
+    assert groups(bench, cases[0]) == {0, 1}
+    assert [groups(bench, case) for case in cases[1:MAX_PLAYERS]] == [{0}] * (MAX_PLAYERS - 1)
+    assert [groups(bench, case) for case in cases[MAX_PLAYERS:]] == [{1}] * 2
+    assert bench.waiting == [2, 2, 0, 0]
+
+
+def short_of_memory(bench: Bench, case: Case, *beside: Case) -> None:
+    """Has a case run out of memory in each bare turn that it takes beside others."""
+    usual = bench.stage.result
+
+    def result(player: Case, command: TakeTurn) -> TurnResult:
+        if player == case and command.kind is TurnKind.BARE and bench.stage.alive & {*beside}:
+            raise PlayerLostError(Outcome(Status.OOM))
+        answer: TurnResult = usual(player, command)
+        return answer
+
+    bench.stage.result = result
+
+
+def test_a_case_that_runs_out_of_memory_beside_one_is_measured_beside_others(
+    bench: Bench,
+) -> None:
+    short_of_memory(bench, B, C)
+    done = dict(bench.measurer().measure([A, B, C]))
+    assert {record.status for record in done.values()} == {Status.OK}
+    assert [groups(bench, case) for case in (A, B, C)] == [{0, 1}, {1}, {0}]
+
+
+def test_a_case_that_runs_out_of_memory_beside_all_others_is_measured_alone(
+    bench: Bench,
+) -> None:
+    short_of_memory(bench, B, A, C)
+    done = dict(bench.measurer().measure([A, B, C]))
+    assert {record.status for record in done.values()} == {Status.OK}
+    assert groups_of(done[B]) == [(2, 0), (2, 1)]
+    assert bench.waiting == [1, 1, 1, 1, 0, 0]
+
+
+def test_a_link_that_runs_out_of_memory_beside_others_is_replaced(bench: Bench) -> None:
+    short_of_memory(bench, A, C)
+    done = dict(bench.measurer().measure([A, B, C]))
+    assert {record.status for record in done.values()} == {Status.OK}
+    assert [groups(bench, case) for case in (A, B, C)] == [{1}, {0, 1}, {0}]
+
+
 def test_a_case_that_is_out_of_memory_even_alone_says_so(bench: Bench) -> None:
     bench.stage.fail = {(B, "prepare"): Status.OOM}
     done = dict(bench.measurer().measure([A, B]))
@@ -272,6 +316,7 @@ def test_a_case_that_is_out_of_memory_even_alone_says_so(bench: Bench) -> None:
 def test_a_compiled_case_has_the_cost_of_its_first_compilation(bench: Bench) -> None:
     list(bench.measurer().measure([A, COMPILED, COMPILED.changed(num_workers=2)]))
     assert bench.ran == ["compile_cold"]  # both compile to the same code
+    assert bench.compilations == 1
 
 
 def test_a_case_that_cannot_be_compiled_is_not_started(bench: Bench) -> None:

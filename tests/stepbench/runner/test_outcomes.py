@@ -35,6 +35,8 @@ def test_a_comparison_that_failed_has_no_verdict() -> None:
 def test_a_failed_process_leaves_a_measurement_without_findings() -> None:
     outcome = Outcome(Status.UNSUPPORTED, reason="no such device", axis="device", start_s=0.1)
     measurement = outcomes.case_measurement(CASE, outcome)
+    assert measurement.ended is not None
+    assert measurement.ended.tzinfo is not None
     assert (measurement.axis, measurement.start_s) == ("device", 0.1)
     assert not measurement.findings
     assert measurement.is_final

@@ -30,6 +30,9 @@ class SilentServer(Server):
     def run(self, *_: Any, **__: Any) -> Outcome:
         return Outcome(Status.OK, result={})
 
+    def restart(self) -> None:
+        raise AssertionError
+
     def close(self) -> None: ...
 
 
@@ -127,3 +130,44 @@ def test_axes_that_make_no_case_are_refused(
 ) -> None:
     with pytest.raises(UsageError, match=r"the axes in its run\.json cannot be used"):
         resume.adopt(read(tmp_path), structs.replace(stored, **damage), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("workload", "foreign"),
+    [
+        ("net.py:make", False),
+        ("package.net:make", False),
+        ("run/evil.py:make", True),
+        ("./run/../run/evil.py:make", True),
+        ("results/other/evil.py:make", True),
+        ("results.other.evil:make", True),
+        ("run.evil:make", True),
+        ("../evil.py:make", True),
+    ],
+)
+def test_code_that_only_a_run_s_file_names_is_run_from_where_the_user_works(
+    tmp_path: Path,
+    stored: RunFacts,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    workload: str,
+    foreign: bool,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = workload.rpartition(":")[0]
+    if module.endswith(".py"):
+        (tmp_path / module).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / module).touch()
+    crafted = structs.replace(stored, axes={**stored.axes, "workload": (workload,)})
+    if foreign:
+        with pytest.raises(
+            UsageError, match=r"--resume .*name it again: repeat --workload with --resume"
+        ):
+            resume.adopt(read(tmp_path), crafted, tmp_path / "run")
+    else:
+        resume.adopt(read(tmp_path), crafted, tmp_path / "run")
+    named = read(
+        tmp_path, workload=[workload], device=["cpu"], batch_size=["8"], num_workers=["0", "2"],
+        compile=["off"],
+    )  # fmt: skip
+    assert resume.adopt(named, crafted, tmp_path / "run").matrix.cases[0].workload == workload

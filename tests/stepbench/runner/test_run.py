@@ -47,7 +47,9 @@ def runner(measurer: Measurer, logged: list[Case], *, one_at_a_time: bool = Fals
     made = Runner(options.read(given, Path()), [], Console(file=io.StringIO()))
     opened: Any = SimpleNamespace(
         measurer=measurer,
+        recovery=SimpleNamespace(run=lambda work: work()),
         log=SimpleNamespace(add_measurement=lambda case, _: logged.append(case)),
+        judge=SimpleNamespace(finished=lambda _: set()),
     )
     made._open = opened
     return made
@@ -94,3 +96,17 @@ def test_the_line_is_for_the_group(measurer: Measurer, monkeypatch: pytest.Monke
     monkeypatch.setattr(made.progress, "measuring", measuring)
     made.measure(A)
     assert shown == [[A, B]]
+
+
+def test_a_selection_of_cases_says_how_long_they_take(measurer: Measurer) -> None:
+    made = runner(measurer, [])
+    made.cases = (A, B, C)
+    lines: list[str] = []
+    log: Any = made._opened.log
+    log.add_line = lines.append
+    made.expect([A, B, C])
+    assert lines == []
+    made.expect([A, B])
+    assert lines == [
+        "selected 2 of 3 cases: about 54 s; --steps 20 takes about 18 s, without intervals"
+    ]

@@ -1,17 +1,20 @@
+import itertools
 from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 
-from stepbench.config.turns import TakeTurn, TurnKind, TurnResult
+from stepbench.config.turns import PlayerFacts, TakeTurn, TurnKind, TurnResult
 from stepbench.scheduling import generation
-from stepbench.scheduling.generation import MAX_PLAYERS, MIN_ROUNDS, GenerationPlan, Played, play
+from stepbench.scheduling.generation import GenerationPlan, Played, play
+from stepbench.scheduling.rounds import ROUNDS_OF_RUNS, RoundPlan
 from stepbench_reports.schema.status import Status
 from support import played
 from support.fake_players import Stage, generator, steps_of
 
 PLAN = GenerationPlan(number=3, turns_s=0.3, steps=None, thorough=True, cores=(0, 1))
 LAPPED, BARE, UNLOADED, TINY = TurnKind
+MIN_ROUNDS = ROUNDS_OF_RUNS.min_rounds
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +37,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 def perform(
     stage: Stage, *names: str, plan: GenerationPlan = PLAN, activities: list[str] | None = None
-) -> Played[str]:
+) -> Played[str, PlayerFacts]:
     said: list[str] = [] if activities is None else activities
     result = play(stage.start, names, plan, generator(0), said.append)
     assert stage.alive == set()
@@ -88,6 +91,14 @@ def test_the_requested_steps_are_taken_exactly(stage: Stage, steps: int) -> None
         assert len(steps_of(stage, name, UNLOADED)) == 1
 
 
+def test_the_requested_steps_are_taken_exactly_by_turns_of_unlike_lengths(stage: Stage) -> None:
+    lengths_s = itertools.cycle([0.001, 0.004, 0.0005])
+    stage.result = lambda _, command: TurnResult(command.steps * next(lengths_s))
+    perform(stage, "a", "b", plan=replace(PLAN, steps=300, turns_s=0.0))
+    for name in "ab":
+        assert sum(steps_of(stage, name, BARE)) == sum(steps_of(stage, name, LAPPED)) == 300
+
+
 def test_a_refused_tiny_batch_is_kept_with_its_reason(stage: Stage) -> None:
     usual = stage.result
 
@@ -118,10 +129,10 @@ def test_a_player_that_is_lost_leaves_the_group_and_the_others_go_on(
 
 
 def test_if_all_are_lost_the_generation_ends(stage: Stage) -> None:
-    stage.fail = {("a", "prepare"): Status.TIMEOUT, ("b", "lapped"): Status.OOM}
+    stage.fail = {("a", "prepare"): Status.TIMEOUT, ("b", "lapped"): Status.CRASHED}
     done = perform(stage, "a", "b", plan=replace(PLAN, steps=1000))
     assert {name: outcome.status for name, outcome in done.lost.items()} == {
-        "a": Status.TIMEOUT, "b": Status.OOM,
+        "a": Status.TIMEOUT, "b": Status.CRASHED,
     }  # fmt: skip
     assert done.facts == {}
 
@@ -140,34 +151,32 @@ def test_the_first_player_needs_no_place_beside_others(stage: Stage) -> None:
     assert done.deferred == ("b",)
 
 
-def test_a_group_has_no_more_than_so_many_players(stage: Stage) -> None:
-    names = [f"p{index}" for index in range(MAX_PLAYERS + 2)]
-    done = perform(stage, *names, plan=replace(PLAN, memory_bytes=10**9))
-    assert list(done.ready) == names[:MAX_PLAYERS]
-    assert done.deferred == tuple(names[MAX_PLAYERS:])
-
-
-def test_a_player_that_runs_out_of_memory_beside_others_is_deferred(stage: Stage) -> None:
-    stage.fail = {("b", "prepare"): Status.OOM}
-    done = perform(stage, *"abc", plan=replace(PLAN, memory_bytes=10**9))
-    assert (done.deferred, done.lost) == (("b",), {})
-    assert list(done.ready) == ["a", "c"]
-
-
 @pytest.mark.parametrize(
-    ("names", "memory_bytes"),
-    [
-        pytest.param("ba", 10**9, id="alone"),  # the first one
-        pytest.param("ab", None, id="admitted-before"),
-    ],
+    ("event", "memory_bytes"),
+    [("prepare", 10**9), *itertools.product(("lapped", "bare", "finish"), (10**9, None))],
 )
-def test_a_player_for_which_memory_was_enough_is_lost_without_it(
-    stage: Stage, names: str, memory_bytes: int | None
+def test_a_player_that_runs_out_of_memory_beside_others_is_deferred_without_a_trace(
+    stage: Stage, event: str, memory_bytes: int | None
 ) -> None:
-    stage.fail = {("b", "prepare"): Status.OOM}
-    done = perform(stage, *names, plan=replace(PLAN, memory_bytes=memory_bytes))
+    stage.fail = {("b", event): Status.OOM}
+    done = perform(stage, *"abc", plan=replace(PLAN, memory_bytes=memory_bytes))
+    assert (done.deferred, done.lost) == (("b",), {})
+    assert set(done.ready) == set(done.facts) == set(done.start_s) == {"a", "c"}
+    assert {turn.player for turn in done.turns} == {"a", "c"}
+
+
+@pytest.mark.parametrize("event", ["prepare", "lapped", "bare", "finish"])
+def test_a_player_that_runs_out_of_memory_alone_is_lost(stage: Stage, event: str) -> None:
+    stage.fail = {("b", event): Status.OOM}
+    done = perform(stage, "b", plan=replace(PLAN, memory_bytes=10**9))
     assert done.lost["b"].status is Status.OOM
     assert done.deferred == ()
+
+
+def test_the_last_player_of_a_group_that_runs_out_of_memory_is_lost(stage: Stage) -> None:
+    stage.fail = {("a", "bare"): Status.OOM, ("b", "bare"): Status.OOM}
+    done = perform(stage, "a", "b")
+    assert len(done.deferred) == len(done.lost) == 1
 
 
 def test_only_a_thorough_generation_collects_facts(stage: Stage) -> None:
@@ -192,3 +201,59 @@ def test_players_end_if_the_parent_fails(stage: Stage) -> None:
         play(stage.start, ["a", "b"], PLAN, generator(0), interrupt)
     assert stage.alive == set()
     assert stage.count("start") == 2
+
+
+PAIR = replace(
+    PLAN,
+    thorough=False,
+    min_players=2,
+    rounds=RoundPlan((LAPPED, LAPPED), (), turn_s=0.03, min_steps=2, min_rounds=4),
+)
+"""A generation like that of the regression check."""
+
+
+def test_two_turns_of_a_kind_go_there_and_back_in_either_order(stage: Stage) -> None:
+    done = perform(stage, "a", "b", plan=replace(PAIR, turns_s=0.6))
+    assert {turn.command.kind for turn in done.turns} == {LAPPED}
+    players = "".join(turn.player for turn in done.turns)
+    rounds = {players[start : start + 4] for start in range(0, len(players), 4)}
+    assert rounds == {"abba", "baab"}
+
+
+def test_the_plan_sets_the_length_of_turns_and_the_fewest_rounds(stage: Stage) -> None:
+    stage.ready = {"a": played.ready(0.001), "b": played.ready(7.0)}
+    perform(stage, "a", "b", plan=PAIR)
+    assert steps_of(stage, "a", LAPPED) == [30] * 8
+    assert steps_of(stage, "b", LAPPED) == [2] * 8
+
+
+@pytest.mark.parametrize("event", ["prepare", "lapped"])
+def test_turns_end_with_too_few_players(stage: Stage, event: str) -> None:
+    stage.fail = {("b", event): Status.CRASHED}
+    done = perform(stage, "a", "b", plan=PAIR)
+    assert set(done.lost) == {"b"}
+    assert len(done.turns) <= 4  # the round in which it was lost
+    assert stage.count("finish") == 1
+
+
+def test_a_player_whose_work_has_ended_takes_no_more_turns(stage: Stage) -> None:
+    usual = stage.result
+
+    def result(name: str, command: TakeTurn) -> TurnResult:
+        if name == "a" and len(stage.commands["a"]) == 2:
+            return TurnResult(0.01, steps=7, ended=True)
+        return usual(name, command)
+
+    stage.result = result
+    done = perform(stage, "a", "b")
+    of_a = [turn.command.steps for turn in done.turns if turn.player == "a"]
+    assert of_a == [60, 7]
+    assert sum(turn.player == "b" for turn in done.turns) > 2
+    assert set(done.facts) == {"a", "b"}
+
+
+def test_a_generation_ends_with_the_work_of_all(stage: Stage) -> None:
+    stage.result = lambda _, command: TurnResult(0.01, steps=command.steps, ended=True)
+    plan = replace(PLAN, turns_s=1e8)
+    assert len(perform(stage, "a", plan=plan).turns) == 1
+    assert len(perform(stage, "a", plan=replace(plan, steps=1000)).turns) == 1

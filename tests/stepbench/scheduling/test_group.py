@@ -2,6 +2,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from stepbench.config.turns import PlayerFacts
 from stepbench.scheduling import generation, group
 from stepbench.scheduling.generation import Played
 from stepbench.scheduling.group import (
@@ -12,6 +13,7 @@ from stepbench.scheduling.group import (
     Group,
     GroupOptions,
 )
+from stepbench.scheduling.player import Player
 from stepbench_reports.schema.status import Status
 from support.fake_players import Stage
 
@@ -36,7 +38,7 @@ class Audience:
         self.activities: list[str] = []
         self._logs = logs
         given = {
-            "generations": 3, "turns_s": 0.1, "steps": None, "rel_error": 0.02, "max_s": 1000.0,
+            "generations": 3, "turns_s": 0.1, "steps": None, "rel_error": 0.02, "player_s": 1000.0,
             **options,
         }  # fmt: skip
         self.stopped = Group(names, stage.start, self._comparisons).play(
@@ -45,11 +47,11 @@ class Audience:
             self._note,
         )
 
-    def _comparisons(self, generations: Sequence[Played[str]]) -> list[list[float]]:
+    def _comparisons(self, generations: Sequence[Played[str, PlayerFacts]]) -> list[list[float]]:
         self.looks.append(len(generations))
         return [list(self._logs)] if self._logs else []
 
-    def _note(self, generations: Sequence[Played[str]], left: int) -> None:
+    def _note(self, generations: Sequence[Played[str, PlayerFacts]], left: int) -> None:
         assert [each.number for each in generations] == list(range(len(generations)))
         self.left.append(left)
         self.players.append(set(generations[-1].ready))
@@ -100,7 +102,7 @@ def generation_s(stage: Stage) -> float:
 
 def test_no_generation_begins_that_would_not_end_in_time(stage: Stage) -> None:
     each_s = generation_s(stage)
-    seen = Audience(stage, "a", "b", logs=[0.0, 0.5, 1.0], max_s=5.5 * each_s)
+    seen = Audience(stage, "a", "b", logs=[0.0, 0.5, 1.0], player_s=5.5 / 2 * each_s)
     assert seen.stopped == OUT_OF_TIME
     assert seen.left == [2, 1, 2, 1, 0]
 
@@ -108,15 +110,15 @@ def test_no_generation_begins_that_would_not_end_in_time(stage: Stage) -> None:
 def test_the_first_stage_may_take_longer_but_not_much(stage: Stage) -> None:
     each_s = generation_s(stage)
     in_time = FIRST_STAGE_OVERRUN * 1.1 * each_s
-    seen = Audience(stage, "a", "b", logs=[0.0, 0.5, 1.0], generations=3, max_s=in_time / 1.4)
+    seen = Audience(stage, "a", "b", logs=[0.0, 0.5, 1.0], generations=3, player_s=in_time / 2.8)
     # Three generations fit into twice the time, and the next one does not fit into the time.
     assert (seen.stopped, len(seen.left)) == (OUT_OF_TIME, 3)
-    slow = Audience(stage, "a", "b", generations=9, max_s=1.6 * each_s)
+    slow = Audience(stage, "a", "b", generations=9, player_s=0.8 * each_s)
     assert (slow.stopped, len(slow.left), slow.looks) == (OUT_OF_TIME, 3, [])
 
 
 def test_there_are_two_generations_however_long_they_take(stage: Stage) -> None:
-    seen = Audience(stage, "a", "b", max_s=0.0)
+    seen = Audience(stage, "a", "b", player_s=0.0)
     assert (seen.stopped, len(seen.left)) == (OUT_OF_TIME, 2)
 
 
@@ -142,9 +144,37 @@ def test_a_deferred_player_is_not_started_in_later_generations(
     assert seen.players == [{"a"}] * 3
 
 
+def test_the_time_of_a_deferred_player_is_not_the_group_s(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Audience(stage, "a", generations=1)
+    each_s = stage.now_s
+    spread = {"logs": [0.0, 0.5, 1.0], "player_s": 4.5 * each_s}
+    alone = Audience(stage, "a", **spread)  # type: ignore[arg-type]
+    monkeypatch.setattr(group, "limit_bytes", lambda: 0)
+    monkeypatch.setattr(generation, "tree_bytes", lambda _: 1)
+    with_deferred = Audience(stage, "a", "b", **spread)  # type: ignore[arg-type]
+    assert len(with_deferred.left) == len(alone.left) == 4
+
+
+def test_a_player_that_is_deferred_in_a_later_generation_is_not_started_again(
+    stage: Stage,
+) -> None:
+    usual = stage.start
+
+    def start(name: str) -> Player[PlayerFacts]:
+        if stage.count("start") >= 2:
+            stage.fail = {("b", "bare"): Status.OOM}
+        return usual(name)
+
+    stage.start = start  # type: ignore[method-assign]
+    seen = Audience(stage, "a", "b", logs=[0.1, 0.1, 0.1])
+    assert seen.players == [{"a", "b"}, {"a"}, {"a"}]
+
+
 @pytest.mark.parametrize("event", ["prepare", "lapped", "finish"])
 def test_once_everything_is_lost_no_generation_begins(stage: Stage, event: str) -> None:
-    stage.fail = {("a", event): Status.CRASHED, ("b", event): Status.OOM}
+    stage.fail = {("a", event): Status.CRASHED, ("b", event): Status.TIMEOUT}
     seen = Audience(stage, "a", "b")
     assert len(seen.left) == 1
     assert stage.count("start") == 2

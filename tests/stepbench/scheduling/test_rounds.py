@@ -5,8 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepbench.config.turns import TurnKind
-from stepbench.scheduling.generation import LOADED
-from stepbench.scheduling.rounds import cores_of_round, order_of_round, steps_per_turn
+from stepbench.scheduling.rounds import (
+    LOADED,
+    ROUNDS_OF_RUNS,
+    cores_of_round,
+    order_of_round,
+    steps_per_turn,
+)
 from support import played
 from support.fake_players import generator
 
@@ -62,13 +67,13 @@ def test_players_with_threads_or_workers_use_all_cores(values: dict[str, int]) -
 )
 def test_the_steps_of_a_turn(step_s: float, prefetched: int, turns_s: float, steps: int) -> None:
     ready = played.ready(step_s, prefetched_steps=prefetched)
-    assert steps_per_turn(ready, turns_s) == steps
+    assert steps_per_turn(ready, ROUNDS_OF_RUNS, turns_s) == steps
 
 
 def test_a_player_that_became_slower_takes_fewer_steps() -> None:
     ready = played.ready(0.001)
-    assert steps_per_turn(ready, 10.0, [0.01, 0.01, 9.0]) == 6
-    assert steps_per_turn(ready, 10.0, [0.0001]) == 60  # but never more
+    assert steps_per_turn(ready, ROUNDS_OF_RUNS, 10.0, [0.01, 0.01, 9.0]) == 6
+    assert steps_per_turn(ready, ROUNDS_OF_RUNS, 10.0, [0.0001]) == 60  # but never more
 
 
 def test_the_kinds_of_turn_are_those_of_the_record() -> None:

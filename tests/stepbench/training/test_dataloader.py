@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from stepbench.config.case import Case
-from stepbench.training.dataloader import EndlessShuffle, make_loader
+from stepbench.training.dataloader import EndlessShuffle, make_loader, training_data
 from stepbench.workload.data_choice import DataChoice
 from stepbench.workload.loading import load
 
@@ -18,14 +18,15 @@ def test_shuffling_continues_over_epochs_in_whole_batches() -> None:
 
 def test_no_batch_is_short() -> None:
     workload = load("convnet", DataChoice("cifar10"))
-    dataset = torch.utils.data.Subset(workload.dataset(), range(10))
-    stream = iter(make_loader(workload, dataset, Case(workload="convnet"), seed=0))
+    case = Case(workload="convnet")
+    dataset = torch.utils.data.Subset(training_data(workload, case), range(10))
+    stream = iter(make_loader(workload, dataset, case, seed=0))
     assert [len(next(stream)[1]) for _ in range(6)] == [4] * 6
 
 
 @pytest.mark.parametrize("name", ["vit_b_16", "alexnet"])
 def test_classifiers_are_fitted_to_the_data(name: str) -> None:
     workload = load(name, DataChoice("cifar10"))
-    image = next(iter(workload.dataset()))[0]
+    image = next(iter(training_data(workload, Case(workload=name))))[0]
     with torch.no_grad():
         assert workload.model().eval()(image[None]).shape == (1, 10)

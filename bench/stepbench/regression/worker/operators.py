@@ -1,22 +1,28 @@
-"""Collects a side's operators by phase from a short trace. Runs in the side's process."""
+"""Traces a side's operators by phase, and the lines that call them. Runs in the side's process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from stepbench.measurement.active_case import start_case
+from stepbench.measurement.timed_loop import TimedLoop
 from stepbench.profiling import chrome_trace, trace
 from stepbench.profiling.breakdown import breakdown
 from stepbench.profiling.phase_marks import PhaseMarks
-from stepbench.regression.pair import TraceRequest
+from stepbench.regression.side_requests import TraceRequest
+from stepbench.regression.worker import call_lines
 from stepbench_reports.schema import phases
+from stepbench_reports.schema.check import OperatorsFact
 from stepbench_reports.schema.profile import Breakdown
 from stepbench_reports.schema.run import ProfilingOptions
 
 STEPS = 10
-"""The number of traced steps. The first steps are slower than the rest."""
+"""The number of steps of a trace. The first steps are slower than the rest."""
+TRACES = 3
+"""The number of traces, of which the fastest counts: interference only makes a trace longer."""
 
 
-def operators(report: Callable[[str], None], trace_request: TraceRequest) -> Breakdown:
-    """Traces `STEPS` steps, and returns their operators by phase.
+def operators(report: Callable[[str], None], trace_request: TraceRequest) -> OperatorsFact:
+    """Traces a side's steps; returns the operators by phase, and the lines that call them.
 
     Args:
         report: Called with a few words on the current activity.
@@ -26,12 +32,25 @@ def operators(report: Callable[[str], None], trace_request: TraceRequest) -> Bre
     if case.compile != "off" and case.device == "cpu":
         trace.name_compiled_kernels()
     loop = start_case(request, report).timed_loop
-    step_phases = phases.phases_of(case.loop, case.device)
     report("tracing")
     loop.run(trace.WARMUP)
     trace_request.scratch.mkdir(parents=True, exist_ok=True)
+    step_phases = [str(phase) for phase in phases.phases_of(case.loop, case.device)]
+    breakdowns = [_breakdown(loop, step_phases, trace_request.scratch) for _ in range(TRACES)]
+    report("tracing lines")
+    lines = call_lines.trace(loop, trace_request.tree)
+    return OperatorsFact(
+        case=trace_request.case,
+        side=trace_request.tree.side,
+        breakdown=min(breakdowns, key=lambda breakdown: breakdown.step_s),
+        lines=lines.lines,
+        files=lines.files,
+    )
+
+
+def _breakdown(loop: TimedLoop, step_phases: Sequence[str], scratch: Path) -> Breakdown:
+    """Traces `STEPS` steps, and breaks them down into operators."""
     marks = PhaseMarks(loop.step_phases(), trace.WARMUP + STEPS)
-    trace_file = trace_request.scratch / "trace.json"
-    trace.take(loop, marks, ProfilingOptions(steps=STEPS), trace_file)
-    trace_content = chrome_trace.read(trace_file)
-    return breakdown(trace_content["traceEvents"], [str(phase) for phase in step_phases])
+    file = scratch / "trace.json"
+    trace.take(loop, marks, ProfilingOptions(steps=STEPS), file)
+    return breakdown(chrome_trace.read(file)["traceEvents"], step_phases)
