@@ -121,8 +121,14 @@ def data() -> Workload:
 
 
 def data_removed() -> Workload:
-    """The same workload without waiting."""
-    return _workload(partial(Convolutions, 32, 4))
+    """The same workload with batches that are ready: nothing is loaded, collated or handed over."""
+    return _workload(partial(Convolutions, 32, 4), dataset=None, batches=_ready)
+
+
+def _ready(batch_size: int) -> Callable[[], tuple[Tensor, Tensor]]:
+    """A function that returns the same batch each time, of items as `Items` has them."""
+    batch = torch.ones(batch_size, WIDTH), torch.arange(batch_size) % 2
+    return lambda: batch
 
 
 def burn() -> Workload:

@@ -62,8 +62,8 @@ class Part:
 
 WORKERS = "cores taken by loader workers"
 PARTS = {
-    "data": Part("items need no waiting", "data", "data", "data_removed"),
-    "waiting": Part("items need no waiting", "data", "data", "data_removed", (2, 2)),
+    "data": Part("batches are ready", "data", "data", "data_removed"),
+    "waiting": Part("batches are ready", "data", "data", "data_removed", (2, 0)),
     "burn": Part("items burn no core", WORKERS, "burn", "burn_removed", (2, 2)),
     "fewer": Part(
         "no workers", WORKERS, "burn", "burn", (2, 0), predicted=Bottleneck.gain_without_workers
