@@ -104,7 +104,7 @@ def test_settings_are_compared_without_touching_the_user_s_files(
 ) -> None:
     source = loop() + "    open('checkpoint', 'w').write('x')\n"
     done = script(
-        source, "--set", "optimizer=plain,foreach", "--generations", "2", "--max-time", "4",
+        source, "--set", "optimizer=plain,foreach", "--generations", "2", "--max-time", "1.5",
         "--", "train.py",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -237,7 +237,7 @@ def test_a_side_that_takes_too_long_is_ended_and_named(
     server.wait_until_ready()
     before = len(psutil.Process().children(recursive=True))
     (checkouts["base"] / "pace.py").write_text(SLEEPY)
-    line = pair_line(take(server, checkouts, tmp_path, deadline_s=30), PLACE)
+    line = pair_line(take(server, checkouts, tmp_path, deadline_s=10), PLACE)
     assert isinstance(line, FailedPairLine)
     assert (line.failed.side, "--deadline" in line.failed.reason) == ("base", True)
     assert len(psutil.Process().children(recursive=True)) == before

@@ -132,11 +132,11 @@ SLOW = """
 def test_a_slow_case_is_no_silent_one(company: Company, tiny: Callable[..., Path]) -> None:
     tiny(more=SLOW)
     activities: list[str] = []
-    company.limits = Limits(5.0, activities.append)
-    plan = GenerationPlan(number=0, turns_s=10.0, steps=None, thorough=True, cores=CORES)
+    company.limits = Limits(3.0, activities.append)
+    plan = GenerationPlan(number=0, turns_s=6.0, steps=None, thorough=True, cores=CORES)
     began_s = time.perf_counter()
     done: Played[str, PlayerFacts] = play(company.start, ["a"], plan, generator(0), lambda _: None)
-    assert time.perf_counter() - began_s > 15  # more than three times the silence
+    assert time.perf_counter() - began_s > 9  # more than three times the silence
     assert done.lost == {}
     assert set(done.facts) == {"a"}
     assert {turn.command.kind for turn in done.turns} == set(TurnKind)
