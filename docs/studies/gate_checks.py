@@ -47,7 +47,7 @@ DATA = HERE / "gate_checks.jsonl"
 DOSES = {"same": 0.0, "four": 0.0, "spin": 0.03, "large": 0.15}
 """The part of a step for which head spins in forward, by part of the study."""
 PARTS = (*DOSES, "clone")
-BATCH_SIZES = {"four": ("64", "128", "256", "512"), "clone": ("32",)}
+BATCH_SIZES = {"four": ("64", "128", "256", "512"), "clone": ("16",)}
 BATCH_SIZE = "256"
 
 
@@ -84,8 +84,8 @@ def check(part: str, scratch: Path, step_s: float, *, busy: bool) -> dict[str, A
     """
     repository = scratch / "repository"
     if part == "clone":
-        gate_repository.make_conv_net(repository)
-        gate_repository.write_conv_net(repository, clone=True)
+        gate_repository.make_blocks(repository)
+        gate_repository.write_blocks(repository, clone=True)
     else:
         gate_repository.make(repository)
         gate_repository.write(repository, Dose(DOSES[part]), DOSES[part] * step_s)

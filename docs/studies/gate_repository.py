@@ -63,8 +63,8 @@ def make():
         collate=collate,
     )
 '''
-CONV_TRAIN = '''
-"""Trains a small convolutional network on random images."""
+BLOCKS_TRAIN = '''
+"""Trains a small residual network on random vectors."""
 
 import torch
 from torch import nn
@@ -76,8 +76,8 @@ from net import Net
 
 def make():
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(1024, 3, 32, 32, generator=generator)
-    data = TensorDataset(images, torch.randint(0, 10, (1024,), generator=generator))
+    vectors = torch.randn(4096, 64, generator=generator)
+    data = TensorDataset(vectors, torch.randint(0, 10, (4096,), generator=generator))
     return Workload(
         model=Net,
         dataset=lambda: data,
@@ -85,26 +85,31 @@ def make():
         optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.01, momentum=0.9),
     )
 '''
-CONV_NET = '''
-"""A small convolutional network."""
+BLOCKS_NET = '''
+"""A small residual network."""
 
 import torch
 from torch import nn
 
 
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.linear = nn.Linear(width, width)
+
+    def forward(self, x):
+        change = torch.relu(self.linear(x)){clone}
+        return x + change
+
+
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.first = nn.Conv2d(3, 16, 3, padding=1)
-        self.second = nn.Conv2d(16, 32, 3, stride=2, padding=1)
-        self.third = nn.Conv2d(32, 64, 3, padding=1)
-        self.head = nn.Linear(64 * 16 * 16, 10)
+        self.blocks = nn.Sequential(*(Block(64) for _ in range(16)))
+        self.head = nn.Linear(64, 10)
 
     def forward(self, x):
-        x = torch.relu(self.first(x))
-        x = torch.relu(self.second(x)){clone}
-        x = torch.relu(self.third(x))
-        return self.head(x.flatten(1))
+        return self.head(self.blocks(x))
 '''
 SLOWDOWN = '''
 """A slowdown of {seconds:.9f} s in the {phase} phase. Small operators keep the caches warm."""
@@ -150,22 +155,22 @@ def make(directory: Path) -> Path:
     return _committed(directory)
 
 
-def make_conv_net(directory: Path) -> Path:
+def make_blocks(directory: Path) -> Path:
     """Makes a repository with one commit, whose head can have a needless clone."""
     directory.mkdir(parents=True)
-    write_conv_net(directory, clone=False)
+    write_blocks(directory, clone=False)
     return _committed(directory)
 
 
-def write_conv_net(directory: Path, *, clone: bool) -> None:
-    """Writes the files of a small convolutional network.
+def write_blocks(directory: Path, *, clone: bool) -> None:
+    """Writes the files of a small residual network.
 
     Args:
         directory: The repository.
-        clone: True if the forward pass has a needless `.clone()`.
+        clone: True if the forward pass of a block has a needless `.clone()`.
     """
-    (directory / "train.py").write_text(CONV_TRAIN.lstrip())
-    (directory / "net.py").write_text(CONV_NET.lstrip().format(clone=".clone()" if clone else ""))
+    (directory / "train.py").write_text(BLOCKS_TRAIN.lstrip())
+    (directory / "net.py").write_text(BLOCKS_NET.lstrip().format(clone=".clone()" if clone else ""))
 
 
 def _committed(directory: Path) -> Path:
