@@ -1,4 +1,5 @@
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import stepbench_reports
 from stepbench_reports.read.run import Run
 from stepbench_reports.read.run_directory import load
 from support import synthetic, synthetic_profile
-from support.reading import NARROW, printed
+from support.reading import NARROW, flowing, printed
 
 
 def test_the_table_reads_like_this(tmp_path: Path) -> None:
@@ -92,6 +93,17 @@ def test_the_command_that_opens_profiles_is_shown(tmp_path: Path) -> None:
     assert f"stepbench tensorboard {run.path}" in text
     plain = load(synthetic.write_run(tmp_path / "plain", synthetic.two_cases()))
     assert "profiled" not in printed(plain)
+
+
+def test_the_reason_of_a_failed_parity_is_shown(tmp_path: Path) -> None:
+    files = synthetic.two_cases()
+    path = synthetic.write_run(tmp_path / "run", files)
+    (path / "parity").mkdir()
+    judged = synthetic.parity_file(files[1]["case"], "fail", reason="the loss at step 1 is 0.1 off")
+    (path / "parity" / f"{judged['id']}.json").write_text(json.dumps(judged))
+    text = flowing(printed(load(path)))
+    assert "FAIL" in text
+    assert "Parity of default: fail: the loss at step 1 is 0.1 off." in text
 
 
 @pytest.mark.parametrize("width", range(56, 100))
