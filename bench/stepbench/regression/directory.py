@@ -19,7 +19,6 @@ from stepbench.results.lock import HeldLock, lock_directory, remove_lock_files
 from stepbench.results.no_links import (
     open_without_links,
     refuse_links,
-    refuse_links_at_any_depth,
 )
 from stepbench.results.writing import store_errors
 from stepbench_reports.schema.check import SCHEMA, CheckSpec, Fact, FailedPairLine, PairLine
@@ -177,7 +176,7 @@ def reopened(path: Path) -> Iterator[CheckDirectory]:
     with lock_directory(path, "--resume") as lock:
         directory = CheckDirectory(path.resolve(), lock)
         shutil.rmtree(directory.scratch(), ignore_errors=True)  # of a killed check; it is not read
-        refuse_links_at_any_depth(path, "--resume")
+        refuse_links(path, "--resume")
         try:
             directory.read_spec()
         except DamageError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from stepbench.errors import UsageError
 from stepbench.ownership import refuse_others_directory
 from stepbench.results.lock import lock_directory
-from stepbench.results.no_links import refuse_links, refuse_links_at_any_depth
+from stepbench.results.no_links import refuse_links
 from stepbench.results.run_directory import RunDirectory
 from stepbench_reports.schema.files import CASES, RUN, DamageError, atomic_write
 from stepbench_reports.schema.paths import nearby
@@ -83,7 +83,7 @@ def reopen(path: Path) -> RunDirectory:
         ) from None
     try:
         directory.remove_temporary()  # of a killed run; whatever lies there is not read
-        refuse_links_at_any_depth(directory.path, "--resume")
+        refuse_links(directory.path, "--resume")
         directory.read_run()
     except UsageError:
         directory.close()

@@ -32,16 +32,6 @@ def refuse_links(path: Path, option: str) -> None:
     """Refuses a directory that holds a symbolic link, through which a run would write.
 
     Raises:
-        UsageError: A file or folder in the directory is a link.
-    """
-    for entry in path.iterdir():
-        refuse_link(entry, path, option)
-
-
-def refuse_links_at_any_depth(path: Path, option: str) -> None:
-    """Refuses a directory that holds a symbolic link, also in its folders.
-
-    Raises:
         UsageError: A file or folder in the directory, at any depth, is a link.
     """
     for folder, names, files in os.walk(path):
