@@ -125,7 +125,7 @@ def test_thousands_of_jobs_go_through_in_arrays(
     python.write_text(f"#!/bin/sh\n: >{tmp_path}/ran/$SLURM_ARRAY_JOB_ID-$SLURM_ARRAY_TASK_ID\n")
     python.chmod(0o755)
     options = ClusterOptions("slurm", {"exclusive": "false"})
-    engine = SlurmEngine(options, "empty", tmp_path / "engine", python=str(python))
+    engine = SlurmEngine(options, tmp_path / "empty", tmp_path / "engine", python=str(python))
     jobs = [JobSpec(number, ("true",), tmp_path, tmp_path / "log") for number in range(1, JOBS + 1)]
     try:
         engine.submit(jobs)

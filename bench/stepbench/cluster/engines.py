@@ -6,12 +6,12 @@ from stepbench.cluster.engine import Engine
 from stepbench.config.cluster import ClusterOptions
 
 
-def make_engine(options: ClusterOptions, run_id: str, folder: Path, *, gpus: int) -> Engine:
+def make_engine(options: ClusterOptions, run: Path, folder: Path, *, gpus: int) -> Engine:
     """Makes the engine of a run.
 
     Args:
         options: The engine's name and options.
-        run_id: The name of the run, by which its jobs are found again.
+        run: The directory of the run, by which its jobs are found again.
         folder: A directory for the engine's own files, on the shared file system; it is removed
             when the run ends.
         gpus: The number of GPUs that a case needs.
@@ -23,7 +23,7 @@ def make_engine(options: ClusterOptions, run_id: str, folder: Path, *, gpus: int
     if options.engine == "slurm":
         from stepbench.cluster.slurm import SlurmEngine  # noqa: PLC0415  # imports submitit
 
-        return SlurmEngine(options, run_id, folder)
+        return SlurmEngine(options, run, folder)
     if options.engine == "ray":
         from stepbench.cluster.ray import RayEngine  # noqa: PLC0415  # imports Ray
 

@@ -1,6 +1,8 @@
 """The engine `slurm`: arrays of jobs, submitted with submitit, each alone on its node."""
 
 import getpass
+import hashlib
+import os
 import re
 import shlex
 import shutil
@@ -47,18 +49,18 @@ class SlurmEngine:
 
     Args:
         options: Options of `sbatch`, by their long names.
-        run_id: The name of the run, which is the name of its jobs.
+        run: The directory of the run, after which its jobs are named.
         folder: A directory on the shared file system, for submitit's files.
         python: The command that starts Python for submitit; `None` for this process's interpreter.
 
     Raises:
-        UsageError: submitit or a program of SLURM is missing.
+        UsageError: submitit or a program of SLURM is missing, or an option cannot be used.
     """
 
     name = "slurm"
 
     def __init__(
-        self, options: ClusterOptions, run_id: str, folder: Path, *, python: str | None = None
+        self, options: ClusterOptions, run: Path, folder: Path, *, python: str | None = None
     ) -> None:
         missing = [program for program in PROGRAMS if shutil.which(program) is None]
         if missing:
@@ -74,7 +76,8 @@ class SlurmEngine:
                 "pip install 'stepbench[slurm]'"
             ) from None
         self._values = dict(options.values)
-        self._job_name = f"stepbench-{run_id}"
+        _sbatch_options(self._values)  # refuses what jobs cannot have
+        self._job_name = job_name(run)
         self._folder, self._python = folder, python
         self._numbers: dict[str, int] = {}
         self._backlog: list[tuple[Node | None, list[JobSpec]]] = []
@@ -211,8 +214,23 @@ class SlurmEngine:
         """Does nothing: SLURM has all that runs."""
 
 
+def job_name(run: Path) -> str:
+    """The name of a run's jobs: the same for each process that works on the run, and for no other.
+
+    Args:
+        run: The directory of the run.
+    """
+    path = run.resolve()
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
+    return f"stepbench-{re.sub('[^A-Za-z0-9._-]', '-', path.name)}-{digest}"
+
+
 def _sbatch_options(values: Mapping[str, str]) -> dict[str, str | bool]:
-    """Options of `sbatch`: those that a run needs, and the user's, which come first."""
+    """Options of `sbatch`: those that a run needs, and the user's, which come first.
+
+    Raises:
+        UsageError: A job would be started a second time.
+    """
     options: dict[str, str | bool] = {"exclusive": True, "no-requeue": True}
     for key, value in values.items():
         name = key.replace("_", "-")
@@ -221,7 +239,10 @@ def _sbatch_options(values: Mapping[str, str]) -> dict[str, str | bool]:
         else:
             options[name] = True if value.lower() in {"true", ""} else value
     if "requeue" in options:
-        options.pop("no-requeue", None)
+        raise UsageError(
+            "--on-option requeue: a job is started once; leave the option out, and measure what a "
+            "lost job has not with --resume"
+        )
     return options
 
 

@@ -128,7 +128,7 @@ class ClusterRunner(Runner):
         disk_space.refuse_full_disk(options, self.cases, directory.path, directory_option)
         try:
             self._engine = make_engine(
-                self._cluster, directory.id, directory.scratch, gpus=_gpus(self.cases)
+                self._cluster, directory.path, directory.scratch, gpus=_gpus(self.cases)
             )
             self._nodes = self._engine.nodes()
             if options.resume is not None:

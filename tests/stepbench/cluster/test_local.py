@@ -109,4 +109,4 @@ def test_a_job_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.M
 )
 def test_options_that_cannot_be_used(tmp_path: Path, values: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        make_engine(ClusterOptions("local", values), "run", tmp_path, gpus=0)
+        make_engine(ClusterOptions("local", values), tmp_path / "run", tmp_path, gpus=0)

@@ -16,7 +16,7 @@ from stepbench.errors import UsageError
 def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"pip install 'stepbench\[ray\]'"):
-        make_engine(ClusterOptions("ray"), "run", tmp_path, gpus=0)
+        make_engine(ClusterOptions("ray"), tmp_path / "run", tmp_path, gpus=0)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_options_that_cannot_be_used(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace())
     with pytest.raises(UsageError, match=message):
-        make_engine(ClusterOptions("ray", values), "run", tmp_path, gpus=0)
+        make_engine(ClusterOptions("ray", values), tmp_path / "run", tmp_path, gpus=0)
 
 
 def test_an_address_where_nobody_listens_is_told_at_once(
@@ -42,7 +42,7 @@ def test_an_address_where_nobody_listens_is_told_at_once(
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace())
     options = ClusterOptions("ray", {"address": "127.0.0.1:1"})
     with pytest.raises(EngineError, match=r"no cluster at the address 127\.0\.0\.1:1 .*refused"):
-        make_engine(options, "run", tmp_path, gpus=0)
+        make_engine(options, tmp_path / "run", tmp_path, gpus=0)
 
 
 def test_nodes_that_share_a_host_have_names_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The engine `slurm` with programs that stand for SLURM's; `tests/cluster` has real ones."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +38,7 @@ def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Say:
 
 
 def engine(tmp_path: Path, **values: str) -> SlurmEngine:
-    return SlurmEngine(ClusterOptions("slurm", values), "run-1", tmp_path)
+    return SlurmEngine(ClusterOptions("slurm", values), tmp_path / "run-1", tmp_path)
 
 
 def test_nodes_that_are_up_are_listed_once(say: Say, tmp_path: Path) -> None:
@@ -154,11 +155,26 @@ def test_a_job_that_slurm_has_forgotten_has_ended(
 
 def test_options_of_sbatch_are_the_user_s_and_those_of_a_run() -> None:
     assert slurm._sbatch_options({}) == {"exclusive": True, "no-requeue": True}
-    given = {"gres": "gpu:1", "cpus_per_task": "4", "exclusive": "false", "requeue": "true"}
-    assert slurm._sbatch_options(given) == {"gres": "gpu:1", "cpus-per-task": "4", "requeue": True}
+    given = {"gres": "gpu:1", "cpus_per_task": "4", "exclusive": "false"}
+    assert slurm._sbatch_options(given) == {
+        "gres": "gpu:1", "cpus-per-task": "4", "no-requeue": True,
+    }  # fmt: skip
+
+
+def test_a_job_that_would_be_started_again_is_refused() -> None:
+    with pytest.raises(UsageError, match="--on-option requeue: a job is started once"):
+        slurm._sbatch_options({"requeue": "true"})
+
+
+def test_jobs_are_named_after_their_run_alone(tmp_path: Path) -> None:
+    names = {slurm.job_name(tmp_path / folder / "out,1") for folder in ("a", "b")}
+    assert len(names) == 2
+    assert all(re.fullmatch("stepbench-out-1-[0-9a-f]{8}", name) for name in names)
+    assert slurm.job_name(tmp_path / "a" / ".." / "b" / "out,1") in names
 
 
 def test_cancelling_names_the_run_s_jobs(say: Say, tmp_path: Path) -> None:
     say("squeue", "")
     engine(tmp_path).cancel()
-    assert "scancel --name=stepbench-run-1 --user=" in (tmp_path / "bin" / "calls").read_text()
+    name = slurm.job_name(tmp_path / "run-1")
+    assert f"scancel --name={name} --user=" in (tmp_path / "bin" / "calls").read_text()
