@@ -1,6 +1,7 @@
 """`stepbench init`: writes a workload file, and tries it."""
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,10 +26,11 @@ examples:
   stepbench init models.net:Net         from a model of a package: models/net.py
   stepbench init                        a file in which all is left to fill in
 
-The script is read, never run. Found are the model, the data set of its DataLoader with transforms
+The script is read, not run. Found are the model, the data set of its DataLoader with transforms
 and batch size, the loss, the optimizer, and gradient clipping; variables and defaults of argparse
 are put in as values. What is not found is a line marked FILL IN, with what belongs there. A
-complete file is tried for two steps on the CPU. Correct the file as you like.
+complete file is tried for two steps on the CPU; it imports the script's classes, unless that would
+train. Correct the file as you like.
 
 exit codes: 0 the file is written, and trains or has lines to fill in, 1 the file is written and a
 step failed, 4 wrong usage: nothing is written.
@@ -105,7 +107,7 @@ def _print_findings(console: Console, target: Target, draft: Draft) -> None:
 
 def _command(target: Target, draft: Draft) -> str:
     batch = "" if draft.batch_size is None else f" --batch-size {draft.batch_size}"
-    return f"stepbench run --workload {target.spec}{batch}"
+    return f"stepbench run --workload {shlex.quote(target.spec)}{batch}"
 
 
 def parser() -> argparse.ArgumentParser:

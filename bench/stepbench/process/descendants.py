@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -45,7 +46,12 @@ def become_subreaper() -> None:
 
 
 def signal_at_end_of_parent(number: signal.Signals) -> None:
-    """Has this process receive a signal when its parent ends, even if the parent is killed."""
+    """Has this process receive a signal when its parent ends, even if the parent is killed.
+
+    Does nothing on other systems than Linux.
+    """
+    if sys.platform != "linux":
+        return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 

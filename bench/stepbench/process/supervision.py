@@ -102,6 +102,7 @@ class Child:
         log: The file that the child prints to.
         requested_s: The time of the request for the child, by `time.perf_counter`, seconds.
         on_left_behind: Called at the child's end with the processes that outlived it, if any.
+        exit_s: The time that the child has to exit after its outcome before it is killed, seconds.
     """
 
     def __init__(
@@ -113,8 +114,10 @@ class Child:
         log: BinaryIO,
         requested_s: float,
         on_left_behind: OnLeftBehind,
+        exit_s: float = EXIT_S,
     ) -> None:
         self._on_left_behind = on_left_behind
+        self._exit_s = exit_s
         self._job = job
         self._connection = connection
         self._exit = child_exit
@@ -232,7 +235,7 @@ class Child:
         self._closed = True
         # After an outcome of its own, the child only has to clean up.
         unfinished = outcome is None or outcome is self._excess or outcome.status is Status.TIMEOUT
-        if unfinished or not wait([self._exit.fileno()], timeout=EXIT_S):
+        if unfinished or not wait([self._exit.fileno()], timeout=self._exit_s):
             self._exit.kill()
         with contextlib.closing(self._connection), self._log:
             try:

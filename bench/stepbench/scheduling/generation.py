@@ -7,6 +7,7 @@ constant in the process. Several generations therefore make an estimate, and eac
 import contextlib
 import random
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic
@@ -140,6 +141,9 @@ class _Group(Generic[Name, Facts]):
     deferred: list[Name] = field(default_factory=list)
     start_s: dict[Name, float] = field(default_factory=dict)
     ended: set[Name] = field(default_factory=set)
+    # Sums of `turns`, which may be many.
+    steps_taken: Counter[tuple[Name, TurnKind]] = field(default_factory=Counter)
+    recent_s: dict[Name, deque[float]] = field(default_factory=dict)
 
     def admit(self, name: Name, start: Callable[[], Player[Facts]]) -> None:
         """Starts and prepares a player, or defers it if there is no memory beside the others."""
@@ -203,12 +207,7 @@ class _Group(Generic[Name, Facts]):
         return [name for name in self.players if name not in self.ended]
 
     def _steps_left(self, name: Name, kind: TurnKind) -> int:
-        taken = sum(
-            turn.command.steps
-            for turn in self.turns
-            if turn.player == name and turn.command.kind is kind
-        )
-        return (self.plan.steps or 0) - taken
+        return (self.plan.steps or 0) - self.steps_taken[name, kind]
 
     def _take_round(self, kinds: Sequence[TurnKind], number: int) -> None:
         for name, kind in order_of_round(self._playing(), kinds, self.rng):
@@ -222,16 +221,20 @@ class _Group(Generic[Name, Facts]):
                 if result.ended:
                     self.ended.add(name)
                 taken = command if result.steps is None else replace(command, steps=result.steps)
-                self.turns.append(TakenTurn(name, number, taken, result))
+                self._add(TakenTurn(name, number, taken, result))
+
+    def _add(self, turn: TakenTurn[Name]) -> None:
+        name, command = turn.player, turn.command
+        self.turns.append(turn)
+        self.steps_taken[name, command.kind] += command.steps
+        if command.kind in LOADED and command.steps:  # a script may have ended at once
+            recent_s = self.recent_s.setdefault(name, deque(maxlen=RECENT_TURNS))
+            recent_s.append(turn.result.elapsed_s / command.steps)
 
     def _command(self, name: Name, kind: TurnKind, number: int) -> TakeTurn:
         ready = self.ready[name]
-        recent_s = [
-            turn.result.elapsed_s / turn.command.steps
-            for turn in self.turns
-            if turn.player == name and turn.command.kind in LOADED
-        ]
-        steps = steps_per_turn(ready, self.plan.rounds, self.plan.turns_s, recent_s[-RECENT_TURNS:])
+        recent_s = tuple(self.recent_s.get(name, ()))
+        steps = steps_per_turn(ready, self.plan.rounds, self.plan.turns_s, recent_s)
         if self.plan.steps is not None and kind in LOADED:
             steps = min(steps, self._steps_left(name, kind))
         return TakeTurn(kind, steps, cores_of_round(ready, self.plan.cores, number))

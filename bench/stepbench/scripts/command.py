@@ -21,6 +21,7 @@ from stepbench.config.values import path
 from stepbench.errors import UsageError
 from stepbench.results.claim import create, point_latest_at, reopen
 from stepbench.results.run_directory import RunDirectory
+from stepbench.results.writing import StoreError
 from stepbench.runner.resume import RELEASES, refuse_another_machine
 from stepbench.runner.terminal import LiveLine, format_duration
 from stepbench.scripts import resume
@@ -28,6 +29,7 @@ from stepbench.scripts.measuring import MeasuredScript, measure_alone, measure_v
 from stepbench.scripts.options import FLAGS, ScriptOptions, read
 from stepbench.scripts.players import COMPARED_STEPS, ScriptStarter
 from stepbench.scripts.working_copy import refuse_large_tree
+from stepbench_reports import ReportError
 from stepbench_reports.command_line import USAGE_ERROR, Parser, print_error
 from stepbench_reports.schema.measurement import SCHEMA
 from stepbench_reports.schema.parity import ParityVerdict
@@ -79,6 +81,9 @@ def main(arguments: Sequence[str]) -> int:
     except UsageError as error:
         print_error(error)
         return USAGE_ERROR
+    except (StoreError, ReportError) as error:
+        print_error(error)
+        return NOT_MEASURED
 
 
 def parsed(words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
@@ -234,15 +239,20 @@ def _measured(starter: ScriptStarter, record: _RunRecord) -> MeasuredScript:
 def _profiled(
     starter: ScriptStarter, record: _RunRecord, measured: MeasuredScript
 ) -> list[ProfileRecord]:
-    """Profiles each case that was measured, if that is wanted."""
+    """Profiles each case that was measured, if that is wanted; until Ctrl-C."""
     profiling = starter.options.profiling
+    profiles: list[ProfileRecord] = []
     if profiling is None or starter.interrupted:
-        return []
-    return [
-        profile(starter, record.directory, Case(**each.case.values()), profiling)
-        for each in measured.records
-        if each.status is Status.OK
-    ]
+        return profiles
+    for each in measured.records:
+        if each.status is Status.OK:
+            case = Case(**each.case.values())
+            try:
+                profiles.append(profile(starter, record.directory, case, profiling))
+            except KeyboardInterrupt:  # what was measured is reported
+                starter.interrupted = True
+                break
+    return profiles
 
 
 def _report(directory: RunDirectory, console: Console) -> None:

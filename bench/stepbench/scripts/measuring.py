@@ -27,6 +27,7 @@ from stepbench_reports.schema.measurement import INTERRUPTED, SCRIPT_ENDED
 from stepbench_reports.schema.results import MeasurementRecord, ParityRecord, ProfileRecord
 from stepbench_reports.schema.run import ProfilingOptions
 from stepbench_reports.schema.status import Status
+from stepbench_reports.wording.with_noun import with_noun
 
 if TYPE_CHECKING:
     from stepbench.scripts.options import Changes
@@ -214,6 +215,8 @@ class VariantMeasurer:
         self._changes = {unchanged: {}}
         for changes in starter.options.changes:
             case = case_of(starter, {**end.axes, **changes})
+            if case == unchanged:
+                _refuse_without_effect(changes, unchanged)
             self._changes.setdefault(case, changes)
         self._ends[unchanged] = [end]
         return end
@@ -259,6 +262,8 @@ class VariantMeasurer:
             for case in cases
         }
         base = self.cases[0]
+        if base not in steps:  # it was lost
+            return []
         return [log_ratios(steps[case], steps[base]) for case in cases if case != base]
 
     def _add(self, played: Sequence[Played[Case, PlayerFacts]], left: int) -> None:
@@ -298,6 +303,21 @@ class VariantMeasurer:
             judged.append(outcomes.parity_record(case, Outcome(Status.OK, judgement)))
             self._directory.write(judged[-1])
         return judged
+
+
+def _refuse_without_effect(changes: "Changes", unchanged: Case) -> None:
+    """Refuses settings that the script does not have, and that would make no difference to it.
+
+    Raises:
+        UsageError: There is such a setting.
+    """
+    for name, value in changes.items():
+        if getattr(unchanged, name) != value:
+            workers = with_noun(unchanged.num_workers, "loader worker")
+            raise UsageError(
+                f"--set {name}={value}: makes no difference to this script, which has {workers} "
+                f"and trains on {unchanged.device}; leave it out, or set num_workers, too"
+            )
 
 
 def _script_end(facts: PlayerFacts | None) -> ScriptEnd:

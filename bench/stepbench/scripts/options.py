@@ -224,6 +224,12 @@ def script_of(words: Sequence[str]) -> ScriptCommand:
             "stepbench script -- train.py --epochs 1"
         )
     first, *rest = words
+    for word in words:
+        if any("\ud800" <= character <= "\udfff" for character in word):  # as Python has such bytes
+            raise UsageError(
+                f"-- {word!a}: is not UTF-8, and cannot be recorded; give the script another name "
+                f"for it"
+            )
     if first == "-m":
         if not rest:
             raise UsageError("-m: give a module's name, such as -- -m package.train")

@@ -74,7 +74,7 @@ def adopt(
 
 
 def finished(directory: RunDirectory, stored: RunFacts) -> MeasuredScript | None:
-    """The results of a run; `None` if a case is missing, failed or was interrupted.
+    """The results of a run; `None` if one is missing, failed or was interrupted.
 
     The scripts of a run take turns, so they are measured together, or not at all.
     """
@@ -82,8 +82,11 @@ def finished(directory: RunDirectory, stored: RunFacts) -> MeasuredScript | None
     if not stored.cases or set(stored.cases) - set(found):
         return None
     records = tuple(found[case_id] for case_id in stored.cases)
-    parity = (directory.read(ParityRecord, _case(record)) for record in records)
-    return MeasuredScript(records, tuple(each for each in parity if each is not None))
+    parity = [directory.read(ParityRecord, _case(record)) for record in records[1:]]
+    judged = tuple(each for each in parity if each is not None)
+    if len(judged) < len(parity):
+        return None
+    return MeasuredScript(records, judged)
 
 
 def _final_records(directory: RunDirectory) -> list[MeasurementRecord]:

@@ -1,5 +1,6 @@
 """Starts a fresh Python for each script: nothing of another player or of stepbench is in it."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -18,7 +19,7 @@ import psutil
 from stepbench.process.job import Job
 from stepbench.process.messages import RecordMessages
 from stepbench.process.server import NO_VARIABLES, Server
-from stepbench.process.supervision import Child, ChildExit, Exit
+from stepbench.process.supervision import EXIT_S, Child, ChildExit, Exit
 
 ENTRY = Path(__file__).resolve().parent / "worker" / "entry.py"
 MAX_OUTPUT_BYTES = 64 << 20
@@ -26,6 +27,9 @@ MAX_OUTPUT_BYTES = 64 << 20
 _CHUNK_BYTES = 1 << 16
 ENDING_S = 0.3
 """The time that a script has to end by itself before it is killed, seconds."""
+ALONE_EXIT_S = 60.0
+"""The time that a script by itself has to exit after its last statement, seconds: its threads may
+still write a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +89,11 @@ class ScriptServer(Server):
                 env={**os.environ, **self._place.environment},
                 process_group=0,
             )
+        printing = None
         if output is not None:
             assert process.stdout is not None  # noqa: S101  # it is a pipe
-            keep_output(process.stdout, output)
-        ended = _ProcessExit(process)
+            printing = keep_output(process.stdout, output)
+        ended = _ProcessExit(process, printing)
         self._exits.append(ended)
         log = tempfile.TemporaryFile() if output is None else output.open("rb")  # noqa: SIM115  # the child's handle owns it
         return self._child(
@@ -98,6 +103,7 @@ class ScriptServer(Server):
             log=cast("BinaryIO", log),
             requested_s=requested_s,
             on_left_behind=lambda *_: None,
+            exit_s=ALONE_EXIT_S if job.arguments[0].alone else EXIT_S,
         )
 
     def restart(self) -> None:
@@ -108,10 +114,18 @@ class ScriptServer(Server):
 
 
 class _ProcessExit(ChildExit):
-    """The end of a process, told by a pipe, since not every system has descriptors of processes."""
+    """The end of a process, told by a pipe, since not every system has descriptors of processes.
 
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+    Args:
+        process: The process, which leads a process group.
+        printing: The thread that keeps what the process prints; `None` without one.
+    """
+
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", printing: threading.Thread | None
+    ) -> None:
         self._process = process
+        self._printing = printing
         self.pid = process.pid
         self.killed = False
         self.code: int | None = None
@@ -119,33 +133,43 @@ class _ProcessExit(ChildExit):
         threading.Thread(target=self._wait, args=(end,), name="script-exit", daemon=True).start()
 
     def _wait(self, end: int) -> None:
-        self.code = self._process.wait()
+        if hasattr(os, "waitid"):  # its id remains its own until it is reaped
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        else:
+            self._process.wait()
         os.close(end)
 
     def fileno(self) -> int:
         return self._ended
 
     def kill(self) -> None:
-        try:  # its connection has closed, and so it may be just ending
-            self._process.wait(ENDING_S)
-        except subprocess.TimeoutExpired:
-            self.killed = True
+        # Its connection has closed, and so it may be just ending.
+        self.killed = not wait([self._ended], timeout=ENDING_S)
         super().kill()
 
     def wait(self) -> Exit:
-        code = self._process.wait()
-        self.code = code
+        wait([self._ended])
         left = _end_group(self.pid)
+        code = self.code = self._process.wait()
         os.close(self._ended)
+        if self._printing is not None:
+            self._printing.join(ENDING_S)
         return Exit(code, left)
 
 
 def _end_group(group: int) -> dict[str, int]:
-    """Kills what is left of a process group, which the script's own processes are in."""
+    """Kills what is left of a process group, which the script's own processes are in.
+
+    Args:
+        group: The process id of the group's leader, which has ended.
+
+    Returns:
+        The number of processes of each name that were left.
+    """
     left: dict[str, int] = {}
     for process in psutil.process_iter(["name"]):
         try:
-            if os.getpgid(process.pid) == group:
+            if process.pid != group and os.getpgid(process.pid) == group:
                 name = str(process.info["name"])
                 process.kill()
                 left[name] = left.get(name, 0) + 1
@@ -167,11 +191,13 @@ def keep_output(stream: IO[bytes], file: Path) -> threading.Thread:
         kept, told = file.stat().st_size, False
         with stream, target:
             while chunk := os.read(stream.fileno(), _CHUNK_BYTES):
-                target.write(chunk[: max(0, MAX_OUTPUT_BYTES - kept)])
+                with contextlib.suppress(OSError):  # a full disk must not end the script
+                    target.write(chunk[: max(0, MAX_OUTPUT_BYTES - kept)])
                 kept += len(chunk)
                 if kept > MAX_OUTPUT_BYTES and not told:
                     told = True
-                    target.write(b"\n[stepbench keeps no more of this output]\n")
+                    with contextlib.suppress(OSError):
+                        target.write(b"\n[stepbench keeps no more of this output]\n")
 
     thread = threading.Thread(target=copy, name="script-output", daemon=True)
     thread.start()

@@ -27,19 +27,20 @@ def refuse_large_tree(tree: Path, shared: Collection[Path]) -> None:
         shared: The folders that a copy only links to.
 
     Raises:
-        UsageError: The tree is too large; the message names its largest folder.
+        UsageError: The tree is too large; the message names its largest folder or file.
     """
     sizes: dict[str, int] = {}
     for folder, names, files in os.walk(tree):
         here = Path(folder)
         names[:] = [name for name in names if not _is_left_out(here / name, shared)]
-        top = here.relative_to(tree).parts[:1]
         for name in files:
+            if here / name in shared:
+                continue
+            top = (here / name).relative_to(tree).parts[0]
             with contextlib.suppress(OSError):
-                size = (here / name).lstat().st_size
-                sizes["/".join(top)] = sizes.get("/".join(top), 0) + size
+                sizes[top] = sizes.get(top, 0) + (here / name).lstat().st_size
         if sum(sizes.values()) > MAX_COPY_BYTES:
-            largest = max(sizes, key=sizes.__getitem__) or "."
+            largest = max(sizes, key=sizes.__getitem__)
             raise UsageError(
                 f"--set: {tree} is larger than {MAX_COPY_BYTES >> 30} GiB, and each script runs in "
                 f"a copy of it; link to what scripts only read, such as --share {largest}"
@@ -52,11 +53,22 @@ def copied(tree: Path, shared: Collection[Path]) -> Iterator[Path]:
 
     Args:
         tree: The working tree.
-        shared: The folders that the copy only links to.
+        shared: The folders and files that the copy only links to.
+
+    Raises:
+        UsageError: A file cannot be read, or there is no room for the copy.
     """
     scratch = Path(tempfile.mkdtemp(prefix="stepbench-script-"))
     try:
-        yield copy(tree, scratch / tree.name, shared)
+        try:
+            made = copy(tree, scratch / tree.name, shared)
+        except OSError as error:  # of several files, each with its reason
+            reason = error.args[0][0][-1] if isinstance(error, shutil.Error) else error
+            raise UsageError(
+                f"--set: {tree} cannot be copied to {scratch.parent} ({reason}); each script runs "
+                f"in a copy; link to what scripts only read with --share, or set TMPDIR"
+            ) from None
+        yield made
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -73,7 +85,20 @@ def copy(tree: Path, target: Path, shared: Collection[Path]) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         if not place.exists():
             place.symlink_to(link)
+    _point_out_of(target, tree)
     return target
+
+
+def _point_out_of(copied_tree: Path, tree: Path) -> None:
+    """Has relative links that lead out of a tree lead to the same place from its copy."""
+    for folder, names, files in os.walk(copied_tree):
+        for place in (Path(folder, name) for name in (*names, *files)):
+            if place.is_symlink() and not os.path.isabs(os.readlink(place)):  # noqa: PTH115, PTH117
+                origin = tree / place.relative_to(copied_tree)
+                led_to = Path(os.path.normpath(origin.parent / os.readlink(place)))  # noqa: PTH115
+                if not led_to.is_relative_to(tree):
+                    place.unlink()
+                    place.symlink_to(led_to)
 
 
 def script_in(copied_tree: Path, tree: Path, script: ScriptCommand) -> ScriptCommand:

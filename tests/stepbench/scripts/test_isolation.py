@@ -165,6 +165,34 @@ def test_a_script_that_changes_directory_and_forks_keeps_its_outcome(tmp_path: P
     assert "never imported torch" in str(ended.outcome.reason)
 
 
+def test_a_process_that_a_script_forks_may_exit_as_python_does(tmp_path: Path) -> None:
+    source = """
+        import os, sys
+        if os.fork() == 0:
+            sys.exit(3)
+        _, status = os.wait()
+        print("child", os.waitstatus_to_exitcode(status))
+        sys.exit(5)
+    """
+    ended = run(tmp_path, source)
+    assert ended.output == "child 3\n"
+    assert ended.exit_codes == [5]
+    assert "exit code 5" in (ended.outcome.reason or "")
+
+
+def test_what_a_script_does_at_its_exit_is_waited_for(tmp_path: Path) -> None:
+    source = """
+        import threading, time
+
+        def save():
+            time.sleep(1.5)
+            print("saved", flush=True)
+
+        threading.Thread(target=save).start()
+    """
+    assert run(tmp_path, source).output == "saved\n"
+
+
 def test_output_without_end_is_cut(tmp_path: Path) -> None:
     file = tmp_path / "output.txt"
     file.write_bytes(b"x" * (MAX_OUTPUT_BYTES - 10))

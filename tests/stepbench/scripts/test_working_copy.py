@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,33 @@ def test_a_shared_folder_is_linked(tree: Path) -> None:
     with copied(tree, (tree / "data",)) as copy:
         assert (copy / "data").readlink() == tree / "data"
     assert (tree / "data/train.bin").exists()
+
+
+def test_a_relative_link_out_of_the_tree_leads_to_the_same_place(tree: Path) -> None:
+    (tree.parent / "elsewhere").mkdir()
+    (tree / "src/far").symlink_to("../../elsewhere")
+    with copied(tree, ()) as copy:
+        assert (copy / "src/far").readlink() == tree.parent / "elsewhere"
+        assert (copy / "link").readlink() == Path("src")
+
+
+def test_a_tree_that_cannot_be_copied_is_refused(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise shutil.Error([("a", "b", "[Errno 28] No space left on device")])
+
+    monkeypatch.setattr(shutil, "copytree", full)
+    with pytest.raises(UsageError, match=r"No space left on device.*TMPDIR"), copied(tree, ()):
+        pass
+
+
+def test_a_large_file_may_be_shared(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(working_copy, "MAX_COPY_BYTES", 150)
+    (tree / "large.bin").write_bytes(b"x" * 100)
+    with pytest.raises(UsageError, match=r"--share (large\.bin|data)"):
+        refuse_large_tree(tree, ())
+    refuse_large_tree(tree, (tree / "large.bin",))
 
 
 def test_a_large_tree_is_refused_with_its_largest_folder(

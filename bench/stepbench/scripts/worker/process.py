@@ -36,7 +36,8 @@ def main(descriptor: int) -> int:
     request: ScriptRequest = job.arguments[0]
     runner = ScriptProcess(Parent(connection), request)
     code, outcome = runner.run()
-    connection.send(("outcome", outcome))
+    if outcome is not None:
+        connection.send(("outcome", outcome))
     return code
 
 
@@ -52,14 +53,20 @@ class ScriptProcess:
         self._parent = parent
         self._request = request
         self._session: Session | None = None
+        self._pid = os.getpid()
 
-    def run(self) -> tuple[int, Outcome]:
-        """Runs the script; returns its exit code, and the outcome for the parent."""
+    def run(self) -> tuple[int, Outcome | None]:
+        """Runs the script; returns its exit code, and the outcome for the parent.
+
+        There is no outcome in a process that the script has forked, and that ends as itself.
+        """
         if self._request.seed is not None:
             random.seed(self._request.seed)
         AfterImport("torch", self._hook).install()
         try:
             ended = run_script(self._request.script)
+            if os.getpid() != self._pid:
+                return ended.code, None
             return self._concluded(ended)
         except UsageError as error:
             return 1, Outcome(Status.ERROR, reason=str(error), usage=True)

@@ -14,9 +14,11 @@ from stepbench.errors import UsageError
 from stepbench.scripts.worker.boundaries import Boundaries
 from stepbench_reports.schema.axes import AxisValue
 
-LOADER_SETTINGS = (
-    "num_workers", "prefetch_factor", "persistent_workers", "pin_memory", "batch_size",
-)  # fmt: skip
+OF_WORKERS = ("prefetch_factor", "persistent_workers")
+"""The settings of a loader that only one with workers takes."""
+LOADER_SETTINGS = ("num_workers", *OF_WORKERS, "pin_memory", "batch_size")
+_HOW_TO_COMPILE = ("mode", "options", "backend")
+"""The arguments of `torch.compile` for which a value of the axis `compile` stands."""
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -56,11 +58,11 @@ class Replacer:
                 if name == "batch_size" and not _takes_batch_size(wanted):
                     continue
                 wanted[name] = self._changes[name]
-                self.found[name] += 1
+                if name not in OF_WORKERS or wanted.get("num_workers", 0):
+                    self.found[name] += 1
             if not wanted.get("num_workers", 0):
-                for name in ("prefetch_factor", "persistent_workers", "multiprocessing_context"):
+                for name in (*OF_WORKERS, "multiprocessing_context", "timeout"):
                     wanted.pop(name, None)
-                wanted.pop("timeout", None)
             original(*bound.args, **bound.kwargs)
 
         return construct
@@ -72,12 +74,13 @@ class Replacer:
         def compile_model(model: Any = None, **options: Any) -> Any:  # noqa: ANN401
             if model is None:
                 return lambda function: compile_model(function, **options)
-            self.found["compile"] += 1
+            # `module.compile()` compiles the bound method that calls the module.
+            if isinstance(getattr(model, "__self__", model), nn.Module) or mode == "off":
+                self.found["compile"] += 1
             if mode == "off":
                 return model
-            if isinstance(model, nn.Module):
-                return original(model, **{**options, **compile_options(str(mode))})
-            return original(model, **options)
+            rest = {name: value for name, value in options.items() if name not in _HOW_TO_COMPILE}
+            return original(model, **rest, **compile_options(str(mode)))
 
         return compile_model
 
@@ -88,10 +91,10 @@ class Replacer:
         @functools.wraps(original)
         def construct(context: Any, *args: Any, **options: Any) -> None:  # noqa: ANN401
             bound = signature.bind(context, *args, **options)
-            bound.arguments["enabled"] = precision in AUTOCAST
-            if precision in AUTOCAST:
+            if precision in AUTOCAST:  # a region that the script excludes remains excluded
                 bound.arguments["dtype"] = AUTOCAST[precision]
-            self.found["precision"] += 1
+            else:
+                bound.arguments["enabled"] = False
             original(*bound.args, **bound.kwargs)
 
         return construct
@@ -114,10 +117,18 @@ class Replacer:
                 )
             for name in {"foreach", "fused"} & set(group):
                 group[name] = name == wanted
+        if hasattr(optimizer, "_step_supports_amp_scaling"):
+            # A fused optimizer is given the scale of a `GradScaler`; others cannot take it.
+            optimizer._step_supports_amp_scaling = wanted == "fused"
         self.found["optimizer"] += 1
 
     def prepare_model(self, model: nn.Module) -> None:
-        """Compiles a model in place, unless the script has compiled it, or it is to stay eager."""
+        """Compiles a model in place, unless the script has compiled it, or it is to stay eager.
+
+        Raises:
+            UsageError: The model's weights have another precision than the one that is set.
+        """
+        self._refuse_other_weights(model)
         mode = str(self._changes.get("compile", "off"))
         if "compile" not in self._changes or self.found["compile"]:
             return
@@ -126,6 +137,17 @@ class Replacer:
             # `torch.compile` is replaced above, and leaves the bound method of a model alone.
             options = compile_options(mode)
             model._compiled_call_impl = _original(torch.compile)(model._call_impl, **options)
+
+    def _refuse_other_weights(self, model: nn.Module) -> None:
+        """Refuses `precision=fp32` for weights of fewer bits, which it does not convert."""
+        wanted = self._changes.get("precision")
+        types = {p.dtype for p in model.parameters() if p.is_floating_point()} - {torch.float32}
+        if wanted == "fp32" and types:
+            name = str(next(iter(types))).removeprefix("torch.")
+            raise UsageError(
+                f"--set precision=fp32: the script's weights are {name}, and the setting only "
+                f"switches autocast; have the script make weights of float32, or leave it out"
+            )
 
     def context(self, device: str) -> Callable[[], Any]:
         """Makes the context in which the model is called: autocast for `precision`."""
@@ -150,6 +172,8 @@ class Replacer:
                     "precision": "a model that an optimizer updates",
                     "optimizer": "an optimizer of torch.optim",
                     "batch_size": "a torch.utils.data.DataLoader with a batch_size of its own",
+                    "prefetch_factor": "a torch.utils.data.DataLoader with workers",
+                    "persistent_workers": "a torch.utils.data.DataLoader with workers",
                 }.get(name, "a torch.utils.data.DataLoader")
                 raise UsageError(
                     f"--set {name}={self._changes[name]}: the script constructed nothing to set it "
