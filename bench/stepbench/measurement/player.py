@@ -110,6 +110,7 @@ class CasePlayer:
         self._alone: LoaderAlone | None = None
         self._first_step_s = self._step_s = 0.0
         self._warm_up_peak = DevicePeak()
+        self._batch: Any = None
 
     def prepare(self, *, thorough: bool) -> Ready:
         """Takes the first step and warms up; see `Prepare`."""
@@ -127,6 +128,8 @@ class CasePlayer:
         self._step_s = window.elapsed_s / window.steps
         self._warm_up_peak = self._kind.peak_memory(request.case.device)
         self._kind.reset_peak_memory(request.case.device)
+        # Before the first turn, in which a worker would make the batch that takes its place.
+        self._batch = next(self._active.source.batches)
         wait_until_idle(loop.clock, self._workers)
         return Ready(
             warm_up=warmed_up,
@@ -192,10 +195,6 @@ class CasePlayer:
             tiny = self._tiny
             return tiny.timed_loop, tiny.size, UNTIMED_STEPS
         return loop, 0, max(untimed, self._prefetched_steps)
-
-    @cached_property
-    def _batch(self) -> Any:  # noqa: ANN401  # a batch is anything
-        return next(self._active.source.batches)
 
     @cached_property
     def _tiny(self) -> TinyLoop:

@@ -134,16 +134,31 @@ def judged_turns(case: Case, sampled: Sampled) -> tuple[JudgedTurn, ...]:
     judged: list[JudgedTurn] = []
     for played in sampled.generations:
         turns = [turn for turn in played.turns if turn.player == case and not turn.result.reason]
-        counts = kept(
-            [_delay(turn) for turn in turns],
-            [_strangers(turn) for turn in turns],
-            [_stopped(turn) for turn in turns],
-        )
+        # Loader workers take cores only where batches are loaded: what is usual differs.
+        left_out = {
+            position for loaded in (True, False) for position in _left_out(turns, loaded=loaded)
+        }
         judged += [
-            JudgedTurn(sampled.group, played.number, turn, count and not _is_exceptional(turn))
-            for turn, count in zip(turns, counts, strict=True)
+            JudgedTurn(
+                sampled.group,
+                played.number,
+                turn,
+                position not in left_out and not _is_exceptional(turn),
+            )
+            for position, turn in enumerate(turns)
         ]
     return tuple(judged)
+
+
+def _left_out(turns: Sequence[TakenTurn[Case]], *, loaded: bool) -> Iterator[int]:
+    """The positions of turns that are left out, of those whose batches were loaded or not."""
+    alike = [n for n, turn in enumerate(turns) if (turn.command.kind in LOADED) is loaded]
+    counts = kept(
+        [_delay(turns[n]) for n in alike],
+        [_strangers(turns[n]) for n in alike],
+        [_stopped(turns[n]) for n in alike],
+    )
+    return (n for n, count in zip(alike, counts, strict=True) if not count)
 
 
 def steps_by_generation(

@@ -218,8 +218,9 @@ class Bottleneck:
         return point(gain.value)  # the loader's rate is measured once
 
     def _gain(self, step_s: Callable[[StepFigures], float]) -> Interval:
-        """The speed-up to another step: one sample a generation."""
+        """The speed-up to another step: one sample a generation that has its figures."""
         gains = [_ratio(figures.step_s, step_s(figures)) for figures in self.generations]
+        gains = [gain for gain in gains if not math.isnan(gain)]
         if len(gains) < 2 or not all(map(math.isfinite, gains)):
             return point(_ratio(self.step_s, step_s(self.figures)))
         return log_interval(gains)

@@ -50,7 +50,7 @@ def break_even_steps(compile_s: float, step_s: float, speedup: Interval) -> Inte
     return Interval(*steps)
 
 
-def mean_step(blocks: Iterable[Block], kind: str) -> Interval:
+def mean_block_step(blocks: Iterable[Block], kind: str) -> Interval:
     """The mean seconds per step (total time / total steps), without an interval.
 
     Blocks do not show how far processes differ.

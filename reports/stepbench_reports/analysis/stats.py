@@ -5,6 +5,7 @@ too.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +74,29 @@ def mean_interval(samples: ArrayLike, confidence: float = 0.95) -> Interval:
     error = float(values.std(ddof=1)) / math.sqrt(count)
     half_width = float(special.stdtrit(count - 1, (1 + confidence) / 2)) * error
     return Interval(mean, mean - half_width, mean + half_width)
+
+
+def sum_of_means(parts: Sequence[tuple[float, ArrayLike]], confidence: float = 0.95) -> Interval:
+    """The weighted sum of means of independent samples, with Student's t interval.
+
+    The interval has as few degrees of freedom as the smallest sample allows.
+
+    Args:
+        parts: Each sample's weight, and the sample: finite numbers, at least one. If a sample has
+            fewer than two there is no interval.
+        confidence: The probability that the interval holds the sum of the true means.
+    """
+    samples = [np.asarray(values, dtype=np.float64) for _, values in parts]
+    weights = [weight for weight, _ in parts]
+    value = math.fsum(w * float(part.mean()) for w, part in zip(weights, samples, strict=True))
+    smallest = min(part.size for part in samples)
+    if smallest < 2:
+        return point(value)
+    variance = math.fsum(
+        w**2 * float(part.var(ddof=1)) / part.size for w, part in zip(weights, samples, strict=True)
+    )
+    half = float(special.stdtrit(smallest - 1, (1 + confidence) / 2)) * math.sqrt(variance)
+    return Interval(value, value - half, value + half)
 
 
 def exponential(logs: Interval) -> Interval:

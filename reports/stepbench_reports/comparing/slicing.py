@@ -81,7 +81,7 @@ def by(run: Run, axis: str) -> Grid:
         last = _ratio(run, row.get(values[-1]), first) if len(values) > 1 else UNKNOWN
         rates = [_rate(row[value]) if value in row else quantity.NOTHING for value in values]
         cells.append([_name(row, other_axes), *rates, quantity.times_range(last)])
-    means = [quantity.times(_mean(column)) for column in pairs.values()]
+    means = [quantity.times(_mean(run, column)) for column in pairs.values()]
     cells.append([f"**{MEAN}**", *means, ""])
     headings = ["case", *(escaped(naming.setting_words({axis: value}, [axis])) for value in values)]
     headings.append("last / first")
@@ -133,7 +133,7 @@ def baseline(run: Run, setting: str) -> Grid:
         )
         if m.counts and base is not None and base.counts:
             pairs.append((m, base))
-    cells.append([f"**{MEAN}**", "", "", "", quantity.times_range(_mean(pairs))])
+    cells.append([f"**{MEAN}**", "", "", "", quantity.times_range(_mean(run, pairs))])
     headings = [
         "case", axis.replace("_", " "), f"{escaped(setting)}, samples/s", "samples/s", "ratio",
     ]  # fmt: skip
@@ -195,5 +195,5 @@ def _ratio(run: Run, m: Measurement | None, base: Measurement | None) -> Interva
     return run.ratio_of(m, base).interval
 
 
-def _mean(pairs: Sequence[_Pair]) -> Interval:
-    return mean_ratio(pairs) if pairs else UNKNOWN
+def _mean(run: Run, pairs: Sequence[_Pair]) -> Interval:
+    return mean_ratio(pairs, (*run.links, *run.measured)) if pairs else UNKNOWN

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from msgspec import structs
-from scipy import special
 
-from stepbench_reports.analysis.stats import UNKNOWN, Interval, exponential, point
+from stepbench_reports.analysis.stats import UNKNOWN, Interval, exponential, sum_of_means
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.schema.cluster import HostFacts
 
@@ -149,10 +148,5 @@ def _relative(host: str, logs: Mapping[str, Sequence[float]], confidence: float)
     if host not in logs or not others:
         return UNKNOWN
     own, other = logs[host], others[(len(others) - 1) // 2]
-    value = float(np.mean(other)) - float(np.mean(own))  # a longer step is a lower speed
-    smaller = min(len(own), len(other))
-    if smaller < 2:
-        return exponential(point(value))
-    variance = sum(float(np.var(part, ddof=1)) / len(part) for part in (own, other))
-    half = float(special.stdtrit(smaller - 1, (1 + confidence) / 2)) * math.sqrt(variance)
-    return exponential(Interval(value, value - half, value + half))
+    # A longer step is a lower speed.
+    return exponential(sum_of_means(((1.0, other), (-1.0, own)), confidence))

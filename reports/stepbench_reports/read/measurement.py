@@ -11,7 +11,6 @@ from stepbench_reports.analysis.bottleneck import StepFigures
 from stepbench_reports.analysis.generations import (
     GenerationSteps,
     log_interval,
-    log_ratios,
     mean_step,
 )
 from stepbench_reports.analysis.launches import FixedCost, Launches
@@ -227,7 +226,9 @@ class Measurement:
 
     def _mean_step(self, kind: str) -> Interval:
         generations = self.turns.steps(kind)
-        return mean_step(generations) if generations else comparison.mean_step(self.blocks, kind)
+        if not generations:
+            return comparison.mean_block_step(self.blocks, kind)
+        return mean_step(generations)
 
     @property
     def mean_step(self) -> Interval:
@@ -266,11 +267,11 @@ class Measurement:
 
     @cached_property
     def lap_cost(self) -> Interval:
-        """The mean step with laps / without, paired by generation; NaN if unknown."""
-        logs = log_ratios(self.turns.steps("lapped"), self.generations)
-        if not logs:
+        """The mean step with laps / without, paired by round; NaN if unknown."""
+        costs = self.turns.lap_costs()
+        if not costs:
             return point(self.lapped_step.value / self.bare_step.value)
-        return log_interval([math.exp(-log) for log in logs])
+        return log_interval(costs)
 
     def mean_lap(self, phase: str, clock: str) -> float:
         """A phase's mean seconds in a step, by one clock; NaN if the phase has no laps by it."""

@@ -6,10 +6,16 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy import special
 
 from stepbench_reports.analysis.generations import GenerationSteps, as_it_ran, log_ratios
-from stepbench_reports.analysis.stats import UNKNOWN, Interval, exponential, mean_interval, point
+from stepbench_reports.analysis.stats import (
+    UNKNOWN,
+    Interval,
+    exponential,
+    mean_interval,
+    point,
+    sum_of_means,
+)
 from stepbench_reports.read.measurement import Measurement
 
 Of = Literal["samples_per_s", "step"]
@@ -94,24 +100,30 @@ def unpaired_ratio(a: Measurement, b: Measurement) -> Interval:
     """Computes a / b in samples/s for cases of two runs, which took no turns with each other."""
     if not a.generations or not b.generations:
         return ratio(a, b).interval
-    logs = _sum([-log for log in _logs(a.generations)], _logs(b.generations), CONFIDENCE)
+    logs = sum_of_means(((-1.0, _logs(a.generations)), (1.0, _logs(b.generations))), CONFIDENCE)
     return _samples_ratio(logs, math.log(a.samples / b.samples))
 
 
-def mean_ratio(pairs: Sequence[tuple[Measurement, Measurement]]) -> Interval:
+def mean_ratio(
+    pairs: Sequence[tuple[Measurement, Measurement]], others: Sequence[Measurement] = ()
+) -> Interval:
     """The geometric mean of a / b in samples/s over several pairs of cases, with an interval.
 
     A generation that all pairs of a group or job have in common is one sample of these pairs.
     Groups that have no generation in common are independent. If one has fewer than two samples,
     there is no interval.
+
+    Args:
+        pairs: The pairs.
+        others: The cases of the run, of which one may link a pair that took no turns together.
     """
     per_pair = [_by_generation(a, b) for a, b in pairs]
     factors = [math.log(a.samples / b.samples) for a, b in pairs]
     parts = [(len(part) / len(pairs), _means(part)) for part in _independent(per_pair)]
     if all(len(means) >= 2 for _, means in parts):
-        logs = _weighted_mean(parts)
+        logs = sum_of_means(parts, CONFIDENCE)
     else:
-        values = [math.log(ratio(a, b, of="step").interval.value) for a, b in pairs]
+        values = [math.log(ratio(a, b, others, of="step").interval.value) for a, b in pairs]
         logs = point(-float(np.mean(values)))
     return _samples_ratio(logs, float(np.mean(factors)))
 
@@ -132,17 +144,6 @@ def _means(part: Sequence[Mapping[Hashable, float]]) -> list[float]:
     """The mean of some pairs' log ratios in each generation that all of them have."""
     common = [key for key in part[0] if all(key in ratios for ratios in part)]
     return [float(np.mean([ratios[key] for ratios in part])) for key in common]
-
-
-def _weighted_mean(parts: Sequence[tuple[float, Sequence[float]]]) -> Interval:
-    """The sum of independent means, each times its weight, with an interval."""
-    value = math.fsum(weight * float(np.mean(samples)) for weight, samples in parts)
-    variance = math.fsum(
-        weight**2 * float(np.var(samples, ddof=1)) / len(samples) for weight, samples in parts
-    )
-    smallest = min(len(samples) for _, samples in parts)
-    half = float(special.stdtrit(smallest - 1, (1 + CONFIDENCE) / 2)) * math.sqrt(variance)
-    return Interval(value, value - half, value + half)
 
 
 def _samples_ratio(logs: Interval, log_samples: float) -> Interval:
@@ -172,20 +173,9 @@ def _log_ratio(
     for link in others:
         first, second = log_ratios(a, link), log_ratios(link, b)
         if first and second:
-            return _sum(first, second, confidence), True
-    return _sum([-log for log in _logs(a)], _logs(b), confidence), False
+            return sum_of_means(((1.0, first), (1.0, second)), confidence), True
+    return sum_of_means(((-1.0, _logs(a)), (1.0, _logs(b))), confidence), False
 
 
 def _logs(generations: _Generations) -> list[float]:
     return [math.log(steps.all_s) for steps in generations.values()]
-
-
-def _sum(first: Sequence[float], second: Sequence[float], confidence: float) -> Interval:
-    """The sum of two independent means; as few degrees of freedom as the smaller sample has."""
-    value = float(np.mean(first) + np.mean(second))
-    smaller = min(len(first), len(second))
-    if smaller < 2:
-        return point(value)
-    variance = sum(float(np.var(part, ddof=1)) / len(part) for part in (first, second))
-    half = float(special.stdtrit(smaller - 1, (1 + confidence) / 2)) * math.sqrt(variance)
-    return Interval(value, value - half, value + half)

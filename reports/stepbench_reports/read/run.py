@@ -84,20 +84,22 @@ class Run:
 
     @cached_property
     def speedups(self) -> Mapping[str, Ratio]:
-        """Speed-up of a case over that which it is compared with, by the case's id.
+        """Speed-up of a case over its base, by the case's id; see `bases`."""
+        return {
+            case_id: self.ratio_of(self.case(case_id), base) for case_id, base in self.bases.items()
+        }
 
-        A compiled case is compared with the uncompiled one, and a script with changed settings with
-        the unchanged script.
+    @cached_property
+    def bases(self) -> Mapping[str, Measurement]:
+        """The case that a case is compared with for its speed-up, by the case's id.
+
+        That of a compiled case is the uncompiled one, that of a script with changed settings the
+        unchanged script.
         """
         unchanged = self.unchanged_script
-        compared = (
-            self.uncompiled
-            if unchanged is None
-            else {m.id: unchanged for m in self.measured if m.script and m is not unchanged}
-        )
-        return {
-            case_id: self.ratio_of(self.case(case_id), base) for case_id, base in compared.items()
-        }
+        if unchanged is None:
+            return self.uncompiled
+        return {m.id: unchanged for m in self.measured if m.script and m is not unchanged}
 
     @cached_property
     def unchanged_script(self) -> Measurement | None:
@@ -116,12 +118,18 @@ class Run:
 
     @cached_property
     def speed_spread(self) -> float:
-        """The variation of the machine's own speed between turns, as a share; NaN if unknown.
+        """The variation of a machine's own speed between turns, as a share; NaN if unknown.
+
+        Of several hosts, the one that varied most.
 
         It comes from a probe beside each turn, and knows nothing of the cases.
         """
-        turns = (turn for m in self.measured for turn in m.turns.taken)
-        return relative_spread([turn.probe_s for turn in turns if turn.probe_s])
+        probes_s: dict[str | None, list[float]] = {}
+        for m in self.measured:
+            of_case = [turn.probe_s for turn in m.turns.taken if turn.probe_s]
+            probes_s.setdefault(m.host, []).extend(of_case)
+        spreads = (relative_spread(of_host) for of_host in probes_s.values())
+        return max((spread for spread in spreads if spread >= 0), default=math.nan)
 
     def doubtful(self, case_id: str) -> bool:
         """True if the control of a compiled case's speed-up differs by more than chance allows."""
@@ -191,21 +199,17 @@ class Run:
         return hosts.host_speeds(self.hosts, self.measurements, self.repeats)
 
     def rank(self, measurement: Measurement) -> float:
-        """A case's samples/s, as far as it can be compared with that of the run's other cases.
+        """The ratio of a case's samples/s to those of one that many others took turns with.
 
-        On several hosts: samples/s over those of the reference case on the case's own host, times
-        those on the first host. Without a reference case, only the first host's cases are compared;
-        the others' are NaN.
+        Paired ratios order cases also where the machine's speed changed between their groups. NaN
+        on another host, without a case that links both.
         """
-        if not self.has_hosts:
-            return measurement.samples_per_s.value
-        rates = {speed.facts.name: speed.reference.value for speed in self.host_speeds}
-        known = [rate for rate in rates.values() if rate > 0]
-        if known:
-            own = rates.get(str(measurement.host), math.nan)
-            return measurement.samples_per_s.value / own * known[0]
-        is_first = measurement.host == self.measured[0].host
-        return measurement.samples_per_s.value if is_first else math.nan
+        return self.ratio_of(measurement, self._common).interval.value
+
+    @cached_property
+    def _common(self) -> Measurement:
+        """The case that took turns in the most generations."""
+        return max((*self.links, *self.measured), key=lambda m: len(m.generations))
 
     def machine_peaks(self, device: object, host: str | None = None) -> MachinePeaks | None:
         """A device's measured peak throughput; `None` if unknown.

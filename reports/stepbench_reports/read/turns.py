@@ -19,6 +19,8 @@ from stepbench_reports.schema.phases import Phase
 
 WAITED = 0.05
 """The share of a turn for which threads had no core, above which the turn was slowed by it."""
+KINDS = ("lapped", "bare")
+"""The kinds of turn whose steps load their batches: with laps, and without."""
 Laps = NDArray[np.float64]
 """A figure for each lapped step that counts, in order."""
 
@@ -53,6 +55,28 @@ class Turns:
             )
             for key, of_generation in turns.items()
         }
+
+    def lap_costs(self) -> list[float]:
+        """The mean step with laps / without in each generation, over the same rounds of both.
+
+        The rounds are those in which both turns count; all in a generation that has none.
+        """
+        rounds: dict[Hashable, dict[int, dict[str, TurnFacts]]] = {}
+        for turn in self.taken:
+            if turn.kind in KINDS and turn.elapsed_s > 0 and turn.is_work:
+                generation = rounds.setdefault((turn.group, turn.generation), {})
+                generation.setdefault(turn.round, {})[turn.kind] = turn
+        costs = []
+        for generation in rounds.values():
+            both = [turns for turns in generation.values() if len(turns) == 2]
+            counted = [turns for turns in both if all(turn.counts for turn in turns.values())]
+            lapped_s, bare_s = (
+                _mean(sum(turn.elapsed_s for turn in turns), turns)
+                for turns in ([turns[kind] for turns in counted or both] for kind in KINDS)
+            )
+            if both:
+                costs.append(lapped_s / bare_s)
+        return costs
 
     def median(self, laps: Laps) -> Interval:
         """The median of laps: the geometric mean of the generations' medians, with an interval.

@@ -108,10 +108,11 @@ def _outputs(failed: Sequence[Measurement]) -> list[tuple[str, str]]:
 
 def _lap_cost(measured: Sequence[Measurement]) -> str:
     """The range of the ratios of steps with laps to steps without, in words; empty if unknown."""
-    ratios = [m.lapped_per_bare for m in measured if math.isfinite(m.lapped_per_bare)]
-    if not ratios:
+    costs = [m.lap_cost for m in measured if math.isfinite(m.lap_cost.value)]
+    if not costs:
         return ""
-    low, high = tables.ratio(min(ratios)), tables.ratio(max(ratios))
+    ordered = sorted(costs, key=lambda cost: cost.value)
+    low, high = quantity.times(ordered[0]), quantity.times(ordered[-1])
     return low if low == high else f"{low} to {high}"
 
 

@@ -128,7 +128,7 @@ class LoaderFacts(Record, frozen=True, kw_only=True):
         ready: The number of batches that the workers prefetch.
         batches_per_step: The number of batches that a training step takes from the loader.
         unloaded_step_s: The duration of a training step that reuses one batch and loads nothing,
-            seconds; `None` if other processes kept the machine busy.
+            seconds; `None` if it was not measured.
     """
 
     start_s: Seconds
@@ -200,8 +200,9 @@ class Operations(Record, frozen=True, kw_only=True):
 class LaunchOverhead(Record, frozen=True, kw_only=True):
     """The time of forward and backward with no data: Python, dispatch and kernel launches.
 
-    It is extrapolated from the median lap on a whole batch of B samples and that on a tiny batch of
-    b samples, by the device's clock if there is one: t(b) - b (t(B) - t(b)) / (B - b).
+    It is extrapolated from laps on a whole batch of B samples and on a tiny batch of b samples (the
+    median over turns of their means), by the device's clock if there is one:
+    t(b) - b (t(B) - t(b)) / (B - b).
 
     Attributes:
         batch_size: The number of samples in the tiny batch; `None` if there is no measurement.

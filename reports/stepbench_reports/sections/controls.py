@@ -1,6 +1,5 @@
 """The section on controls: phases that compilation cannot touch, compared like speed-ups."""
 
-from stepbench_reports.analysis.control import Control
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
 from stepbench_reports.sections import tables
@@ -28,12 +27,8 @@ def section(run: Run) -> Section | None:
 
     def effect(measurement: Measurement) -> str:
         control = run.controls[measurement.id]
-        return f"{_effect(control)} {doubts.MARK if control.doubtful else ''}".rstrip()
+        mark = doubts.MARK if control.doubtful else ""
+        return f"{quantity.percent_change(control.effect)} {mark}".rstrip()
 
     columns = {"dataload, off / compiled": ratio, "of the step": effect}
     return Section("Controls", lead, tables.case_table(run, cases, columns, TABLE_BYTES))
-
-
-def _effect(control: Control) -> str:
-    effect = control.effect
-    return f"{effect.value:+.1%} ({effect.low:+.1%} to {effect.high:+.1%})".replace("%", " %")

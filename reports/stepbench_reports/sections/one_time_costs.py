@@ -35,7 +35,7 @@ def _table(run: Run) -> Grid:
         "host peak, MiB": lambda m: quantity.mebibytes(m.value(lambda f: f.memory.host_peak_bytes)),
         "device peak, MiB": lambda m: quantity.mebibytes(m.device_peak_bytes),
         "warm-up peak, MiB": lambda m: quantity.mebibytes(m.warmup_peak_bytes),
-        "lapped / bare": lambda m: tables.ratio(m.lapped_per_bare),
+        "lapped / bare": lambda m: quantity.times(m.lap_cost),
         "total": lambda m: quantity.seconds(m.elapsed_s),
     }
     return tables.case_table(run, run.measured, columns, TABLE_BYTES)

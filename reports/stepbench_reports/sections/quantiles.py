@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+from stepbench_reports.analysis.stats import Interval
 from stepbench_reports.read.run import Run
 from stepbench_reports.schema.phases import STEP
 from stepbench_reports.sections import tables
@@ -41,11 +42,10 @@ def _table(run: Run) -> Grid:
 
 def _spread(row: Mapping[Hashable, Any]) -> list[str]:
     """A phase's quantiles in ms, all with the digits of the median."""
-    half_width_ms = (row["high_s"] - row["low_s"]) / 2 * 1e3
+    median_ms = Interval(*(row[name] * 1e3 for name in ("median_s", "low_s", "high_s")))
 
     def ms(name: str) -> str:
-        return quantity.number(row[name] * 1e3, half_width_ms)
+        return quantity.number(row[name] * 1e3, median_ms.half_width)
 
-    low, high = ms("low_s"), ms("high_s")
-    interval = f"{low}{quantity.DASH}{high}" if low and high else ""
-    return [str(row["n"]), ms("p05_s"), ms("median_s"), interval, ms("mean_s"), ms("p95_s")]
+    span = quantity.span(median_ms)
+    return [str(row["n"]), ms("p05_s"), ms("median_s"), span, ms("mean_s"), ms("p95_s")]

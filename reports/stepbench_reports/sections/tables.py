@@ -124,11 +124,6 @@ def count(number: float) -> str:
     return f"{number:,.0f}" if math.isfinite(number) else quantity.NOTHING
 
 
-def ratio(number: float) -> str:
-    """A ratio close to 1, with three decimals; empty if it is not finite."""
-    return f"{number:.3f}" if math.isfinite(number) else quantity.NOTHING
-
-
 def noise(interference: Callable[[Measurement], bool]) -> Column:
     """A column that marks figures that were measured under interference."""
     return lambda measurement: f"{doubts.MARK} interference" if interference(measurement) else ""
@@ -161,4 +156,5 @@ def _speedup(run: Run, measurement: Measurement) -> str:
     if speedup is None:
         return summary.speedup(run, measurement)
     ratio = quantity.times_range(speedup.interval)
-    return f"~~{ratio}~~" if measurement.parity.failed else ratio
+    failed = measurement.parity.failed or run.bases[measurement.id].parity.failed
+    return f"~~{ratio}~~" if failed else ratio

@@ -54,7 +54,7 @@ def clause(measurement: Measurement) -> str:
     text = f"Its bottleneck is {first} ({quantity.percent(bottleneck.share_of(first))} of the step)"
     for kind in second:
         text += f" and {kind} ({quantity.percent(bottleneck.share_of(kind))})"
-    if bottleneck.gain.value <= MAX_GAIN:
+    if bottleneck.gain.value <= MAX_GAIN and not quantity.is_vague(bottleneck.gain):
         text += f": about {quantity.times_range(bottleneck.gain)} as fast without {_WITHOUT[first]}"
     return f"{text}.{_hidden_launches(measurement)}"
 
@@ -165,6 +165,10 @@ def _best_step(bottleneck: Bottleneck, kind: BottleneckKind) -> str:
     gain = bottleneck.gain_without(kind)
     if gain.value > MAX_GAIN:
         return f"Without {_WITHOUT[kind]}, next to nothing of the step would be left."
+    if quantity.is_vague(gain):
+        return (
+            f"How long a step takes without {_WITHOUT[kind]} cannot be told: it differs too much."
+        )
     limit = ""
     if bottleneck.loader_limits(kind):
         limit = ", and the loader limits it"

@@ -117,11 +117,11 @@ def _precision(run: Run, measured: Sequence[Measurement], in_cases: _InCases) ->
             f"differ by chance. {_several_generations(alone)}"
         )
     yield from _times_apart(run, measured, in_cases)
-    unpaired = [m for m in measured if m.id in run.speedups and not run.speedups[m.id].paired]
+    unpaired = _unpaired(run, measured)
     if unpaired:
         yield (
-            f"Speed-ups {in_cases(unpaired)} are not paired: the cases did not take turns with "
-            f"each other, and the machine's drift between them is in the ratio. Measure them in "
+            f"Comparisons {in_cases(unpaired)} are not paired: the cases did not take turns with "
+            f"the others, and the machine's drift between them is in the ratios. Measure them in "
             f"one run, without --one-at-a-time."
         )
     unsteady = [m for m in measured if m.findings is not None and not m.findings.warmup.steady]
@@ -130,6 +130,20 @@ def _precision(run: Run, measured: Sequence[Measurement], in_cases: _InCases) ->
             f"No steady state after warm-up {in_cases(unsteady)}: steps may still have become "
             f"faster. Measure longer: {doubts.longer(run)}."
         )
+
+
+def _unpaired(run: Run, measured: Sequence[Measurement]) -> list[Measurement]:
+    """Cases that took turns with no other case, or not with their uncompiled one."""
+    players = Counter(key for m in measured for key in m.generations)
+    alone = {
+        m.id
+        for m in measured
+        if len(measured) > 1 and m.generations and all(players[key] == 1 for key in m.generations)
+    }
+    speedups = run.speedups
+    return [
+        m for m in measured if m.id in alone or (m.id in speedups and not speedups[m.id].paired)
+    ]
 
 
 def _times_apart(run: Run, measured: Sequence[Measurement], in_cases: _InCases) -> Iterator[str]:

@@ -40,7 +40,7 @@ def doubts(run: Run, measurement: Measurement) -> list[Doubt]:
         Doubt.INTERFERENCE: measurement.interference,
         Doubt.CONTROL: run.doubtful(measurement.id),
         Doubt.VAGUE: is_vague(run, measurement),
-        Doubt.ALONE: len(measurement.generations) == 1,
+        Doubt.ALONE: len(measurement.generations) < 2,
         Doubt.UNPAIRED: speedup is not None and not speedup.paired,
         Doubt.UNSTEADY: findings is not None and not findings.warmup.steady,
     }

@@ -78,12 +78,13 @@ GLOSSARY: dict[str, tuple[Term, ...]] = {
         Term(
             "samples/s",
             "The samples of a step (batch size times `--accumulate`) divided by the mean step "
-            "of bare turns.",
+            "of all bare turns: what training got.",
         ),
         Term(
             "Speed-up",
-            "The case's samples/s divided by those of the uncompiled case, all other settings "
-            "being the same: a paired ratio.",
+            "How many times as fast the case is as the uncompiled one, all else being the same: a "
+            "paired ratio, of the turns that count. The quotient of the samples/s, which are "
+            "rounded and of all turns, may differ.",
         ),
         Term(
             "Warm-up, steady state",

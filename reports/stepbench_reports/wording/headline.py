@@ -84,8 +84,9 @@ def _name(key: tuple[str, str, str], keys: list[tuple[str, str, str]]) -> str:
 def _fastest(run: Run, cases: list[Measurement], group_name: str) -> str:
     """Names a group's fastest case, by the axes that vary, and compares it with the others."""
     names = [n for n in summary.varying(run) if n not in {"workload", "dataset", "loop"}]
-    linked = [m for m in cases if not math.isnan(run.rank(m))]
-    ranked = sorted(linked or cases, key=run.rank, reverse=True)
+    linked = [m for m in cases if not math.isnan(run.rank(m))] or cases
+    known = [m for m in linked if len(m.generations) > 1] or linked
+    ranked = sorted(known, key=run.rank, reverse=True)
     best, worst = ranked[0], ranked[-1]
     clause = bottleneck.clause(best)
     if best is worst:
@@ -171,7 +172,7 @@ def _compiled(
 ) -> str:
     ratios = [run.ratio_of(*pair).interval for pair in pairs]
     doubt = " (doubtful: see the note)" if any(run.doubtful(case.id) for case, _ in pairs) else ""
-    mean = mean_ratio(pairs)
+    mean = mean_ratio(pairs, run.measured)
     if quantity.is_vague(mean):
         return (
             f"How fast the step{in_loop} is with torch.compile {mode} cannot be told: generations "

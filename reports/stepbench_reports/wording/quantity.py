@@ -120,13 +120,44 @@ def times_range(ratio: Interval) -> str:
     return f"{times(ratio)} ({low}{DASH}{_outward(ratio.high, digit, math.ceil)})"
 
 
+def span(figure: Interval) -> str:
+    """The interval of a figure, with the figure's digits, its ends rounded outward: `1.2–1.4`.
+
+    Empty without an interval.
+    """
+    if not all(map(math.isfinite, (figure.value, figure.low, figure.high))):
+        return NOTHING
+    digit = last_digit(figure.value, figure.half_width)
+    low = _outward(figure.low, digit, math.floor)
+    return f"{low}{DASH}{_outward(figure.high, digit, math.ceil)}"
+
+
+def percent_change(change: Interval) -> str:
+    """A change as a share, with its interval if it has one: `+4.8 % (+4.1 to +5.6)`.
+
+    The ends are rounded outward. Empty if the change is not finite.
+    """
+    if not math.isfinite(change.value):
+        return NOTHING
+    text = f"{change.value * 100:+z.1f} %"
+    if not math.isfinite(change.half_width):
+        return text
+    low = _rounded_outward(change.low * 100, -1, math.floor)
+    high = _rounded_outward(change.high * 100, -1, math.ceil)
+    return f"{text} ({low:+z.1f} to {high:+z.1f})"
+
+
 def _outward(end: float, digit: int, rounded: Callable[[float], int]) -> str:
     """An end of an interval, rounded at the power of ten `digit` by `floor` or by `ceil`."""
+    return f"{_rounded_outward(end, digit, rounded):,.{max(-digit, 0)}f}"
+
+
+def _rounded_outward(end: float, digit: int, rounded: Callable[[float], int]) -> float:
     units = end / 10.0**digit
     whole = round(units)
     if not math.isclose(units, whole, rel_tol=1e-12):  # else 1.10 might become 1.11
         whole = rounded(units)
-    return f"{whole * 10.0**digit:,.{max(-digit, 0)}f}"
+    return whole * 10.0**digit
 
 
 def percent(share: float) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepbench_reports.analysis.bottleneck import Bottleneck, BottleneckKind
+from stepbench_reports.analysis.stats import Interval
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
 from stepbench_reports.schema.axes import AxisValue
@@ -18,6 +19,7 @@ class Remedy:
     Attributes:
         words: The remedy in a few words.
         axis: The axis on which the remedy changes the case; empty if it changes none.
+        target: The value that the remedy leads to, if it is a single one.
         changes: Takes the case's value on that axis and another value; true if the remedy leads
             from the one to the other.
         opposite: The same for the change in the opposite direction.
@@ -28,6 +30,7 @@ class Remedy:
 
     words: str
     axis: str = ""
+    target: AxisValue | None = None
     changes: Callable[[Any, Any], bool] = lambda _, __: True
     opposite: Callable[[Any, Any], bool] = lambda _, __: False
     proven: bool = False
@@ -37,18 +40,19 @@ class Remedy:
         """False if the case already has what the remedy would change it to."""
         if not self.axis or self.axis not in measurement.axes:
             return True
-        target = _TARGETS.get(self.words)
-        return target is None or self.changes(measurement.axes[self.axis], target)
+        return self.target is None or self.changes(measurement.axes[self.axis], self.target)
 
     def holds_in(self, run: Run, measurement: Measurement) -> bool:
         """False if the run has refuted the remedy, or has not proven one that it must prove.
 
-        It is refuted if every case that has it is clearly slower, or if a case with the opposite is
-        clearly faster.
+        It is refuted if every case that has it is clearly slower or trains another model, or if a
+        case with the opposite is clearly faster.
         """
         own = measurement.axes.get(self.axis)
         tried = []
         for other in run.neighbours(measurement, self.axis):
+            if other.parity.failed and self.changes(own, other.axes[self.axis]):
+                tried.append(_OF_NO_USE)
             if not other.counts:
                 continue
             ratio = run.ratio_of(other, measurement).interval
@@ -74,37 +78,37 @@ def _to(target: AxisValue, *equivalents: AxisValue) -> Callable[[Any, Any], bool
     return lambda own, other: other == target and own not in {target, *equivalents}
 
 
-_TARGETS: Mapping[str, AxisValue] = {
-    "--compile default": "default", "--precision bf16": "bf16", "--pin-memory on": True,
-    "--non-blocking on": True,
-}  # fmt: skip
-"""The value that a remedy leads to, if it is a single one."""
-_BF16 = Remedy("--precision bf16", "precision", _to("bf16", "fp16"))
+_OF_NO_USE = Interval(0.0, 0.0, 0.0)
+"""The speed-up by what trains another model."""
+_BF16 = Remedy("--precision bf16", "precision", "bf16", _to("bf16", "fp16"))
 _COMPILE = Remedy(
-    "--compile default", "compile", lambda own, other: own == "off" and other == "default"
+    "--compile default",
+    "compile",
+    "default",
+    lambda own, other: own == "off" and other == "default",
 )
-_LARGER_BATCH = Remedy("a larger --batch-size", "batch_size", _more)
+_LARGER_BATCH = Remedy("a larger --batch-size", "batch_size", changes=_more)
 _COMPUTE = (Remedy("a smaller model"), _BF16, Remedy("a faster device"))
 _LOADING = (Remedy("cheaper transforms"), Remedy("data in memory"))
 REMEDIES: Mapping[BottleneckKind, tuple[Remedy, ...]] = {
     BottleneckKind.DATA: (
-        Remedy("more --num-workers", "num_workers", _more, _fewer),
-        Remedy("fewer --num-workers", "num_workers", _fewer, proven=True),
+        Remedy("more --num-workers", "num_workers", changes=_more, opposite=_fewer),
+        Remedy("fewer --num-workers", "num_workers", changes=_fewer, proven=True),
         *_LOADING,
     ),
     BottleneckKind.WORKERS: (
         Remedy(
             "fewer --num-workers",
             "num_workers",
-            _fewer,
-            _more,
+            changes=_fewer,
+            opposite=_more,
             predicted=lambda bottleneck: bottleneck.gain_without_workers().value,
         ),
         *_LOADING,
     ),
     BottleneckKind.TRANSFER: (
-        Remedy("--pin-memory on", "pin_memory", _to(True)),  # the axis's value
-        Remedy("--non-blocking on", "non_blocking", _to(True)),
+        Remedy("--pin-memory on", "pin_memory", True, _to(True)),
+        Remedy("--non-blocking on", "non_blocking", True, _to(True)),
         Remedy("fewer bytes per sample"),
     ),
     BottleneckKind.FIXED: (_LARGER_BATCH, _COMPILE, Remedy("fewer and larger operators")),
@@ -113,7 +117,7 @@ REMEDIES: Mapping[BottleneckKind, tuple[Remedy, ...]] = {
     BottleneckKind.OPTIMIZER: (
         Remedy("a fused or foreach implementation"),
         Remedy("fewer trained parameters"),
-        Remedy("a higher --accumulate", "accumulate", _more),
+        Remedy("a higher --accumulate", "accumulate", changes=_more),
     ),
 }
 """The remedies for each kind of bottleneck."""

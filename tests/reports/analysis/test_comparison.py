@@ -28,12 +28,12 @@ def test_the_mean_step_is_all_time_over_all_steps_of_one_kind() -> None:
         Block(kind="bare", steps=10, elapsed_s=0.2),
         Block(kind="bare", steps=30, elapsed_s=1.4),
     ]
-    assert comparison.mean_step(blocks, "lapped").value == pytest.approx(0.05)
-    assert comparison.mean_step(blocks, "bare").value == pytest.approx(0.04)
-    assert math.isnan(comparison.mean_step(blocks, "bare").low)  # blocks of one process
-    assert math.isnan(comparison.mean_step([], "bare").value)
+    assert comparison.mean_block_step(blocks, "lapped").value == pytest.approx(0.05)
+    assert comparison.mean_block_step(blocks, "bare").value == pytest.approx(0.04)
+    assert math.isnan(comparison.mean_block_step(blocks, "bare").low)  # blocks of one process
+    assert math.isnan(comparison.mean_block_step([], "bare").value)
     empty = [Block(kind="bare", steps=1, elapsed_s=0.0)]
-    assert math.isnan(comparison.mean_step(empty, "bare").value)
+    assert math.isnan(comparison.mean_block_step(empty, "bare").value)
 
 
 def test_throughput_is_the_inverse_of_the_mean_step() -> None:

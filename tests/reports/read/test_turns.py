@@ -135,3 +135,19 @@ def test_a_phase_s_mean_in_each_generation() -> None:
         (0, 0): pytest.approx((0.0014, 0.01)),
         (1, 2): pytest.approx((0.005, 0.01)),
     }
+
+
+def test_the_cost_of_laps_is_that_of_rounds_in_which_both_turns_count() -> None:
+    taken = (
+        turn("lapped", 0, 2, elapsed_s=0.022),
+        turn("bare", 0, 4, elapsed_s=0.040),
+        turn("lapped", 0, 2, round=1, elapsed_s=0.080, counts=False),
+        turn("bare", 0, 4, round=1, elapsed_s=0.040),
+        # A round of this generation has no bare turn that counts, so that all rounds do.
+        turn("lapped", 1, 1, elapsed_s=0.030),
+        turn("bare", 1, 1, elapsed_s=0.020, counts=False),
+        turn("lapped", 1, 1, round=1, elapsed_s=0.020),
+        # This one was alone in its round.
+        turn("lapped", 2, 1, elapsed_s=0.020),
+    )
+    assert Turns(taken, workers=False).lap_costs() == pytest.approx([1.1, 1.5])

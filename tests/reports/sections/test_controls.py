@@ -27,7 +27,7 @@ def test_controls_that_agree(tmp_path: Path) -> None:
         {
             "compile": "default",
             "dataload, off / compiled": "1.00× (1.00–1.00)",
-            "of the step": "+0.0 % (+0.0 % to +0.0 %)",
+            "of the step": "+0.0 % (+0.0 to +0.0)",
         }
     ]
     assert run.cases.set_index("id").loc[COMPILED, "control_doubtful"] == False  # noqa: E712
@@ -38,7 +38,7 @@ def test_a_control_that_differs_makes_the_speed_up_doubtful(tmp_path: Path) -> N
     run = two_cases(tmp_path, slow_dataload)
     (row,) = rows(titled(run, "Controls"))
     assert row["dataload, off / compiled"] == "2.00× (2.00–2.00)"
-    assert row["of the step"] == "+10.0 % (+10.0 % to +10.0 %) !"
+    assert row["of the step"] == "+10.0 % (+10.0 to +10.0) !"
     assert speedup(run, run.case(COMPILED)) == "1.25×"
     assert table(render(run))[-1]["doubt"] == "! doubtful speed-up"
     assert (

@@ -154,10 +154,26 @@ def test_cases_of_different_groups_are_not_paired(tmp_path: Path) -> None:
             turn["group"] = int(file["case"]["compile"] != "off")
 
     assert notes(tmp_path, apart) == (
-        "Speed-ups in default are not paired: the cases did not take turns with each other, and "
-        "the machine's drift between them is in the ratio. Measure them in one run, without "
+        "Comparisons in off, default are not paired: the cases did not take turns with the others, "
+        "and the machine's drift between them is in the ratios. Measure them in one run, without "
         "--one-at-a-time."
     )
+
+
+def test_cases_without_a_speed_up_are_not_paired_either(tmp_path: Path) -> None:
+    def apart(file: dict[str, Any]) -> None:
+        for turn in file["turns"]:
+            turn["group"] = int(file["case"]["batch_size"])
+
+    files = [file for file in synthetic.eight_cases() if file["case"]["compile"] == "off"]
+    for file in files:
+        apart(file)
+    run = load(synthetic.write_run(tmp_path / "run", files))
+    assert not run.speedups
+    # Two cases of each batch size took turns with each other.
+    assert not [note for note in caveats(run) if "not paired" in note]
+    lone = load(synthetic.write_run(tmp_path / "lone", [files[0], files[-1]]))
+    assert any(n.startswith("Comparisons in b4 w0, b32 w2 are not paired") for n in caveats(lone))
 
 
 @pytest.mark.parametrize(

@@ -247,3 +247,25 @@ def test_evaluation_is_not_compared_with_training(tmp_path: Path) -> None:
     rows = [line for line in printed(run, 120).splitlines() if " w0 off  " in line]
     assert [row.split()[0] for row in rows] == ["eval"]
     assert {row["loop"] for row in table(render(run), 1)} == {"train", "eval"}
+
+
+def test_cases_are_ranked_by_paired_ratios_where_the_machine_changed(tmp_path: Path) -> None:
+    """The machine is three times slower for the group of the last case, which is the fastest."""
+    axes = {**synthetic.AXES, "batch_size": [4], "compile": ["off"], "num_workers": [0, 1, 2]}
+    steps_s = ([0.010] * 4, [0.012] * 4, [0.024] * 4)
+    files = [
+        synthetic.case_file(case, {"step": [0.01] * 8}, **synthetic.sampled(synthetic.bare(own_s)))
+        for case, own_s in zip(synthetic.product(axes), steps_s, strict=True)
+    ]
+    for turn in files[2]["turns"]:
+        turn["group"] = 1
+    again = synthetic.turns(synthetic.bare([0.030] * 4))
+    files[0]["turns"] += [{**turn, "group": 1} for turn in again]
+    run = load(synthetic.write_run(tmp_path / "run", files, axes))
+    assert headline(run).startswith("Fastest: 2 workers")
+
+
+def test_a_case_of_one_generation_takes_no_part_in_a_ranking(tmp_path: Path) -> None:
+    run = of_steps(tmp_path, [[0.020] * 4, [0.030] * 4, [0.005]])
+    assert headline(run).startswith("Fastest: 0 workers")
+    assert "slowest: 1 worker" in headline(run)

@@ -189,3 +189,13 @@ def test_a_half_width_larger_than_the_figure_is_no_percentage() -> None:
     assert quantity.plus_minus(0.12) == "±12 %"
     assert quantity.plus_minus(88.04) == "more than ±100 %"
     assert quantity.fine_percent(1.04) == "104 %"
+
+
+def test_the_ends_of_an_interval_are_rounded_outward() -> None:
+    assert quantity.span(Interval(1.25, 1.2359, 1.2631)) == "1.23–1.27"
+    assert quantity.span(Interval(1.25, 1.2, 1.3)) == "1.2–1.3"
+    assert quantity.span(point(1.25)) == ""
+    assert quantity.percent_change(Interval(0.0481, 0.0411, 0.0559)) == "+4.8 % (+4.1 to +5.6)"
+    assert quantity.percent_change(Interval(-0.001, -0.0111, 0.0)) == "-0.1 % (-1.2 to +0.0)"
+    assert quantity.percent_change(point(0.1)) == "+10.0 %"
+    assert quantity.percent_change(point(NAN)) == ""

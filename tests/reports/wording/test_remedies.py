@@ -1,5 +1,6 @@
 """Remedies, and gains that are predicted, of cases with loader workers."""
 
+import json
 import math
 import statistics
 from pathlib import Path
@@ -123,3 +124,21 @@ def test_a_gain_has_the_interval_of_its_generations(tmp_path: Path) -> None:
     row = run.cases.iloc[0]
     assert (row["gain"], row["gain_low"], row["gain_high"]) == (gain.value, gain.low, gain.high)
     assert row["best_step_s"] == pytest.approx(m.mean_step.value / gain.value)
+
+
+def test_what_trains_another_model_is_no_remedy(tmp_path: Path) -> None:
+    axes = {**synthetic.AXES, "batch_size": [4], "num_workers": [0], "compile": ["off"]}
+    axes["precision"] = ["fp32", "bf16"]
+    laps = {"forward": [0.004] * 20, "backward": [0.006] * 20, "step": [0.010] * 20}
+    fields = {"launch_overhead": LAUNCH_OVERHEAD}
+    files = [synthetic.case_file(case, laps, **fields) for case in synthetic.product(axes)]
+    path = synthetic.write_run(tmp_path / "run", files, axes)
+    run = load(path)
+    offered = remedies.sentence(run, run.measurements[0], BottleneckKind.COMPUTE)
+    assert "--precision bf16" in offered
+    (path / "parity").mkdir()
+    judged = synthetic.parity_file(files[1]["case"], "fail")
+    (path / "parity" / f"{judged['id']}.json").write_text(json.dumps(judged))
+    run = load(path)
+    offered = remedies.sentence(run, run.measurements[0], BottleneckKind.COMPUTE)
+    assert "--precision bf16" not in offered

@@ -156,6 +156,22 @@ def test_what_is_usual_is_settled_in_each_generation() -> None:
     assert all(t.counts for t in result.turns)
 
 
+def test_what_is_usual_with_a_loader_is_not_what_is_usual_without() -> None:
+    """Loader workers take cores from the case's threads, beside a constant neighbour."""
+    own: dict[str, Any] = {"run_delay_s": 0.8, "machine_use": BUSY}
+    alone: dict[str, Any] = {"run_delay_s": 0.0, "machine_use": BUSY, "samples": 1}
+    track = laps([1.0] * 2, forward=[0.5] * 2)
+    result = found(
+        generation([
+            lapped(1.0, **own), bare(1.0, **own), lapped(1.0, number=1, **own),
+            bare(1.0, number=1, **own), turn(CASE, UNLOADED, 2, 2.0, host=track, **alone),
+            turn(CASE, TINY, 2, 2.0, host=track, **alone),
+        ])
+    )  # fmt: skip
+    assert all(t.counts for t in result.turns)
+    assert not result.noise.interference
+
+
 def test_a_turn_in_which_something_was_compiled_is_left_out_and_is_in_no_sum() -> None:
     result = found(
         generation([lapped(1.0), bare(50.0, compiled=True), bare(1.0)]),
