@@ -13,19 +13,20 @@ from rich.console import Console
 
 from stepbench.errors import UsageError
 from stepbench.process.extras import Extras
-from stepbench.process.server import Server
+from stepbench.process.server import Server, ServerGoneError
 from stepbench.regression import environments, facts, servers
 from stepbench.regression.comparison import Comparison
 from stepbench.regression.directory import CheckDirectory
 from stepbench.regression.facts import FactFinder
 from stepbench.regression.options import CheckOptions
-from stepbench.regression.pairs import INTERRUPTED, PairTaker
+from stepbench.regression.pairs import PairTaker
 from stepbench.regression.progress import CheckProgress
 from stepbench.regression.sides import opened
 from stepbench.regression.survey import (
     check_spec,
     fatal_reason,
     refuse_changed_spec,
+    refuse_unfit_effects,
     survey,
 )
 from stepbench.runner.terminal import format_duration
@@ -46,6 +47,7 @@ from stepbench_reports.schema.check import (
     ParityFact,
     SideName,
 )
+from stepbench_reports.schema.end_reason import EndReason
 from stepbench_reports.schema.paths import relative_path
 from stepbench_reports.wording.with_noun import with_noun
 
@@ -56,7 +58,6 @@ MAX_ATTRIBUTED = 4
 """The largest number of cases whose operators are traced, the slowest first."""
 FACTS_SHARE = 0.3
 """The share of the budget after which no more facts are collected."""
-FATAL = "fatal"
 
 
 def run(
@@ -134,7 +135,7 @@ class CheckRunner:
 
     def run(self) -> Decision:
         """Runs all parts of the check; after Ctrl-C, reports the results so far."""
-        end_reason, fatal = INTERRUPTED, None
+        end_reason, fatal = EndReason.INTERRUPTED, None
         comparison = self._comparison
         try:
             with facts.opened(comparison, comparison.options.run.matrix.cases) as finder:
@@ -153,7 +154,7 @@ class CheckRunner:
                 "interrupted: ", f"resume with --resume {self._directory.path}{again}"
             )
         if fatal is not None:
-            end_reason = FATAL
+            end_reason = EndReason.FATAL
             self._directory.add_fact(FatalFact(reason=fatal))
         self._directory.add_fact(
             EndFact(
@@ -172,6 +173,7 @@ class CheckRunner:
         comparison, progress = self._comparison, self._progress
         with progress.shown():
             survey_result = survey(comparison, finder, progress)
+        refuse_unfit_effects(comparison.options.min_effects, survey_result.cases)
         comparison.add_extras(survey_result.surveys)
         base_packages = None if self._environment is None else self._environment.facts
         spec = check_spec(comparison, survey_result, self._arguments, base_packages)
@@ -205,7 +207,7 @@ class CheckRunner:
 
     # --- pairs, and the facts beside them --------------------------------------------------------
 
-    def _measure(self, finder: FactFinder) -> tuple[str, str | None]:
+    def _measure(self, finder: FactFinder) -> tuple[EndReason, str | None]:
         """Measures facts, and takes pairs.
 
         The servers of pairs import while parity is judged, which times nothing.
@@ -244,6 +246,7 @@ class CheckRunner:
         with progress.shown():
             for cases in to_judge.values():
                 if progress.spent > FACTS_SHARE:
+                    self._say_what_is_left_out("parity is judged")
                     break
                 progress.set_prefix(f"parity of {cases[0].id}")
                 parity = finder.parity(cases, progress.show_activity)
@@ -260,11 +263,20 @@ class CheckRunner:
                 pool.wait_until_ready()  # imports would disturb what is timed from here on
             for case in to_compile:
                 if progress.spent > FACTS_SHARE:
+                    self._say_what_is_left_out("compiling is timed")
                     break
                 progress.set_prefix(f"compiling {case.id}")
                 times = finder.compile_times(case, progress.show_activity)
                 if times is not None:
                     self._directory.add_fact(times)
+
+    def _say_what_is_left_out(self, what: str) -> None:
+        self._progress.line(
+            "note: ",
+            f"{what} in no further case, since {FACTS_SHARE:.0%} of the time is spent before any "
+            f"pair was taken; give more with --budget",
+            "yellow",
+        )
 
     def _attribute(self, finder: FactFinder) -> None:
         """Traces the slowed cases, at most `MAX_ATTRIBUTED`, on both sides."""
@@ -279,7 +291,11 @@ class CheckRunner:
         with self._progress.shown():
             for case, side in to_trace:
                 self._progress.set_prefix(f"{case.id}, {side}")
-                fact = finder.operators(side, case, self._progress.show_activity)
+                try:
+                    fact = finder.operators(side, case, self._progress.show_activity)
+                except ServerGoneError as error:  # what is confirmed stays so
+                    self._progress.line("note: ", f"the cause was not traced: {error}", "yellow")
+                    return
                 if fact is not None:
                     self._directory.add_fact(fact)
 

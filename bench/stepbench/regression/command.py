@@ -14,7 +14,7 @@ from stepbench.config.option_definitions import add_flags
 from stepbench.config.values import path
 from stepbench.errors import UsageError
 from stepbench.process.server import Server, ServerGoneError
-from stepbench.regression import ending, git, workflow
+from stepbench.regression import ending, git, sides, workflow
 from stepbench.regression.directory import CheckDirectory, created, reopened
 from stepbench.regression.options import CHECK_FLAGS, RUN_FLAGS, CheckOptions, read
 from stepbench.results.writing import StoreError
@@ -127,15 +127,24 @@ def _init(values: Mapping[str, Any], arguments: Sequence[str]) -> int:
     for name, flag in in_workflow.items():
         if values[flag.destination] is not None:
             raise UsageError(f"{name}: --init sets it in the workflow; leave {name} out")
-    read({**values, BASE.destination: "main"}, Path.cwd())  # refuses what the check would refuse
-    kept = [word for word in arguments if word not in {INIT.name, OVERWRITE.name}]
+    options = read({**values, BASE.destination: "main"}, Path.cwd())
     repository = git.repository_of(Path.cwd())
     if repository != Path.cwd().resolve():
         raise UsageError(
             f"--init: the workflow runs in the repository's root; go to {repository}, and give "
             f"paths from there"
         )
-    file = workflow.write(repository, kept, overwrite=values[OVERWRITE.destination])
+    script = values[SCRIPT.destination]
+    if script is None:  # as the check would
+        sides.refuse_shipped(options, repository)
+    own, of_script = _halves(list(arguments))
+    words = [word for word in own if word not in {INIT.name, OVERWRITE.name}]
+    file = workflow.write(
+        repository,
+        [*words, *(["--", *of_script] if of_script else [])],
+        budget_s=options.budget_s,
+        overwrite=values[OVERWRITE.destination],
+    )
     print(f"wrote {file}\ncommit it; the next pull request is checked against its base")
     return 0
 

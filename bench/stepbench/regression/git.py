@@ -135,7 +135,7 @@ def changed_lines(
     changes = list(_changes(diff))
     if head is None:
         for name in untracked_files(repository, check_directory):
-            if name.endswith(".py"):
+            if name.endswith(".py") and (repository / name).is_file():  # and no dangling link
                 lines = (repository / name).read_text(errors="replace").splitlines()
                 code = tuple(lines[:MAX_CODE_LINES])
                 changes.append(ChangedLines(file=name, first=1, count=len(lines), code=code))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from stepbench.config.option_definitions import FLAGS, Flag, OptionSection
 from stepbench.config.options import Options
 from stepbench.errors import UsageError
 from stepbench_reports.schema.check import MinEffect, TurnOptions
-from stepbench_reports.schema.phases import STEP, Phase
 
 BUDGET_S = 600.0
 """The default of `--budget`, seconds."""
@@ -170,8 +168,7 @@ def read(flag_values: Mapping[str, Any], directory: Path) -> CheckOptions:
             "--base: give what to compare with: a git revision (--base main), or another "
             "environment (--base-python PYTHON)"
         )
-    cases = [case.id for case in run.matrix.cases]
-    min_effect, min_effects = _min_effects(value["--min-effect"] or (), cases)
+    min_effect, min_effects = _min_effects(value["--min-effect"] or ())
     return CheckOptions(
         run=run,
         base=value["--base"],
@@ -187,26 +184,23 @@ def read(flag_values: Mapping[str, Any], directory: Path) -> CheckOptions:
     )
 
 
-def _min_effects(words: Sequence[str], cases: Sequence[str]) -> tuple[float, tuple[MinEffect, ...]]:
+def _min_effects(words: Sequence[str]) -> tuple[float, tuple[MinEffect, ...]]:
     """Reads `3%`, `forward=5%` and `gpt-*=5%`: the share of all rows, and those of some rows.
 
+    Whether rows fit a case is known once both sides' cases are.
+
     Raises:
-        UsageError: A share cannot be used, or rows are neither a phase nor those of a case.
+        UsageError: A share cannot be used.
     """
     min_effect, others = MIN_EFFECT, []
     for word in words:
         rows, equals, text = word.rpartition("=")
         option = f"--min-effect {rows}=" if equals else "--min-effect"
         share = values.share(option, text, MIN_EFFECT, *MIN_EFFECT_LIMITS)
-        if not equals:
-            min_effect = share
-        elif rows in {STEP, *Phase} or any(fnmatchcase(case, rows) for case in cases):
+        if equals:
             others.append(MinEffect(rows=rows, share=share))
         else:
-            raise UsageError(
-                f"--min-effect {word}: {rows} is no phase and fits no case; give step, "
-                f"{', '.join(Phase)}, or a case such as {cases[0]}, where * stands for anything"
-            )
+            min_effect = share
     return min_effect, tuple(others)
 
 

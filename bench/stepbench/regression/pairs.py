@@ -1,5 +1,6 @@
 """Takes the pairs of a check until every row is decided, or the budget is spent."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -13,12 +14,13 @@ from stepbench.regression.servers import PairServer, ServerPool, pair
 from stepbench.regression.survey import foreign_modules_message
 from stepbench_reports import regression
 from stepbench_reports.regression import Check
+from stepbench_reports.regression.pair_statistics import Screened
 from stepbench_reports.regression.screening import NextPairs, Screening
 from stepbench_reports.schema.check import CONFIRM, SCREEN, PairLine, ScreenedFact
+from stepbench_reports.schema.end_reason import EndReason
 
 EXTRA_PAIRS = 3
 """A confirmation that lacks at most this number of pairs goes on beyond the budget."""
-DONE, OUT_OF_TIME, INTERRUPTED = "done", "budget", "interrupted"
 
 
 class PairTaker:
@@ -48,9 +50,9 @@ class PairTaker:
         return self._screening.next_pairs is not None and self._progress.left_s > 0
 
     @property
-    def end_reason(self) -> str:
+    def end_reason(self) -> EndReason:
         """The reason for the end if no pair is taken."""
-        return DONE if self._screening.next_pairs is None else OUT_OF_TIME
+        return EndReason.DONE if self._screening.next_pairs is None else EndReason.BUDGET
 
     @property
     def fatal_reason(self) -> str | None:
@@ -85,73 +87,83 @@ class PairTaker:
         used += [failure.server for failure in check.failures]
         return max(used, default=0) + 1
 
-    def take(self, pool: ServerPool) -> tuple[str, str | None]:
+    def take(self, pool: ServerPool) -> tuple[EndReason, str | None]:
         """Takes pairs until every row is decided, or the budget is spent.
 
         Args:
             pool: The servers.
 
         Returns:
-            `DONE` or `OUT_OF_TIME`; and the reason if nothing more can be compared, or `None`.
+            The reason for the end; and the reason if nothing more can be compared, or `None`.
         """
         with self._progress.shown():
             self._progress.set_prefix("importing")
             self._progress.show_activity("importing torch")
             pool.wait_until_ready()
-        screening = self._screening
         while True:
-            if screening.next_pairs is not None and self._must_confirm(screening):
-                self._end_screening(screening)
-                screening = self._screening
+            screening = self._screening
             next_pairs, fatal = screening.next_pairs, self._fatal_reason(screening.check)
             if next_pairs is None or fatal is not None:
-                return DONE, fatal
-            if not self._has_time(screening, next_pairs):
-                return OUT_OF_TIME, None
-            number = 1 + max((taken.round for taken in screening.check.pairs), default=0)
-            server = pool.next(fresh=screening.is_clustered)
-            if not self._take_round(number, server, next_pairs):
-                return OUT_OF_TIME, None
-            screening = self._screening
-            self._progress.round(number, next_pairs.stage, next_pairs.cases, screening)
+                return EndReason.DONE, fatal
+            end = self._end(screening, next_pairs)
+            if end is None:
+                self._take_round(screening, next_pairs, pool)
+            elif next_pairs.stage == SCREEN and screening.family(Screened.SLOWER):
+                self._end_screening(screening)
+            else:
+                return end, None
 
-    def _must_confirm(self, screening: Screening) -> bool:
-        """True if the time left is needed to confirm the rows that look slower."""
-        needed_s = screening.pairs_to_confirm * self._progress.pair_s
-        return screening.confirmation_waits and self._progress.left_s < needed_s
+    def _end(self, screening: Screening, next_pairs: NextPairs) -> EndReason | None:
+        """The reason for which the next round is not taken; `None` if it is.
+
+        While the screen goes on, time is kept back to confirm the rows that look slower.
+        """
+        progress, left_s = self._progress, self._progress.left_s
+        first = progress.pair_s(next_pairs.cases[0])
+        if next_pairs.stage == CONFIRM:
+            lacking = screening.pairs_lacking(screening.to_confirm)
+            fits = left_s > first or sum(lacking.values()) <= EXTRA_PAIRS
+            return None if fits else EndReason.BUDGET
+        kept_s = self._kept_back_s(screening)
+        round_s = progress.expected_s(dict.fromkeys(next_pairs.cases, 1))
+        if left_s <= kept_s + (round_s if kept_s else first):
+            return EndReason.BUDGET
+        rounds = dict.fromkeys(next_pairs.cases, screening.fewest_rounds_to_decide)
+        if progress.expected_s(rounds) <= left_s - kept_s:
+            return None
+        if not screening.family(Screened.SLOWER):
+            progress.line(
+                "the check ends early: ",
+                "no row can be decided in the time left; give it more time with --budget, or look "
+                "for larger slowdowns with --min-effect",
+                "yellow",
+            )
+        return EndReason.EARLY
+
+    def _kept_back_s(self, screening: Screening) -> float:
+        """The time to confirm the rows that look slower so far, seconds."""
+        return self._progress.expected_s(screening.pairs_lacking(screening.awaiting))
 
     def _end_screening(self, screening: Screening) -> None:
         pairs = len(screening.check.pairs)
         self._comparison.directory.add_fact(ScreenedFact(pairs=pairs))
         self._progress.line("screening ends early, to leave time to confirm the flagged rows")
 
-    def _has_time(self, screening: Screening, next_pairs: NextPairs) -> bool:
-        """True if the next round fits into the budget, and can still help to decide a row."""
-        pair_s, left_s = self._progress.pair_s, self._progress.left_s
-        if next_pairs.stage == CONFIRM:
-            return left_s > pair_s or screening.pairs_to_confirm <= EXTRA_PAIRS
-        if left_s <= pair_s:
-            return False
-        if screening.fewest_pairs_to_decide * pair_s <= left_s:
-            return True
-        self._progress.line(
-            "the check ends early: ",
-            "no row can be decided in the time left; give it more time with --budget, or look for "
-            "larger slowdowns with --min-effect",
-            "yellow",
-        )
-        return False
-
-    def _take_round(self, number: int, server: PairServer, next_pairs: NextPairs) -> bool:
-        """Takes a pair of each case; returns false if there is no time to screen them all."""
+    def _take_round(self, screening: Screening, next_pairs: NextPairs, pool: ServerPool) -> None:
+        """Takes a pair of each case; the screen's only as far as there is time."""
         progress = self._progress
+        number = 1 + max((taken.round for taken in screening.check.pairs), default=0)
+        kept_s = self._kept_back_s(screening) if next_pairs.stage == SCREEN else -math.inf
+        began_s = time.monotonic()
+        server = pool.next(fresh=screening.is_clustered)
+        progress.add_wait(time.monotonic() - began_s)
         with progress.shown():
             for case in self._of(next_pairs.cases):
-                if next_pairs.stage == SCREEN and progress.left_s < progress.pair_s:
-                    return False
+                if progress.left_s < progress.pair_s(case.id) + kept_s:
+                    return
                 progress.set_prefix(f"round {number}, {case.id}")
                 self._take_pair(PairPlace(case.id, number, server.number, next_pairs.stage), server)
-        return True
+        progress.round(number, next_pairs.stage, next_pairs.cases, self._screening)
 
     def _of(self, names: Sequence[str]) -> list[Case]:
         return [self._cases[name] for name in names]
@@ -178,4 +190,4 @@ class PairTaker:
         else:
             failed = line.failed
             progress.line(f"  {place.case}: ", f"{failed.side} failed: {failed.reason}", "red")
-        progress.add_pair_time(time.monotonic() - began_s)
+        progress.add_pair_time(place.case, time.monotonic() - began_s)

@@ -1,7 +1,7 @@
 """Shows a check's progress in the terminal: the current activity, decisions, the time left."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -10,10 +10,12 @@ from rich.text import Text
 
 from stepbench.runner.terminal import LiveLine, format_duration
 from stepbench_reports.regression.pair_statistics import Screened
-from stepbench_reports.regression.screening import Screening
+from stepbench_reports.regression.screening import DIFFERED, Screening
 from stepbench_reports.schema.check import SCREEN, Stage
 from stepbench_reports.wording.with_noun import with_noun
 
+RECENT = 8
+"""The number of the latest times by which the next ones are estimated."""
 _STAGE_NAMES = {"screen": "screening", "confirm": "confirming"}
 _STYLES = {Screened.SLOWER: "red", Screened.FASTER: "green", Screened.TOO_NOISY: "yellow"}
 
@@ -31,7 +33,8 @@ class CheckProgress:
     console: Console
     budget_s: float
     until: float
-    _pair_s: list[float] = field(default_factory=list)
+    _pair_s: dict[str, list[float]] = field(default_factory=dict)
+    _wait_s: list[float] = field(default_factory=list)
     _prefix: str = ""
     _printed: dict[str, Screened] = field(default_factory=dict)
 
@@ -69,15 +72,30 @@ class CheckProgress:
         """The share of the budget that is spent, 0 to 1."""
         return 1 - self.left_s / self.budget_s
 
-    def add_pair_time(self, seconds: float) -> None:
-        """Records the time of a pair, seconds."""
-        self._pair_s.append(seconds)
+    def add_pair_time(self, case: str, seconds: float) -> None:
+        """Records the time of a pair of a case, seconds."""
+        self._pair_s.setdefault(case, []).append(seconds)
 
-    @property
-    def pair_s(self) -> float:
-        """The mean of the last eight pairs, seconds: an estimate for the next ones."""
-        recent = self._pair_s[-8:]
-        return sum(recent) / len(recent) if recent else 0.0
+    def add_wait(self, seconds: float) -> None:
+        """Records the time for which a round waited for its server, seconds."""
+        self._wait_s.append(seconds)
+
+    def pair_s(self, case: str) -> float:
+        """The time that the next pair of a case takes by its last ones, seconds; 0 if unknown.
+
+        Without any, by the last ones of the other cases.
+        """
+        own = self._pair_s.get(case) or [each for of in self._pair_s.values() for each in of]
+        return _recent_mean(own)
+
+    def expected_s(self, pairs: Mapping[str, int]) -> float:
+        """The time that pairs will take with the waits for their servers, seconds.
+
+        Args:
+            pairs: The number of pairs, by case.
+        """
+        of_pairs_s = sum(count * self.pair_s(case) for case, count in pairs.items())
+        return of_pairs_s + max(pairs.values(), default=0) * _recent_mean(self._wait_s)
 
     def round(self, number: int, stage: Stage, cases: Sequence[str], screening: Screening) -> None:
         """Adds a line for a round, and one for each row that it decided."""
@@ -92,8 +110,8 @@ class CheckProgress:
             )
             status = f"{complete} of {len(screening.to_confirm)} flagged rows measured again"
         time_left = ""
-        if screening.next_pairs is not None and self._pair_s:
-            left_s = self.pair_s * max(1, screening.min_pairs_left)
+        if screening.next_pairs is not None:
+            left_s = self.expected_s(screening.fewest_pairs_left)
             time_left = f", at least {format_duration(left_s)} left"
         count = with_noun(len(cases), "pair")
         self.console.print(
@@ -123,13 +141,16 @@ class CheckProgress:
         self.console.print(Text.assemble(text, (styled, style)), soft_wrap=True)
 
 
+def _recent_mean(times_s: Sequence[float]) -> float:
+    """The mean of the last eight times, seconds; 0 without any."""
+    recent = times_s[-RECENT:]
+    return sum(recent) / len(recent) if recent else 0.0
+
+
 def _discarded(screening: Screening) -> str:
     """The number of discarded pairs and the reason; empty if none was discarded."""
     pairs = screening.check.pairs
     discarded = sum(pair.interference for pair in pairs)
     if not discarded:
         return ""
-    return (
-        f", {discarded} of {len(pairs)} pairs discarded, since other processes took more time from "
-        f"one side than from the other"
-    )
+    return f", {discarded} of {len(pairs)} pairs discarded, since {DIFFERED}"

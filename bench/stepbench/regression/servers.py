@@ -117,19 +117,23 @@ class ServerPool:
         Raises:
             ServerGoneError: A server could not import its modules.
         """
+        most = 1 if fresh else ROUNDS_PER_SERVER
+        if self._servers[0].rounds >= most:  # those that are due soon import at the same time
+            self._servers = deque(
+                self._replaced(each) if each.rounds >= most else each for each in self._servers
+            )
+            self.wait_until_ready()
         server = self._servers.popleft()
-        if server.rounds >= ROUNDS_PER_SERVER or (fresh and server.rounds):
-            server.close()
-            server = self._start()
         self._servers.append(server)
-        began_s = time.monotonic()
-        server.wait_until_ready()
-        self.import_s += time.monotonic() - began_s
         server.rounds += 1
         return server
 
+    def _replaced(self, server: PairServer) -> PairServer:
+        server.close()
+        return self._start()
+
     def wait_until_ready(self) -> None:
-        """Waits for the imports of all servers, which would disturb the pairs of the first ones.
+        """Waits for the imports of all servers, which would disturb pairs.
 
         Raises:
             ServerGoneError: A server could not import its modules.

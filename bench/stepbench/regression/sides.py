@@ -114,7 +114,7 @@ def opened(options: CheckOptions, check_directory: Path) -> Iterator[Sides]:
     subdirectory = directory.relative_to(repository)
     _refuse_unshareable(options.shared, repository)
     if options.base_python is None:
-        _refuse_shipped(options, repository)
+        refuse_shipped(options, repository)
     base_commit = git.resolve(repository, "--base", options.base)
     head_commit = git.resolve(repository, "--head", options.head or "HEAD")
     changed_files = git.changed_files(
@@ -162,8 +162,12 @@ def _refuse_unshareable(shared: Sequence[Path], repository: Path) -> None:
             )
 
 
-def _refuse_shipped(options: CheckOptions, repository: Path) -> None:
-    """Refuses shipped workloads, which are the same on both sides of a user's repository."""
+def refuse_shipped(options: CheckOptions, repository: Path) -> None:
+    """Refuses shipped workloads, which are the same on both sides of a user's repository.
+
+    Raises:
+        UsageError: A workload is shipped with stepbench.
+    """
     if repository == STEPBENCH_REPOSITORY or options.script:
         return
     for name in options.run.matrix.axes["workload"]:

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from stepbench import machine
@@ -14,8 +15,9 @@ from stepbench.regression.comparison import Comparison
 from stepbench.regression.facts import FactFinder
 from stepbench.regression.progress import CheckProgress
 from stepbench.regression.side_requests import Survey
-from stepbench_reports.schema.check import SCHEMA, SIDES, CaseReason, CheckSpec, SideName
+from stepbench_reports.schema.check import SCHEMA, SIDES, CaseReason, CheckSpec, MinEffect, SideName
 from stepbench_reports.schema.machine import Packages
+from stepbench_reports.schema.phases import STEP, Phase
 
 _UNCHANGED = (
     "cases",
@@ -172,6 +174,22 @@ def check_spec(
             if case.id in problems["base"]
         ),
     )
+
+
+def refuse_unfit_effects(effects: Sequence[MinEffect], cases: Sequence[Case]) -> None:
+    """Refuses a smallest effect whose rows are neither a step or phase nor those of a case.
+
+    Raises:
+        UsageError: There is such an effect.
+    """
+    for effect in effects:
+        rows = effect.rows
+        if rows not in {STEP, *Phase} and not any(fnmatchcase(case.id, rows) for case in cases):
+            raise UsageError(
+                f"--min-effect {rows}={effect.share * 100:g}%: {rows} is no phase and fits no "
+                f"case; give step, {', '.join(Phase)}, or a case such as {cases[0].id}, where * "
+                f"stands for anything"
+            )
 
 
 def _base_reason(problem: str) -> str:

@@ -1,6 +1,7 @@
 """Writes a GitHub workflow that checks pull requests: `stepbench regression --init`."""
 
 import json
+import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -14,18 +15,21 @@ WORKFLOW = Path(".github") / "workflows" / "stepbench.yml"
 """The workflow's file, relative to the repository's root."""
 MARK = "<!-- stepbench regression -->"
 """The first line of the comment, by which the next run of the job finds it."""
+EXTRA_MINUTES = 50
+"""The time of the job beyond the check's budget, minutes: installing, importing, tracing."""
 OUTPUT = "results/stepbench"
 """The check's directory in the job."""
 _TEMPLATE = Path(__file__).with_suffix(".yml")
 """The workflow, with a placeholder such as `@PYTHON@` for each value of `text`."""
 
 
-def write(repository: Path, arguments: Sequence[str], *, overwrite: bool) -> Path:
+def write(repository: Path, arguments: Sequence[str], *, budget_s: float, overwrite: bool) -> Path:
     """Writes the workflow into a repository.
 
     Args:
         repository: The repository's root.
         arguments: The options of `stepbench regression` in the workflow, without `--base`.
+        budget_s: The time budget of the check, seconds.
         overwrite: True if the file may be replaced.
 
     Returns:
@@ -39,7 +43,7 @@ def write(repository: Path, arguments: Sequence[str], *, overwrite: bool) -> Pat
         raise UsageError(f"--init: {file} exists; edit it, or replace it with --overwrite")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text(arguments), encoding="utf-8")
+        file.write_text(text(arguments, budget_s), encoding="utf-8")
     except OSError as error:
         raise UsageError(
             f"--init: {file} cannot be written ({error.strerror}); make the directory writable"
@@ -47,9 +51,10 @@ def write(repository: Path, arguments: Sequence[str], *, overwrite: bool) -> Pat
     return file
 
 
-def text(arguments: Sequence[str]) -> str:
-    """The workflow, which runs the check with some options."""
+def text(arguments: Sequence[str], budget_s: float) -> str:
+    """The workflow, which runs the check with some options, and a budget in seconds."""
     values = {
+        "@MINUTES@": str(math.ceil(budget_s / 60) + EXTRA_MINUTES),
         "@ARGUMENTS@": shlex.join(arguments),
         "@STEPBENCH@": _requirement(),
         "@PYTHON@": f"{sys.version_info.major}.{sys.version_info.minor}",

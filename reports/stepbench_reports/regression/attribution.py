@@ -136,22 +136,19 @@ def grown_line(
 
     A line is the same in both sides if file, function and text are: its number may differ.
     """
-    before = {
-        (line.file, line.function, line.code): line
-        for line in base
-        if (line.phase, line.operator) == (phase, operator)
-    }
-
-    def growth(line: CallerLine) -> tuple[float, float]:
-        old = before.get((line.file, line.function, line.code))
-        if old is None:
-            return line.calls, line.host_self_s
-        return line.calls - old.calls, line.host_self_s - old.host_self_s
-
-    lines = [line for line in head if (line.phase, line.operator) == (phase, operator)]
+    growth: dict[tuple[str, str, str], tuple[float, float]] = {}
+    lines: dict[tuple[str, str, str], CallerLine] = {}
+    for sign, side in ((-1, base), (1, head)):
+        for line in side:
+            if (line.phase, line.operator) == (phase, operator):
+                key = line.file, line.function, line.code
+                calls, seconds = growth.get(key, (0.0, 0.0))
+                growth[key] = calls + sign * line.calls, seconds + sign * line.host_self_s
+                if side is head:
+                    lines[key] = line  # of lines that are repeated, the last one
     # The time that stacks cost is spread over calls; more calls are the clearer sign.
-    grown = max(lines, key=growth, default=None)
-    return grown if grown is not None and max(growth(grown)) > 0 else None
+    grown = max(lines, key=growth.__getitem__, default=None)
+    return lines[grown] if grown is not None and max(growth[grown]) > 0 else None
 
 
 def _suspects(

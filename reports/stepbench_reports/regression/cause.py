@@ -9,8 +9,8 @@ from stepbench_reports.schema.cause import CallerLine, ChangedLines
 from stepbench_reports.wording import quantity
 
 FOLLOWS = (
-    "A phase that follows another one grew by less than a fifth of what that one did: while a "
-    "phase takes longer, caches are evicted and clocks drop. Mend the slower phase first."
+    "A phase that follows another one grew by less than a fifth of what that one did: while that "
+    "one takes longer, caches are evicted and clocks drop. Fix that one first."
 )
 
 

@@ -22,8 +22,7 @@ class Culprit:
     Attributes:
         finding: The case's step if it is slower; else the phase.
         phases: The phases that grew, each with its share of what the step grew by; the largest
-            first, and only the phases that are needed to explain most of it. Empty if no phase
-            grew.
+            first: one if it explains most of it, else two. Empty if no phase grew clearly.
     """
 
     finding: Finding
@@ -58,7 +57,12 @@ def _culprit(decision: Decision, finding: Finding) -> Culprit:
         ),
         key=lambda f: -f.change.value,
     )
-    shares = [(f.row.what, min(1.0, f.change.value / finding.change.value)) for f in grown]
+    shares = [
+        (f.row.what, share)
+        for f in grown
+        if (share := min(1.0, f.change.value / finding.change.value)) >= MOST
+        or f.verdict is Verdict.REGRESSION
+    ]
     needed = 1 if shares and shares[0][1] >= MOST else 2
     return Culprit(finding, tuple(shares[:needed]))
 

@@ -14,6 +14,7 @@ from stepbench_reports.regression import facts
 from stepbench_reports.regression.pair_statistics import (
     ALPHA,
     Screened,
+    ServerCorrelation,
     centre,
     detectable,
     holm,
@@ -23,7 +24,15 @@ from stepbench_reports.regression.pair_statistics import (
 )
 from stepbench_reports.regression.records import Check
 from stepbench_reports.regression.screening import MIN_SHARE, SUITE, Row, Screening, phases, share
-from stepbench_reports.schema.check import CONFIRM, SCREEN, CaseReason, EndFact, FatalFact, Stage
+from stepbench_reports.schema.check import (
+    CONFIRM,
+    SCREEN,
+    CaseReason,
+    EndFact,
+    FatalFact,
+    Stage,
+)
+from stepbench_reports.schema.end_reason import EndReason
 from stepbench_reports.schema.phases import STEP
 from stepbench_reports.schema.verdict import (
     EXIT_CODES,
@@ -52,11 +61,10 @@ class Finding:
         base_s: Base's median time per step, seconds; NaN for the suite.
         head_s: Head's median time per step, seconds; NaN for the suite.
         reason: The reason for an inconclusive verdict; else `None`.
-        detectable: The smallest slowdown that the pairs behind an inconclusive verdict would have
-            shown, a share of the step; else `None`.
         unconfirmed: True if the row looked slower, and there was no time to confirm that.
-        detectable: The smallest slowdown that these pairs would have shown, a share of the step;
-            `None` if it is not known, or the row is decided.
+        detectable: The smallest slowdown that the pairs behind an inconclusive verdict would have
+            shown, a share of the step; `None` for other verdicts, and where no slowdown would have
+            been shown.
     """
 
     row: Row
@@ -82,6 +90,7 @@ class Decision:
         facts: Differences that noise cannot explain.
         unmeasured: Cases that could not be compared.
         fatal: The reason why the check could compare nothing; else `None`.
+        server_correlation: The similarity of pairs of the same server.
     """
 
     check: Check
@@ -89,6 +98,7 @@ class Decision:
     facts: tuple[Difference, ...]
     unmeasured: tuple[CaseReason, ...]
     fatal: str | None
+    server_correlation: ServerCorrelation
 
     @property
     def regressions(self) -> list[Finding]:
@@ -112,17 +122,17 @@ class Decision:
         """The outcome of the check.
 
         `NOT_COMPARED` if the check compared nothing at all, or was interrupted before a regression
-        was confirmed; `UNDECIDED` if nothing is slower, and a case could not be decided.
+        was confirmed; `UNDECIDED` if nothing is slower, and a case could not be decided, or
+        something that looked slower was not confirmed for lack of time.
         """
         if self.fatal is not None:
             return CheckOutcome.NOT_COMPARED
         if self.regressions or any(fact.verdict is Verdict.REGRESSION for fact in self.facts):
             return CheckOutcome.REGRESSION
-        if self.interrupted or not self.check.pairs:
+        lost = self.lost_cases
+        if self.interrupted or not self.check.pairs or len(lost) == len(self.check.cases):
             return CheckOutcome.NOT_COMPARED
-        return (
-            CheckOutcome.UNDECIDED if self.undecided_steps or self.lost_cases else CheckOutcome.PASS
-        )
+        return CheckOutcome.UNDECIDED if self.undecided or lost else CheckOutcome.PASS
 
     @property
     def exit_code(self) -> ExitCode:
@@ -134,15 +144,17 @@ class Decision:
     @property
     def interrupted(self) -> bool:
         """True if Ctrl-C ended the check."""
-        return any(fact.why == "interrupted" for fact in self.check.facts_since_begin(EndFact))
+        return any(
+            fact.why is EndReason.INTERRUPTED for fact in self.check.facts_since_begin(EndFact)
+        )
 
     @property
-    def undecided_steps(self) -> list[Finding]:
-        """Inconclusive steps of cases; the suite's only if it looked slower."""
+    def undecided(self) -> list[Finding]:
+        """Inconclusive steps of cases; phases and the suite only if they looked slower."""
         return [
             f
             for f in self.inconclusive
-            if f.row.what == STEP and (f.row.case != SUITE or f.unconfirmed)
+            if f.unconfirmed or (f.row.what == STEP and f.row.case != SUITE)
         ]
 
     @property
@@ -178,6 +190,7 @@ def decide(check: Check) -> Decision:
         (*failing, *facts.exact(check, screening.cases), *facts.grown(check, screening.cases)),
         tuple(unmeasured),
         fatal,
+        screening.server_correlation,
     )
 
 
@@ -229,7 +242,7 @@ def _finding(screening: Screening, row: Row, p: float | None) -> Finding:
         p=p,
         reason=reason,
         unconfirmed=slower and p is None,
-        detectable=detectable(changes) if verdict is Verdict.INCONCLUSIVE and changes else None,
+        detectable=detectable(changes) if verdict is Verdict.INCONCLUSIVE else None,
     )
 
 
@@ -246,7 +259,6 @@ def _disturbed(check: Check, row: Row, reason: str) -> Finding:
         _estimate(check, row, changes, SCREEN),
         verdict=Verdict.INCONCLUSIVE,
         reason=reason,
-        detectable=detectable(changes),
     )
 
 
@@ -291,7 +303,7 @@ def _small(screening: Screening, case: str) -> Iterator[Finding]:
 def _estimate(check: Check, row: Row, changes: Sequence[float], stage: Stage) -> Finding:
     """A row's figures from some pairs, without a verdict."""
     shown = [] if row.case == SUITE else check.shown_pairs(row.case, stage)
-    pairs = [pair for pair in shown if row.what in pair.changes][: len(changes)]
+    pairs = [pair for pair in shown if row.what in pair.changes]
     base_s, head_s = (
         float(np.median([figures[row.what] for figures in side])) if pairs else math.nan
         for side in ([p.base for p in pairs], [p.head for p in pairs])

@@ -8,6 +8,7 @@ from stepbench_reports.regression.decision import Decision, Finding
 from stepbench_reports.regression.screening import SUITE
 from stepbench_reports.schema.phases import STEP
 from stepbench_reports.schema.verdict import CheckOutcome, Verdict
+from stepbench_reports.wording import quantity
 from stepbench_reports.wording.with_noun import with_noun
 
 MAX_NAMED = 3
@@ -58,7 +59,7 @@ def _regressions(decision: Decision) -> Iterator[str]:
 
 def _slowest(slowest: Culprit) -> str:
     """The slowest case, with the phases behind it."""
-    by = words.change_range(slowest.finding.change).replace("+", "", 1)
+    by = quantity.percent_change(slowest.finding.change).replace("+", "", 1)
     what = slowest.finding.row.what
     if what != STEP:
         return f"{what} of {slowest.case} is slower by {by} of the step"
@@ -70,7 +71,7 @@ def _suite(decision: Decision) -> str:
     suite = decision.regressions[0]
     steps = [f for f in decision.findings if f.row.what == STEP and f.row.case != SUITE]
     largest = max(steps, key=lambda f: f.change.value)
-    by = words.change_range(suite.change).replace("+", "", 1)
+    by = quantity.percent_change(suite.change).replace("+", "", 1)
     return (
         f"the cases together are {by} slower, none of them clearly alone; {largest.row.case} grew "
         f"most ({words.change(largest.change.value)})"
@@ -89,12 +90,12 @@ def _not_compared(decision: Decision) -> str:
 
 
 def _undecided(decision: Decision) -> str:
-    steps, lost = decision.undecided_steps, decision.lost_cases
-    named = [f"{words.name(f.row.case)}: {words.not_decided(f)}" for f in _worst_first(steps)]
+    rows, lost = decision.undecided, decision.lost_cases
+    named = [f"{words.row_name(f)}: {words.not_decided(f)}" for f in _worst_first(rows)]
     named += [f"{case.case}: {case.reason}" for case in lost]
     more = f"; and {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""
     cases = len(decision.check.cases)
-    undecided_cases = {f.row.case for f in steps} | {case.case for case in lost}
+    undecided_cases = {f.row.case for f in rows} | {case.case for case in lost}
     decided = cases - len(undecided_cases - {SUITE})
     start = f"{_no_regression(decision)} in {decided} of {with_noun(cases, 'case')}, "
     start = f"{start}and could not tell" if decided else "Could not tell"

@@ -7,6 +7,7 @@ from stepbench_reports.regression.decision import Decision, Finding
 from stepbench_reports.regression.headline import headline
 from stepbench_reports.schema.text import printable
 from stepbench_reports.schema.verdict import CheckOutcome, Verdict
+from stepbench_reports.wording import quantity
 
 
 def render(decision: Decision) -> bytes:
@@ -46,7 +47,7 @@ def _add_row(suite: ET.Element, decision: Decision, finding: Finding) -> None:
     case = ET.SubElement(
         suite, "testcase", classname=words.name(finding.row.case), name=finding.row.what
     )
-    change = words.change_range(finding.change)
+    change = quantity.percent_change(finding.change)
     phase = culprit.follows(decision, finding)
     if phase is not None:
         ET.SubElement(case, "skipped", message=f"slower by {change} of the step; follows {phase}")

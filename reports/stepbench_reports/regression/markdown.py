@@ -108,7 +108,7 @@ def _details(decision: Decision) -> list[str]:
     rows = [
         [
             escaped(words.row_name(f)),
-            words.change_range(f.change),
+            quantity.percent_change(f.change),
             quantity.fine_percent(f.spread),
             str(f.pairs),
             "" if f.p is None else f"{f.p:.2g}",

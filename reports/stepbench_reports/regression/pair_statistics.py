@@ -24,6 +24,8 @@ MIN_PAIRS = 6
 """The fewest pairs that a row is screened by: as many as a 95 % interval needs."""
 MAX_PAIRS = 24
 """The most pairs that a row is screened by."""
+MIN_PAIRS_OF_SPREAD = 8
+"""The fewest pairs whose spread tells that a row cannot be decided, since bursts of work pass."""
 USUAL_SPREAD, USUAL_PAIRS = 0.015, 4
 """The usual spread of changes on a shared machine, and its weight as a number of pairs. Without
 this prior, a few pairs that agree by chance would pass for precision."""
@@ -47,7 +49,7 @@ class Screened(StrEnum):
     UNDECIDED = "undecided"
     """More pairs may decide the row."""
     TOO_NOISY = "too noisy"
-    """The most pairs that the row may have do not decide it."""
+    """The most pairs that the row may have do not decide it, unless later pairs spread less."""
 
 
 def spread(changes: ArrayLike) -> float:
@@ -61,17 +63,20 @@ def spread(changes: ArrayLike) -> float:
 def screen(changes: ArrayLike, min_effect: float, max_pairs: int = MAX_PAIRS) -> Screened:
     """Screens a row: the first decision that is reached as pairs are added in order.
 
+    That a row is too noisy is no decision: further pairs, which other rows need, may decide it.
+
     Args:
         changes: The row's changes, in the order in which the pairs were taken.
         min_effect: The smallest effect that the check looks for, a share of the step.
         max_pairs: The most pairs that the row is given.
     """
     values = np.asarray(changes, dtype=np.float64)
-    for count in range(MIN_PAIRS, values.size + 1):
+    result = Screened.UNDECIDED
+    for count in range(MIN_PAIRS, min(values.size, max_pairs) + 1):
         result = _screen_all(values[:count], min_effect, max_pairs)
-        if result is not Screened.UNDECIDED:
-            return result
-    return Screened.UNDECIDED
+        if result not in {Screened.UNDECIDED, Screened.TOO_NOISY}:
+            break
+    return result
 
 
 def _screen_all(values: NDArray[np.float64], min_effect: float, max_pairs: int) -> Screened:
@@ -81,13 +86,14 @@ def _screen_all(values: NDArray[np.float64], min_effect: float, max_pairs: int) 
     3): no change against a change of the smallest effect, in either direction, with the spread
     estimated so far. Flagged rows are measured again, so errors cost time or power and never cause
     a false alarm. After the last pair, a direction that is likelier than no change is flagged. A
-    row whose spread would need more than `max_pairs` pairs is not given more.
+    row whose spread, without its most extreme pair, would need more than `max_pairs` pairs is not
+    given more.
     """
     count = values.size
     variance = spread(values) ** 2
     threshold = math.log((1 - ERROR) / ERROR)
     last = count >= max_pairs
-    too_noisy = 2 * threshold * variance / min_effect**2 > max_pairs
+    most_variance = max_pairs * min_effect**2 / (2 * threshold)
     ratios = {
         result: min_effect / variance * (direction * float(values.sum()) - count * min_effect / 2)
         for result, direction in ((Screened.SLOWER, 1.0), (Screened.FASTER, -1.0))
@@ -97,12 +103,22 @@ def _screen_all(values: NDArray[np.float64], min_effect: float, max_pairs: int) 
         return likelier
     if ratios[likelier] <= -threshold:
         return Screened.CLEAR
-    if not (last or too_noisy):
+    if not last and variance <= most_variance:
         return Screened.UNDECIDED
     interval = centre(values)  # a change of varying size can still be clearly large
     if interval.low > min_effect:
         return Screened.SLOWER
-    return Screened.FASTER if interval.high < -min_effect else Screened.TOO_NOISY
+    if interval.high < -min_effect:
+        return Screened.FASTER
+    enough = count >= MIN_PAIRS_OF_SPREAD
+    too_noisy = enough and spread(_without_farthest(values)) ** 2 > most_variance
+    return Screened.TOO_NOISY if last or too_noisy else Screened.UNDECIDED
+
+
+def _without_farthest(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values but the one that is farthest from their median."""
+    distances = np.abs(values - np.median(values))
+    return np.delete(values, int(np.argmax(distances)))
 
 
 def pairs_to_confirm(
@@ -142,15 +158,15 @@ def pairs_to_screen(changes: ArrayLike, min_effect: float) -> int:
     return max(MIN_PAIRS, math.ceil(2 * threshold * spread(changes) ** 2 / min_effect**2))
 
 
-def detectable(changes: ArrayLike) -> float:
+def detectable(changes: ArrayLike) -> float | None:
     """The smallest slowdown that as many pairs would have confirmed, a share of the step.
 
     It is the effect that the confirmation detects with the probability `POWER`; see
-    `pairs_to_confirm`. NaN without pairs.
+    `pairs_to_confirm`. `None` for fewer than `MIN_PAIRS`, which show none of any size.
     """
     count = np.size(changes)
-    if not count:
-        return math.nan
+    if count < MIN_PAIRS:
+        return None
     quantiles = float(special.ndtri(1 - ALPHA) + special.ndtri(POWER))
     return MARGIN + quantiles * spread(changes) * math.sqrt(math.pi / 3 / count)
 

@@ -13,6 +13,7 @@ import numpy as np
 from stepbench_reports.regression.pair_statistics import (
     MAX_PAIRS,
     MIN_PAIRS,
+    MIN_PAIRS_OF_SPREAD,
     Screened,
     ServerCorrelation,
     pairs_to_confirm,
@@ -30,12 +31,12 @@ MIN_SHARE = 0.02
 """A phase that takes a smaller share of the step is reported without a verdict."""
 MAX_PHASE_PAIRS = 12
 """The most pairs that a phase is given in a stage."""
-MIN_PAIRS_OF_SPREAD = 8
-"""The fewest pairs whose spread tells that a case cannot be decided in the time left."""
 MAX_FAILURES = 2
 """A case is excluded after this number of pairs in which a side failed."""
 MAX_EXCESS_DISCARDED = 8
 """A case is excluded once its discarded pairs outnumber its valid pairs by more than this."""
+DIFFERED = "other processes or throttling slowed one side more than the other"
+"""The reason for which pairs are discarded."""
 
 
 @dataclass(frozen=True, order=True)
@@ -102,10 +103,7 @@ class Screening:
         pairs = [pair for pair in self.check.pairs if pair.case == case]
         discarded = sum(pair.interference for pair in pairs)
         if discarded > MAX_EXCESS_DISCARDED + len(pairs) - discarded:
-            return (
-                f"other processes took more time from one side than from the other in {discarded} "
-                f"of {len(pairs)} pairs"
-            )
+            return f"{DIFFERED} in {discarded} of {len(pairs)} pairs"
         return None
 
     def _why_failed(self, case: str) -> str | None:
@@ -136,12 +134,16 @@ class Screening:
                 yield phase
 
     def changes(self, row: Row, stage: Stage) -> list[float]:
-        """A row's change in each pair of a stage; the suite's mean in each round with all cases.
+        """A row's change in each pair of a stage.
 
-        Where pairs of the same server are too alike (`is_clustered`), it is a change for each
+        The suite's are the mean over all cases of their first change, of their second, and so on.
+        Where pairs of the same server are too alike (`is_clustered`), a case has a change for each
         server, the mean of its pairs.
         """
-        changes = self._suite_changes(stage) if row.case == SUITE else self._changes(row, stage)
+        if row.case == SUITE:
+            by_case = [self.changes(Row(case, row.what), stage) for case in self.cases]
+            return [float(np.mean(changes)) for changes in zip(*by_case, strict=False)]
+        changes = self._changes(row, stage)
         if not self.is_clustered:
             return [change for _, change in changes]
         return [float(np.mean(values)) for values in _by_server(changes).values()]
@@ -150,21 +152,6 @@ class Screening:
         """The server of each pair of a stage, and a row's change in it."""
         pairs = self.check.valid_pairs(row.case, stage)
         return [(p.server, p.changes[row.what]) for p in pairs if row.what in p.changes]
-
-    def _suite_changes(self, stage: Stage) -> list[tuple[int, float]]:
-        """The server of each round of a stage that has all cases, and their mean change."""
-        by_case = [
-            {pair.round: pair for pair in self.check.valid_pairs(case, stage)}
-            for case in self.cases
-        ]
-        rounds = set.intersection(*map(set, by_case)) if by_case else set()
-        return [
-            (
-                by_case[0][number].server,
-                float(np.mean([pairs[number].changes[STEP] for pairs in by_case])),
-            )
-            for number in sorted(rounds)
-        ]
 
     @cached_property
     def server_correlation(self) -> ServerCorrelation:
@@ -194,22 +181,37 @@ class Screening:
         }
 
     @property
-    def confirmation_waits(self) -> bool:
-        """True if the screen still needs pairs while slower rows already wait for confirmation."""
-        return bool(self.undecided and self.family(Screened.SLOWER))
+    def awaiting(self) -> tuple[Row, ...]:
+        """The slower rows for whose confirmation time is kept back while the screen goes on.
+
+        Phases come after steps, and so they wait for none while a step is undecided.
+        """
+        slower = self.family(Screened.SLOWER)
+        if not self._undecided_steps:
+            return slower
+        return tuple(row for row in slower if row.what == STEP)
+
+    @cached_property
+    def _undecided_steps(self) -> tuple[Row, ...]:
+        """The steps that the screen has not decided; the suite's only once all cases' are."""
+        rows = [row for row in self.family(Screened.UNDECIDED) if row.what == STEP]
+        return tuple(row for row in rows if row != SUITE_ROW) or tuple(rows)
 
     @cached_property
     def undecided(self) -> tuple[str, ...]:
-        """The cases of which the screen needs more pairs; empty if screening was ended early."""
+        """The cases of which the screen takes pairs next; empty if screening was ended early.
+
+        Those with an undecided step; then all for the suite; then those with undecided phases.
+        """
         if any(True for _ in self.check.facts_of(ScreenedFact)):
             return ()
-        rows = [row for row, result in self.screened.items() if result is Screened.UNDECIDED]
+        rows = self._undecided_steps or self.family(Screened.UNDECIDED)
         if SUITE_ROW in rows:
             return self.cases
         return tuple(case for case in self.cases if any(row.case == case for row in rows))
 
     def family(self, direction: Screened) -> tuple[Row, ...]:
-        """The rows that the screen flagged in one direction, which are confirmed together."""
+        """The rows with one result of the screen; flagged ones are confirmed together."""
         return tuple(row for row, result in self.screened.items() if result is direction)
 
     @cached_property
@@ -246,50 +248,39 @@ class Screening:
             return NextPairs(CONFIRM, self.cases)
         return NextPairs(CONFIRM, tuple(case for case in self.cases if case in incomplete))
 
-    @property
-    def pairs_to_confirm(self) -> int:
-        """The number of fresh pairs that flagged rows still lack, of all their cases."""
+    def pairs_lacking(self, rows: Iterable[Row]) -> dict[str, int]:
+        """The number of fresh pairs that flagged rows still lack, by case."""
         lacking: dict[str, int] = {}
-        for row, count in self.to_confirm.items():
-            for case in self.cases if row.case == SUITE else (row.case,):
-                left = count - len(self.fresh_changes(row))
-                lacking[case] = max(lacking.get(case, 0), left)
-        return sum(lacking.values())
+        for row in rows:
+            left = self.to_confirm[row] - len(self.fresh_changes(row))
+            if left > 0:
+                for case in self.cases if row.case == SUITE else (row.case,):
+                    lacking[case] = max(lacking.get(case, 0), left)
+        return lacking
 
     @property
-    def fewest_pairs_to_decide(self) -> int:
-        """The number of pairs after which the screen may decide the step of some case.
+    def fewest_pairs_left(self) -> dict[str, int]:
+        """A lower bound on the pairs that are still to be taken, by case."""
+        left = self.pairs_lacking(self.to_confirm)
+        for case in self.undecided:
+            taken = len(self.check.valid_pairs(case, SCREEN))
+            left[case] = left.get(case, 0) + max(1, MIN_PAIRS - taken)
+        return left
+
+    @property
+    def fewest_rounds_to_decide(self) -> int:
+        """The number of rounds after which the screen may decide a step.
 
         It is half of the usual number, since the screen can be quicker. The spread of the first
-        pairs tells nothing yet: a burst of other work passes. A round has a pair of each undecided
-        case.
+        pairs tells nothing yet. 0 if only phases are undecided, whose number of pairs is small.
         """
-        lacking = []
-        for case in self.undecided:
-            row = Row(case, STEP)
-            if self.screened[row] is not Screened.UNDECIDED:
-                return 0  # only its phases are undecided, whose number of pairs is small
-            changes = self.changes(row, SCREEN)
-            if len(changes) < MIN_PAIRS_OF_SPREAD:
-                lacking.append(max(MIN_PAIRS - len(changes), 0))
-                continue
-            usual = pairs_to_screen(changes, self.min_effect(row))
-            lacking.append(max(usual // 2 - len(changes), 0))
-        return min(lacking, default=0) * len(self.undecided)
+        return min(map(self._fewest_rounds, self._undecided_steps), default=0)
 
-    @cached_property
-    def min_pairs_left(self) -> int:
-        """A lower bound on the pairs that are still to be taken."""
-        if self.undecided:
-            return sum(
-                max(1, MIN_PAIRS - len(self.check.valid_pairs(case, SCREEN)))
-                for case in self.undecided
-            )
-        return sum(
-            max(0, count - len(self.fresh_changes(row)))
-            for row, count in self.to_confirm.items()
-            if row.what == STEP
-        )
+    def _fewest_rounds(self, row: Row) -> int:
+        changes = self.changes(row, SCREEN)
+        if len(changes) < MIN_PAIRS_OF_SPREAD:
+            return max(MIN_PAIRS - len(changes), 0)
+        return max(pairs_to_screen(changes, self.min_effect(row)) // 2 - len(changes), 0)
 
 
 def _by_server(changes: Iterable[tuple[int, float]]) -> dict[int, list[float]]:

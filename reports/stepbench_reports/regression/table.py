@@ -54,7 +54,7 @@ def _cells(decision: Decision, finding: Finding) -> tuple[str, ...]:
         f"  {finding.row.what}",
         quantity.milliseconds(point(finding.base_s)),
         quantity.milliseconds(point(finding.head_s)),
-        words.change_range(finding.change),
+        quantity.percent_change(finding.change),
         verdict(decision, finding),
     )
 

@@ -85,6 +85,7 @@ def _checks_in(directory: Path) -> list[Path]:
     if (directory / CHECK).is_file():
         return [directory]
     paths = sorted(file.parent for file in directory.glob(f"*/{CHECK}") if not _is_link(file))
+    paths = [path for path in paths if (path / VERDICT).is_file()] or paths  # not killed ones
     if not paths:
         raise ReportError(
             f"{directory}: holds no check (it has no {CHECK}); give directories that stepbench "
@@ -121,7 +122,10 @@ def cases(checks: Sequence[PastCheck]) -> list[str]:
 def lines(checks: Sequence[PastCheck]) -> Iterator[str]:
     """The table: each case's id, followed by a row for each check."""
     rows = [
-        (case, (f"  {check.day}", check.commit, words.change_range(_change(row)), _verdict(row)))
+        (
+            case,
+            (f"  {check.day}", check.commit, quantity.percent_change(_change(row)), _verdict(row)),
+        )
         for case in cases(checks)
         for check in checks
         if (row := check.step(case)) is not None

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterator
 
-from stepbench_reports.analysis.stats import Interval
 from stepbench_reports.regression.decision import Decision, Finding
-from stepbench_reports.regression.screening import SUITE
+from stepbench_reports.regression.screening import DIFFERED, SUITE
 from stepbench_reports.schema.check import CheckSpec, EndFact, ParityFact, ScreenedFact
+from stepbench_reports.schema.end_reason import EndReason
 from stepbench_reports.schema.phases import STEP
 from stepbench_reports.schema.verdict import Verdict
 from stepbench_reports.wording import quantity
@@ -27,14 +27,6 @@ def change(share: float) -> str:
     return f"{share * 100:+z.1f} %" if math.isfinite(share) else quantity.NOTHING
 
 
-def change_range(interval: Interval) -> str:
-    """Formats a change with its interval: `+4.8 % (+4.1 to +5.6)`."""
-    text = change(interval.value)
-    if not text or not math.isfinite(interval.low):
-        return text
-    return f"{text} ({interval.low * 100:+z.1f} to {interval.high * 100:+z.1f})"
-
-
 def min_effects(spec: CheckSpec) -> str:
     """The smallest effects that a check looks for: `3 %, forward 5 %`."""
     others = (f"{effect.rows} {effect.share * 100:.3g} %" for effect in spec.min_effects)
@@ -48,7 +40,7 @@ def name(case: str) -> str:
 
 def not_decided(finding: Finding) -> str:
     """A finding without a decision: the estimate, the reason, and what would have been seen."""
-    estimate = change_range(finding.change)
+    estimate = quantity.percent_change(finding.change)
     return ", ".join(part for part in (SIGNS[finding.verdict], estimate, *_why(finding)) if part)
 
 
@@ -104,12 +96,7 @@ def caveats(decision: Decision) -> Iterator[str]:
             f"{', '.join(apart)}: base and head were alive one at a time, so they met different "
             f"moments of the machine. Their pairs spread more widely, and more of them are needed."
         )
-    ends = list(check.facts_since_begin(EndFact))
-    if ends and ends[-1].why == "budget":
-        yield (
-            f"The time limit was reached ({ends[-1].budget_s:g} s): {undecided(decision)}. "
-            f"Continue with --resume, and with a larger --budget if needed."
-        )
+    yield from _end(decision)
     if any(True for _ in check.facts_of(ScreenedFact)):
         yield (
             "Screening ended early, to leave time to confirm the rows that it had flagged. For the "
@@ -123,14 +110,39 @@ def caveats(decision: Decision) -> Iterator[str]:
     for fact in check.facts_of(ParityFact):
         if fact.head not in {"pass", "fail"}:
             yield f"{fact.cases[0]}: parity is unknown: {fact.reason}"
-    if ends and ends[-1].why == "interrupted":
-        yield f"The check was interrupted: {undecided(decision)}. Continue with --resume."
     discarded = sum(pair.interference for pair in check.pairs)
     if discarded:
         yield (
-            f"{discarded} of {with_noun(len(check.pairs), 'pair')} discarded, because other "
-            f"processes used the machine meanwhile. A pair's result plays no part in this."
+            f"{discarded} of {with_noun(len(check.pairs), 'pair')} discarded, since {DIFFERED}. A "
+            f"pair's result plays no part in this."
         )
+    correlation = decision.server_correlation
+    if correlation.is_high:
+        yield (
+            f"Pairs of the same server process are alike (intraclass correlation "
+            f"{correlation.value:.2f}), so the pairs of each server count as one."
+        )
+
+
+def _end(decision: Decision) -> Iterator[str]:
+    """Why a check ended before all rows were decided."""
+    ends = list(decision.check.facts_since_begin(EndFact))
+    end = ends[-1] if ends else None
+    if end is None:
+        return
+    if end.why is EndReason.BUDGET:
+        yield (
+            f"The time limit was reached ({end.budget_s:g} s): {undecided(decision)}. "
+            f"Continue with --resume, and with a larger --budget if needed."
+        )
+    if end.why is EndReason.EARLY:
+        yield (
+            f"The check ended after {end.elapsed_s:.0f} of {end.budget_s:g} s, since no row could "
+            f"be decided in the time left: {undecided(decision)}. Continue with --resume and a "
+            f"larger --budget, or look for larger slowdowns with --min-effect."
+        )
+    if end.why is EndReason.INTERRUPTED:
+        yield f"The check was interrupted: {undecided(decision)}. Continue with --resume."
 
 
 def undecided(decision: Decision) -> str:

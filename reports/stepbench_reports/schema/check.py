@@ -7,6 +7,7 @@ from msgspec import Meta, field
 from stepbench_reports.schema.axes import Axes
 from stepbench_reports.schema.cause import CallerLine, ChangedLines
 from stepbench_reports.schema.compilation import Compilation
+from stepbench_reports.schema.end_reason import EndReason
 from stepbench_reports.schema.machine import MachineFacts, Packages
 from stepbench_reports.schema.profile import Breakdown
 from stepbench_reports.schema.record import (
@@ -369,13 +370,13 @@ class EndFact(Record, frozen=True, kw_only=True, tag_field="kind", tag="end"):
     """The end of one session of a check; any session but a `done` one can be resumed.
 
     Attributes:
-        why: The reason for the end: `done`, `budget`, `interrupted` or `fatal`.
+        why: The reason for the end.
         elapsed_s: The time since the check was started or resumed, seconds.
         budget_s: The time budget, seconds.
         import_s: The part of `elapsed_s` in which pairs waited for servers that import, seconds.
     """
 
-    why: str
+    why: EndReason
     elapsed_s: Seconds
     budget_s: Seconds
     import_s: Seconds = 0.0

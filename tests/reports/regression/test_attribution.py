@@ -42,6 +42,13 @@ def test_the_line_with_more_calls_is_named_wherever_it_has_moved() -> None:
     assert grown_line("backward", "aten::mm", base, head) is None
 
 
+def test_lines_that_are_repeated_count_together() -> None:
+    base = [line(10, "x = conv(x)", calls=1), line(11, "x = conv(x)", calls=1), line(12, "c")]
+    head = [*base, line(13, "x = conv(x)", calls=1)]
+    assert grown_line("forward", "aten::mm", base, head) == head[3]
+    assert grown_line("forward", "aten::mm", base, base) is None
+
+
 def test_operators_add_up_to_the_traced_step(tmp_path: Path) -> None:
     attribution = attributed(tmp_path, 0.0002)
     assert attribution.traced_s == pytest.approx(0.0002)

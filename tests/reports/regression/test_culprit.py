@@ -48,6 +48,14 @@ def test_a_faster_phase_leaves_no_share_above_all(tmp_path: Path) -> None:
     assert share == pytest.approx(1.0)
 
 
+def test_a_phase_that_did_not_grow_clearly_is_not_named(tmp_path: Path) -> None:
+    even = dict.fromkeys(("dataload", "forward", "backward"), 0.011)
+    decision = decided(tmp_path, even)
+    assert decision.regressions[0].row.what == "step"
+    assert [c.phases for c in culprit.culprits(decision)] == [()]
+    assert " of it in " not in headline(decision)
+
+
 def test_the_suite_has_no_culprit(tmp_path: Path) -> None:
     pairs = [
         pair

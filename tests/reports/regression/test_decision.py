@@ -15,6 +15,7 @@ from stepbench_reports.schema.check import (
     PairLine,
     Stage,
 )
+from stepbench_reports.schema.end_reason import EndReason
 from stepbench_reports.schema.files import decode, encode
 from stepbench_reports.schema.phases import STEP
 from stepbench_reports.schema.verdict import CheckOutcome, Verdict, VerdictFile
@@ -100,10 +101,14 @@ def test_a_step_that_looked_slower_and_was_not_measured_again_is_undecided(tmp_p
 
 
 def test_an_interrupted_check_is_no_pass(tmp_path: Path) -> None:
-    end = EndFact(why="interrupted", elapsed_s=1.0, budget_s=600.0)
+    end = EndFact(why=EndReason.INTERRUPTED, elapsed_s=1.0, budget_s=600.0)
     assert decide(made.write(tmp_path, made.entries(6), [end])).exit_code == 2
     assert decide(made.write(tmp_path, slowed(0.05), [end])).exit_code == 1
-    resumed: list[Fact] = [end, BeginFact(), EndFact(why="done", elapsed_s=1.0, budget_s=600.0)]
+    resumed: list[Fact] = [
+        end,
+        BeginFact(),
+        EndFact(why=EndReason.DONE, elapsed_s=1.0, budget_s=600.0),
+    ]
     assert decide(made.write(tmp_path, made.entries(6), resumed)).exit_code == 0
 
 
@@ -135,6 +140,24 @@ def test_pairs_that_all_fail_compare_nothing(tmp_path: Path) -> None:
     assert decision.exit_code == 2
 
 
+def test_a_check_whose_cases_are_all_lost_compares_nothing(tmp_path: Path) -> None:
+    failed = made.failed("base", "it raised ValueError")
+    decision = decide(made.write(tmp_path, [*made.entries(1), failed, failed]))
+    assert decision.exit_code == 2
+
+
+def test_a_phase_that_looked_slower_and_was_not_measured_again_is_undecided(tmp_path: Path) -> None:
+    changes = {"forward": 0.06, "backward": -0.06}
+    pairs = [
+        made.entry(number, {phase: share + noise for phase, share in changes.items()})
+        for number, noise in enumerate(made.noise(6, 0.002), start=1)
+    ]
+    decision = decided(tmp_path, *pairs, strict=True)
+    assert step(decision).verdict is Verdict.PASS
+    assert [finding.row.what for finding in decision.undecided] == ["forward"]
+    assert decision.exit_code == 3
+
+
 def test_a_case_whose_pairs_are_lost_is_undecided(tmp_path: Path) -> None:
     failed = made.failed("base", "it raised ValueError")
     pairs: list[PairLine | FailedPairLine] = [failed, failed, *made.entries(6, case=made.OTHER)]
@@ -151,7 +174,7 @@ def test_a_case_whose_pairs_are_all_discarded_shows_what_was_measured(
     (finding,) = decision.findings
     assert finding.verdict is Verdict.INCONCLUSIVE
     assert finding.change.value == pytest.approx(0.2, abs=0.03)
-    assert finding.detectable is not None
+    assert finding.detectable is None  # pairs that do not count decide nothing
     assert "interference" in (finding.reason or "") or "other processes" in (finding.reason or "")
     assert decision.unmeasured == ()
     assert decision.outcome is CheckOutcome.UNDECIDED

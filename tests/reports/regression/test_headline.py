@@ -39,9 +39,7 @@ def test_an_improvement_is_reported(tmp_path: Path) -> None:
 def test_a_check_that_could_not_tell_says_why(tmp_path: Path) -> None:
     line = line_of(tmp_path, made.entries(3))
     assert re.fullmatch(
-        rf"Could not tell: {made.CASE}: not decided, [-+]0\.\d %, 3 pairs are too few, "
-        r"a slowdown of \d+ % would have been seen\.",
-        line,
+        rf"Could not tell: {made.CASE}: not decided, [-+]0\.\d %, 3 pairs are too few\.", line
     )
 
 
@@ -75,6 +73,7 @@ def test_the_slowdown_that_would_have_been_seen_is_said(tmp_path: Path) -> None:
     findings = [replace(finding, detectable=0.06) for finding in decision.findings]
     line = headline(replace(decision, findings=tuple(findings)))
     assert line.endswith("3 pairs are too few, a slowdown of 6 % would have been seen.")
+    assert headline(decision).endswith("3 pairs are too few.")  # of any size
 
 
 def test_the_last_line_holds_the_exit_code(tmp_path: Path) -> None:

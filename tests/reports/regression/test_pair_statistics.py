@@ -45,7 +45,7 @@ def test_nothing_is_screened_from_fewer_pairs_than_an_interval_needs() -> None:
 @given(few, st.lists(st.floats(-0.2, 0.2, allow_nan=False), max_size=20))
 def test_the_first_decision_stands(begun: list[float], later: list[float]) -> None:
     first = screen(begun, SMALLEST)
-    if first is not Screened.UNDECIDED:
+    if first not in {Screened.UNDECIDED, Screened.TOO_NOISY}:
         assert screen([*begun, *later], SMALLEST) is first
 
 
@@ -64,7 +64,7 @@ def test_the_screen_s_errors_are_about_what_they_should_be() -> None:
 
 
 def test_a_hopelessly_noisy_row_is_not_waited_for() -> None:
-    changes = [0.2, -0.25, 0.22, -0.21, 0.24, -0.3]
+    changes = [0.2, -0.25, 0.22, -0.21, 0.24, -0.3, 0.21, -0.22]
     assert screen(changes, SMALLEST) is Screened.TOO_NOISY
     assert screen([0.3 + change / 3 for change in changes], SMALLEST) is Screened.SLOWER
 
@@ -220,13 +220,27 @@ def test_what_is_detectable_is_what_as_many_pairs_would_confirm(count: int, sigm
     changes = np.random.default_rng(count).normal(0, sigma, count)
     changes -= changes.mean()
     effect = detectable(changes)
+    assert effect is not None
     assert effect > MARGIN
     needed = pairs_to_confirm(changes, effect, 1, max_pairs=1000)
     assert needed <= max(count + 3, 8)
 
 
-def test_nothing_is_detectable_without_pairs() -> None:
-    assert math.isnan(detectable([]))
+@pytest.mark.parametrize("count", [0, 1, MIN_PAIRS - 1])
+def test_nothing_is_detectable_in_too_few_pairs(count: int) -> None:
+    assert detectable([0.001] * count) is None
+
+
+def test_one_extreme_pair_does_not_make_a_row_too_noisy() -> None:
+    quiet = normal(0, 0.005, 9)
+    for count in range(MIN_PAIRS, 10):
+        assert screen([0.4, *quiet][: count + 1], SMALLEST) is not Screened.TOO_NOISY
+
+
+def test_a_row_that_was_too_noisy_may_be_decided_by_further_pairs() -> None:
+    noisy = [0.2, -0.2, 0.2, -0.2, 0.2, -0.2, 0.2, -0.2]
+    assert screen(noisy, SMALLEST) is Screened.TOO_NOISY
+    assert screen([*noisy, *[0.3] * 16], SMALLEST) is Screened.SLOWER
 
 
 @given(st.floats(0.001, 0.05))

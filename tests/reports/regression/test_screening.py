@@ -99,7 +99,7 @@ def test_screening_can_end_early_to_leave_time_to_confirm(tmp_path: Path) -> Non
     begun = made.entries(2, case=made.OTHER)
     cases = [made.CASE, made.OTHER]
     state = Screening(made.write(tmp_path, [*slow, *begun], cases=cases))
-    assert state.confirmation_waits
+    assert STEP_ROW in state.awaiting
     assert state.next_pairs is not None
     assert state.next_pairs.stage == "screen"
     closed = ScreenedFact(pairs=8)
@@ -107,10 +107,35 @@ def test_screening_can_end_early_to_leave_time_to_confirm(tmp_path: Path) -> Non
     assert state.next_pairs is not None
     assert (state.next_pairs.stage, state.next_pairs.cases) == ("confirm", (made.CASE,))
     nothing = Screening(made.write(tmp_path, [*made.entries(2), *begun], cases=cases))
-    assert not nothing.confirmation_waits
+    assert nothing.awaiting == ()
 
 
-def test_the_suite_is_decided_from_rounds_that_have_all_cases(tmp_path: Path) -> None:
+def test_steps_come_before_phases(tmp_path: Path) -> None:
+    """The first case has a slower and an undecided phase, the other one an undecided step."""
+    changes = {"forward": 0.06, "backward": -0.06}
+    slow = [
+        made.entry(number, {phase: share + noise for phase, share in changes.items()})
+        for number, noise in enumerate(made.noise(6, 0.002), start=1)
+    ]
+    cases = (made.CASE, made.OTHER)
+    state = screening(tmp_path, [*slow, *made.entries(3, case=made.OTHER)], cases)
+    assert state.screened[STEP_ROW] is Screened.CLEAR
+    assert state.family(Screened.SLOWER) == (Row(made.CASE, "forward"),)
+    assert state.undecided == (made.OTHER,)
+    assert state.awaiting == ()
+    done = screening(tmp_path, [*slow, *made.entries(6, case=made.OTHER)], cases)
+    assert done.awaiting == (Row(made.CASE, "forward"),)
+
+
+def test_the_suite_needs_no_round_in_which_all_pairs_count(tmp_path: Path) -> None:
+    first = [made.entry(n, interference=n % 2 == 0) for n in range(1, 13)]
+    other = [made.entry(n, case=made.OTHER, interference=n % 2 == 1) for n in range(1, 13)]
+    state = screening(tmp_path, [*first, *other], (made.CASE, made.OTHER))
+    assert len(state.changes(SUITE_ROW, "screen")) == 6
+    assert state.screened[SUITE_ROW] is Screened.CLEAR
+
+
+def test_the_suite_is_decided_from_as_many_pairs_as_each_case_has(tmp_path: Path) -> None:
     both = [*made.entries(6, 0.02), *made.entries(6, 0.02, case=made.OTHER)]
     lone = made.entries(4, 0.9, first=7)
     state = screening(tmp_path, [*both, *lone], (made.CASE, made.OTHER))
@@ -187,16 +212,24 @@ def test_the_pairs_to_confirm_are_those_of_all_cases_of_flagged_rows(tmp_path: P
     slow = made.entries(6, 0.06)
     state = screening(tmp_path, slow)
     most = max(state.to_confirm.values())
-    assert state.pairs_to_confirm == most
+    assert state.pairs_lacking(state.to_confirm) == {made.CASE: most}
     again = made.entries(2, 0.06, first=7, stage="confirm")
-    assert screening(tmp_path, [*slow, *again]).pairs_to_confirm == most - 2
-    assert screening(tmp_path, made.entries(6)).pairs_to_confirm == 0
+    state = screening(tmp_path, [*slow, *again])
+    assert state.pairs_lacking(state.to_confirm) == {made.CASE: most - 2}
+    assert state.fewest_pairs_left == {made.CASE: most - 2}
+    assert screening(tmp_path, made.entries(6)).fewest_pairs_left == {}
+
+
+def test_the_pairs_left_are_those_of_the_screen_and_of_the_confirmation(tmp_path: Path) -> None:
+    cases = (made.CASE, made.OTHER)
+    pairs = [*made.entries(6, 0.2), *made.entries(2, case=made.OTHER)]
+    state = screening(tmp_path, pairs, cases)
+    confirmation = max(state.to_confirm.values())
+    assert state.fewest_pairs_left == {made.CASE: confirmation, made.OTHER: 4}
 
 
 def test_the_pairs_to_decide_grow_with_the_spread(tmp_path: Path) -> None:
-    assert screening(tmp_path, made.entries(2)).fewest_pairs_to_decide == 4
-    both = screening(tmp_path, made.entries(2), (made.CASE, made.OTHER))
-    assert both.fewest_pairs_to_decide == 8  # a round has a pair of each
+    assert screening(tmp_path, made.entries(2)).fewest_rounds_to_decide == 4
     noisy = [
         made.entry(number, {"forward": change})
         for number, change in enumerate(
@@ -205,11 +238,11 @@ def test_the_pairs_to_decide_grow_with_the_spread(tmp_path: Path) -> None:
     ]
     state = screening(tmp_path, noisy, (made.CASE,))
     assert state.undecided == (made.CASE,)
-    assert state.fewest_pairs_to_decide >= 2
+    assert state.fewest_rounds_to_decide >= 2
 
 
 def test_a_few_noisy_pairs_do_not_tell_that_nothing_can_be_decided(tmp_path: Path) -> None:
     noisy = [made.entry(number, {"forward": 0.3 * (number % 2)}) for number in range(1, 8)]
     for count in range(len(noisy) + 1):
         state = screening(tmp_path, noisy[:count], (made.CASE,))
-        assert state.fewest_pairs_to_decide == max(6 - count, 0)
+        assert state.fewest_rounds_to_decide == max(6 - count, 0)

@@ -11,6 +11,7 @@ from stepbench_reports import regression
 from stepbench_reports.regression.decision import decide
 from stepbench_reports.regression.headline import headline
 from stepbench_reports.schema.check import CaseReason, EndFact, ParityFact
+from stepbench_reports.schema.end_reason import EndReason
 from support import synthetic_check as made
 
 SLOWED = [
@@ -76,13 +77,20 @@ def test_the_terminal_shows_the_verdict_first_then_rows_and_operators(tmp_path: 
     ("why", "caveat"),
     [
         (
-            "budget",
+            EndReason.BUDGET,
             "The time limit was reached (600 s): 4 rows not decided. Continue with --resume",
         ),
-        ("interrupted", "The check was interrupted: 4 rows not decided. Continue with --resume."),
+        (
+            EndReason.EARLY,
+            "The check ended after 600 of 600 s, since no row could be decided in the time left",
+        ),
+        (
+            EndReason.INTERRUPTED,
+            "The check was interrupted: 4 rows not decided. Continue with --resume.",
+        ),
     ],
 )
-def test_an_early_end_is_reported(tmp_path: Path, why: str, caveat: str) -> None:
+def test_an_early_end_is_reported(tmp_path: Path, why: EndReason, caveat: str) -> None:
     end = EndFact(why=why, elapsed_s=600.0, budget_s=600.0)
     made.write(tmp_path, made.entries(3), [end])
     assert caveat in shown(tmp_path)

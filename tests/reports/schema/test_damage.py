@@ -18,6 +18,7 @@ from stepbench_reports.regression import markdown as check_markdown
 from stepbench_reports.render import markdown
 from stepbench_reports.schema.axes import Axes
 from stepbench_reports.schema.check import CompileFact, EndFact, Fact, ParityFact
+from stepbench_reports.schema.end_reason import EndReason
 from stepbench_reports.schema.files import FACTS, PAIRS, write_record
 from stepbench_reports.schema.parity import TrainingFacts, TrainingVerdict, TrainParityOptions
 from stepbench_reports.schema.results import TrainingParityRecord
@@ -153,7 +154,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ParityFact(cases=(case,), head="fail", reason="it is off", base="pass"),
         CompileFact(case=case, seconds=((1.0, 3.0),) * 3),
         *synthetic_check.traces(),
-        EndFact(why="done", elapsed_s=60.0, budget_s=600.0),
+        EndFact(why=EndReason.DONE, elapsed_s=60.0, budget_s=600.0),
     )
     path = tmp_path_factory.mktemp("check") / "check"
     pairs = [

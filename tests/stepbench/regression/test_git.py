@@ -77,6 +77,11 @@ def test_changed_lines_have_their_place_in_head(repository: Path) -> None:
     assert git.changed_lines(repository, CHECK_DIRECTORY, head, None) == ()
 
 
+def test_a_link_that_leads_nowhere_has_no_lines(repository: Path, tmp_path: Path) -> None:
+    (repository / ".#train.py").symlink_to("me@host.123")  # as editors lock files
+    assert git.changed_lines(repository, tmp_path / "check", "HEAD", None) == ()
+
+
 def test_a_removed_file_has_no_lines_in_head(repository: Path) -> None:
     base = git.resolve(repository, "--base", "HEAD").id
     (repository / "pace.py").unlink()

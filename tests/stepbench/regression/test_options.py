@@ -41,7 +41,6 @@ def test_an_effect_is_a_share(tmp_path: Path, word: str, share: float) -> None:
         ("min_effect", ["0.1%"], r"--min-effect 0.1%: give a share of the step from 1% to 50%"),
         ("min_effect", ["much"], "--min-effect much"),
         ("min_effect", ["forward=0.1%"], r"--min-effect forward= 0.1%: give a share"),
-        ("min_effect", ["fwd=5%"], r"--min-effect fwd=5%: fwd is no phase and fits no case"),
         ("pair_time", "-1", "--pair-time -1"),
         ("base_python", "/no/python", "--base-python /no/python: is not a file"),
         ("share", ["data"], "--share data: does not exist"),

@@ -1,6 +1,7 @@
 """Which pairs a check takes, and when it ends, with made-up pairs of servers without processes."""
 
 import io
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +16,7 @@ from stepbench.config.turns import TakeTurn, TurnKind, TurnResult
 from stepbench.regression import directory, options, pairs
 from stepbench.regression.comparison import Comparison
 from stepbench.regression.pair import PlayedPair
-from stepbench.regression.pairs import DONE, EXTRA_PAIRS, OUT_OF_TIME, PairTaker
+from stepbench.regression.pairs import EXTRA_PAIRS, PairTaker
 from stepbench.regression.progress import CheckProgress
 from stepbench.regression.servers import ROUNDS_PER_SERVER, SERVERS, PairServer, ServerPool
 from stepbench.regression.sides import Side, Sides
@@ -32,6 +33,7 @@ from stepbench_reports.schema.check import (
     SideEnd,
     SideName,
 )
+from stepbench_reports.schema.end_reason import EndReason
 from support import played
 from support import synthetic_check as made
 
@@ -39,10 +41,12 @@ BUDGET_S = 600.0
 CASES = {
     case.id: case
     for case in (
-        Case(workload="convnet", batch_size=size, num_workers=0, device="cpu") for size in (32, 4)
+        Case(workload="convnet", batch_size=size, num_workers=0, device="cpu")
+        for size in (32, 4, 8)
     )
 }
-assert {*CASES} == {made.CASE, made.OTHER}
+THIRD = "convnet-cpu-b8-w0-off-fp32"
+assert {*CASES} == {made.CASE, made.OTHER, THIRD}
 
 
 class FakeServer:
@@ -105,7 +109,7 @@ class Run:
         self.output = io.StringIO()
         self.servers: list[int] = []
         self.left_s = BUDGET_S
-        self.pair_s: float | None = None
+        self.pairs_s: dict[str, float] = {}
         self.deferred_beside_each_other = False
         self.together: list[bool] = []
         monkeypatch.setattr(pairs, "pair", self._pair)
@@ -121,15 +125,15 @@ class Run:
         self,
         recorded: Iterable[PairLine | FailedPairLine] = (),
         cases: tuple[str, ...] = (made.CASE,),
-    ) -> str:
+    ) -> EndReason:
         """Takes pairs after recorded ones; returns why it ended."""
         self._comparison.directory.write_spec(made.spec(cases))
         for line in recorded:
             self._comparison.directory.add_pair(line)
         console = Console(file=self.output, width=200)
         progress = CheckProgress(console, BUDGET_S, time.monotonic() + self.left_s)
-        if self.pair_s is not None:
-            progress.add_pair_time(self.pair_s)
+        for case, seconds in self.pairs_s.items():
+            progress.add_pair_time(case, seconds)
         taker = PairTaker(self._comparison, progress, CASES)
         pool = ServerPool(self._comparison, (), taker.next_server)
         try:
@@ -154,7 +158,7 @@ def run(
 
 
 def test_identical_sides_take_pairs_of_all_cases_from_servers_in_rotation(run: Run) -> None:
-    assert run.take(cases=(made.CASE, made.OTHER)) == DONE
+    assert run.take(cases=(made.CASE, made.OTHER)) == EndReason.DONE
     assert run.servers == [1, 1, 2, 2, 3, 3] * 2
     taken = run.check.pairs
     assert [pair.case for pair in taken] == [made.CASE, made.OTHER] * 6
@@ -164,7 +168,7 @@ def test_identical_sides_take_pairs_of_all_cases_from_servers_in_rotation(run: R
 
 def test_a_slowdown_is_confirmed_and_a_server_is_replaced_after_its_rounds(run: Run) -> None:
     run.changes = lambda number: 0.1 + 1e-4 * number
-    assert run.take() == DONE
+    assert run.take() == EndReason.DONE
     assert {pair.stage for pair in run.check.pairs} == {"screen", "confirm"}
     first = SERVERS * ROUNDS_PER_SERVER
     assert run.servers[:first] == [1, 2, 3] * ROUNDS_PER_SERVER
@@ -191,27 +195,29 @@ def test_a_confirmation_goes_on_by_the_few_pairs_that_it_lacks(run: Run, lacking
     fresh = made.entries(needed - lacking, 0.1, first=7, stage="confirm")
     run.left_s = 0.0
     ends_in_time = lacking <= EXTRA_PAIRS
-    assert run.take(fresh) == (DONE if ends_in_time else OUT_OF_TIME)
+    assert run.take(fresh) == (EndReason.DONE if ends_in_time else EndReason.BUDGET)
     assert len(run.servers) == (lacking if ends_in_time else 0)
 
 
-def _written(run: Run, lines: Iterable[PairLine]) -> regression.Check:
-    run._comparison.directory.write_spec(made.spec())
+def _written(
+    run: Run, lines: Iterable[PairLine], cases: tuple[str, ...] = (made.CASE,)
+) -> regression.Check:
+    run._comparison.directory.write_spec(made.spec(cases))
     for line in lines:
         run._comparison.directory.add_pair(line)
     return run.check
 
 
 def test_a_check_in_which_nothing_can_be_decided_ends_early(run: Run) -> None:
-    run.pair_s = BUDGET_S / 4
-    assert run.take() == OUT_OF_TIME
+    run.pairs_s = {made.CASE: BUDGET_S / 4}
+    assert run.take() is EndReason.EARLY
     assert run.servers == []
     assert "the check ends early" in run.output.getvalue()
     assert "--budget" in run.output.getvalue()
 
 
 def test_screening_ends_while_there_is_time_to_confirm(run: Run) -> None:
-    run.left_s, run.pair_s = 50.0, 10.0
+    run.left_s, run.pairs_s = 50.0, {made.CASE: 10.0, made.OTHER: 10.0}
     run.changes = lambda number: 0.1 + 1e-4 * number
     recorded = [*made.entries(6, 0.1), *made.entries(2, case=made.OTHER)]
     run.take(recorded, (made.CASE, made.OTHER))
@@ -219,10 +225,44 @@ def test_screening_ends_while_there_is_time_to_confirm(run: Run) -> None:
     assert {pair.stage for pair in run.check.pairs[8:]} == {"confirm"}
 
 
+def test_time_to_confirm_is_kept_back_before_a_round(run: Run) -> None:
+    """A round of two pairs would leave less than the confirmation of the slow case needs."""
+    cases = (made.CASE, made.OTHER, THIRD)
+    recorded = [
+        *made.entries(6, 0.1),
+        *(pair for case in cases[1:] for pair in made.entries(2, case=case)),
+    ]
+    lacking = max(Screening(_written(run, recorded, cases)).to_confirm.values())
+    run.left_s, run.pairs_s = lacking * 10.0 + 15.0, dict.fromkeys(cases, 10.0)
+    run.changes = lambda number: 0.1 + 1e-4 * number
+    assert run.take((), cases) is EndReason.DONE
+    assert {pair.stage for pair in run.check.pairs[len(recorded) :]} == {"confirm"}
+
+
+def test_what_looks_slower_is_confirmed_where_nothing_else_can_be_decided(run: Run) -> None:
+    """The other case's pairs take so long that its screen cannot end."""
+    recorded = [*made.entries(6, 0.1), *made.entries(2, case=made.OTHER)]
+    run.pairs_s = {made.CASE: 1.0, made.OTHER: BUDGET_S / 4}
+    run.changes = lambda number: 0.1 + 1e-4 * number
+    assert run.take(recorded, (made.CASE, made.OTHER)) is EndReason.DONE
+    assert {pair.stage for pair in run.check.pairs[8:]} == {"confirm"}
+    assert "the check ends early" not in run.output.getvalue()
+
+
+def test_the_time_left_has_the_confirmation_in_it(run: Run) -> None:
+    run.pairs_s = {made.CASE: 1.0, made.OTHER: 3.0}
+    run.changes = lambda number: 0.1 + 1e-4 * number
+    run.take(made.entries(5, 0.1), (made.CASE, made.OTHER))
+    first = next(line for line in run.output.getvalue().splitlines() if "at least" in line)
+    left = re.search(r"at least about (\d+) s left", first)
+    assert left is not None
+    assert int(left[1]) > 5 * 1.5  # five pairs of the other case, by the mean of two
+
+
 def test_discarded_pairs_are_told_with_the_reason(run: Run) -> None:
     run.take(made.entries(2, interference=True))
     output = run.output.getvalue()
-    assert "2 of 3 pairs discarded, since other processes took more time from one side" in output
+    assert "2 of 3 pairs discarded, since other processes or throttling slowed one side" in output
 
 
 def test_a_case_without_room_for_both_sides_is_measured_one_at_a_time_from_then_on(

@@ -22,7 +22,7 @@ case "$*" in *--paginate*) cat ids;; esac
 
 def steps() -> dict[str, Any]:
     """The steps of the job that have a name."""
-    job = yaml.safe_load(workflow.text(ARGUMENTS))["jobs"]["regression"]
+    job = yaml.safe_load(workflow.text(ARGUMENTS, 600.0))["jobs"]["regression"]
     return {step["name"]: step for step in job["steps"] if "name" in step}
 
 
@@ -85,12 +85,12 @@ def test_without_a_report_nothing_is_commented(tmp_path: Path) -> None:
 
 
 def test_a_file_that_exists_is_kept_unless_told(repository: Path) -> None:
-    file = workflow.write(repository, ARGUMENTS, overwrite=False)
+    file = workflow.write(repository, ARGUMENTS, budget_s=600.0, overwrite=False)
     file.write_text("mine")
     with pytest.raises(UsageError, match=r"exists; edit it, or replace it with --overwrite"):
-        workflow.write(repository, ARGUMENTS, overwrite=False)
+        workflow.write(repository, ARGUMENTS, budget_s=600.0, overwrite=False)
     assert file.read_text() == "mine"
-    workflow.write(repository, ARGUMENTS, overwrite=True)
+    workflow.write(repository, ARGUMENTS, budget_s=600.0, overwrite=True)
     assert yaml.safe_load(file.read_text())["name"] == "stepbench"
 
 
@@ -104,8 +104,16 @@ def test_the_command_writes_the_workflow_with_its_options(
     assert (
         "--output results/stepbench --workload train.py:make --batch-size 4 --compile off" in text
     )
+    assert "timeout-minutes: 60\n" in text
     assert main(["--init", *given]) == 4
-    assert main(["--init", "--overwrite", *given]) == 0
+    assert main(["--init", "--overwrite", "--budget", "90m", *given]) == 0
+    assert "timeout-minutes: 140\n" in (repository / workflow.WORKFLOW).read_text()
+
+
+def test_a_script_keeps_its_arguments(repository: Path) -> None:
+    assert main(["--init", "--script", "train.py", "--", "--init", "a b"]) == 0
+    text = (repository / workflow.WORKFLOW).read_text()
+    assert "--output results/stepbench --script train.py -- --init 'a b'\n" in text
 
 
 @pytest.mark.parametrize(
@@ -113,6 +121,7 @@ def test_the_command_writes_the_workflow_with_its_options(
     [
         (["--base", "main"], "--base: --init sets it in the workflow"),
         (["--budget", "soon"], "--budget soon: give a time"),
+        ([], "--workload convnet: belongs to stepbench"),
     ],
 )
 def test_options_that_the_workflow_cannot_use_are_refused(
