@@ -27,6 +27,7 @@ from stepbench_reports.schema.measurement import (
     TurnFacts,
 )
 from stepbench_reports.schema.phases import STEP, Phase
+from stepbench_reports.schema.stop_reason import StopReason
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Sampled:
 
     group: int
     generations: Sequence[Played[Case, PlayerFacts]]
-    stopped: str
+    stopped: StopReason
     target: float
 
     @property

@@ -19,9 +19,9 @@ from stepbench.scheduling.group import Group, GroupOptions
 from stepbench.scheduling.grouping import next_group
 from stepbench.scheduling.player import Limits, Player
 from stepbench_reports.analysis.generations import log_ratios
-from stepbench_reports.schema.measurement import INTERRUPTED, SILENT
 from stepbench_reports.schema.results import MeasurementRecord
 from stepbench_reports.schema.status import Status
+from stepbench_reports.schema.stop_reason import StopReason
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,7 +176,9 @@ class _GroupRun:
         self._jobs = jobs
         self._number = number
         self._cold = cold
-        self._sampled = findings.Sampled(number, (), INTERRUPTED, jobs.options.sampling.rel_error)
+        self._sampled = findings.Sampled(
+            number, (), StopReason.INTERRUPTED, jobs.options.sampling.rel_error
+        )
 
     def play(self, cases: tuple[Case, ...], waiting: Sequence[Case]) -> None:
         """Plays all generations; after each, writes what the group has so far.
@@ -218,7 +220,7 @@ class _GroupRun:
         complete = tuple(itertools.takewhile(lambda each: case not in each.lost, generations))
         if len(complete) == len(generations):
             return self._sampled
-        return dataclasses.replace(self._sampled, generations=complete, stopped=SILENT)
+        return dataclasses.replace(self._sampled, generations=complete, stopped=StopReason.SILENT)
 
     @property
     def _options(self) -> GroupOptions:

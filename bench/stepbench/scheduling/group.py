@@ -13,8 +13,8 @@ from stepbench.scheduling.memory import limit_bytes
 from stepbench.scheduling.player import Player
 from stepbench.scheduling.rounds import ROUNDS_OF_RUNS, Name, RoundPlan
 from stepbench.scheduling.stopping import generations_needed
+from stepbench_reports.schema.stop_reason import StopReason
 
-PRECISE, OUT_OF_TIME, STEPS, ALL = "precise", "time", "steps", "generations"
 FIRST_STAGE_OVERRUN = 2.0
 """The first stage ends early, with two generations or more, at this multiple of the time."""
 
@@ -60,11 +60,8 @@ class Group(Generic[Name]):
         options: GroupOptions,
         on_progress: Callable[[str], None],
         on_generation: Callable[[Sequence[Played[Name, PlayerFacts]], int], None],
-    ) -> str:
+    ) -> StopReason:
         """Plays generations, and returns why there are no more.
-
-        `precise`: as many as the precision needs; `time`: no time is left; `steps`: the one that
-        was wanted; `generations`: the first stage, which does not show how precise it is.
 
         Args:
             options: The length and precision.
@@ -81,7 +78,7 @@ class Group(Generic[Name]):
             names = self.names if not played else tuple(played[-1].ready)
             names = tuple(name for name in names if not played or name not in played[-1].lost)
             if not names:
-                return OUT_OF_TIME
+                return StopReason.TIME
             report = _prefixed(f"generation {len(played) + 1} of {total}: ", on_progress)
             plan = replace(_plan(len(played), options), rounds=self.rounds)
             played.append(play(self.start, names, plan, rng, report))
@@ -98,12 +95,12 @@ class Group(Generic[Name]):
             total = len(played) + left
             on_generation(played, left)
             if options.steps is not None:
-                return STEPS
+                return StopReason.STEPS
             if not first_stage and len(played) >= wanted:
-                return ALL if needed is None else PRECISE
+                return StopReason.GENERATIONS if needed is None else StopReason.PRECISE
             overrun = FIRST_STAGE_OVERRUN if first_stage else 1.0
             if spent_s + longest_s > overrun * max_s and len(played) >= 2:
-                return OUT_OF_TIME
+                return StopReason.TIME
 
 
 def _plan(number: int, options: GroupOptions) -> GenerationPlan:

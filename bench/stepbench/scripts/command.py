@@ -19,6 +19,7 @@ from stepbench.config.option_definitions import add_flags
 from stepbench.config.options import refuse_output_with_resume
 from stepbench.config.values import path
 from stepbench.errors import UsageError
+from stepbench.interruption import INTERRUPTED
 from stepbench.results.claim import create, point_latest_at, reopen
 from stepbench.results.run_directory import RunDirectory
 from stepbench.results.writing import StoreError
@@ -39,8 +40,8 @@ from stepbench_reports.schema.run import ParityOptions, RunFacts, Settings
 from stepbench_reports.schema.status import Status
 from stepbench_reports.wording.with_noun import with_noun
 
-NOT_MEASURED, INTERRUPTED = 1, 2
-"""The exit codes if a case has no figures or trains something else, and after Ctrl-C."""
+NOT_MEASURED = 1
+"""The exit code if a case has no figures or trains something else."""
 EPILOG = """\
 examples:
   stepbench script -- train.py --epochs 1            where does a step's time go?

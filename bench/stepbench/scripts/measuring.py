@@ -14,7 +14,7 @@ from stepbench.results.run_directory import RunDirectory
 from stepbench.runner import findings, outcomes
 from stepbench.runner.profiling import tensorboard_name
 from stepbench.scheduling.generation import GenerationPlan, Played, play
-from stepbench.scheduling.group import OUT_OF_TIME, STEPS, Group, GroupOptions
+from stepbench.scheduling.group import Group, GroupOptions
 from stepbench.scheduling.player import Player, PlayerLostError
 from stepbench.scheduling.rounds import LOADED, RoundPlan, TakenTurn
 from stepbench.scripts.parity import ScriptParity
@@ -23,10 +23,10 @@ from stepbench.scripts.requests import ScriptEnd, ScriptTrace
 from stepbench_reports.analysis.generations import log_ratios
 from stepbench_reports.schema.axes import AxisValue
 from stepbench_reports.schema.files import TRACE_SUFFIX
-from stepbench_reports.schema.measurement import INTERRUPTED, SCRIPT_ENDED
 from stepbench_reports.schema.results import MeasurementRecord, ParityRecord, ProfileRecord
 from stepbench_reports.schema.run import ProfilingOptions
 from stepbench_reports.schema.status import Status
+from stepbench_reports.schema.stop_reason import StopReason
 from stepbench_reports.wording.with_noun import with_noun
 
 if TYPE_CHECKING:
@@ -132,11 +132,11 @@ def measure_alone(
         return _lost(starter, directory, announce, played.lost[name])
     end = _script_end(played.facts[name])
     case = case_of(starter, end.axes)
-    stopped = SCRIPT_ENDED
+    stopped = StopReason.SCRIPT_ENDED
     if end.script is not None and end.script.exit_code is None:
-        stopped = STEPS if sampling.steps is not None else OUT_OF_TIME
+        stopped = StopReason.STEPS if sampling.steps is not None else StopReason.TIME
     if players[0].interrupted:
-        stopped = INTERRUPTED
+        stopped = StopReason.INTERRUPTED
         starter.interrupted = True
     sampled = findings.Sampled(0, (_of_cases(played, {name: case}),), stopped, sampling.rel_error)
     record = _record(case, sampled, played.start_s[name])
@@ -199,7 +199,9 @@ class VariantMeasurer:
         self._directory = directory
         self._changes: dict[Case, Changes] = {}
         self._ends: dict[Case, list[ScriptEnd]] = {}
-        self._sampled = findings.Sampled(0, (), INTERRUPTED, starter.options.sampling.rel_error)
+        self._sampled = findings.Sampled(
+            0, (), StopReason.INTERRUPTED, starter.options.sampling.rel_error
+        )
 
     def recognise(self) -> ScriptEnd:
         """Runs the unchanged script until it is warm, and makes the cases.
@@ -243,7 +245,7 @@ class VariantMeasurer:
             if not self._sampled.generations:
                 raise
             self._starter.interrupted = True
-            stopped = INTERRUPTED
+            stopped = StopReason.INTERRUPTED
         self._sampled = replace(self._sampled, stopped=stopped)
         records = tuple(self._write(case) for case in self.cases)
         return MeasuredScript(records, tuple(self._judgements(records)))

@@ -146,7 +146,6 @@ class ScriptOptions:
     Attributes:
         script: The script.
         changes: The settings of each variant beside the unchanged script; empty without `--set`.
-        varied: The values of each axis that `--set` varies.
         device: The device that the script must train on; `None` for any.
         sampling: The length and precision.
         limited: True if `--max-time` was given.
@@ -160,7 +159,6 @@ class ScriptOptions:
 
     script: ScriptCommand
     changes: tuple[Changes, ...]
-    varied: Mapping[str, tuple[AxisValue, ...]]
     device: str | None
     sampling: SamplingOptions
     limited: bool
@@ -199,7 +197,6 @@ def read(value: Mapping[str, Any], words: Sequence[str]) -> ScriptOptions:
     return ScriptOptions(
         script=script_of(words),
         changes=changes,
-        varied=varied,
         device=_device(value["--device"]),
         sampling=_sampling(value, compares=bool(changes)),
         limited=value["--max-time"] is not None,

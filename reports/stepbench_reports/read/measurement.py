@@ -30,6 +30,7 @@ from stepbench_reports.schema.measurement import Block, DevicePeak, Findings, Me
 from stepbench_reports.schema.phases import STEP, Phase
 from stepbench_reports.schema.script import ScriptFacts
 from stepbench_reports.schema.status import Status
+from stepbench_reports.schema.stop_reason import StopReason
 
 CLOCKS = schema.Laps.__struct_fields__
 """The clocks that time laps: `host` and `device`."""
@@ -123,7 +124,7 @@ class Measurement:
         return None if self.findings is None else self.findings.host
 
     @property
-    def stopped(self) -> str | None:
+    def stopped(self) -> StopReason | None:
         """The reason why sampling ended; `None` if unknown."""
         return None if self.findings is None else self.findings.sampling.stopped
 

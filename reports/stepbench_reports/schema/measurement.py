@@ -19,6 +19,7 @@ from stepbench_reports.schema.record import (
     Share,
 )
 from stepbench_reports.schema.script import ScriptFacts
+from stepbench_reports.schema.stop_reason import StopReason
 
 SCHEMA = 4
 """The format version of `run.json` and `cases/<id>.json`; increased when a meaning changes."""
@@ -68,24 +69,11 @@ class Block(Record, frozen=True, kw_only=True):
     elapsed_s: Seconds
 
 
-INTERRUPTED = "interrupted"
-"""Why sampling stopped, in the record of a case whose group has not ended."""
-SCRIPT_ENDED = "script ended"
-"""Why sampling stopped, in the record of a script that ended by itself."""
-SILENT = "silent"
-"""Why sampling stopped, in the record of a case that was silent for too long in a generation after
-the first."""
-
-
 class SamplingFacts(Record, frozen=True, kw_only=True):
     """The end of sampling: its reason, and the precision that was reached.
 
     Attributes:
-        stopped: `precise` (the number of generations that the target needs is done), `time`
-            (`--max-time` ran out first), `steps` (the number of steps given by `--steps` is done),
-            `generations` (`--generations` are done, too few to know the precision),
-            `script ended`, `interrupted`, or `silent` (the case's process sent nothing for
-            `--deadline` in a generation after the first; that generation is left out).
+        stopped: The reason for the end.
         rel_error: Half the width of the 95 % confidence interval of the mean step, as a share of
             the mean; `None` from a single generation.
         target: The target for half the width of the interval of each comparison.
@@ -93,7 +81,7 @@ class SamplingFacts(Record, frozen=True, kw_only=True):
         generations: The number of generations.
     """
 
-    stopped: str
+    stopped: StopReason
     rel_error: Share | None
     target: Share
     elapsed_s: Seconds

@@ -12,12 +12,13 @@ from msgspec import field
 
 from stepbench_reports.schema import measurement, parity
 from stepbench_reports.schema.axes import Axes
-from stepbench_reports.schema.measurement import INTERRUPTED, Findings
+from stepbench_reports.schema.measurement import Findings
 from stepbench_reports.schema.names import CaseId
 from stepbench_reports.schema.parity import Judgement, TrainingFacts
 from stepbench_reports.schema.profile import ProfileFindings
 from stepbench_reports.schema.record import Moment, Record, Seconds
 from stepbench_reports.schema.status import Status
+from stepbench_reports.schema.stop_reason import StopReason
 
 
 class CaseRecord(Record, frozen=True, kw_only=True):
@@ -72,7 +73,9 @@ class MeasurementRecord(CaseRecord, frozen=True, kw_only=True):
     @property
     def is_partial(self) -> bool:
         """True if a signal ended the measurement before all of its generations were taken."""
-        return self.findings is not None and self.findings.sampling.stopped == INTERRUPTED
+        return (
+            self.findings is not None and self.findings.sampling.stopped is StopReason.INTERRUPTED
+        )
 
 
 class ParityRecord(CaseRecord, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from stepbench_reports.read.measurement import Measurement
 from stepbench_reports.read.run import Run
 from stepbench_reports.schema.machine_use import BlockNoise
-from stepbench_reports.schema.measurement import SILENT
+from stepbench_reports.schema.stop_reason import StopReason
 from stepbench_reports.wording import doubts, hosts, parity, quantity, summary
 from stepbench_reports.wording.with_noun import with_noun
 
@@ -89,7 +89,9 @@ def _precision(run: Run, measured: Sequence[Measurement], in_cases: _InCases) ->
     widths = {
         case_id: speedup.interval.relative_half_width for case_id, speedup in run.speedups.items()
     }
-    imprecise = [m for m in measured if m.stopped == "time" and widths.get(m.id, 0.0) > target]
+    imprecise = [
+        m for m in measured if m.stopped is StopReason.TIME and widths.get(m.id, 0.0) > target
+    ]
     if imprecise:
         worst = quantity.plus_minus(max(widths[m.id] for m in imprecise))
         yield (
@@ -97,7 +99,7 @@ def _precision(run: Run, measured: Sequence[Measurement], in_cases: _InCases) ->
             f"{in_cases(imprecise)} ({worst} at worst): the time limit was reached; raise "
             f"--max-time."
         )
-    silent = [m for m in measured if m.stopped == SILENT]
+    silent = [m for m in measured if m.stopped is StopReason.SILENT]
     if silent:
         yield (
             f"Measuring ended early {in_cases(silent)}: a process sent nothing for "

@@ -8,10 +8,10 @@ from stepbench_reports.analysis.stats import UNKNOWN
 from stepbench_reports.read.measurement import DAMAGED, NOT_MEASURED, Measurement
 from stepbench_reports.read.run import Run
 from stepbench_reports.schema.axis_labels import workload_label
-from stepbench_reports.schema.measurement import INTERRUPTED, SCRIPT_ENDED, SILENT
 from stepbench_reports.schema.paths import relative_path
 from stepbench_reports.schema.run import SamplingOptions
 from stepbench_reports.schema.status import Status
+from stepbench_reports.schema.stop_reason import StopReason
 from stepbench_reports.wording import hosts, naming, quantity
 from stepbench_reports.wording.with_noun import with_noun
 
@@ -120,7 +120,9 @@ def missing(run: Run) -> str | None:
     """The numbers of cases that are not measured yet, or not to the end; `None` if all are."""
     counts = {
         "not measured": sum(m.status in {NOT_MEASURED, DAMAGED} for m in run.measurements),
-        "not measured to the end": sum(m.stopped == INTERRUPTED for m in run.measurements),
+        "not measured to the end": sum(
+            m.stopped is StopReason.INTERRUPTED for m in run.measurements
+        ),
     }
     total = with_noun(len(run.measurements), "case")
     parts = [f"{count} of {total} {what}" for what, count in counts.items() if count]
@@ -144,11 +146,10 @@ def resume(run: Run) -> str:
 
 def stopping(run: Run) -> str | None:
     """The reasons why sampling ended, in words; `None` if nothing was measured."""
-    by_reason: dict[str, list[Measurement]] = {}
+    by_reason: dict[StopReason | None, list[Measurement]] = {}
     for measurement in run.measurements:
         if measurement.ok:
-            reason = measurement.stopped or "a reason that was not recorded"
-            by_reason.setdefault(reason, []).append(measurement)
+            by_reason.setdefault(measurement.stopped, []).append(measurement)
     if not by_reason:
         return None
     return "; ".join(
@@ -157,25 +158,28 @@ def stopping(run: Run) -> str | None:
     )
 
 
-def _stopped(reason: str, stopped: list[Measurement], options: SamplingOptions) -> str:
-    if reason == "precise":
-        target = quantity.exact_percent(options.rel_error)
-        return f"sampled for the generations that comparisons precise to ±{target} need"
-    if reason == "steps":
-        count = "" if options.steps is None else f"{options.steps:,.0f} "
-        return f"sampled for the {count}steps of --steps"
-    if reason == "time":
-        widths = [m.samples_per_s.relative_half_width for m in stopped]
-        finite = [width for width in widths if not math.isnan(width)]
-        worst = f" (samples/s {quantity.plus_minus(max(finite))} at worst)" if finite else ""
-        return f"stopped by --max-time {options.max_time_s:g}{worst}"
-    others = {
-        INTERRUPTED: "interrupted",
-        SILENT: f"ended early, when silent for {options.deadline_s:g} s",
-        SCRIPT_ENDED: "measured until the script ended",
-        "generations": f"sampled for the {options.generations} generations of --generations",
-    }
-    return others.get(reason, f"stopped by {reason}")
+def _stopped(
+    reason: StopReason | None, stopped: list[Measurement], options: SamplingOptions
+) -> str:
+    target = quantity.exact_percent(options.rel_error)
+    steps = "" if options.steps is None else f"{options.steps:,.0f} "
+    widths = [m.samples_per_s.relative_half_width for m in stopped]
+    finite = [width for width in widths if not math.isnan(width)]
+    worst = f" (samples/s {quantity.plus_minus(max(finite))} at worst)" if finite else ""
+    return {
+        StopReason.PRECISE: (
+            f"sampled for the generations that comparisons precise to ±{target} need"
+        ),
+        StopReason.STEPS: f"sampled for the {steps}steps of --steps",
+        StopReason.TIME: f"stopped by --max-time {options.max_time_s:g}{worst}",
+        StopReason.GENERATIONS: (
+            f"sampled for the {options.generations} generations of --generations"
+        ),
+        StopReason.SCRIPT_ENDED: "measured until the script ended",
+        StopReason.INTERRUPTED: "interrupted",
+        StopReason.SILENT: f"ended early, when silent for {options.deadline_s:g} s",
+        None: "stopped for a reason that was not recorded",
+    }[reason]
 
 
 def failed(run: Run) -> list[Measurement]:

@@ -10,6 +10,7 @@ from stepbench.runner.findings import Sampled, findings, judged_turns, steps_by_
 from stepbench.scheduling.generation import Played
 from stepbench.scheduling.rounds import TakenTurn
 from stepbench_reports.schema.measurement import Block, Findings
+from stepbench_reports.schema.stop_reason import StopReason
 from support import played
 from support.played import generation, laps, turn, use
 
@@ -30,7 +31,9 @@ def bare(step_s: float, steps: int = 2, *, number: int = 0, **result: Any) -> Ta
 
 
 def sampled(
-    *generations: Played[Case, PlayerFacts], group: int = 0, stopped: str = "precise"
+    *generations: Played[Case, PlayerFacts],
+    group: int = 0,
+    stopped: StopReason = StopReason.PRECISE,
 ) -> Sampled:
     return Sampled(group, generations, stopped, 0.02)
 
@@ -247,7 +250,7 @@ def test_the_facts_of_sampling() -> None:
 def test_a_case_that_plays_in_two_groups_has_the_turns_of_both() -> None:
     samplings = [
         sampled(generation([lapped(1.0), bare(1.0)]), generation([lapped(2.0), bare(2.0)], 1)),
-        sampled(generation([lapped(3.0), bare(3.0)]), group=4, stopped="interrupted"),
+        sampled(generation([lapped(3.0), bare(3.0)]), group=4, stopped=StopReason.INTERRUPTED),
     ]
     result = findings(CASE, played.facts(), played.ready(), samplings)
     assert result is not None

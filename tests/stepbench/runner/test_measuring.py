@@ -11,9 +11,9 @@ from stepbench.runner import measuring
 from stepbench.scheduling import generation, group
 from stepbench.scheduling.grouping import MAX_PLAYERS
 from stepbench.scheduling.player import PlayerLostError
-from stepbench_reports.schema.measurement import INTERRUPTED
 from stepbench_reports.schema.results import MeasurementRecord
 from stepbench_reports.schema.status import Status
+from stepbench_reports.schema.stop_reason import StopReason
 from support.measuring_bench import Bench
 
 A, B, C, D = (Case(workload="net", batch_size=size) for size in (2, 4, 8, 16))
@@ -61,7 +61,7 @@ def test_after_each_generation_partial_records_are_written(bench: Bench) -> None
     for case in (A, B):
         records = bench.files.history(case)
         stopped = [r.findings.sampling.stopped for r in records if r.findings is not None]
-        assert stopped == [INTERRUPTED, INTERRUPTED, "precise"]
+        assert stopped == [StopReason.INTERRUPTED, StopReason.INTERRUPTED, "precise"]
         assert [len(groups_of(record)) for record in records] == [1, 2, 2]
 
 

@@ -7,14 +7,12 @@ from stepbench.scheduling import generation, group
 from stepbench.scheduling.generation import Played
 from stepbench.scheduling.group import (
     FIRST_STAGE_OVERRUN,
-    OUT_OF_TIME,
-    PRECISE,
-    STEPS,
     Group,
     GroupOptions,
 )
 from stepbench.scheduling.player import Player
 from stepbench_reports.schema.status import Status
+from stepbench_reports.schema.stop_reason import StopReason
 from support.fake_players import Stage
 
 
@@ -69,7 +67,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
 
 def test_the_first_stage_is_enough_if_it_is_precise(stage: Stage) -> None:
     seen = Audience(stage, "a", "b", logs=[0.1, 0.1, 0.1])
-    assert seen.stopped == PRECISE
+    assert seen.stopped == StopReason.PRECISE
     assert seen.left == [2, 1, 0]
     assert seen.looks == [3]
     assert seen.activities[0] == "generation 1 of 3: round 1"
@@ -78,7 +76,7 @@ def test_the_first_stage_is_enough_if_it_is_precise(stage: Stage) -> None:
 def test_the_second_stage_has_the_number_needed_and_no_other_look(stage: Stage) -> None:
     seen = Audience(stage, "a", "b", logs=[0.0, 0.01, 0.02])
     # A quarter of the variance in `test_stopping`: 4.72 generations.
-    assert seen.stopped == PRECISE
+    assert seen.stopped == StopReason.PRECISE
     assert seen.left == [2, 1, 2, 1, 0]
     assert seen.looks == [3]
     assert seen.activities[-1].startswith("generation 5 of 5")
@@ -103,7 +101,7 @@ def generation_s(stage: Stage) -> float:
 def test_no_generation_begins_that_would_not_end_in_time(stage: Stage) -> None:
     each_s = generation_s(stage)
     seen = Audience(stage, "a", "b", logs=[0.0, 0.5, 1.0], player_s=5.5 / 2 * each_s)
-    assert seen.stopped == OUT_OF_TIME
+    assert seen.stopped == StopReason.TIME
     assert seen.left == [2, 1, 2, 1, 0]
 
 
@@ -112,19 +110,19 @@ def test_the_first_stage_may_take_longer_but_not_much(stage: Stage) -> None:
     in_time = FIRST_STAGE_OVERRUN * 1.1 * each_s
     seen = Audience(stage, "a", "b", logs=[0.0, 0.5, 1.0], generations=3, player_s=in_time / 2.8)
     # Three generations fit into twice the time, and the next one does not fit into the time.
-    assert (seen.stopped, len(seen.left)) == (OUT_OF_TIME, 3)
+    assert (seen.stopped, len(seen.left)) == (StopReason.TIME, 3)
     slow = Audience(stage, "a", "b", generations=9, player_s=0.8 * each_s)
-    assert (slow.stopped, len(slow.left), slow.looks) == (OUT_OF_TIME, 3, [])
+    assert (slow.stopped, len(slow.left), slow.looks) == (StopReason.TIME, 3, [])
 
 
 def test_there_are_two_generations_however_long_they_take(stage: Stage) -> None:
     seen = Audience(stage, "a", "b", player_s=0.0)
-    assert (seen.stopped, len(seen.left)) == (OUT_OF_TIME, 2)
+    assert (seen.stopped, len(seen.left)) == (StopReason.TIME, 2)
 
 
 def test_a_number_of_steps_is_taken_in_a_single_generation(stage: Stage) -> None:
     seen = Audience(stage, "a", steps=7)
-    assert (seen.stopped, seen.left, seen.looks) == (STEPS, [0], [])
+    assert (seen.stopped, seen.left, seen.looks) == (StopReason.STEPS, [0], [])
     assert seen.activities[0] == "generation 1 of 1: round 1"
 
 
@@ -132,7 +130,7 @@ def test_a_lost_player_is_not_started_again(stage: Stage) -> None:
     stage.fail = {("b", "bare"): Status.CRASHED, ("c", "prepare"): Status.CRASHED}
     seen = Audience(stage, "a", "b", "c", logs=[0.1, 0.1, 0.1])
     assert seen.players == [{"a", "b"}, {"a"}, {"a"}]
-    assert seen.stopped == PRECISE
+    assert seen.stopped == StopReason.PRECISE
 
 
 def test_a_deferred_player_is_not_started_in_later_generations(

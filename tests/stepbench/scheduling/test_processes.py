@@ -22,11 +22,12 @@ from stepbench.process.fork_server import ForkServer
 from stepbench.process.job import Job
 from stepbench.runner.measuring import PLAY
 from stepbench.scheduling.generation import GenerationPlan, Played, play
-from stepbench.scheduling.group import PRECISE, Group, GroupOptions
+from stepbench.scheduling.group import Group, GroupOptions
 from stepbench.scheduling.player import Limits, Player
 from stepbench.scheduling.rounds import ROUNDS_OF_RUNS
 from stepbench_reports.schema.run import SamplingOptions
 from stepbench_reports.schema.status import Status
+from stepbench_reports.schema.stop_reason import StopReason
 from support.fake_players import generator
 
 pytestmark = [
@@ -210,7 +211,7 @@ def test_two_cases_are_sampled_in_generations(company: Company) -> None:
     group = Group(("a", "b"), company.start, lambda _: [[0.0, 0.0]])
     options = GroupOptions(generations=2, turns_s=0.1, steps=None, rel_error=0.5, player_s=600.0)
     stopped = group.play(options, lambda _: None, lambda all_, left: seen.append((len(all_), left)))
-    assert stopped == PRECISE
+    assert stopped is StopReason.PRECISE
     assert seen == [(1, 1), (2, 0)]
     assert len(set(company.pids)) == 4
 
