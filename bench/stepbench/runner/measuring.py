@@ -26,8 +26,6 @@ from stepbench_reports.schema.stop_reason import StopReason
 if TYPE_CHECKING:
     from pathlib import Path
 
-TURNS_SHARE = 0.25
-"""The share of the time of a case that its turns take; starting its processes takes the rest."""
 PLAY = "stepbench.measurement.player:play"
 
 
@@ -189,7 +187,8 @@ class _GroupRun:
         """
         self._cases, self._waiting = cases, waiting
         group = Group(cases, self._start, self._comparisons)
-        stopped = group.play(self._options, self._jobs.on_progress, self._add)
+        options = GroupOptions.of(self._jobs.options.sampling)
+        stopped = group.play(options, self._jobs.on_progress, self._add)
         self._sampled = dataclasses.replace(self._sampled, stopped=stopped)
 
     @property
@@ -221,17 +220,6 @@ class _GroupRun:
         if len(complete) == len(generations):
             return self._sampled
         return dataclasses.replace(self._sampled, generations=complete, stopped=StopReason.SILENT)
-
-    @property
-    def _options(self) -> GroupOptions:
-        sampling = self._jobs.options.sampling
-        return GroupOptions(
-            generations=sampling.generations,
-            turns_s=TURNS_SHARE * sampling.max_time_s / sampling.generations,
-            steps=sampling.steps,
-            rel_error=sampling.rel_error,
-            player_s=sampling.max_time_s,
-        )
 
     def _start(self, case: Case) -> Player[PlayerFacts]:
         options = self._jobs.options

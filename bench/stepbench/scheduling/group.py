@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic
+from typing import Generic, Self
 
 from stepbench.config.turns import PlayerFacts
 from stepbench.interference.watch import usable_cores
@@ -13,8 +13,11 @@ from stepbench.scheduling.memory import limit_bytes
 from stepbench.scheduling.player import Player
 from stepbench.scheduling.rounds import ROUNDS_OF_RUNS, Name, RoundPlan
 from stepbench.scheduling.stopping import generations_needed
+from stepbench_reports.schema.run import SamplingOptions
 from stepbench_reports.schema.stop_reason import StopReason
 
+TURNS_SHARE = 0.25
+"""The share of a player's time that its turns take; starting its processes takes the rest."""
 FIRST_STAGE_OVERRUN = 2.0
 """The first stage ends early, with two generations or more, at this multiple of the time."""
 
@@ -36,6 +39,17 @@ class GroupOptions:
     steps: int | None
     rel_error: float
     player_s: float
+
+    @classmethod
+    def of(cls, sampling: SamplingOptions) -> Self:
+        """The options of a group whose players have the time of a case each."""
+        return cls(
+            generations=sampling.generations,
+            turns_s=TURNS_SHARE * sampling.max_time_s / sampling.generations,
+            steps=sampling.steps,
+            rel_error=sampling.rel_error,
+            player_s=sampling.max_time_s,
+        )
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 UNLIMITED_S = 1e8
 """The time of turns without `--max-time`, seconds."""
-TURNS_SHARE = 0.25
-"""The share of the time of a setting that its turns take; starting its processes takes the rest."""
 ALONE_ROUNDS = RoundPlan(kinds=LOADED, kinds_once=(), min_rounds=1)
 GROUP_ROUNDS = RoundPlan(kinds=LOADED, kinds_once=())
 
@@ -230,15 +228,8 @@ class VariantMeasurer:
 
     def measure(self) -> MeasuredScript:
         """Measures all cases in generations of turns."""
-        sampling = self._starter.options.sampling
         group = Group(self.cases, self._start, self._comparisons, GROUP_ROUNDS)
-        options = GroupOptions(
-            generations=sampling.generations,
-            turns_s=TURNS_SHARE * sampling.max_time_s / sampling.generations,
-            steps=sampling.steps,
-            rel_error=sampling.rel_error,
-            player_s=sampling.max_time_s,
-        )
+        options = GroupOptions.of(self._starter.options.sampling)
         try:
             stopped = group.play(options, self._starter.on_progress, self._add)
         except KeyboardInterrupt:
