@@ -97,7 +97,7 @@ def test_each_check_that_is_shown_is_understood(
     from stepbench.regression.options import read
 
     monkeypatch.chdir(tmp_path)
-    for name in ("train/bench.py", "train_bench.py", "old/bin/python"):
+    for name in ("train/bench.py", "train_bench.py", "my_bench.py", "old/bin/python"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch(mode=0o755)
     values = vars(parser().parse_args(before_dashes(arguments)))

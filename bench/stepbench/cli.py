@@ -132,7 +132,7 @@ JOB = "job"
 FIRST_STEPS = """\
 first steps:
   stepbench run --steps 20                      a shipped model with and without torch.compile,
-                                                in a minute; prints a table and names the fastest
+                                                in a minute; prints a table, without intervals
   stepbench script -- train.py --epochs 1       your own training script, unedited
   stepbench run --workload my_bench.py:make --batch-size 32 128 --num-workers 0 2 4
                                                 your own model; every combination is a case
@@ -141,7 +141,8 @@ first steps:
   stepbench regression --base main --workload my_bench.py:make
                                                 does my change make training slower?
 
-Every run is a directory in results/, with report.html for the browser; results/latest is the last.
+Every run is a directory in results/, with report.html for the browser; results/latest is the last
+one that was started without --output.
 """
 
 

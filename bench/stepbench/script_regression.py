@@ -58,7 +58,7 @@ def prepare(options: CheckOptions) -> tuple[CheckOptions, Callable[[], Server]]:
         UsageError: The script cannot be measured, or options of workloads are given.
     """
     script = script_of(options.script)
-    refused = options.run.given & {"workload", *Case.__struct_fields__} - {"device"}
+    refused = options.run.given & {"workload", *Case.__struct_fields__}
     if refused:
         name = min(refused).replace("_", "-")
         raise UsageError(f"--{name}: takes no effect with --script; leave it out")

@@ -238,7 +238,7 @@ def _sbatch_options(values: Mapping[str, str]) -> dict[str, str | bool]:
             options.pop(name, None)
         else:
             options[name] = True if value.lower() in {"true", ""} else value
-    if "requeue" in options:
+    if "requeue" in options or "no-requeue" not in options:
         raise UsageError(
             "--on-option requeue: a job is started once; leave the option out, and measure what a "
             "lost job has not with --resume"

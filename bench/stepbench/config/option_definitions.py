@@ -301,8 +301,9 @@ FLAGS: tuple[Flag, ...] = (
     ),
     Flag(
         "--data-dir",
-        "a directory with real data: cifar-10-batches-py/, or train/CLASS/*.jpg for --dataset "
-        "jpeg; without it, stepbench generates data in the same format",
+        "a directory with real data: cifar-10-batches-py/; for --dataset jpeg train/CLASS/*.jpg, "
+        "and test/ or val/ with the same classes; without it, stepbench generates data in the same "
+        "format",
         OptionSection.FILES,
         {"metavar": "DIR"},
     ),

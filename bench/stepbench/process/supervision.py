@@ -235,7 +235,12 @@ class Child:
         self._closed = True
         # After an outcome of its own, the child only has to clean up.
         unfinished = outcome is None or outcome is self._excess or outcome.status is Status.TIMEOUT
-        if unfinished or not wait([self._exit.fileno()], timeout=self._exit_s):
+        has_ended, interrupt = False, None
+        try:
+            has_ended = not unfinished and bool(wait([self._exit.fileno()], timeout=self._exit_s))
+        except KeyboardInterrupt as error:  # the outcome has come, and is kept
+            interrupt = error
+        if not has_ended:
             self._exit.kill()
         with contextlib.closing(self._connection), self._log:
             try:
@@ -251,6 +256,8 @@ class Child:
                 outcome = replace(outcome, detail=_tail(self._log))
         elapsed_s = time.perf_counter() - self._requested_s
         self._outcome = replace(outcome, start_s=self._start_s, elapsed_s=elapsed_s)
+        if interrupt is not None:
+            raise interrupt
         return self._outcome
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from stepbench.config.axes import DEVICE_KINDS, EVERY_DEVICE
 from stepbench.config.option_definitions import add_flags
 from stepbench.config.values import path
 from stepbench.errors import UsageError
@@ -17,6 +18,7 @@ from stepbench.process.server import Server, ServerGoneError
 from stepbench.regression import ending, git, sides, workflow
 from stepbench.regression.directory import CheckDirectory, created, reopened
 from stepbench.regression.options import CHECK_FLAGS, RUN_FLAGS, CheckOptions, read
+from stepbench.regression.survey import refuse_unfit_effects
 from stepbench.results.writing import StoreError
 from stepbench.runner.foreign_code import refuse_foreign_workloads
 from stepbench_reports import ReportError
@@ -33,9 +35,9 @@ WORKLOAD, BASE_PYTHON = _FLAGS["--workload"], _FLAGS["--base-python"]
 SCRIPT = _FLAGS["--script"]
 EPILOG = """\
 examples:
-  stepbench regression --base main               the working tree against main
+  stepbench regression --base main --workload train/bench.py:make   the working tree against main
   stepbench regression --base v1.2 --head v1.3 --workload train/bench.py:make
-  stepbench regression --base main --min-effect 2% --budget 20m
+  stepbench regression --base main --workload train/bench.py:make --min-effect 2% --budget 20m
   stepbench regression --base main --script train.py -- --epochs 1   a script as it is
   stepbench regression --base-python ../torch-2.9/bin/python   two environments
   stepbench regression --init --workload train/bench.py:make --batch-size 32 --compile off
@@ -44,8 +46,8 @@ examples:
 
 Base is checked out in a temporary directory. A base process and a head process take turns of some
 tens of milliseconds, so that noise affects both alike. A row that looks slower is measured again in
-fresh pairs before it counts. docs/regression.md describes the method and its error rate. The
-default cases are those of stepbench run: name the cases that matter.
+fresh pairs before it counts. docs/regression.md describes the method and its error rate. Name a
+workload of the repository, and the cases that matter: the default ones are those of stepbench run.
 
 Writes results/regression-TIME-ID: report.md for a pull request, junit.xml, verdict.json, and the
 pairs. If GITHUB_STEP_SUMMARY is set, the report is also appended to that file.
@@ -134,9 +136,15 @@ def _init(values: Mapping[str, Any], arguments: Sequence[str]) -> int:
             f"--init: the workflow runs in the repository's root; go to {repository}, and give "
             f"paths from there"
         )
-    script = values[SCRIPT.destination]
-    if script is None:  # as the check would
-        sides.refuse_shipped(options, repository)
+    if values[SCRIPT.destination] is None:  # as the check would
+        if options.base_python is None:
+            sides.refuse_shipped(options, repository)
+        devices = (EVERY_DEVICE, *DEVICE_KINDS)  # a report's ids name one
+        cases = options.run.matrix.cases
+        refuse_unfit_effects(
+            options.min_effects,
+            [case.changed(device=device) for case in cases for device in devices],
+        )
     own, of_script = _halves(list(arguments))
     words = [word for word in own if word not in {INIT.name, OVERWRITE.name}]
     file = workflow.write(

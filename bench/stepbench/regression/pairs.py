@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from stepbench.config.case import Case
@@ -15,7 +15,7 @@ from stepbench.regression.survey import foreign_modules_message
 from stepbench_reports import regression
 from stepbench_reports.regression import Check
 from stepbench_reports.regression.pair_statistics import Screened
-from stepbench_reports.regression.screening import NextPairs, Screening
+from stepbench_reports.regression.screening import NextPairs, Row, Screening
 from stepbench_reports.schema.check import CONFIRM, SCREEN, PairLine, ScreenedFact
 from stepbench_reports.schema.end_reason import EndReason
 
@@ -108,7 +108,7 @@ class PairTaker:
             end = self._end(screening, next_pairs)
             if end is None:
                 self._take_round(screening, next_pairs, pool)
-            elif next_pairs.stage == SCREEN and screening.family(Screened.SLOWER):
+            elif next_pairs.stage == SCREEN and self._can_confirm(screening):
                 self._end_screening(screening)
             else:
                 return end, None
@@ -121,9 +121,7 @@ class PairTaker:
         progress, left_s = self._progress, self._progress.left_s
         first = progress.pair_s(next_pairs.cases[0])
         if next_pairs.stage == CONFIRM:
-            lacking = screening.pairs_lacking(screening.to_confirm)
-            fits = left_s > first or sum(lacking.values()) <= EXTRA_PAIRS
-            return None if fits else EndReason.BUDGET
+            return None if self._confirms(screening, screening.to_confirm) else EndReason.BUDGET
         kept_s = self._kept_back_s(screening)
         round_s = progress.expected_s(dict.fromkeys(next_pairs.cases, 1))
         if left_s <= kept_s + (round_s if kept_s else first):
@@ -131,7 +129,7 @@ class PairTaker:
         rounds = dict.fromkeys(next_pairs.cases, screening.fewest_rounds_to_decide)
         if progress.expected_s(rounds) <= left_s - kept_s:
             return None
-        if not screening.family(Screened.SLOWER):
+        if not self._can_confirm(screening):
             progress.line(
                 "the check ends early: ",
                 "no row can be decided in the time left; give it more time with --budget, or look "
@@ -139,6 +137,17 @@ class PairTaker:
                 "yellow",
             )
         return EndReason.EARLY
+
+    def _can_confirm(self, screening: Screening) -> bool:
+        """True if rows look slower, and there is time for a pair that confirms one."""
+        slower = screening.family(Screened.SLOWER)
+        return bool(slower) and self._confirms(screening, slower)
+
+    def _confirms(self, screening: Screening, rows: Iterable[Row]) -> bool:
+        """True if there is time for a fresh pair of flagged rows, or they lack only a few."""
+        lacking = screening.pairs_lacking(rows)
+        fits = any(self._progress.pair_s(case) < self._progress.left_s for case in lacking)
+        return fits or sum(lacking.values()) <= EXTRA_PAIRS
 
     def _kept_back_s(self, screening: Screening) -> float:
         """The time to confirm the rows that look slower so far, seconds."""

@@ -34,6 +34,7 @@ class CheckProgress:
     budget_s: float
     until: float
     _pair_s: dict[str, list[float]] = field(default_factory=dict)
+    _all_pairs_s: list[float] = field(default_factory=list)
     _wait_s: list[float] = field(default_factory=list)
     _prefix: str = ""
     _printed: dict[str, Screened] = field(default_factory=dict)
@@ -75,6 +76,7 @@ class CheckProgress:
     def add_pair_time(self, case: str, seconds: float) -> None:
         """Records the time of a pair of a case, seconds."""
         self._pair_s.setdefault(case, []).append(seconds)
+        self._all_pairs_s.append(seconds)
 
     def add_wait(self, seconds: float) -> None:
         """Records the time for which a round waited for its server, seconds."""
@@ -85,8 +87,7 @@ class CheckProgress:
 
         Without any, by the last ones of the other cases.
         """
-        own = self._pair_s.get(case) or [each for of in self._pair_s.values() for each in of]
-        return _recent_mean(own)
+        return _recent_mean(self._pair_s.get(case) or self._all_pairs_s)
 
     def expected_s(self, pairs: Mapping[str, int]) -> float:
         """The time that pairs will take with the waits for their servers, seconds.

@@ -119,18 +119,15 @@ class ServerPool:
         """
         most = 1 if fresh else ROUNDS_PER_SERVER
         if self._servers[0].rounds >= most:  # those that are due soon import at the same time
-            self._servers = deque(
-                self._replaced(each) if each.rounds >= most else each for each in self._servers
-            )
+            for index, due in enumerate(self._servers):
+                if due.rounds >= most:
+                    self._servers[index] = self._start()
+                    due.close()
             self.wait_until_ready()
         server = self._servers.popleft()
         self._servers.append(server)
         server.rounds += 1
         return server
-
-    def _replaced(self, server: PairServer) -> PairServer:
-        server.close()
-        return self._start()
 
     def wait_until_ready(self) -> None:
         """Waits for the imports of all servers, which would disturb pairs.

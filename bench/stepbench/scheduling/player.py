@@ -108,6 +108,10 @@ class Player(Generic[Facts]):
             PlayerLostError: The player failed.
         """
         self._child.send(Finish(thorough))
+        return self._facts(thorough=thorough)
+
+    def _facts(self, *, thorough: bool) -> Facts | None:
+        """Waits for the player's end; see `finish`."""
         outcome = self._child.outcome(self._limits.silence_s, self._limits.on_progress)
         if outcome.result is None and (thorough or outcome.reason is not None):
             raise PlayerLostError(outcome)

@@ -53,7 +53,12 @@ def profile(
     if earlier is not None and earlier.is_final:
         return earlier
     changes = next(
-        (each for each in starter.options.changes if case == case.changed(**each).normalized()), {}
+        (
+            with_effect(each, case)
+            for each in starter.options.changes
+            if case == case.changed(**each).normalized()
+        ),
+        {},
     )
     trace = ScriptTrace(
         name=case.id,
@@ -213,11 +218,10 @@ class VariantMeasurer:
             end = _script_end(player.finish(thorough=True))
         unchanged = case_of(starter, end.axes)
         self._changes = {unchanged: {}}
-        for changes in starter.options.changes:
-            case = case_of(starter, {**end.axes, **changes})
-            if case == unchanged:
-                _refuse_without_effect(changes, unchanged)
-            self._changes.setdefault(case, changes)
+        cases = [case_of(starter, {**end.axes, **each}) for each in starter.options.changes]
+        _refuse_without_effect(starter.options.changes, cases)
+        for case, changes in zip(cases, starter.options.changes, strict=True):
+            self._changes.setdefault(case, with_effect(changes, case))
         self._ends[unchanged] = [end]
         return end
 
@@ -298,19 +302,29 @@ class VariantMeasurer:
         return judged
 
 
-def _refuse_without_effect(changes: "Changes", unchanged: Case) -> None:
-    """Refuses settings that the script does not have, and that would make no difference to it.
+def with_effect(changes: "Changes", case: Case) -> "Changes":
+    """The settings that make a difference in a case: without workers, theirs make none."""
+    return {name: value for name, value in changes.items() if getattr(case, name) == value}
+
+
+def _refuse_without_effect(changes: Sequence["Changes"], cases: Sequence[Case]) -> None:
+    """Refuses settings that make no difference in any case.
 
     Raises:
         UsageError: There is such a setting.
     """
-    for name, value in changes.items():
-        if getattr(unchanged, name) != value:
-            workers = with_noun(unchanged.num_workers, "loader worker")
-            raise UsageError(
-                f"--set {name}={value}: makes no difference to this script, which has {workers} "
-                f"and trains on {unchanged.device}; leave it out, or set num_workers, too"
-            )
+    wanted = {
+        setting: case for each, case in zip(changes, cases, strict=True) for setting in each.items()
+    }
+    for each, case in zip(changes, cases, strict=True):
+        for setting in with_effect(each, case).items():
+            wanted.pop(setting, None)
+    for (name, value), case in wanted.items():
+        workers = with_noun(case.num_workers, "loader worker")
+        raise UsageError(
+            f"--set {name}={value}: makes no difference to this script with {workers} on "
+            f"{case.device}; leave it out, or set num_workers, too"
+        )
 
 
 def _script_end(facts: PlayerFacts | None) -> ScriptEnd:

@@ -32,7 +32,7 @@ class ScriptPlayer(Player[PlayerFacts]):
         alone: True if no other player takes turns.
 
     Attributes:
-        interrupted: True after Ctrl-C in a turn.
+        interrupted: True after Ctrl-C in a turn or at the script's end.
     """
 
     def __init__(
@@ -72,6 +72,20 @@ class ScriptPlayer(Player[PlayerFacts]):
             self.interrupted = True
             result: TurnResult = self._answer()
             return replace(result, ended=True)
+
+    def finish(self, *, thorough: bool) -> PlayerFacts | None:
+        """Ends the script; the facts of one by itself are kept after Ctrl-C.
+
+        Raises:
+            PlayerLostError: The script failed.
+        """
+        try:
+            return super().finish(thorough=thorough)
+        except KeyboardInterrupt:
+            if self.interrupted or not self._alone:
+                raise
+            self.interrupted = True
+            return self._facts(thorough=thorough)
 
 
 @dataclass

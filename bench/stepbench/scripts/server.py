@@ -133,11 +133,15 @@ class _ProcessExit(ChildExit):
         threading.Thread(target=self._wait, args=(end,), name="script-exit", daemon=True).start()
 
     def _wait(self, end: int) -> None:
-        if hasattr(os, "waitid"):  # its id remains its own until it is reaped
-            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        else:
-            self._process.wait()
-        os.close(end)
+        try:
+            if hasattr(os, "waitid"):  # its id remains its own until it is reaped
+                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            else:
+                self._process.wait()
+        except ChildProcessError:  # the system reaps at once where SIGCHLD is ignored
+            pass
+        finally:
+            os.close(end)
 
     def fileno(self) -> int:
         return self._ended

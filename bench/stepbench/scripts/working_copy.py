@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from stepbench.errors import UsageError
+from stepbench.results.writing import StoreError
 from stepbench.scripts.requests import ScriptCommand
 
 MAX_COPY_BYTES = 2 << 30
@@ -42,8 +43,8 @@ def refuse_large_tree(tree: Path, shared: Collection[Path]) -> None:
         if sum(sizes.values()) > MAX_COPY_BYTES:
             largest = max(sizes, key=sizes.__getitem__)
             raise UsageError(
-                f"--set: {tree} is larger than {MAX_COPY_BYTES >> 30} GiB, and each script runs in "
-                f"a copy of it; link to what scripts only read, such as --share {largest}"
+                f"{tree} is larger than {MAX_COPY_BYTES >> 30} GiB, and each script runs in a copy "
+                f"of it; link to what scripts only read, such as --share {largest}"
             )
 
 
@@ -56,7 +57,7 @@ def copied(tree: Path, shared: Collection[Path]) -> Iterator[Path]:
         shared: The folders and files that the copy only links to.
 
     Raises:
-        UsageError: A file cannot be read, or there is no room for the copy.
+        StoreError: A file cannot be read, or there is no room for the copy.
     """
     scratch = Path(tempfile.mkdtemp(prefix="stepbench-script-"))
     try:
@@ -64,9 +65,9 @@ def copied(tree: Path, shared: Collection[Path]) -> Iterator[Path]:
             made = copy(tree, scratch / tree.name, shared)
         except OSError as error:  # of several files, each with its reason
             reason = error.args[0][0][-1] if isinstance(error, shutil.Error) else error
-            raise UsageError(
-                f"--set: {tree} cannot be copied to {scratch.parent} ({reason}); each script runs "
-                f"in a copy; link to what scripts only read with --share, or set TMPDIR"
+            raise StoreError(
+                f"{tree} cannot be copied to {scratch.parent} ({reason}), where each script runs; "
+                f"link to what scripts only read with --share, or set TMPDIR"
             ) from None
         yield made
     finally:

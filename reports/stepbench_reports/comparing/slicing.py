@@ -196,4 +196,4 @@ def _ratio(run: Run, m: Measurement | None, base: Measurement | None) -> Interva
 
 
 def _mean(run: Run, pairs: Sequence[_Pair]) -> Interval:
-    return mean_ratio(pairs, (*run.links, *run.measured)) if pairs else UNKNOWN
+    return mean_ratio(pairs, run.linking) if pairs else UNKNOWN

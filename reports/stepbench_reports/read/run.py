@@ -1,7 +1,8 @@
 """A run as tidy pandas frames: cases, samples and phases."""
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -181,7 +182,22 @@ class Run:
         confidence: float = CONFIDENCE,
     ) -> Ratio:
         """The ratio of two cases; a case that took turns with each may link them."""
-        return ratio(a, b, (*self.links, *self.measured), of=of, confidence=confidence)
+        linking = () if self.is_alone(a) or self.is_alone(b) else self.linking
+        return ratio(a, b, linking, of=of, confidence=confidence)
+
+    @cached_property
+    def linking(self) -> tuple[Measurement, ...]:
+        """The cases that may link two others with which they took turns."""
+        return (*self.links, *self.measured)
+
+    def is_alone(self, measurement: Measurement) -> bool:
+        """True if a case took turns with no other one."""
+        return all(self._players[key] == 1 for key in measurement.generations)
+
+    @cached_property
+    def _players(self) -> Counter[Hashable]:
+        """The number of cases in each generation of each group."""
+        return Counter(key for m in self.linking for key in m.generations)
 
     @property
     def has_hosts(self) -> bool:
@@ -209,7 +225,7 @@ class Run:
     @cached_property
     def _common(self) -> Measurement:
         """The case that took turns in the most generations."""
-        return max((*self.links, *self.measured), key=lambda m: len(m.generations))
+        return max(self.linking, key=lambda m: len(m.generations))
 
     def machine_peaks(self, device: object, host: str | None = None) -> MachinePeaks | None:
         """A device's measured peak throughput; `None` if unknown.

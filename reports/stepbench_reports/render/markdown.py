@@ -108,7 +108,8 @@ def _outputs(failed: Sequence[Measurement]) -> list[tuple[str, str]]:
 
 def _lap_cost(measured: Sequence[Measurement]) -> str:
     """The range of the ratios of steps with laps to steps without, in words; empty if unknown."""
-    costs = [m.lap_cost for m in measured if math.isfinite(m.lap_cost.value)]
+    all_costs = (m.lap_cost for m in measured)
+    costs = [c for c in all_costs if math.isfinite(c.value) and not quantity.is_vague(c)]
     if not costs:
         return ""
     ordered = sorted(costs, key=lambda cost: cost.value)

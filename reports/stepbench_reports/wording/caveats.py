@@ -136,15 +136,12 @@ def _precision(run: Run, measured: Sequence[Measurement], in_cases: _InCases) ->
 
 def _unpaired(run: Run, measured: Sequence[Measurement]) -> list[Measurement]:
     """Cases that took turns with no other case, or not with their uncompiled one."""
-    players = Counter(key for m in measured for key in m.generations)
-    alone = {
-        m.id
-        for m in measured
-        if len(measured) > 1 and m.generations and all(players[key] == 1 for key in m.generations)
-    }
     speedups = run.speedups
     return [
-        m for m in measured if m.id in alone or (m.id in speedups and not speedups[m.id].paired)
+        m
+        for m in measured
+        if (len(measured) > 1 and m.generations and run.is_alone(m))
+        or (m.id in speedups and not speedups[m.id].paired)
     ]
 
 

@@ -84,9 +84,10 @@ def _name(key: tuple[str, str, str], keys: list[tuple[str, str, str]]) -> str:
 def _fastest(run: Run, cases: list[Measurement], group_name: str) -> str:
     """Names a group's fastest case, by the axes that vary, and compares it with the others."""
     names = [n for n in summary.varying(run) if n not in {"workload", "dataset", "loop"}]
-    linked = [m for m in cases if not math.isnan(run.rank(m))] or cases
+    ranks = {m.id: run.rank(m) for m in cases}
+    linked = [m for m in cases if not math.isnan(ranks[m.id])] or cases
     known = [m for m in linked if len(m.generations) > 1] or linked
-    ranked = sorted(known, key=run.rank, reverse=True)
+    ranked = sorted(known, key=lambda m: ranks[m.id], reverse=True)
     best, worst = ranked[0], ranked[-1]
     clause = bottleneck.clause(best)
     if best is worst:
@@ -172,7 +173,7 @@ def _compiled(
 ) -> str:
     ratios = [run.ratio_of(*pair).interval for pair in pairs]
     doubt = " (doubtful: see the note)" if any(run.doubtful(case.id) for case, _ in pairs) else ""
-    mean = mean_ratio(pairs, run.measured)
+    mean = mean_ratio(pairs, run.linking)
     if quantity.is_vague(mean):
         return (
             f"How fast the step{in_loop} is with torch.compile {mode} cannot be told: generations "

@@ -161,9 +161,10 @@ def test_options_of_sbatch_are_the_user_s_and_those_of_a_run() -> None:
     }  # fmt: skip
 
 
-def test_a_job_that_would_be_started_again_is_refused() -> None:
+@pytest.mark.parametrize("option", [{"requeue": "true"}, {"no-requeue": "false"}])
+def test_a_job_that_would_be_started_again_is_refused(option: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="--on-option requeue: a job is started once"):
-        slurm._sbatch_options({"requeue": "true"})
+        slurm._sbatch_options(option)
 
 
 def test_jobs_are_named_after_their_run_alone(tmp_path: Path) -> None:

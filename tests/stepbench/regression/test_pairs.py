@@ -249,6 +249,18 @@ def test_what_looks_slower_is_confirmed_where_nothing_else_can_be_decided(run: R
     assert "the check ends early" not in run.output.getvalue()
 
 
+def test_screening_is_not_ended_where_there_is_no_time_to_confirm(run: Run) -> None:
+    """So that a resumed check may go on with it."""
+    recorded = [*made.entries(6, 0.1), *made.entries(2, case=made.OTHER)]
+    run.pairs_s, run.left_s = {made.CASE: 100.0, made.OTHER: 100.0}, 50.0
+    assert run.take(recorded, (made.CASE, made.OTHER)) is EndReason.BUDGET
+    assert not [*run.check.facts_of(ScreenedFact)]
+    run.pairs_s, run.left_s = {made.CASE: 1.0, made.OTHER: 1.0}, BUDGET_S
+    run.changes = lambda number: 0.1 + 1e-4 * number
+    assert run.take((), (made.CASE, made.OTHER)) is EndReason.DONE
+    assert {pair.stage for pair in run.check.pairs} == {"screen", "confirm"}
+
+
 def test_the_time_left_has_the_confirmation_in_it(run: Run) -> None:
     run.pairs_s = {made.CASE: 1.0, made.OTHER: 3.0}
     run.changes = lambda number: 0.1 + 1e-4 * number

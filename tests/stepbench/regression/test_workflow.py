@@ -122,6 +122,10 @@ def test_a_script_keeps_its_arguments(repository: Path) -> None:
         (["--base", "main"], "--base: --init sets it in the workflow"),
         (["--budget", "soon"], "--budget soon: give a time"),
         ([], "--workload convnet: belongs to stepbench"),
+        (
+            ["--workload", "train.py:make", "--min-effect", "foward=5%"],
+            "--min-effect foward=5%: foward is no phase and fits no case",
+        ),
     ],
 )
 def test_options_that_the_workflow_cannot_use_are_refused(

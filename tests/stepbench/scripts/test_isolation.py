@@ -1,6 +1,7 @@
 """A script sees itself as it would alone; these scripts import no torch, so they are fast."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -191,6 +192,16 @@ def test_what_a_script_does_at_its_exit_is_waited_for(tmp_path: Path) -> None:
         threading.Thread(target=save).start()
     """
     assert run(tmp_path, source).output == "saved\n"
+
+
+def test_a_parent_that_ignores_its_children_learns_of_the_end(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        ended = run(tmp_path, "print('done')")
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert ended.output == "done\n"
+    assert "never imported torch" in (ended.outcome.reason or "")
 
 
 def test_output_without_end_is_cut(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from stepbench.errors import UsageError
+from stepbench.results.writing import StoreError
 from stepbench.scripts import working_copy
 from stepbench.scripts.requests import ScriptCommand
 from stepbench.scripts.working_copy import copied, refuse_large_tree, script_in
@@ -62,7 +63,7 @@ def test_a_tree_that_cannot_be_copied_is_refused(
         raise shutil.Error([("a", "b", "[Errno 28] No space left on device")])
 
     monkeypatch.setattr(shutil, "copytree", full)
-    with pytest.raises(UsageError, match=r"No space left on device.*TMPDIR"), copied(tree, ()):
+    with pytest.raises(StoreError, match=r"No space left on device.*TMPDIR"), copied(tree, ()):
         pass
 
 

@@ -134,14 +134,14 @@ class Replacer:
             return
         self.found["compile"] += 1
         if mode != "off":
-            # `torch.compile` is replaced above, and leaves the bound method of a model alone.
+            # The script's own `torch.compile` is replaced above.
             options = compile_options(mode)
             model._compiled_call_impl = _original(torch.compile)(model._call_impl, **options)
 
     def _refuse_other_weights(self, model: nn.Module) -> None:
         """Refuses `precision=fp32` for weights of fewer bits, which it does not convert."""
         wanted = self._changes.get("precision")
-        types = {p.dtype for p in model.parameters() if p.is_floating_point()} - {torch.float32}
+        types = {p.dtype for p in model.parameters()} & {torch.bfloat16, torch.float16}
         if wanted == "fp32" and types:
             name = str(next(iter(types))).removeprefix("torch.")
             raise UsageError(
