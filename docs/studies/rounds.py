@@ -1,16 +1,16 @@
 """Do the intervals of paired comparisons hold what they say? Short runs with known answers.
 
-Each run measures workloads of `rounds_workloads.py` in turns, as `stepbench run` does, and compares
-the others with the first, `plain`:
+Each run measures two workloads of `rounds_workloads.py` in turns, as `stepbench run` does, and
+compares the other one with `plain`:
 
-- `known`: the same again, whose interval should hold 1, and one that spins for 5 % of a step, whose
-  interval should hold 1.05. They give a row each, `same` and `spin`.
+- `same`: the same again, whose interval should hold 1.
+- `spin`: one that spins for 5 % of a step, whose interval should hold 1.05.
 - `stall`: the loader of one sleeps for 30 ms in every 20th batch; the interval should lie on the
   slow side of 1.
 - `apart`: twice the same, one after another (`--one-at-a-time`).
 
 Rows are added to `rounds.jsonl` in the same directory, so that the study can be taken in parts:
-`nox -s study -- rounds`, or `python docs/studies/rounds.py --parts known --neighbour --runs 5`.
+`nox -s study -- rounds`, or `python docs/studies/rounds.py --parts spin --neighbour --runs 5`.
 Each invocation also writes the table, `rounds.md`, from all rows.
 """
 
@@ -40,8 +40,8 @@ from stepbench_reports.read.run import Run
 
 HERE = Path(__file__).parent
 WORKLOADS = HERE / "rounds_workloads.py"
-PARTS = {"known": ("same", "spin"), "stall": ("stall",), "apart": ("same",)}
-"""The workloads that are compared with `plain` in a run of each part."""
+PARTS = {"same": "same", "spin": "spin", "stall": "stall", "apart": "same"}
+"""The workload that is compared with `plain` in each part."""
 RUNS = 50
 """The number of runs of each part in each condition."""
 SPIN_SHARE = 0.05
@@ -84,12 +84,12 @@ def neighbour() -> Iterator[None]:
         process.join()
 
 
-def run(directory: Path, others: Iterable[str], workers: int, spin_s: float, *more: str) -> Run:
-    """Measures `plain` and other workloads in one run.
+def run(directory: Path, other: str, workers: int, spin_s: float, *more: str) -> Run:
+    """Measures `plain` and another workload in one run.
 
     Args:
         directory: The directory of the run.
-        others: The names of the other workloads.
+        other: The name of the other workload.
         workers: The number of loader workers.
         spin_s: The time for which a step of `spin` spins, seconds.
         more: Further options of the run.
@@ -97,7 +97,7 @@ def run(directory: Path, others: Iterable[str], workers: int, spin_s: float, *mo
     subprocess.run(
         [
             sys.executable, "-m", "stepbench", "run",
-            "--workload", *(f"{WORKLOADS}:{name}" for name in ("plain", *others)),
+            "--workload", *(f"{WORKLOADS}:{name}" for name in ("plain", other)),
             "--batch-size", str(rounds_workloads.BATCH_SIZE), "--num-workers", str(workers),
             "--compile", "off", "--device", "cpu", "--no-parity", "--output", str(directory), "-q",
             *more,
@@ -109,8 +109,8 @@ def run(directory: Path, others: Iterable[str], workers: int, spin_s: float, *mo
     return stepbench_reports.load(directory)
 
 
-def compare(part: str, workers: int, *, burst: bool, step_s: float) -> list[dict[str, Any]]:
-    """Takes one run, and returns its comparisons with `plain`.
+def compare(part: str, workers: int, *, burst: bool, step_s: float) -> dict[str, Any]:
+    """Takes one run, and returns its comparison with `plain`.
 
     Args:
         part: The part of the study.
@@ -124,35 +124,41 @@ def compare(part: str, workers: int, *, burst: bool, step_s: float) -> list[dict
     with tempfile.TemporaryDirectory() as scratch:
         measured = run(Path(scratch) / "run", PARTS[part], workers, spin_s, *apart)
     elapsed_s = time.perf_counter() - began_s
-    plain, *others = measured.measurements
-    rows = []
-    for name, other in zip(PARTS[part], others, strict=True):
-        ratio = measured.ratio_of(other, plain, "step").interval
-        discarded = sum(m.discarded_blocks for m in (plain, other))
-        row = {
-            "part": part if part == "apart" else name,
-            "workers": workers,
-            "burst": burst,
-            "value": ratio.value,
-            "low": ratio.low,
-            "high": ratio.high,
-            "truth": truth(plain, spin_s) if name == "spin" else 1.0,
-            "generations": len(plain.generations),
-            "left_out": discarded / sum(m.checked_blocks for m in (plain, other)),
-            "step_s": plain.mean_step.value,
-            "elapsed_s": elapsed_s,
-        }
-        rows.append(row)
-    return rows
+    plain, other = measured.measurements
+    ratio = measured.ratio_of(other, plain, "step").interval
+    discarded = sum(m.discarded_blocks for m in (plain, other))
+    return {
+        "part": part,
+        "workers": workers,
+        "burst": burst,
+        "value": ratio.value,
+        "low": ratio.low,
+        "high": ratio.high,
+        "truth": truth(plain, other, spin_s) if part == "spin" else 1.0,
+        "generations": len(plain.generations),
+        "left_out": discarded / sum(m.checked_blocks for m in (plain, other)),
+        "step_s": plain.mean_step.value,
+        "elapsed_s": elapsed_s,
+    }
 
 
-def truth(plain: Measurement, spin_s: float) -> float:
-    """The ratio of steps of a case that spins for a time and of `plain`, over the same turns."""
-    steps_s = [
-        steps.all_s if math.isnan(steps.kept_s) else steps.kept_s
-        for steps in plain.generations.values()
-    ]
-    return statistics.geometric_mean(1 + spin_s / step_s for step_s in steps_s)
+def truth(plain: Measurement, other: Measurement, spin_s: float) -> float:
+    """The ratio of the steps of a case that spins for a time, and of `plain`.
+
+    It is over the turns that the estimate is over, in each generation: those that count, or the
+    fastest ones where too few of either case's count.
+    """
+    ratios = []
+    for key in plain.generations.keys() & other.generations.keys():
+        own, others = plain.generations[key], other.generations[key]
+        estimates = (
+            (own.kept_s, others.kept_s),
+            (own.fastest_s, others.fastest_s),
+            (own.all_s, others.all_s),
+        )
+        step_s = next(of_plain for of_plain, of_other in estimates if of_plain + of_other > 0)
+        ratios.append(1 + spin_s / step_s)
+    return statistics.geometric_mean(ratios)
 
 
 def met(taken: dict[str, Any]) -> bool:
@@ -190,7 +196,7 @@ def text(rows: list[dict[str, Any]]) -> str:
     return f"""# Rounds
 
 Each row is a number of comparisons of two cases (the lesson's conv net, batch size 4), with the
-default time for a case, one comparison a run: `same` and `spin` share runs of three cases. `same`
+default time for a case, one comparison a run. `same`
 and `apart` compare a workload with itself, and the 95 % interval of the ratio of steps should hold
 1; `apart` measures the two cases one after another, which is what rounds are for. In `spin` one of
 them spins for 5 % of the other's step, and the interval should hold that. In `stall` the loader of
@@ -219,9 +225,9 @@ def main() -> None:
         for part, workers in itertools.product(chosen.parts, chosen.workers):
             while (done := taken(rows, part, workers, burst=chosen.neighbour)) < chosen.runs:
                 new = compare(part, workers, burst=chosen.neighbour, step_s=last_step_s(rows))
-                rows += new
-                add(file, new)
-                print(f"{part}, {workers} workers: {done + 1} of {chosen.runs}: {new}")
+                rows.append(new)
+                add(file, [new])
+                print(f"{part}, {workers} workers: {done + 1} of {chosen.runs}: {new}", flush=True)
     (HERE / "rounds.md").write_text(text(rows))
     print(table(rows))
 
@@ -232,15 +238,14 @@ def last_step_s(rows: Sequence[dict[str, Any]]) -> float:
         if "step_s" in row:
             return float(row["step_s"])
     with tempfile.TemporaryDirectory() as scratch:
-        first = run(Path(scratch) / "run", ("same",), 0, 0.0, "--generations", "2")
+        first = run(Path(scratch) / "run", "same", 0, 0.0, "--generations", "2")
     return first.measurements[0].mean_step.value
 
 
 def taken(rows: Iterable[dict[str, Any]], part: str, workers: int, *, burst: bool) -> int:
     """The number of runs of a part that have been taken."""
-    names = ("apart",) if part == "apart" else PARTS[part]
     keys = [(row["part"], row["workers"], row["burst"]) for row in rows]
-    return min(keys.count((name, workers, burst)) for name in names)
+    return keys.count((part, workers, burst))
 
 
 if __name__ == "__main__":
