@@ -22,7 +22,7 @@ from stepbench.process.server import Server
 from stepbench.process.start import start_server
 from stepbench.runner import preload
 from stepbench.scheduling.player import Limits, Player
-from stepbench_reports.analysis.generations import log_interval
+from stepbench_reports.analysis.stats import exponential, mean_interval
 from stepbench_reports.schema.run import SamplingOptions, Settings
 from stepbench_reports.schema.status import Status
 
@@ -204,7 +204,7 @@ def describe_spread(spread: Spread) -> Part:
                 f"{float(np.ptp(steps)) / median.value:.1%}",
             ]
         )
-    ratio = log_interval(spread.stepbench / spread.plain)
+    ratio = exponential(mean_interval(np.log(spread.stepbench / spread.plain)))
     heads = ["measured by", "median", "95 % interval", "interquartile range", "range"]
     text = f"""\
 The median step of `{CASE.id}` on one thread, {STEPS} steps in each of {len(spread.plain)}

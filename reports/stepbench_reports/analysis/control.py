@@ -9,8 +9,8 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from stepbench_reports.analysis.generations import log_interval
-from stepbench_reports.analysis.stats import UNKNOWN, Interval, mean_interval
+from stepbench_reports.analysis.generations import log_interval, mean_of_generations
+from stepbench_reports.analysis.stats import UNKNOWN, Interval
 
 Key = TypeVar("Key", bound=Hashable)
 """The name of a generation."""
@@ -74,5 +74,5 @@ def compare(
     measurable = all(min(both) > 0 and math.isfinite(max(both)) for both in times_s)
     return Control(
         log_interval([base_s / case_s for case_s, base_s in times_s]) if measurable else UNKNOWN,
-        mean_interval([(b.phase_s - a.phase_s) / b.step_s for a, b in pairs], confidence),
+        mean_of_generations([(b.phase_s - a.phase_s) / b.step_s for a, b in pairs], confidence),
     )

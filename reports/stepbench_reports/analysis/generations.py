@@ -26,6 +26,14 @@ USUAL_QUANTILE = 0.25
 """The quantile of the shares of waiting that is usual for a player in a generation."""
 MIN_KEPT = 0.5
 """If a smaller share of a generation's turns remains, the fastest quarter of all is used."""
+MAX_DEGREES = 5
+"""The most degrees of freedom of an interval over generations: those of the six of the first stage.
+How many more there are follows from the spread of these, and an interval with as many degrees of
+freedom as all generations allow would be too narrow.
+
+Source: Stein, A two-sample test for a linear hypothesis whose power is independent of the variance,
+Annals of Mathematical Statistics 16 (1945).
+"""
 FASTEST = 0.25
 
 
@@ -105,7 +113,14 @@ def as_it_ran(generations: Mapping[Key, GenerationSteps]) -> dict[Key, Generatio
 
 def log_interval(samples: ArrayLike, confidence: float = 0.95) -> Interval:
     """The geometric mean of positive samples, one a generation, with an interval."""
-    return exponential(mean_interval(np.log(np.asarray(samples, dtype=np.float64)), confidence))
+    return exponential(
+        mean_of_generations(np.log(np.asarray(samples, dtype=np.float64)), confidence)
+    )
+
+
+def mean_of_generations(samples: ArrayLike, confidence: float = 0.95) -> Interval:
+    """The mean of samples, one a generation, with an interval."""
+    return mean_interval(samples, confidence, MAX_DEGREES)
 
 
 def mean_step(generations: Mapping[Key, GenerationSteps]) -> Interval:

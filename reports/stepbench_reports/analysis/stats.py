@@ -55,12 +55,15 @@ def finite_or_none(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def mean_interval(samples: ArrayLike, confidence: float = 0.95) -> Interval:
+def mean_interval(
+    samples: ArrayLike, confidence: float = 0.95, max_degrees: float = math.inf
+) -> Interval:
     """The mean, with Student's t interval.
 
     Args:
         samples: Finite numbers, at least one; with one there is no interval.
         confidence: The probability that the interval holds the true mean, for normal samples.
+        max_degrees: The most degrees of freedom, if the number of samples allows more.
 
     Raises:
         ValueError: There are no samples, or one is not a finite number.
@@ -72,11 +75,16 @@ def mean_interval(samples: ArrayLike, confidence: float = 0.95) -> Interval:
     if count == 1:
         return point(mean)
     error = float(values.std(ddof=1)) / math.sqrt(count)
-    half_width = float(special.stdtrit(count - 1, (1 + confidence) / 2)) * error
+    degrees = min(count - 1, max_degrees)
+    half_width = float(special.stdtrit(degrees, (1 + confidence) / 2)) * error
     return Interval(mean, mean - half_width, mean + half_width)
 
 
-def sum_of_means(parts: Sequence[tuple[float, ArrayLike]], confidence: float = 0.95) -> Interval:
+def sum_of_means(
+    parts: Sequence[tuple[float, ArrayLike]],
+    confidence: float = 0.95,
+    max_degrees: float = math.inf,
+) -> Interval:
     """The weighted sum of means of independent samples, with Student's t interval.
 
     The interval has as few degrees of freedom as the smallest sample allows.
@@ -85,6 +93,7 @@ def sum_of_means(parts: Sequence[tuple[float, ArrayLike]], confidence: float = 0
         parts: Each sample's weight, and the sample: finite numbers, at least one. If a sample has
             fewer than two there is no interval.
         confidence: The probability that the interval holds the sum of the true means.
+        max_degrees: The most degrees of freedom, if the numbers of samples allow more.
     """
     samples = [np.asarray(values, dtype=np.float64) for _, values in parts]
     weights = [weight for weight, _ in parts]
@@ -95,7 +104,8 @@ def sum_of_means(parts: Sequence[tuple[float, ArrayLike]], confidence: float = 0
     variance = math.fsum(
         w**2 * float(part.var(ddof=1)) / part.size for w, part in zip(weights, samples, strict=True)
     )
-    half = float(special.stdtrit(smallest - 1, (1 + confidence) / 2)) * math.sqrt(variance)
+    degrees = min(smallest - 1, max_degrees)
+    half = float(special.stdtrit(degrees, (1 + confidence) / 2)) * math.sqrt(variance)
     return Interval(value, value - half, value + half)
 
 

@@ -7,12 +7,17 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from stepbench_reports.analysis.generations import GenerationSteps, as_it_ran, log_ratios
+from stepbench_reports.analysis.generations import (
+    MAX_DEGREES,
+    GenerationSteps,
+    as_it_ran,
+    log_ratios,
+    mean_of_generations,
+)
 from stepbench_reports.analysis.stats import (
     UNKNOWN,
     Interval,
     exponential,
-    mean_interval,
     point,
     sum_of_means,
 )
@@ -100,7 +105,9 @@ def unpaired_ratio(a: Measurement, b: Measurement) -> Interval:
     """Computes a / b in samples/s for cases of two runs, which took no turns with each other."""
     if not a.generations or not b.generations:
         return ratio(a, b).interval
-    logs = sum_of_means(((-1.0, _logs(a.generations)), (1.0, _logs(b.generations))), CONFIDENCE)
+    logs = sum_of_means(
+        ((-1.0, _logs(a.generations)), (1.0, _logs(b.generations))), CONFIDENCE, MAX_DEGREES
+    )
     return _samples_ratio(logs, math.log(a.samples / b.samples))
 
 
@@ -121,7 +128,7 @@ def mean_ratio(
     factors = [math.log(a.samples / b.samples) for a, b in pairs]
     parts = [(len(part) / len(pairs), _means(part)) for part in _independent(per_pair)]
     if all(len(means) >= 2 for _, means in parts):
-        logs = sum_of_means(parts, CONFIDENCE)
+        logs = sum_of_means(parts, CONFIDENCE, MAX_DEGREES)
     else:
         values = [math.log(ratio(a, b, others, of="step").interval.value) for a, b in pairs]
         logs = point(-float(np.mean(values)))
@@ -169,12 +176,12 @@ def _log_ratio(
     """The log of b's step / a's, and whether it is paired."""
     paired = log_ratios(a, b)
     if paired:
-        return mean_interval(paired, confidence), True
+        return mean_of_generations(paired, confidence), True
     for link in others:
         first, second = log_ratios(a, link), log_ratios(link, b)
         if first and second:
-            return sum_of_means(((1.0, first), (1.0, second)), confidence), True
-    return sum_of_means(((-1.0, _logs(a)), (1.0, _logs(b))), confidence), False
+            return sum_of_means(((1.0, first), (1.0, second)), confidence, MAX_DEGREES), True
+    return sum_of_means(((-1.0, _logs(a)), (1.0, _logs(b))), confidence, MAX_DEGREES), False
 
 
 def _logs(generations: _Generations) -> list[float]:

@@ -15,6 +15,7 @@ from stepbench_reports.analysis.generations import (
     kept,
     log_interval,
     log_ratios,
+    mean_of_generations,
     mean_step,
 )
 
@@ -222,3 +223,13 @@ def test_a_ratio_is_of_the_same_figure_on_both_sides(
 ) -> None:
     assert log_ratios({0: a}, {0: b}) == pytest.approx([math.log(ratio)])
     assert log_ratios({0: b}, {0: a}) == pytest.approx([-math.log(ratio)])
+
+
+def test_further_generations_add_no_degrees_of_freedom() -> None:
+    """Their number follows from the spread of the first six."""
+    logs = np.log([1.0, 1.1, 0.9, 1.2, 1.0, 1.05, 0.95, 1.1, 1.0, 1.15])
+    interval = mean_of_generations(logs)
+    half = scipy.stats.t.ppf(0.975, 5) * scipy.stats.sem(logs)
+    assert interval.half_width == pytest.approx(half)
+    few = mean_of_generations(logs[:4])
+    assert few.half_width == pytest.approx(scipy.stats.t.ppf(0.975, 3) * scipy.stats.sem(logs[:4]))
