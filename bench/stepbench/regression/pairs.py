@@ -100,16 +100,16 @@ class PairTaker:
             self._progress.set_prefix("importing")
             self._progress.show_activity("importing torch")
             pool.wait_until_ready()
+        screening = self._screening
         while True:
-            screening = self._screening
             next_pairs, fatal = screening.next_pairs, self._fatal_reason(screening.check)
             if next_pairs is None or fatal is not None:
                 return EndReason.DONE, fatal
             end = self._end(screening, next_pairs)
             if end is None:
-                self._take_round(screening, next_pairs, pool)
+                screening = self._take_round(screening, next_pairs, pool)
             elif next_pairs.stage == SCREEN and self._can_confirm(screening):
-                self._end_screening(screening)
+                screening = self._end_screening(screening)
             else:
                 return end, None
 
@@ -153,13 +153,21 @@ class PairTaker:
         """The time to confirm the rows that look slower so far, seconds."""
         return self._progress.expected_s(screening.pairs_lacking(screening.awaiting))
 
-    def _end_screening(self, screening: Screening) -> None:
+    def _end_screening(self, screening: Screening) -> Screening:
+        """Ends the screening, and returns what is left to do."""
         pairs = len(screening.check.pairs)
         self._comparison.directory.add_fact(ScreenedFact(pairs=pairs))
         self._progress.line("screening ends early, to leave time to confirm the flagged rows")
+        return self._screening
 
-    def _take_round(self, screening: Screening, next_pairs: NextPairs, pool: ServerPool) -> None:
-        """Takes a pair of each case; the screen's only as far as there is time."""
+    def _take_round(
+        self, screening: Screening, next_pairs: NextPairs, pool: ServerPool
+    ) -> Screening:
+        """Takes a pair of each case; the screen's only as far as there is time.
+
+        Returns:
+            The state of the screening with these pairs.
+        """
         progress = self._progress
         number = 1 + max((taken.round for taken in screening.check.pairs), default=0)
         kept_s = self._kept_back_s(screening) if next_pairs.stage == SCREEN else -math.inf
@@ -169,10 +177,12 @@ class PairTaker:
         with progress.shown():
             for case in self._of(next_pairs.cases):
                 if progress.left_s < progress.pair_s(case.id) + kept_s:
-                    return
+                    return self._screening
                 progress.set_prefix(f"round {number}, {case.id}")
                 self._take_pair(PairPlace(case.id, number, server.number, next_pairs.stage), server)
-        progress.round(number, next_pairs.stage, next_pairs.cases, self._screening)
+        after = self._screening
+        progress.round(number, next_pairs.stage, next_pairs.cases, after)
+        return after
 
     def _of(self, names: Sequence[str]) -> list[Case]:
         return [self._cases[name] for name in names]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from stepbench_reports.analysis.stats import point
 from stepbench_reports.regression import cause, culprit, words
 from stepbench_reports.regression.culprit import Culprit
 from stepbench_reports.regression.decision import Decision, Finding
@@ -74,7 +75,7 @@ def _suite(decision: Decision) -> str:
     by = quantity.percent_change(suite.change).replace("+", "", 1)
     return (
         f"the cases together are {by} slower, none of them clearly alone; {largest.row.case} grew "
-        f"most ({words.change(largest.change.value)})"
+        f"most ({quantity.percent_change(point(largest.change.value))})"
     )
 
 
@@ -112,7 +113,7 @@ def _no_regression(decision: Decision) -> str:
     if not faster:
         return "No regression"
     best = faster[0]
-    by = words.change(-best.change.value).lstrip("+")
+    by = quantity.percent_change(point(-best.change.value)).lstrip("+")
     return (
         f"No regression, and {with_noun(len(faster), 'step')} faster "
         f"({words.name(best.row.case)} by {by})"

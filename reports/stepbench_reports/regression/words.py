@@ -1,6 +1,5 @@
 """Puts a decision into words, which the terminal, Markdown and JUnit reports share."""
 
-import math
 from collections.abc import Iterator
 
 from stepbench_reports.regression.decision import Decision, Finding
@@ -20,11 +19,6 @@ SIGNS = {
     Verdict.INCONCLUSIVE: "not decided",
     None: "",
 }
-
-
-def change(share: float) -> str:
-    """Formats a change as a share of the step: `+4.8 %`."""
-    return f"{share * 100:+z.1f} %" if math.isfinite(share) else quantity.NOTHING
 
 
 def min_effects(spec: CheckSpec) -> str:
